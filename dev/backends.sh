@@ -1,0 +1,73 @@
+#!/bin/bash
+# backends.sh up|down|env : what the tests run against, in Docker containers on fixed ports of 127.0.0.1:
+#   PostgreSQL (TEST_DATABASE_URL, a superuser; every test makes a database of its own),
+#   NATS with JetStream (TEST_NATS_URL; accounts t0 to t255, user t<N>, password t, so that every test has a broker of its own).
+# `up` is idempotent, quick when they run, and prints nothing on stdout but exports:  eval "$(dev/backends.sh up)"
+. "$(dirname "$0")/common.sh"
+POSTGRES_PORT=55432 NATS_PORT=54222
+conf=$CACHE/backends
+
+exports() {
+  echo "export TEST_DATABASE_URL=postgres://postgres:postgres@127.0.0.1:$POSTGRES_PORT/postgres"
+  echo "export TEST_NATS_URL=nats://127.0.0.1:$NATS_PORT"
+}
+
+running() { [ "$(docker container inspect -f '{{.State.Running}}' "$1" 2>/dev/null)" = true ]; }
+answers() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
+
+# container NAME PORT DOCKER-ARGUMENTS... : started once, in place of a dead one
+container() {
+  local name=$1 port=$2; shift 2
+  docker rm -fv "$name" >/dev/null 2>&1 || true
+  ! answers "$port" || die "port $port of 127.0.0.1 is taken, and $name needs it; stop what listens there"
+  docker run -d --name "$name" "$@" >/dev/null
+}
+
+until_ready() { # NAME COMMAND... : within a minute
+  local name=$1 deadline=$((SECONDS + 60)); shift
+  until "$@" >/dev/null 2>&1; do
+    running "$name" || { docker logs --tail 20 "$name" >&2; die "$name stopped; its last words stand above"; }
+    [ $SECONDS -lt $deadline ] || { docker logs --tail 20 "$name" >&2; die "$name is not ready after 60 s; its last words stand above"; }
+    sleep 0.2
+  done
+}
+
+postgres() {
+  local name=shopkeeper-test-postgres
+  running $name && return
+  say "starting PostgreSQL on 127.0.0.1:$POSTGRES_PORT"
+  # Test data may be lost in a crash: nothing is flushed, which makes making a database ten times as fast.
+  container $name $POSTGRES_PORT -p "127.0.0.1:$POSTGRES_PORT:5432" -e POSTGRES_PASSWORD=postgres "$POSTGRES_IMAGE" \
+    postgres -c fsync=off -c synchronous_commit=off -c full_page_writes=off -c max_connections=300 -c shared_buffers=64MB
+  until_ready $name docker exec $name pg_isready -q -h 127.0.0.1 -U postgres
+}
+
+nats() {
+  local name=shopkeeper-test-nats n
+  running $name && return
+  say "starting NATS on 127.0.0.1:$NATS_PORT"
+  { echo 'port: 4222'
+    echo 'jetstream { store_dir: "/data", max_memory_store: 1GB, max_file_store: 8GB }'
+    echo 'accounts {'
+    for n in $(seq 0 255); do echo "  t$n { jetstream: enabled, users: [{user: t$n, password: t}] }"; done
+    echo '}'
+  } > "$conf/nats.conf"
+  container $name $NATS_PORT -p "127.0.0.1:$NATS_PORT:4222" --tmpfs /data:mode=1777 -v "$conf/nats.conf:/nats.conf:ro" "$NATS_IMAGE" -c /nats.conf
+  until_ready $name timeout 2 bash -c "head -c 4 < /dev/tcp/127.0.0.1/$NATS_PORT | grep -q INFO"
+}
+
+up() {
+  "$DEV/engine.sh"
+  mkdir -p "$conf"
+  images_from
+  if [ "$SHOPKEEPER_IMAGES" = built ]; then "$DEV/nats/image.sh"; "$DEV/postgres/image.sh"; fi
+  postgres
+  nats
+}
+
+case ${1:-} in
+  up)   exclusive backends; up >&2; exports ;;
+  env)  exports ;;
+  down) docker rm -fv shopkeeper-test-postgres shopkeeper-test-nats >/dev/null 2>&1 || true ;;
+  *)    die "usage: dev/backends.sh up|down|env" ;;
+esac

@@ -1,0 +1,76 @@
+# Sourced by every script here: where things lie, how progress and failure are told, which images are used.
+# shellcheck shell=bash
+set -euo pipefail
+DEV=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+ROOT=$(dirname "$DEV")
+CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/shopkeeper
+BIN=$CACHE/node-image/bin                       # kind, kubectl, helm and, where they are built, the cluster's programs
+STATE=$ROOT/.state                              # what belongs to this checkout: archives, kubeconfig of the test cluster
+export PATH="$BIN:$PATH"
+# shellcheck source=versions.env
+. "$DEV/versions.env"
+mkdir -p "$BIN" "$STATE"
+
+say()  { printf '%s %s\n' "$(date +%T)" "$*" >&2; }
+die()  { printf 'error: %s\n' "$*" >&2; exit 1; }
+have() { command -v "$1" >/dev/null 2>&1; }
+
+# step TITLE COMMAND... : a heading, the command, and the seconds it took
+step() {
+  local title=$1 start=$SECONDS status=0; shift
+  printf '\n== %s\n' "$title" >&2
+  "$@" || status=$?
+  [ "$status" = 0 ] || die "$title: failed after $((SECONDS - start)) s (the cause stands above)"
+  printf '== %s: %s s\n' "$title" "$((SECONDS - start))" >&2
+}
+
+# exclusive NAME : from here to the end of the script nobody else does NAME; waits, and says so
+exclusive() {
+  exec 9> "$CACHE/$1.lock"
+  flock -n 9 || { say "another run is at work on this ($1); waiting for it"; flock 9; }
+}
+
+need_disk() { # GIGABYTES : room for the cache and for docker
+  local dir free
+  for dir in "$CACHE" "$(docker info --format '{{.DockerRootDir}}' 2>/dev/null || true)"; do
+    [ -d "$dir" ] || continue
+    free=$(df -Pk "$dir" | awk 'NR==2 {print int($4 / 1e6)}')
+    [ "$free" -ge "$1" ] || die "$dir has $free GB free, and this needs $1 GB; make room and run it again"
+  done
+}
+
+need_version() { # PROGRAM FOUND LEAST HINT
+  [ -n "$2" ] || die "$1 is missing: $4"
+  [ "$(printf '%s\n' "$2" "$3" | sort -V | head -1)" = "$3" ] || die "$1 is too old: $2 found, $3 needed; $4"
+}
+need_go()   { need_version Go "$(go env GOVERSION 2>/dev/null | sed 's/^go//; s/ .*//')" 1.26.0 "install Go from https://go.dev/dl/ and put it on PATH"; }
+need_rust() { need_version Rust "$(cd "$ROOT" && rustc --version 2>/dev/null | awk '{print $2}')" 1.95.0 "install it with https://rustup.rs"; }
+need_packages() { # PROGRAM:PACKAGE... : Debian packages for programs that are not there
+  local p missing=()
+  for p; do have "${p%%:*}" || missing+=("${p##*:}"); done
+  [ ${#missing[@]} = 0 ] && return
+  { [ "$(id -u)" = 0 ] && have apt-get; } || die "these Debian packages are missing: ${missing[*]}; install them, or run this as root on Debian"
+  say "installing ${missing[*]}"
+  apt-get update -qq >&2
+  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+}
+
+# images_from : "published" where a registry answers, else "built". What this machine used before stays in use, so that a
+# cluster never changes its images under way; SHOPKEEPER_IMAGES forces one.
+images_from() {
+  if [ -z "${SHOPKEEPER_IMAGES:-}" ]; then
+    if   docker image inspect "$BUILT_NATS" >/dev/null 2>&1; then SHOPKEEPER_IMAGES=built
+    elif docker image inspect "$PUBLISHED_NATS" >/dev/null 2>&1; then SHOPKEEPER_IMAGES=published
+    elif timeout 20 docker pull -q "$PUBLISHED_NATS" >/dev/null 2>&1; then SHOPKEEPER_IMAGES=published
+    else
+      SHOPKEEPER_IMAGES=built
+      say "no image registry answers within 20 s: images are built from Debian packages and Go modules"
+    fi
+  fi
+  case $SHOPKEEPER_IMAGES in
+    published) NODE_IMAGE=$PUBLISHED_NODE POSTGRES_IMAGE=$PUBLISHED_POSTGRES NATS_IMAGE=$PUBLISHED_NATS ;;
+    built)     NODE_IMAGE=$BUILT_NODE POSTGRES_IMAGE=$BUILT_POSTGRES NATS_IMAGE=$BUILT_NATS ;;
+    *) die "SHOPKEEPER_IMAGES is '$SHOPKEEPER_IMAGES'; it must be 'published' or 'built'" ;;
+  esac
+  export SHOPKEEPER_IMAGES NODE_IMAGE POSTGRES_IMAGE NATS_IMAGE
+}

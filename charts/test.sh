@@ -1,0 +1,108 @@
+#!/usr/bin/env bash
+# Renders both charts with a few sets of values and checks what must hold of the result.
+# Uses helm from PATH, or the one that the local cluster's scripts have built.
+set -euo pipefail
+cd "$(dirname "$0")"
+
+helm=$(command -v helm || true)
+[ -n "$helm" ] || helm="${XDG_CACHE_HOME:-$HOME/.cache}/shopkeeper/node-image/bin/helm"
+if [ ! -x "$helm" ]; then
+  echo "charts/test.sh: helm is neither on PATH nor at $helm: install Helm, or run make up once, which builds it" >&2
+  exit 1
+fi
+
+out=$(mktemp -d)
+trap 'rm -rf "$out"' EXIT
+failures=0
+
+fail() {
+  echo "FAILED: $1" >&2
+  failures=$((failures + 1))
+}
+# has FILE TEXT WHY: the rendered file holds a line with this text.
+has() { grep -qF -- "$2" "$out/$1" || fail "$3 (no \"$2\" in the render \"$1\")"; }
+lacks() { ! grep -qE -- "$2" "$out/$1" || fail "$3 (\"$2\" is in the render \"$1\")"; }
+# render NAME CHART ARGS...: what `helm install` would send.
+render() {
+  local name=$1 chart=$2
+  shift 2
+  "$helm" template "${release:-shop-operator}" "$chart" --namespace shop-system "$@" >"$out/$name" || fail "$chart does not render with: $*"
+}
+# refused CHART TEXT ARGS...: these values must be refused with this text.
+refused() {
+  local chart=$1 text=$2
+  shift 2
+  if "$helm" template "${release:-shop-operator}" "$chart" "$@" >"$out/refused" 2>&1; then
+    fail "$chart accepts $*"
+  else
+    has refused "$text" "$chart refuses $* without a clear reason"
+  fi
+}
+# count FILE KIND: how many objects of a kind were rendered.
+count() { grep -c "^kind: $2\$" "$out/$1" || true; }
+
+for chart in shop-operator shop; do
+  "$helm" lint --strict --quiet "$chart" || fail "helm lint $chart"
+done
+
+# The operator with its defaults.
+render defaults shop-operator
+lacks defaults "['\"]\\*['\"]" "a right is a wildcard"
+lacks defaults "(escalate|impersonate|deletecollection)" "a right is too broad"
+has defaults "runAsNonRoot: true" "the operator may run as root"
+has defaults "runAsUser: 65532" "the user is not named"
+has defaults "readOnlyRootFilesystem: true" "the root file system can be written"
+has defaults "allowPrivilegeEscalation: false" "privileges can grow"
+has defaults 'drop: ["ALL"]' "capabilities are kept"
+has defaults "type: RuntimeDefault" "there is no seccomp profile"
+has defaults 'image: "localhost/shopkeeper/shop-operator:0.1.0"' "the image is not repository:appVersion"
+has defaults 'command: ["/shop-operator", "run"]' "the command is not the operator's"
+has defaults "helm.sh/resource-policy: keep" "uninstalling would delete the resource definition and every Shop"
+[ "$(count defaults CustomResourceDefinition)" = 1 ] || fail "the resource definition is not rendered once"
+[ "$(count defaults NetworkPolicy)" = 1 ] || fail "the network policy is not on by default"
+[ "$(count defaults PodDisruptionBudget)" = 0 ] || fail "one replica has a budget: a node could never be drained"
+[ "$(count defaults ServiceMonitor)" = 0 ] || fail "a ServiceMonitor is rendered where its resource may be missing"
+if [ -f ../crds/shops.yaml ]; then
+  cmp -s ../crds/shops.yaml shop-operator/files/shops.yaml || fail "shop-operator/files/shops.yaml differs from crds/shops.yaml: run cargo xtask generate"
+fi
+# Every rule of the rights stands under a comment that gives its reason.
+awk '/^ *- apiGroups:/ && before !~ /^ *# / { print FILENAME ":" FNR ": a rule without its reason"; bad = 1 } { before = $0 } END { exit bad }' \
+  shop-operator/templates/rbac.yaml >&2 || fail "a right has no reason"
+
+# The operator with everything else.
+render full shop-operator --set replicas=2 --set image.repository=example.com/op --set image.tag=1.2.3 \
+  --set images.registry=example.com/shop --set images.postgres=pg:17 --set images.nats=nats:2 --set serviceMonitor.enabled=true \
+  --set serviceMonitor.labels.release=prom --set nodeSelector.disk=ssd --set 'imagePullSecrets[0].name=pull' --set 'networkPolicy.apiServerPorts={8443}'
+has full "replicas: 2" "the count is not taken"
+has full 'image: "example.com/op:1.2.3"' "the image is not taken"
+has full 'value: "example.com/shop"' "the registry is not passed on"
+has full "port: 8443" "the API server's port is not taken"
+[ "$(count full PodDisruptionBudget)" = 1 ] || fail "two replicas have no budget"
+[ "$(count full ServiceMonitor)" = 1 ] || fail "no ServiceMonitor although it is asked for"
+
+# The operator with what can be switched off.
+render bare shop-operator --set crd.install=false --set networkPolicy.enabled=false
+[ "$(count bare CustomResourceDefinition)" = 0 ] || fail "crd.install=false still renders it"
+[ "$(count bare NetworkPolicy)" = 0 ] || fail "networkPolicy.enabled=false still renders it"
+
+refused shop-operator "replicas" --set replicas=0
+refused shop-operator "repllicas" --set repllicas=2
+
+# A Shop as a release.
+release=demo
+render shop shop --set services.search.replicas=4 --set exposure.type=NodePort --set exposure.nodePorts.search=30082
+has shop "kind: Shop" "no Shop is rendered"
+has shop "name: demo" "the Shop is not named after the release"
+has shop "version: 0.1.0" "the version is not passed on"
+has shop "replicas: 4" "a service's replicas are not passed on"
+has shop "search: 30082" "numbers are not passed on as they are"
+lacks shop "global" "Helm's own value reaches the Shop"
+refused shop "vversion" --set vversion=0.1.0
+release=a-name-that-is-longer-than-thirty
+refused shop "at most 30 characters"
+
+if [ "$failures" -gt 0 ]; then
+  echo "charts: $failures checks failed" >&2
+  exit 1
+fi
+echo "charts: both render, all checks hold"

@@ -1,15 +1,18 @@
 #!/bin/bash
 # backends.sh up|down|env : what the tests run against, in Docker containers on fixed ports of 127.0.0.1:
 #   PostgreSQL (TEST_DATABASE_URL, a superuser; every test makes a database of its own),
-#   NATS with JetStream (TEST_NATS_URL; accounts t0 to t255, user t<N>, password t, so that every test has a broker of its own).
+#   NATS with JetStream (TEST_NATS_URL; accounts t0 to t255, user t<N>, password t, so that every test has a broker of its own),
+#   a Kubernetes API server with its etcd and no node or controller (TEST_KUBECONFIG; every test makes namespaces of its own).
 # `up` is idempotent, quick when they run, and prints nothing on stdout but exports:  eval "$(dev/backends.sh up)"
 . "$(dirname "$0")/common.sh"
-POSTGRES_PORT=55432 NATS_PORT=54222
+POSTGRES_PORT=55432 NATS_PORT=54222 API_PORT=56443
+ETCD_IMAGE=registry.k8s.io/etcd:${ETCD#v}-0 API_IMAGE=registry.k8s.io/kube-apiserver:$KUBERNETES
 conf=$CACHE/backends
 
 exports() {
   echo "export TEST_DATABASE_URL=postgres://postgres:postgres@127.0.0.1:$POSTGRES_PORT/postgres"
   echo "export TEST_NATS_URL=nats://127.0.0.1:$NATS_PORT"
+  echo "export TEST_KUBECONFIG=$conf/kubeconfig"
 }
 
 running() { [ "$(docker container inspect -f '{{.State.Running}}' "$1" 2>/dev/null)" = true ]; }
@@ -56,6 +59,48 @@ nats() {
   until_ready $name timeout 2 bash -c "head -c 4 < /dev/tcp/127.0.0.1/$NATS_PORT | grep -q INFO"
 }
 
+credentials() { # a certificate authority, the API server's certificate, a key for service accounts, an administrator's token
+  [ -s "$conf/kubeconfig" ] && return
+  need_packages openssl:openssl curl:curl
+  local token key=(-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 3650)
+  token=$(openssl rand -hex 16)
+  (
+    cd "$conf"
+    openssl req -x509 "${key[@]}" -subj /CN=test-ca -keyout ca.key -out ca.crt
+    openssl req -x509 "${key[@]}" -subj /CN=kube-apiserver -CA ca.crt -CAkey ca.key -addext subjectAltName=IP:127.0.0.1 \
+      -addext basicConstraints=critical,CA:FALSE -keyout api.key -out api.crt
+    openssl genrsa -out accounts.key 2048
+    openssl rsa -in accounts.key -pubout -out accounts.pub
+  ) 2>"$conf/openssl.log" || { cat "$conf/openssl.log" >&2; die "the API server's certificate could not be made; openssl's words stand above"; }
+  echo "$token,test,test,system:masters" > "$conf/tokens.csv"
+  cat > "$conf/kubeconfig.new" <<X
+apiVersion: v1
+kind: Config
+current-context: test
+clusters: [{name: test, cluster: {server: "https://127.0.0.1:$API_PORT", certificate-authority-data: $(base64 -w0 < "$conf/ca.crt")}}]
+users: [{name: test, user: {token: $token}}]
+contexts: [{name: test, context: {cluster: test, user: test, namespace: default}}]
+X
+  mv "$conf/kubeconfig.new" "$conf/kubeconfig"
+}
+
+kubernetes() {
+  local name=shopkeeper-test-kubernetes etcd=shopkeeper-test-etcd
+  running $name && running $etcd && return
+  credentials
+  say "starting a Kubernetes API server on 127.0.0.1:$API_PORT"
+  docker rm -fv $name >/dev/null 2>&1 || true
+  container $etcd $API_PORT -p "127.0.0.1:$API_PORT:6443" --tmpfs /data --entrypoint etcd "$ETCD_IMAGE" --data-dir=/data --unsafe-no-fsync
+  # It shares etcd's network, so etcd needs no port of its own. No controller makes service accounts, so nothing may ask for them.
+  docker run -d --name $name --network container:$etcd -v "$conf:/conf:ro" --entrypoint kube-apiserver "$API_IMAGE" \
+    --etcd-servers=http://127.0.0.1:2379 --secure-port=6443 --tls-cert-file=/conf/api.crt --tls-private-key-file=/conf/api.key \
+    --token-auth-file=/conf/tokens.csv --authorization-mode=RBAC --service-cluster-ip-range=10.96.0.0/16 --endpoint-reconciler-type=none \
+    --service-account-issuer=https://kubernetes.default.svc --service-account-key-file=/conf/accounts.pub \
+    --service-account-signing-key-file=/conf/accounts.key --disable-admission-plugins=ServiceAccount >/dev/null
+  until_ready $name api_ready
+}
+api_ready() { curl -sf --max-time 2 --cacert "$conf/ca.crt" "https://127.0.0.1:$API_PORT/readyz"; }
+
 up() {
   "$DEV/engine.sh"
   mkdir -p "$conf"
@@ -63,11 +108,13 @@ up() {
   if [ "$SHOPKEEPER_IMAGES" = built ]; then "$DEV/nats/image.sh"; "$DEV/postgres/image.sh"; fi
   postgres
   nats
+  docker image inspect "$API_IMAGE" "$ETCD_IMAGE" >/dev/null 2>&1 || [ "$SHOPKEEPER_IMAGES" = published ] || "$DEV/node/image.sh"
+  kubernetes
 }
 
 case ${1:-} in
   up)   exclusive backends; up >&2; exports ;;
   env)  exports ;;
-  down) docker rm -fv shopkeeper-test-postgres shopkeeper-test-nats >/dev/null 2>&1 || true ;;
+  down) docker rm -fv shopkeeper-test-{postgres,nats,kubernetes,etcd} >/dev/null 2>&1 || true ;;
   *)    die "usage: dev/backends.sh up|down|env" ;;
 esac

@@ -17,17 +17,24 @@ have() { command -v "$1" >/dev/null 2>&1; }
 
 # step TITLE COMMAND... : a heading, the command, and the seconds it took
 step() {
-  local title=$1 start=$SECONDS status=0; shift
-  printf '\n== %s\n' "$title" >&2
-  "$@" || status=$?
-  [ "$status" = 0 ] || die "$title: failed after $((SECONDS - start)) s (the cause stands above)"
-  printf '== %s: %s s\n' "$title" "$((SECONDS - start))" >&2
+  local start=$SECONDS
+  STEP=$1; shift
+  printf '\n== %s\n' "$STEP" >&2
+  "$@"
+  printf '== %s: %s s\n' "$STEP" "$((SECONDS - start))" >&2
+  STEP=
 }
+set -E
+trap '[ "$BASH_SUBSHELL" != 0 ] || printf "error: %s: stopped at line %s of %s (the cause stands above)\n" "${STEP:-unexpected failure}" "$LINENO" "${BASH_SOURCE[0]##*/}" >&2' ERR
 
 # exclusive NAME : from here to the end of the script nobody else does NAME; waits, and says so
 exclusive() {
   exec 9> "$CACHE/$1.lock"
   flock -n 9 || { say "another run is at work on this ($1); waiting for it"; flock 9; }
+}
+
+need_platform() {
+  [ "$(uname -sm)" = "Linux x86_64" ] || die "this runs on Linux on x86_64 only, and this machine is $(uname -sm)"
 }
 
 need_disk() { # GIGABYTES : room for the cache and for docker
@@ -43,7 +50,7 @@ need_version() { # PROGRAM FOUND LEAST HINT
   [ -n "$2" ] || die "$1 is missing: $4"
   [ "$(printf '%s\n' "$2" "$3" | sort -V | head -1)" = "$3" ] || die "$1 is too old: $2 found, $3 needed; $4"
 }
-need_go()   { need_version Go "$(go env GOVERSION 2>/dev/null | sed 's/^go//; s/ .*//')" 1.26.0 "install Go from https://go.dev/dl/ and put it on PATH"; }
+need_go()   { need_version Go "$(go env GOVERSION 2>/dev/null | sed 's/^go//; s/ .*//')" 1.26.4 "install Go from https://go.dev/dl/ and put it on PATH"; }
 need_rust() { need_version Rust "$(cd "$ROOT" && rustc --version 2>/dev/null | awk '{print $2}')" 1.95.0 "install it with https://rustup.rs"; }
 need_packages() { # PROGRAM:PACKAGE... : Debian packages for programs that are not there
   local p missing=()
@@ -54,6 +61,10 @@ need_packages() { # PROGRAM:PACKAGE... : Debian packages for programs that are n
   apt-get update -qq >&2
   DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
 }
+
+# recipe FOLDER : what decides about an image that this folder of dev/ builds; is_current NAME FOLDER : the image is of that recipe
+recipe() { (cd "$DEV" && find versions.env "$1" -type f -print0 | LC_ALL=C sort -z | xargs -0 sha256sum | sha256sum | cut -c1-16); }
+is_current() { [ "$(docker image inspect -f '{{.Config.Labels.recipe}}' "$1" 2>/dev/null)" = "$(recipe "$2")" ]; }
 
 # images_from : "published" where a registry answers, else "built". What this machine used before stays in use, so that a
 # cluster never changes its images under way; SHOPKEEPER_IMAGES forces one.

@@ -1,18 +1,30 @@
 #!/bin/bash
 # engine.sh : a docker engine that answers. Leaves a running one alone; otherwise installs Debian's and starts it.
-set -euo pipefail
-here=$(cd "$(dirname "$0")" && pwd)
+. "$(dirname "$0")/common.sh"
+need_platform
 docker info >/dev/null 2>&1 && exit 0
-[ "$(id -u)" = 0 ] || { echo "no docker engine answers; start one, or run this as root on Debian" >&2; exit 1; }
-command -v dockerd >/dev/null || { apt-get update -qq; DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends docker.io iptables >/dev/null; }
-if [ -d /run/systemd/system ]; then systemctl start docker; else
-  config=/etc/docker/daemon.json; mkdir -p /etc/docker /var/log
+[ "$(id -u)" = 0 ] || die "no docker engine answers to $(id -un); start one (and join the group 'docker'), or run this as root on Debian"
+exclusive engine
+if ! have dockerd; then
+  have apt-get || die "there is no docker engine, and this is no Debian where one could be installed; install Docker and run it again"
+  say "installing Debian's docker engine (half a minute)"
+  need_packages dockerd:docker.io iptables:iptables
+  need_packages docker:docker-cli   # a package of its own since Debian 13
+fi
+
+without_init() { # a machine (or container) that systemd does not run
+  local config=/etc/docker/daemon.json bounding
+  mkdir -p /etc/docker /var/log
   # A machine without CAP_SYS_RESOURCE (bit 24) cannot grant it: engine-runc takes it out of each request.
-  if [ ! -e $config ] && [ $(( 0x$(awk '/^CapBnd/{print $2}' /proc/self/status) >> 24 & 1 )) = 0 ]; then
-    install -m755 "$here/engine-runc" /usr/local/sbin/engine-runc
+  bounding=$(awk '/^CapBnd/ {print $2}' /proc/self/status)
+  if [ ! -e $config ] && [ $((0x$bounding >> 24 & 1)) = 0 ]; then
+    install -m755 "$DEV/engine-runc" /usr/local/sbin/engine-runc
     echo '{"runtimes":{"fit":{"path":"/usr/local/sbin/engine-runc"}},"default-runtime":"fit"}' > $config
   fi
-  setsid nohup dockerd > /var/log/dockerd.log 2>&1 < /dev/null 9>&- &   # 9: the caller's lock, not for ever
-fi
+  setsid nohup dockerd > /var/log/dockerd.log 2>&1 < /dev/null 9>&- &   # 9 is the caller's lock: not for ever
+}
+
+say "starting the docker engine"
+if [ -d /run/systemd/system ]; then systemctl start docker; log="journalctl -u docker"; else without_init; log=/var/log/dockerd.log; fi
 for _ in $(seq 60); do docker info >/dev/null 2>&1 && exit 0; sleep 0.5; done
-echo "the docker engine did not start; see /var/log/dockerd.log" >&2; exit 1
+die "the docker engine did not start within 30 s; see $log"

@@ -3,7 +3,7 @@
 # the published one (POSTGRES_USER, POSTGRES_PASSWORD or _FILE, POSTGRES_DB, PGDATA, POSTGRES_INITDB_ARGS), runs as 999, and
 # needs only PGDATA, /tmp and /var/run/postgresql writable.
 . "$(dirname "$0")/../common.sh"
-docker image inspect "$BUILT_POSTGRES" >/dev/null 2>&1 && exit 0
+is_current "$BUILT_POSTGRES" postgres && exit 0
 root=$CACHE/node-image/postgres-root here=$DEV/postgres pg=usr/lib/postgresql/$POSTGRES
 
 userland() { # all of Debian's PostgreSQL with what it depends on; the image takes the few files it needs from it
@@ -48,6 +48,6 @@ chmod 1777 "$d/tmp"
 chown -R 999:999 "$d/var/run/postgresql" "$d/var/lib/postgresql"
 chmod 3777 "$d/var/run/postgresql"
 tar -C "$d" --sort=name --mtime=@0 -c . |
-  docker import -c "ENV PATH=/$pg/bin:/usr/local/bin:/usr/bin:/bin PGDATA=/var/lib/postgresql/data LANG=C.UTF-8" \
+  docker import -c "LABEL recipe=$(recipe postgres)" -c "ENV PATH=/$pg/bin:/usr/local/bin:/usr/bin:/bin PGDATA=/var/lib/postgresql/data LANG=C.UTF-8" \
     -c 'USER 999' -c 'EXPOSE 5432' -c 'VOLUME /var/lib/postgresql/data' \
     -c 'ENTRYPOINT ["docker-entrypoint.sh"]' -c 'CMD ["postgres"]' - "$BUILT_POSTGRES" >/dev/null

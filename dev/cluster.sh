@@ -1,0 +1,76 @@
+#!/bin/bash
+# cluster.sh up NAME | down NAME | load NAME ARCHIVE... : a kind cluster of kind-config.yaml with metrics-server and, where no
+# image can be pulled, the stand-ins for PostgreSQL and NATS on its nodes. HOST_PORTS=31 moves its ports from 30xxx to 31xxx.
+# kind writes the kubeconfig to $KUBECONFIG, or to the user's own where that is not set.
+. "$(dirname "$0")/common.sh"
+command=${1:-} name=${2:-}
+[ -n "$name" ] || die "usage: dev/cluster.sh up|down|load NAME [ARCHIVE...]"
+shift 2
+made=$CACHE/cluster-$name            # there when the cluster was made whole
+config=$STATE/kind-$name.yaml
+
+exists()  { kind get clusters 2>/dev/null | grep -qx "$name"; }
+nodes()   { kind get nodes --name "$name" 2>/dev/null; }
+workers() { nodes | grep -v control-plane; }       # the only ones that run a shop's pods, so the only ones that need its images
+kube()    { kubectl --context "kind-$name" "$@"; }
+answers() { kube --request-timeout=5s get --raw /readyz >/dev/null 2>&1; }
+
+create() {
+  local port log=$STATE/kind-$name.log
+  sed "s/hostPort: 30/hostPort: ${HOST_PORTS:-30}/" "$ROOT/kind-config.yaml" > "$config"
+  for port in $(grep -oE 'hostPort: [0-9]+' "$config" | awk '{print $2}'); do
+    ! (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null || die "port $port of 127.0.0.1 is taken, and the cluster '$name' needs it; stop what listens there"
+  done
+  say "making the cluster '$name' (20 to 60 s)"
+  kind create cluster --name "$name" --config "$config" --image "$NODE_IMAGE" --wait 180s 2>"$log" ||
+    { tail -30 "$log" >&2; die "kind could not make the cluster '$name'; all of its output is in $log"; }
+  touch "$made"
+}
+
+wake() { # a cluster whose nodes were stopped, for instance by a restart of the machine
+  kind export kubeconfig -q --name "$name"
+  answers && return
+  say "the cluster '$name' does not answer; starting its nodes"
+  nodes | xargs docker start >/dev/null
+  for _ in $(seq 120); do answers && return; sleep 1; done
+  die "the cluster '$name' does not answer; remove it ('kind delete cluster --name $name') and make it again"
+}
+
+stand_ins() { # the images that the nodes cannot pull
+  local image node
+  "$DEV/postgres/image.sh"
+  "$DEV/nats/image.sh"
+  for image in "$POSTGRES_IMAGE" "$NATS_IMAGE"; do
+    for node in $(workers); do
+      [ -z "$(docker exec "$node" ctr -n k8s.io images ls -q "name==$image")" ] || continue
+      say "putting $image on $node"
+      docker save "$image" | docker exec -i "$node" ctr -n k8s.io images import - >/dev/null
+    done
+  done
+}
+
+up() {
+  "$DEV/engine.sh"
+  images_from
+  "$DEV/tools.sh"
+  if exists && [ ! -e "$made" ]; then
+    say "the cluster '$name' was left half made; making it again"
+    kind delete cluster -q --name "$name"
+  fi
+  if exists; then wake; else create; fi
+  [ "$SHOPKEEPER_IMAGES" = published ] || stand_ins
+  kube apply -f "$DEV/metrics-server.yaml" >/dev/null
+  kube wait --for=condition=Ready node --all --timeout=120s >/dev/null
+}
+
+down() {
+  rm -f "$made"
+  ! have kind || ! docker info >/dev/null 2>&1 || kind delete cluster -q --name "$name"
+}
+
+case $command in
+  up)   exclusive "cluster-$name"; up ;;
+  down) down ;;
+  load) for archive; do kind load image-archive -q --name "$name" --nodes "$(workers | paste -sd,)" "$archive"; done ;;
+  *)    die "'$command' is none of up, down, load" ;;
+esac

@@ -1,0 +1,162 @@
+//! `cargo xtask images`: static binaries, each in an image from scratch. No engine and no network is needed.
+
+use std::{
+    collections::HashMap,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, Result};
+use clap::{Args, builder::PossibleValuesParser};
+
+use crate::{
+    oci::{self, Entry, Layer},
+    workspace::{self, Program, Workspace},
+};
+
+const TARGET: &str = "x86_64-unknown-linux-gnu";
+const REGISTRY: &str = "localhost/shopkeeper";
+const CA_BUNDLE: &str = "/etc/ssl/certs/ca-certificates.crt";
+/// The user and group of every process.
+const USER: u32 = 65532;
+
+#[derive(Args)]
+pub(crate) struct Options {
+    /// Only this program (may be given several times); all without it
+    #[arg(long = "service", value_name = "NAME", value_parser = PossibleValuesParser::new(workspace::programs().map(|p| p.binary)))]
+    services: Vec<String>,
+    /// Append this to the version in the image's tag
+    #[arg(long, value_name = "SUFFIX", conflicts_with = "unique")]
+    tag: Option<String>,
+    /// Append the first 12 digits of the binary layer's digest to the version in the tag
+    #[arg(long)]
+    unique: bool,
+    /// Folder for the archives, one per image: <NAME>.tar
+    #[arg(long, value_name = "DIR", default_value = ".state/images")]
+    out: PathBuf,
+}
+
+/// Builds, writes the archives and prints a table of name, image, size of the layers and digest.
+pub(crate) fn run(options: &Options) -> Result<()> {
+    let wanted = |p: &&Program| {
+        options.services.is_empty() || options.services.iter().any(|s| s == p.binary)
+    };
+    let programs: Vec<_> = workspace::programs().filter(wanted).collect();
+    let workspace = Workspace::load()?;
+    let base = base_layer()?;
+    build_static(&workspace, &programs)?;
+
+    let out = workspace.root.join(&options.out);
+    fs::create_dir_all(&out)
+        .with_context(|| format!("the folder {} cannot be made", out.display()))?;
+    let versions = workspace.versions();
+    println!("{:<14} {:<62} {:>5} DIGEST", "NAME", "IMAGE", "MB");
+    for program in programs {
+        let written = write_image(options, program, &workspace, &versions, &base, &out)?;
+        let megabytes = written.size as f64 / 1e6;
+        println!(
+            "{:<14} {:<62} {megabytes:>5.1} {}",
+            program.binary, written.name, written.digest
+        );
+    }
+    Ok(())
+}
+
+struct Written {
+    name: String,
+    digest: String,
+    size: usize,
+}
+
+fn write_image(
+    options: &Options,
+    program: &Program,
+    workspace: &Workspace,
+    versions: &HashMap<&str, &str>,
+    base: &Layer,
+    out: &Path,
+) -> Result<Written> {
+    let binary = workspace
+        .target
+        .join(TARGET)
+        .join("release")
+        .join(program.binary);
+    let content =
+        fs::read(&binary).with_context(|| format!("{} cannot be read", binary.display()))?;
+    let layer = Layer::new(&[Entry::file(program.binary, &content, 0o755)])?;
+
+    let version = versions
+        .get(program.package)
+        .with_context(|| format!("the workspace has no package {}", program.package))?;
+    let tag = match (&options.tag, options.unique) {
+        (Some(suffix), _) => format!("{version}-{suffix}"),
+        (None, true) => format!("{version}-{}", &layer.digest.hex()[..12]),
+        (None, false) => (*version).to_owned(),
+    };
+    let image = oci::Image {
+        name: format!("{REGISTRY}/{}:{tag}", program.binary),
+        user: format!("{USER}:{USER}"),
+        env: vec![format!("SSL_CERT_FILE={CA_BUNDLE}")],
+        entrypoint: format!("/{}", program.binary),
+        command: program.command.to_owned(),
+        labels: [
+            ("org.opencontainers.image.title", program.binary),
+            ("org.opencontainers.image.version", version),
+        ],
+        layers: [base, &layer],
+    };
+    let archive = out.join(program.binary).with_extension("tar");
+    let digest = image
+        .write(&archive)
+        .with_context(|| format!("{} cannot be written", archive.display()))?;
+    Ok(Written {
+        name: image.name,
+        digest: digest.to_string(),
+        size: base.size() + layer.size(),
+    })
+}
+
+/// One cargo for all. Static glibc needs the target named, so that build scripts and macros stay as they are.
+fn build_static(workspace: &Workspace, programs: &[&Program]) -> Result<()> {
+    let home = |name: &str, default: &str| {
+        let home = std::env::var_os(name).map(PathBuf::from);
+        home.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(default)))
+    };
+    let mut flags = vec![
+        "-Ctarget-feature=+crt-static".to_owned(),
+        // The crate looks for getrandom() with dlsym, which a static binary has not; it would need /dev/random.
+        "--cfg=getrandom_backend=\"linux_getrandom\"".to_owned(),
+        format!("--remap-path-prefix={}=/src", workspace.root.display()),
+    ];
+    if let Some(home) = home("CARGO_HOME", ".cargo") {
+        flags.push(format!("--remap-path-prefix={}=/cargo", home.display()));
+    }
+    let mut cargo = workspace::cargo();
+    cargo.current_dir(&workspace.root);
+    cargo.env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}"));
+    cargo.env("CARGO_BUILD_TARGET", TARGET);
+    workspace::build(cargo, &["--release"], programs)
+}
+
+/// What every image shares: names for the user, how hosts are looked up, whom to trust, and a /tmp.
+fn base_layer() -> Result<Layer> {
+    let certificates = fs::read(CA_BUNDLE).with_context(|| {
+        format!(
+            "the certificate bundle {CA_BUNDLE} is missing; install the package ca-certificates"
+        )
+    })?;
+    let passwd = format!(
+        "root:x:0:0:root:/:/sbin/nologin\nnonroot:x:{USER}:{USER}:nonroot:/:/sbin/nologin\n"
+    );
+    let group = format!("root:x:0:\nnonroot:x:{USER}:\n");
+    Layer::new(&[
+        Entry::folder("etc", 0o755),
+        Entry::file("etc/passwd", passwd.as_bytes(), 0o644),
+        Entry::file("etc/group", group.as_bytes(), 0o644),
+        Entry::file("etc/nsswitch.conf", b"hosts: files dns\n", 0o644),
+        Entry::folder("etc/ssl", 0o755),
+        Entry::folder("etc/ssl/certs", 0o755),
+        Entry::file(CA_BUNDLE.trim_start_matches('/'), &certificates, 0o644),
+        Entry::folder("tmp", 0o1777),
+    ])
+}

@@ -1,0 +1,37 @@
+//! What makes a process a good citizen of a cluster: settings that fail with one clear sentence, a start that waits for
+//! nothing, a stop that loses nothing, an HTTP edge with limits, a pooled database, events that survive crashes, logs and
+//! traces that belong together.
+//!
+//! The chassis knows no word of the shop. A service implements [`Service`] and calls [`run`]; everything else here is
+//! reached through the [`Chassis`] handed to [`Service::start`] and through the free functions of the modules.
+
+pub mod auth;
+pub mod client;
+mod command;
+pub mod db;
+pub mod deadline;
+pub mod events;
+mod health;
+pub mod http;
+pub mod idempotency;
+pub mod metrics;
+mod server;
+pub mod service;
+pub mod settings;
+pub mod telemetry;
+#[cfg(feature = "testing")]
+pub mod testing;
+mod worker;
+
+pub use command::run;
+pub use events::contract::{Event, EventContract};
+pub use events::handler::{Handler, Outcome, Received};
+pub use events::{inbox, outbox};
+pub use health::Condition;
+pub use service::{Chassis, Service};
+pub use settings::{Env, SettingError};
+pub use tokio_util::sync::CancellationToken;
+
+/// Half the CPU of the system allocator on JSON endpoints; every service uses it.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

@@ -1,0 +1,248 @@
+//! Who is asking: access tokens checked offline with the issuer's published keys, and tokens between services.
+
+use std::sync::{Arc, RwLock};
+use std::time::{Duration, Instant};
+
+use axum::extract::{FromRef, FromRequestParts};
+use axum::http::header::AUTHORIZATION;
+use axum::http::request::Parts;
+use jsonwebtoken::jwk::JwkSet;
+use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header};
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use tokio_util::sync::CancellationToken;
+use url::Url;
+use uuid::Uuid;
+
+use crate::http::Problem;
+
+/// `iss` and `aud` of access tokens.
+pub const ISSUER: &str = "shop";
+/// Where an issuer publishes its keys.
+pub const JWKS_PATH: &str = "/.well-known/jwks.json";
+/// An unknown key id may be a new key: the keys are fetched again, but not more often than this.
+const REFETCH: Duration = Duration::from_secs(5);
+
+/// The claims of an access token.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Claims {
+    pub sub: Uuid,
+    pub iss: String,
+    pub aud: String,
+    /// Seconds since 1970.
+    pub exp: i64,
+    pub iat: i64,
+    #[serde(default)]
+    pub roles: Vec<String>,
+}
+
+/// The one who asks, as the access token says.
+#[derive(Debug, Clone)]
+pub struct Principal {
+    pub id: Uuid,
+    pub roles: Vec<String>,
+}
+
+impl Principal {
+    /// Whether the token carries `role`.
+    pub fn has_role(&self, role: &str) -> bool {
+        self.roles.iter().any(|r| r == role)
+    }
+
+    /// # Errors
+    /// 403 when the token does not carry `role`.
+    pub fn require_role(&self, role: &str) -> Result<(), Problem> {
+        if self.has_role(role) {
+            Ok(())
+        } else {
+            Err(Problem::forbidden(format!("This needs the role {role}.")))
+        }
+    }
+}
+
+/// Checks access tokens. Cheap to clone.
+#[derive(Clone)]
+pub struct Verifier {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    keys: RwLock<JwkSet>,
+    source: Option<Source>,
+}
+
+struct Source {
+    url: Url,
+    http: reqwest::Client,
+    fetched: tokio::sync::Mutex<Option<Instant>>,
+}
+
+impl Verifier {
+    /// With keys known from the start: the issuer itself.
+    pub fn local(keys: JwkSet) -> Self {
+        Self {
+            inner: Arc::new(Inner {
+                keys: RwLock::new(keys),
+                source: None,
+            }),
+        }
+    }
+
+    /// With the keys that `issuer` publishes.
+    pub(crate) fn remote(issuer: Url) -> Self {
+        let mut url = issuer;
+        url.set_path(JWKS_PATH);
+        Self {
+            inner: Arc::new(Inner {
+                keys: RwLock::new(JwkSet { keys: vec![] }),
+                source: Some(Source {
+                    url,
+                    http: crate::client::plain_http(),
+                    fetched: tokio::sync::Mutex::new(None),
+                }),
+            }),
+        }
+    }
+
+    /// Fetches the keys now and every `period`, more often while they cannot be had.
+    pub(crate) async fn keep_fresh(&self, stop: CancellationToken, period: Duration) {
+        loop {
+            let pause = match self.fetch(Duration::ZERO).await {
+                Ok(()) => period,
+                Err(error) => {
+                    tracing::debug!(%error, "the issuer's keys cannot be had");
+                    Duration::from_millis(500)
+                }
+            };
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
+    }
+
+    async fn fetch(&self, not_younger_than: Duration) -> anyhow::Result<()> {
+        let Some(source) = &self.inner.source else {
+            return Ok(());
+        };
+        let mut fetched = source.fetched.lock().await;
+        if fetched.is_some_and(|at| at.elapsed() < not_younger_than) {
+            return Ok(());
+        }
+        let keys: JwkSet = source
+            .http
+            .get(source.url.clone())
+            .send()
+            .await?
+            .error_for_status()?
+            .json()
+            .await?;
+        *fetched = Some(Instant::now());
+        *self
+            .inner
+            .keys
+            .write()
+            .unwrap_or_else(std::sync::PoisonError::into_inner) = keys;
+        Ok(())
+    }
+
+    /// # Errors
+    /// 401 for a token that is not valid; 503 while no key of the issuer is known.
+    pub async fn verify(&self, token: &str) -> Result<Principal, Problem> {
+        let header = decode_header(token).map_err(|_| unauthenticated())?;
+        let kid = header.kid.unwrap_or_default();
+        let mut key = self.key(&kid);
+        if key.is_none() {
+            let fetched = self.fetch(REFETCH).await;
+            key = self.key(&kid);
+            if key.is_none() && fetched.is_err() {
+                return Err(Problem::unavailable(
+                    "The keys that tokens are checked with cannot be had from the users service.",
+                ));
+            }
+        }
+        let key = key.ok_or_else(unauthenticated)?;
+        let mut validation = Validation::new(Algorithm::EdDSA);
+        validation.set_audience(&[ISSUER]);
+        validation.set_issuer(&[ISSUER]);
+        validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
+        validation.leeway = 5;
+        let claims = decode::<Claims>(token, &key, &validation)
+            .map_err(|_| unauthenticated())?
+            .claims;
+        Ok(Principal {
+            id: claims.sub,
+            roles: claims.roles,
+        })
+    }
+
+    fn key(&self, kid: &str) -> Option<DecodingKey> {
+        let keys = self
+            .inner
+            .keys
+            .read()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        DecodingKey::from_jwk(keys.find(kid)?).ok()
+    }
+}
+
+fn unauthenticated() -> Problem {
+    Problem::unauthenticated(
+        "Send a valid access token: Authorization: Bearer <token>. It may have expired.",
+    )
+}
+
+fn bearer(parts: &Parts) -> Result<&str, Problem> {
+    parts
+        .headers
+        .get(AUTHORIZATION)
+        .and_then(|v| v.to_str().ok())
+        .and_then(|v| v.strip_prefix("Bearer "))
+        .ok_or_else(unauthenticated)
+}
+
+impl<S> FromRequestParts<S> for Principal
+where
+    S: Send + Sync,
+    Verifier: FromRef<S>,
+{
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        Verifier::from_ref(state).verify(bearer(parts)?).await
+    }
+}
+
+/// The token that services show to one another.
+#[derive(Clone)]
+pub struct ApiToken(Arc<SecretString>);
+
+impl ApiToken {
+    pub fn new(token: SecretString) -> Self {
+        Self(Arc::new(token))
+    }
+}
+
+/// Proof that the caller showed the right [`ApiToken`].
+#[derive(Debug, Clone, Copy)]
+pub struct Trusted;
+
+impl<S> FromRequestParts<S> for Trusted
+where
+    S: Send + Sync,
+    ApiToken: FromRef<S>,
+{
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let ApiToken(expected) = ApiToken::from_ref(state);
+        let shown = bearer(parts)?;
+        // Digests are compared, so the time taken tells nothing about the token.
+        if Sha256::digest(shown) == Sha256::digest(expected.expose_secret()) {
+            Ok(Self)
+        } else {
+            Err(unauthenticated())
+        }
+    }
+}

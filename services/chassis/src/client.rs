@@ -1,0 +1,289 @@
+//! Asking a neighbour: deadlines that shrink from hop to hop, the trace passed on, retries only where they are safe.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use backon::{ExponentialBuilder, Retryable};
+use reqwest::{Method, StatusCode};
+use secrecy::{ExposeSecret, SecretString};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tracing::Instrument;
+use url::Url;
+
+use crate::deadline;
+use crate::http::{IdempotencyKey, Problem};
+use crate::telemetry::inject;
+
+/// The longest wait for one answer when there is no shorter deadline.
+const LONGEST: Duration = Duration::from_secs(5);
+/// Kept back for the way home of the answer.
+const MARGIN: Duration = Duration::from_millis(50);
+/// An answer larger than this is not read.
+const ANSWER_LIMIT: usize = 1024 * 1024;
+
+/// Why a neighbour gave no usable answer.
+#[derive(Debug, thiserror::Error)]
+pub enum PeerError {
+    /// No connection, no answer in time, or none left to wait. Whether the request had an effect is not known.
+    #[error("{peer} did not answer: {cause}")]
+    Unreachable { peer: &'static str, cause: String },
+    /// It answered with an error.
+    #[error("{peer} answered {status}: {}", .problem.as_ref().map_or("no reason given", |p| p.detail.as_str()))]
+    Status {
+        peer: &'static str,
+        status: StatusCode,
+        problem: Option<Problem>,
+    },
+    /// It answered something that is not in its contract.
+    #[error("{peer} answered something unexpected: {cause}")]
+    Malformed { peer: &'static str, cause: String },
+}
+
+impl PeerError {
+    /// Whether trying again later may help: no answer, overload, an error of theirs.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } => true,
+            Self::Status { status, .. } => {
+                status.is_server_error() || *status == StatusCode::TOO_MANY_REQUESTS
+            }
+            Self::Malformed { .. } => false,
+        }
+    }
+}
+
+/// A neighbour. Cheap to clone.
+#[derive(Clone)]
+pub struct Peer {
+    name: &'static str,
+    base: Url,
+    token: Option<SecretString>,
+    http: reqwest::Client,
+    budget: Arc<Budget>,
+}
+
+/// An HTTP client with the time-outs of a neighbour.
+pub(crate) fn plain_http() -> reqwest::Client {
+    reqwest::Client::builder()
+        .connect_timeout(Duration::from_secs(1))
+        .timeout(LONGEST)
+        .pool_idle_timeout(Duration::from_secs(30))
+        .tcp_nodelay(true)
+        .redirect(reqwest::redirect::Policy::none())
+        .build()
+        // Fails only without any root certificate, and the image carries them.
+        .expect("the HTTP client needs the root certificates of the image")
+}
+
+impl Peer {
+    /// `base` is the neighbour's base URL; `token` is shown as bearer token.
+    pub fn new(name: &'static str, base: Url, token: Option<SecretString>) -> Self {
+        Self {
+            name,
+            base,
+            token,
+            http: plain_http(),
+            budget: Arc::new(Budget::default()),
+        }
+    }
+
+    pub fn get(&self, path: &str) -> Call<'_> {
+        self.call(Method::GET, path)
+    }
+
+    pub fn post(&self, path: &str) -> Call<'_> {
+        self.call(Method::POST, path)
+    }
+
+    fn call(&self, method: Method, path: &str) -> Call<'_> {
+        Call {
+            peer: self,
+            method,
+            path: path.to_owned(),
+            body: None,
+            key: None,
+        }
+    }
+}
+
+/// One request to a neighbour.
+pub struct Call<'a> {
+    peer: &'a Peer,
+    method: Method,
+    path: String,
+    body: Option<serde_json::Value>,
+    key: Option<String>,
+}
+
+impl Call<'_> {
+    /// The JSON body. What cannot be written as JSON is a mistake of the caller and answers as `Malformed` when sent.
+    #[must_use]
+    pub fn json(mut self, body: &impl Serialize) -> Self {
+        self.body = serde_json::to_value(body).ok();
+        self
+    }
+
+    /// Makes a POST safe to repeat.
+    #[must_use]
+    pub fn idempotency_key(mut self, key: impl Into<String>) -> Self {
+        self.key = Some(key.into());
+        self
+    }
+
+    /// Sends and reads the answer. A GET and a request with a key are tried up to three times within the deadline and
+    /// the neighbour's retry budget; any other once.
+    pub async fn send<T: DeserializeOwned>(self) -> Result<T, PeerError> {
+        let repeatable = self.method == Method::GET || self.key.is_some();
+        let span = tracing::info_span!(
+            "call",
+            otel.name = format!("{} {}", self.method, self.peer.name),
+            otel.kind = "client",
+            http.request.method = self.method.as_str(),
+            server.address = self.peer.base.host_str().unwrap_or_default(),
+            url.path = self.path,
+        );
+        let peer = self.peer;
+        peer.budget.earn();
+        (|| self.once())
+            .retry(
+                ExponentialBuilder::default()
+                    .with_min_delay(Duration::from_millis(50))
+                    .with_max_times(2)
+                    .with_jitter(),
+            )
+            .when(|error: &PeerError| repeatable && error.is_transient() && peer.budget.spend())
+            .notify(|error, _| tracing::debug!(%error, "asking again"))
+            .instrument(span)
+            .await
+    }
+
+    async fn once<T: DeserializeOwned>(&self) -> Result<T, PeerError> {
+        let name = self.peer.name;
+        let unreachable = |cause: String| PeerError::Unreachable { peer: name, cause };
+        let wait = deadline::remaining()
+            .map_or(LONGEST, |d| d.saturating_sub(MARGIN))
+            .min(LONGEST);
+        if wait.is_zero() {
+            return Err(unreachable("no time is left".to_owned()));
+        }
+        let url = self
+            .peer
+            .base
+            .join(&self.path)
+            .map_err(|e| PeerError::Malformed {
+                peer: name,
+                cause: e.to_string(),
+            })?;
+        let mut request = self
+            .peer
+            .http
+            .request(self.method.clone(), url)
+            .timeout(wait)
+            .header(deadline::HEADER, wait.as_millis().to_string());
+        if let Some(body) = &self.body {
+            request = request.json(body);
+        }
+        if let Some(key) = &self.key {
+            request = request.header(IdempotencyKey::HEADER, key);
+        }
+        if let Some(token) = &self.peer.token {
+            request = request.bearer_auth(token.expose_secret());
+        }
+        let mut request = request.build().map_err(|e| PeerError::Malformed {
+            peer: name,
+            cause: e.to_string(),
+        })?;
+        inject(request.headers_mut());
+        let response = self
+            .peer
+            .http
+            .execute(request)
+            .await
+            .map_err(|e| unreachable(describe(&e)))?;
+        let status = response.status();
+        if response
+            .content_length()
+            .is_some_and(|n| n > ANSWER_LIMIT as u64)
+        {
+            return Err(PeerError::Malformed {
+                peer: name,
+                cause: "the answer is too large".to_owned(),
+            });
+        }
+        let body = response
+            .bytes()
+            .await
+            .map_err(|e| unreachable(describe(&e)))?;
+        if !status.is_success() {
+            return Err(PeerError::Status {
+                peer: name,
+                status,
+                problem: serde_json::from_slice(&body).ok(),
+            });
+        }
+        serde_json::from_slice(&body).map_err(|e| PeerError::Malformed {
+            peer: name,
+            cause: e.to_string(),
+        })
+    }
+}
+
+/// The innermost cause, without the URL: it may hold ids.
+fn describe(error: &reqwest::Error) -> String {
+    if error.is_timeout() {
+        return "no answer in time".to_owned();
+    }
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
+}
+
+/// Retries may make up a tenth of the requests, and ten more: a neighbour that is down is not asked three times as often.
+struct Budget(AtomicU32);
+
+/// In tenths of a retry.
+const FULL: u32 = 100;
+const ONE_RETRY: u32 = 10;
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self(AtomicU32::new(FULL))
+    }
+}
+
+impl Budget {
+    fn earn(&self) {
+        let _ = self
+            .0
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |b| {
+                (b < FULL).then_some(b + 1)
+            });
+    }
+
+    fn spend(&self) -> bool {
+        self.0
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |b| {
+                b.checked_sub(ONE_RETRY)
+            })
+            .is_ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_budget_allows_ten_retries_at_once_and_then_one_in_ten_requests() {
+        let budget = Budget::default();
+        assert_eq!((0..100).filter(|_| budget.spend()).count(), 10);
+        for _ in 0..20 {
+            budget.earn();
+        }
+        assert_eq!((0..100).filter(|_| budget.spend()).count(), 2);
+    }
+}

@@ -1,0 +1,109 @@
+//! Migrations: the chassis' tables, then the service's, one process at a time.
+
+use std::time::Duration;
+
+use anyhow::Context;
+
+use super::{Db, Error};
+use crate::service::Service;
+
+mod embedded {
+    refinery::embed_migrations!("migrations");
+}
+
+/// How long `migrate` waits for a database that is not there yet.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// The advisory lock that keeps two migrations of one database apart; the number itself means nothing.
+const LOCK: i64 = 0x5348_4f50;
+
+fn chassis_migrations() -> refinery::Runner {
+    let mut runner = embedded::migrations::runner();
+    runner.set_migration_table_name("chassis_schema_history");
+    runner
+}
+
+/// Waits for the database, takes the lock, applies what is missing.
+///
+/// A database that is *ahead* is fine: it was migrated by a newer version, which by rule works with this one, and a
+/// service that is taken back must be able to start.
+pub(crate) async fn migrate<S: Service>(db: &Db) -> anyhow::Result<()> {
+    let mut connection = wait_for_database(db).await?;
+    // Not part of the pool's time-outs: a long migration must not be cut, nor the wait for another one.
+    connection
+        .batch_execute(&format!(
+            "set statement_timeout = 0; set lock_timeout = '60s'; set idle_in_transaction_session_timeout = 0; select pg_advisory_lock({LOCK})"
+        ))
+        .await
+        .context("cannot take the migration lock")?;
+    let mut applied = 0;
+    for runner in [chassis_migrations(), S::migrations()] {
+        let report = runner
+            .set_abort_missing(false)
+            .run_async(&mut **connection.as_mut())
+            .await
+            .context("a migration failed; the database keeps what was applied before it")?;
+        applied += report.applied_migrations().len();
+    }
+    tracing::info!(applied, "the schema is up to date");
+    // The session's settings must not go back into a pool: closing the connection also releases the lock.
+    drop(deadpool_postgres::Object::take(connection));
+    Ok(())
+}
+
+async fn wait_for_database(db: &Db) -> anyhow::Result<super::Connection> {
+    let started = std::time::Instant::now();
+    let mut told = started;
+    loop {
+        match db.get().await {
+            Ok(connection) => return Ok(connection),
+            Err(error) if started.elapsed() > PATIENCE => {
+                return Err(error).context(format!(
+                    "the database did not answer for {} s",
+                    PATIENCE.as_secs()
+                ));
+            }
+            Err(error) => {
+                if told.elapsed() > Duration::from_secs(5) {
+                    told = std::time::Instant::now();
+                    tracing::info!(%error, waited_s = started.elapsed().as_secs(), "waiting for the database");
+                }
+                tokio::time::sleep(Duration::from_millis(200)).await;
+            }
+        }
+    }
+}
+
+/// Whether the schema is at least what this version needs.
+pub(crate) async fn is_migrated<S: Service>(db: &Db) -> Result<bool, Error> {
+    let connection = db.get().await?;
+    for (table, runner) in [
+        ("chassis_schema_history", chassis_migrations()),
+        ("refinery_schema_history", S::migrations()),
+    ] {
+        let wanted = runner
+            .get_migrations()
+            .iter()
+            .map(|m| i64::from(m.version()))
+            .max()
+            .unwrap_or(0);
+        let exists =
+            super::query_one(&connection, "select to_regclass($1) is not null", &[&table]).await?;
+        if wanted > 0 && !exists.get::<_, bool>(0) {
+            return Ok(false);
+        }
+        if wanted == 0 {
+            continue;
+        }
+        // The table's name is one of the two above, never input.
+        let row = super::query_one(
+            &connection,
+            &format!("select coalesce(max(version), 0)::bigint from {table}"),
+            &[],
+        )
+        .await?;
+        if row.get::<_, i64>(0) < wanted {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}

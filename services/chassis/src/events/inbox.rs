@@ -1,0 +1,37 @@
+//! Each event is applied once: its row in the inbox and its effect are of one transaction.
+
+use super::handler::Received;
+use crate::db::{self, Transaction};
+
+/// Marks the event as applied; `false` when it was already.
+pub(crate) async fn enter(tx: &Transaction<'_>, event: &Received) -> Result<bool, db::Error> {
+    let inserted = db::execute(
+        tx,
+        "insert into inbox (event_id) values ($1) on conflict do nothing",
+        &[&event.id],
+    )
+    .await?;
+    Ok(inserted == 1)
+}
+
+/// For events that carry the whole state, where only the latest counts: `false` when one of this kind and aggregate with
+/// the same or a higher sequence was applied already, and this one came late.
+pub async fn advance(tx: &Transaction<'_>, event: &Received) -> Result<bool, db::Error> {
+    advance_as(tx, &event.kind, event).await
+}
+
+/// Like [`advance`], for several kinds that count together (`"product"` for upserted and removed).
+pub async fn advance_as(
+    tx: &Transaction<'_>,
+    kind: &str,
+    event: &Received,
+) -> Result<bool, db::Error> {
+    let moved = db::execute(
+        tx,
+        "insert into inbox_latest as l (kind, aggregate, sequence) values ($1, $2, $3)
+         on conflict (kind, aggregate) do update set sequence = excluded.sequence where l.sequence < excluded.sequence",
+        &[&kind, &event.aggregate, &event.sequence],
+    )
+    .await?;
+    Ok(moved == 1)
+}

@@ -1,0 +1,121 @@
+//! One span, one line and one measurement a request.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::extract::{MatchedPath, Request, State};
+use axum::middleware::Next;
+use axum::response::Response;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+use tracing::Instrument;
+
+use crate::telemetry::{continue_trace, http_method};
+
+/// Measurements of the HTTP edge. Labels are bounded: the route is the pattern, never the path.
+pub struct HttpMetrics {
+    duration: Family<Labels, Histogram>,
+    active: Gauge,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Labels {
+    method: &'static str,
+    route: String,
+    status: u16,
+}
+
+/// Bucket bounds of the HTTP semantic conventions, in seconds.
+pub(crate) const SECONDS: [f64; 14] = [
+    0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0,
+];
+
+impl HttpMetrics {
+    pub(crate) fn new(registry: &mut Registry) -> Arc<Self> {
+        let metrics = Self {
+            duration: Family::new_with_constructor(|| Histogram::new(SECONDS)),
+            active: Gauge::default(),
+        };
+        registry.register_with_unit(
+            "http_server_request_duration",
+            "Time from the request's arrival to its answer",
+            Unit::Seconds,
+            metrics.duration.clone(),
+        );
+        registry.register(
+            "http_server_active_requests",
+            "Requests being worked on",
+            metrics.active.clone(),
+        );
+        Arc::new(metrics)
+    }
+}
+
+pub(super) async fn observe(
+    State(metrics): State<Arc<HttpMetrics>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let method = http_method(request.method());
+    let route = request
+        .extensions()
+        .get::<MatchedPath>()
+        .map_or("none", MatchedPath::as_str)
+        .to_owned();
+    let span = tracing::info_span!(
+        "request",
+        otel.name = format!("{method} {route}"),
+        otel.kind = "server",
+        http.request.method = method,
+        http.route = route,
+        url.path = request.uri().path(),
+        http.response.status_code = tracing::field::Empty,
+        otel.status_code = tracing::field::Empty,
+        order_id = tracing::field::Empty,
+    );
+    continue_trace(&span, request.headers());
+    let started = Instant::now();
+    let active = Active::count(&metrics.active);
+    let response = next.run(request).instrument(span.clone()).await;
+    drop(active);
+    let status = response.status();
+    let elapsed = started.elapsed();
+    metrics
+        .duration
+        .get_or_create(&Labels {
+            method,
+            route,
+            status: status.as_u16(),
+        })
+        .observe(elapsed.as_secs_f64());
+    span.in_scope(|| {
+        span.record("http.response.status_code", status.as_u16());
+        let duration_ms = elapsed.as_micros() as f64 / 1000.0;
+        if status.is_server_error() {
+            span.record("otel.status_code", "ERROR");
+            tracing::warn!(duration_ms, "request answered");
+        } else {
+            tracing::debug!(duration_ms, "request answered");
+        }
+    });
+    response
+}
+
+/// Counts a request for as long as it lives, also when its future is dropped half-way.
+struct Active<'a>(&'a Gauge);
+
+impl<'a> Active<'a> {
+    fn count(gauge: &'a Gauge) -> Self {
+        gauge.inc();
+        Self(gauge)
+    }
+}
+
+impl Drop for Active<'_> {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}

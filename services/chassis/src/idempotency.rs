@@ -1,0 +1,125 @@
+//! The same request, sent twice or at the same time by a twin, gets the same answer and has one effect.
+//!
+//! The key's row is inserted in the transaction that does the work. A twin waits on that row until the first commits and
+//! then reads the stored answer; if the first rolls back, the twin does the work itself.
+
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+use crate::db::{self, Transaction};
+use crate::http::{IdempotencyKey, Problem};
+
+/// What a key means for this request.
+#[derive(Debug)]
+pub enum Claim {
+    /// Nobody has asked with this key: do the work, then [`Ticket::save`] the answer and commit.
+    New(Ticket),
+    /// The work was done: this is the answer it had.
+    Replay(Response),
+}
+
+/// The right to store the answer under a key.
+#[derive(Debug)]
+pub struct Ticket {
+    scope: String,
+    key: String,
+}
+
+/// Claims `key` within `scope` (who asks for what: `"orders:<user id>"`). `request` is what the key must stay bound to:
+/// the same key with another request is refused.
+///
+/// # Errors
+/// `idempotency_key_reused` (422); 503 when the database is away or a twin is still at work after two seconds.
+pub async fn claim(
+    tx: &Transaction<'_>,
+    scope: &str,
+    key: &IdempotencyKey,
+    request: &impl Serialize,
+) -> Result<Claim, Problem> {
+    let fingerprint = fingerprint(request)?;
+    let inserted = db::execute(
+        tx,
+        "insert into idempotency (scope, key, fingerprint) values ($1, $2, $3) on conflict do nothing",
+        &[&scope, &key.as_str(), &fingerprint],
+    )
+    .await
+    .map_err(twin_at_work)?;
+    if inserted == 1 {
+        return Ok(Claim::New(Ticket {
+            scope: scope.to_owned(),
+            key: key.as_str().to_owned(),
+        }));
+    }
+    let row = db::query_one(
+        tx,
+        "select fingerprint, status, body from idempotency where scope = $1 and key = $2",
+        &[&scope, &key.as_str()],
+    )
+    .await?;
+    if row.get::<_, Vec<u8>>("fingerprint") != fingerprint {
+        return Err(Problem::invalid(
+            "idempotency_key_reused",
+            "This Idempotency-Key was used for a different request. Use a new key for a new request.",
+        ));
+    }
+    let status: Option<i16> = row.get("status");
+    let body: Option<String> = row.get("body");
+    match (status, body) {
+        (Some(status), Some(body)) => Ok(Claim::Replay(stored(status, body)?)),
+        _ => Err(Problem::internal(
+            "an idempotency key was committed without an answer",
+        )),
+    }
+}
+
+impl Ticket {
+    /// Stores the answer in the transaction and returns it. The caller commits.
+    pub async fn save(
+        self,
+        tx: &Transaction<'_>,
+        status: StatusCode,
+        body: &impl Serialize,
+    ) -> Result<Response, Problem> {
+        let body = serde_json::to_string(body).map_err(Problem::internal)?;
+        // Every HTTP status fits: they end at 999.
+        let number = status.as_u16().cast_signed();
+        db::execute(
+            tx,
+            "update idempotency set status = $3, body = $4 where scope = $1 and key = $2",
+            &[&self.scope, &self.key, &number, &body],
+        )
+        .await?;
+        stored(number, body)
+    }
+}
+
+fn fingerprint(request: &impl Serialize) -> Result<Vec<u8>, Problem> {
+    let bytes = serde_json::to_vec(request).map_err(Problem::internal)?;
+    Ok(Sha256::digest(bytes).to_vec())
+}
+
+fn stored(status: i16, body: String) -> Result<Response, Problem> {
+    let status = StatusCode::from_u16(status.cast_unsigned()).map_err(Problem::internal)?;
+    let content = if status.is_client_error() || status.is_server_error() {
+        "application/problem+json"
+    } else {
+        "application/json"
+    };
+    Ok((
+        status,
+        [(header::CONTENT_TYPE, HeaderValue::from_static(content))],
+        body,
+    )
+        .into_response())
+}
+
+fn twin_at_work(error: db::Error) -> Problem {
+    match error {
+        db::Error::Unavailable(_) => Problem::unavailable(
+            "The same request is still at work, or the database is not available. Send it again with the same key.",
+        ),
+        db::Error::Query(_) => error.into(),
+    }
+}

@@ -1,0 +1,107 @@
+//! The trait a service implements, and what it is given to start with.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use prometheus_client::registry::Registry;
+use tokio_util::sync::CancellationToken;
+use url::Url;
+use utoipa_axum::router::OpenApiRouter;
+
+use crate::auth::Verifier;
+use crate::db::Db;
+use crate::events::consumer;
+use crate::events::contract::EventContract;
+use crate::events::handler::Handler;
+use crate::health::{Condition, Readiness};
+use crate::settings::{Env, SettingError};
+use crate::worker::Worker;
+
+/// One service of a system: its name, its settings, its routes, its events and how it starts.
+pub trait Service: Send + Sync + 'static {
+    /// The name it is known by to others: subject prefix, durable consumer, `service.name` of telemetry.
+    const NAME: &'static str;
+    /// Its own version: `env!("CARGO_PKG_VERSION")`.
+    const VERSION: &'static str;
+    type Settings: Send + 'static;
+    type State: Clone + Send + Sync + 'static;
+
+    /// Reads and checks the service's own settings.
+    fn settings(env: &Env) -> Result<Self::Settings, SettingError>;
+    /// The service's own migrations; the chassis adds its tables by itself.
+    fn migrations() -> refinery::Runner;
+    /// Its routes with their OpenAPI description.
+    fn routes() -> OpenApiRouter<Self::State>;
+    /// The events it says.
+    fn events() -> Vec<EventContract>;
+    /// Builds the state, registers what runs beside the requests. Must not wait for a dependency.
+    fn start(settings: Self::Settings, chassis: &mut Chassis) -> anyhow::Result<Self::State>;
+}
+
+/// What a service is given to start with.
+pub struct Chassis {
+    pub(crate) name: &'static str,
+    pub(crate) db: Db,
+    pub(crate) registry: Registry,
+    pub(crate) readiness: Readiness,
+    pub(crate) workers: Vec<Worker>,
+    pub(crate) consumer: Option<Arc<dyn consumer::DynHandler>>,
+    pub(crate) stop: CancellationToken,
+}
+
+impl Chassis {
+    /// The pool of connections to the service's own database. Cheap to clone; connects when first asked.
+    pub fn db(&self) -> Db {
+        self.db.clone()
+    }
+
+    /// A condition of its own that must be met once before the service is ready.
+    pub fn readiness(&mut self, name: &'static str) -> Condition {
+        self.readiness.condition(name)
+    }
+
+    /// Hears events with `handler`; one handler a service, which matches on the kind of event.
+    pub fn consume(&mut self, handler: impl Handler) {
+        self.consumer = Some(Arc::new(handler));
+    }
+
+    /// Runs `work` beside the requests, from the moment the database is there until the stop. Work that fails or panics is
+    /// started again with a growing pause (0.2 s to 10 s).
+    pub fn worker<F, Fut>(&mut self, name: &'static str, work: F)
+    where
+        F: Fn(CancellationToken) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = anyhow::Result<()>> + Send + 'static,
+    {
+        self.workers.push(Worker::new(name, work));
+    }
+
+    /// The registry behind `/metrics`.
+    pub fn metrics(&mut self) -> &mut Registry {
+        &mut self.registry
+    }
+
+    /// Checks access tokens offline with the keys that `issuer` publishes, kept fresh in the background.
+    pub fn verifier(&mut self, issuer: Url) -> Verifier {
+        let verifier = Verifier::remote(issuer);
+        let refresher = verifier.clone();
+        self.workers.push(Worker::new("jwks", move |stop| {
+            let verifier = refresher.clone();
+            async move {
+                verifier.keep_fresh(stop, Duration::from_secs(300)).await;
+                Ok(())
+            }
+        }));
+        verifier
+    }
+
+    /// Cancelled when the process has been told to stop.
+    pub fn stop(&self) -> CancellationToken {
+        self.stop.clone()
+    }
+
+    /// The name of the service.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+}

@@ -1,0 +1,92 @@
+//! Logs and traces that belong together: JSON lines with the trace's ids at the top level, spans by OTLP where an endpoint
+//! is set. Metrics are in [`crate::metrics`].
+
+mod context;
+mod log_lines;
+
+use opentelemetry::trace::TracerProvider as _;
+use opentelemetry_otlp::SpanExporter;
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::propagation::TraceContextPropagator;
+use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer};
+
+pub use context::{
+    continue_trace, continue_traceparent, current_trace_id, current_traceparent, http_method,
+    inject, trace_id_of,
+};
+use log_lines::LogLines;
+
+use crate::settings::{Env, SettingError, wrong};
+
+/// Holds the exporter until the end, so that the last spans get out.
+pub(crate) struct Telemetry {
+    tracer: SdkTracerProvider,
+}
+
+impl Telemetry {
+    /// Installs logs and traces for the whole process.
+    ///
+    /// Without an OTLP endpoint spans are still made, because their ids go into logs, problems and events; they are just
+    /// not exported. With one, a thread of its own exports from a bounded queue: an endpoint that is away costs spans,
+    /// never a request.
+    pub(crate) fn install(
+        service: &'static str,
+        version: &'static str,
+        env: &Env,
+    ) -> Result<Self, SettingError> {
+        let filter: String = env.or("LOG", "info".to_owned())?;
+        let filter: EnvFilter =
+            format!("info,async_nats=warn,refinery_core=warn,tantivy=warn,{filter}")
+                .parse()
+                .map_err(|e| wrong("LOG", e))?;
+        let ratio: f64 = env.or("OTEL_TRACES_SAMPLER_ARG", 1.0)?;
+        if !(0.0..=1.0).contains(&ratio) {
+            return Err(wrong("OTEL_TRACES_SAMPLER_ARG", "give a ratio from 0 to 1"));
+        }
+        let mut tracer = SdkTracerProvider::builder()
+            .with_resource(
+                Resource::builder()
+                    .with_service_name(service)
+                    .with_attribute(opentelemetry::KeyValue::new("service.version", version))
+                    .build(),
+            )
+            .with_sampler(Sampler::ParentBased(Box::new(Sampler::TraceIdRatioBased(
+                ratio,
+            ))));
+        if env
+            .optional::<String>("OTEL_EXPORTER_OTLP_ENDPOINT")?
+            .is_some()
+        {
+            let exporter = SpanExporter::builder()
+                .with_http()
+                .build()
+                .map_err(|e| wrong("OTEL_EXPORTER_OTLP_ENDPOINT", e))?;
+            tracer = tracer.with_batch_exporter(exporter);
+        }
+        let tracer = tracer.build();
+        opentelemetry::global::set_text_map_propagator(TraceContextPropagator::new());
+        opentelemetry::global::set_tracer_provider(tracer.clone());
+        let spans = tracing_opentelemetry::layer()
+            .with_tracer(tracer.tracer(service))
+            // The exporter's own HTTP client must not make spans that are exported again.
+            .with_filter(tracing_subscriber::filter::filter_fn(|m| {
+                !m.target().starts_with("hyper") && !m.target().starts_with("reqwest")
+            }));
+        tracing_subscriber::registry()
+            .with(filter)
+            .with(spans)
+            .with(LogLines::new(service))
+            .init();
+        Ok(Self { tracer })
+    }
+
+    /// Exports what is left. Blocks for as long as the exporter's time-out.
+    pub(crate) fn flush(self) {
+        if let Err(error) = self.tracer.shutdown() {
+            tracing::debug!(%error, "the last spans did not get out");
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! What the tests of a service stand on: a real PostgreSQL and a real NATS, a proxy that can cut them off, tokens.
+
+mod backends;
+mod proxy;
+mod tokens;
+
+pub use backends::Backends;
+pub use proxy::Proxy;
+pub use tokens::{jwks_server, token};
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use url::Url;
+
+use crate::db::{self, Db};
+use crate::server::{self, Running};
+use crate::service::Service;
+use crate::settings::Env;
+
+/// A service that runs in the test's process, on ports of its own.
+pub struct TestService {
+    pub url: Url,
+    pub admin_url: Url,
+    pub http: reqwest::Client,
+    running: Option<Running>,
+}
+
+/// Migrates and starts `S` on `backends`; `settings` are added to and win over the usual ones. Returns when it is ready.
+pub async fn start<S: Service>(backends: &Backends, settings: &[(&str, &str)]) -> TestService {
+    let service = start_unready::<S>(backends, settings).await;
+    service.ready().await;
+    service
+}
+
+/// Like [`start`], without waiting for readiness.
+pub async fn start_unready<S: Service>(
+    backends: &Backends,
+    settings: &[(&str, &str)],
+) -> TestService {
+    crate::command::install_crypto();
+    db::migrate::<S>(&backends.direct_db())
+        .await
+        .expect("the migration of the test's database");
+    let usual = [
+        ("DATABASE_URL", backends.database_url()),
+        ("NATS_URL", backends.nats_url()),
+        ("HTTP_ADDR", "127.0.0.1:0"),
+        ("ADMIN_ADDR", "127.0.0.1:0"),
+    ];
+    let env = Env::of(usual.into_iter().chain(settings.iter().copied()));
+    let running = server::start::<S>(&env).await.expect("the service starts");
+    let url = |address: SocketAddr| -> Url {
+        format!("http://{address}")
+            .parse()
+            .expect("an address is a URL")
+    };
+    TestService {
+        url: url(running.api),
+        admin_url: url(running.admin),
+        http: reqwest::Client::new(),
+        running: Some(running),
+    }
+}
+
+impl TestService {
+    /// The full URL of a path of the public API.
+    pub fn at(&self, path: &str) -> Url {
+        self.url.join(path).expect("a path")
+    }
+
+    /// The full URL of a path of the administration port.
+    pub fn admin_at(&self, path: &str) -> Url {
+        self.admin_url.join(path).expect("a path")
+    }
+
+    /// Waits until `/readyz` says so.
+    pub async fn ready(&self) {
+        eventually("the service is ready", || async {
+            let answer = self.http.get(self.admin_at("/readyz")).send().await.ok()?;
+            answer.status().is_success().then_some(())
+        })
+        .await;
+    }
+
+    /// The text of `/metrics`.
+    pub async fn metrics(&self) -> String {
+        let answer = self.http.get(self.admin_at("/metrics")).send().await;
+        answer.expect("metrics").text().await.expect("a text")
+    }
+
+    /// Stops as SIGTERM does.
+    pub async fn stop(mut self) {
+        if let Some(running) = self.running.take() {
+            running.stop().await;
+        }
+    }
+}
+
+/// Asks until `probe` gives a value, for at most 20 seconds; `what` names it in the failure.
+pub async fn eventually<T, F>(what: &str, mut probe: impl FnMut() -> F) -> T
+where
+    F: Future<Output = Option<T>>,
+{
+    let until = Instant::now() + Duration::from_secs(20);
+    loop {
+        if let Some(value) = probe().await {
+            return value;
+        }
+        assert!(Instant::now() < until, "waited 20 s in vain until {what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// A direct look into the service's database.
+pub async fn look(db: &Db, sql: &str, params: &[&(dyn db::ToSql + Sync)]) -> Vec<db::Row> {
+    let connection = db.get().await.expect("a connection");
+    db::query(&connection, sql, params)
+        .await
+        .expect("the query")
+}

@@ -1,0 +1,193 @@
+//! A database and a broker account of its own for each test.
+
+use async_nats::jetstream;
+use secrecy::SecretString;
+use serde_json::Value;
+use url::Url;
+use uuid::Uuid;
+
+use super::Proxy;
+use crate::db::{self, Db};
+use crate::events::broker::STREAM;
+
+/// Broker accounts that the test broker has: `t0` to `t255`.
+const ACCOUNTS: i64 = 256;
+
+/// One test's database and broker account, each behind a proxy that can be cut.
+pub struct Backends {
+    database_url: String,
+    direct_database_url: String,
+    nats_url: String,
+    direct_nats_url: String,
+    /// Between the service and PostgreSQL.
+    pub database_proxy: Proxy,
+    /// Between the service and NATS.
+    pub nats_proxy: Proxy,
+}
+
+impl Backends {
+    /// # Panics
+    /// Without `TEST_DATABASE_URL` and `TEST_NATS_URL`: `eval "$(dev/backends.sh up)"` starts and names them.
+    pub async fn new() -> Self {
+        let database: Url = setting("TEST_DATABASE_URL");
+        let nats: Url = setting("TEST_NATS_URL");
+        let name = format!("t_{}", Uuid::now_v7().simple());
+        let admin = Db::new("test", SecretString::from(database.as_str())).expect("a database URL");
+        let connection = admin
+            .get()
+            .await
+            .expect("TEST_DATABASE_URL does not answer");
+        connection
+            .batch_execute("create sequence if not exists broker_accounts")
+            .await
+            // Two tests that make it at once collide; then it is there.
+            .ok();
+        let account: i64 = db::query_one(&connection, "select nextval('broker_accounts')", &[])
+            .await
+            .expect("the next broker account")
+            .get(0);
+        connection
+            .batch_execute(&format!("create database {name}"))
+            .await
+            .expect("a database for the test");
+
+        let database_proxy = Proxy::start(&address(&database, 5432)).await;
+        let nats_proxy = Proxy::start(&address(&nats, 4222)).await;
+        let mut direct_database = database.clone();
+        direct_database.set_path(&name);
+        let mut direct_nats = nats;
+        direct_nats
+            .set_username(&format!("t{}", account % ACCOUNTS))
+            .and_then(|()| direct_nats.set_password(Some("t")))
+            .expect("a URL with a host takes a user");
+        let backends = Self {
+            database_url: through(&direct_database, &database_proxy),
+            direct_database_url: direct_database.to_string(),
+            nats_url: through(&direct_nats, &nats_proxy),
+            direct_nats_url: direct_nats.to_string(),
+            database_proxy,
+            nats_proxy,
+        };
+        // An account that was used before must not bring its old events.
+        let _ = backends.jetstream().await.delete_stream(STREAM).await;
+        backends
+    }
+
+    /// The database as the service sees it: through the proxy.
+    pub fn database_url(&self) -> &str {
+        &self.database_url
+    }
+
+    /// The broker as the service sees it: through the proxy.
+    pub fn nats_url(&self) -> &str {
+        &self.nats_url
+    }
+
+    /// The database past the proxy, for a look at what is in it.
+    pub fn direct_db(&self) -> Db {
+        Db::new(
+            "test",
+            SecretString::from(self.direct_database_url.as_str()),
+        )
+        .expect("a URL")
+    }
+
+    /// The broker past the proxy.
+    pub async fn jetstream(&self) -> jetstream::Context {
+        let url: async_nats::ServerAddr = self.direct_nats_url.parse().expect("a URL");
+        let options = async_nats::ConnectOptions::new().user_and_password(
+            url.username().unwrap_or_default().to_owned(),
+            url.password().unwrap_or_default().to_owned(),
+        );
+        jetstream::new(
+            options
+                .connect(url)
+                .await
+                .expect("TEST_NATS_URL does not answer"),
+        )
+    }
+
+    /// Publishes a CloudEvent as another service would, and returns its id.
+    pub async fn say(&self, subject: &str, aggregate: &str, sequence: i64, data: Value) -> Uuid {
+        let id = Uuid::now_v7();
+        self.say_as(id, subject, aggregate, sequence, data).await;
+        id
+    }
+
+    /// Like [`Backends::say`] under a given id, past the broker's own deduplication.
+    pub async fn say_as(
+        &self,
+        id: Uuid,
+        subject: &str,
+        aggregate: &str,
+        sequence: i64,
+        data: Value,
+    ) {
+        let now = time::OffsetDateTime::now_utc()
+            .format(&time::format_description::well_known::Rfc3339)
+            .expect("now");
+        let envelope = serde_json::json!({
+            "specversion": "1.0", "id": id, "source": "/shop/test", "type": subject, "subject": aggregate,
+            "time": now, "datacontenttype": "application/json", "sequence": sequence, "data": data,
+        });
+        self.publish(subject, envelope.to_string()).await;
+    }
+
+    /// Publishes any bytes.
+    pub async fn publish(&self, subject: &str, payload: String) {
+        self.jetstream()
+            .await
+            .publish(subject.to_owned(), payload.into())
+            .await
+            .expect("the broker takes the message")
+            .await
+            .expect("the broker acknowledges: is a service running that made the stream?");
+    }
+
+    /// All CloudEvents in the stream whose type is `subject`.
+    pub async fn said(&self, subject: &str) -> Vec<Value> {
+        let jetstream = self.jetstream().await;
+        let Ok(mut stream) = jetstream.get_stream(STREAM).await else {
+            return vec![];
+        };
+        let last = stream.info().await.expect("the stream").state.last_sequence;
+        let mut events = vec![];
+        for sequence in 1..=last {
+            if let Ok(message) = stream.get_raw_message(sequence).await
+                && message.subject.as_str() == subject
+                && let Ok(event) = serde_json::from_slice(&message.payload)
+            {
+                events.push(event);
+            }
+        }
+        events
+    }
+}
+
+fn setting(name: &'static str) -> Url {
+    std::env::var(name)
+        .unwrap_or_else(|_| {
+            panic!("{name} is not set: eval \"$(dev/backends.sh up)\" starts the test back ends")
+        })
+        .parse()
+        .unwrap_or_else(|e| panic!("{name} is no URL: {e}"))
+}
+
+fn address(url: &Url, port: u16) -> String {
+    format!(
+        "{}:{}",
+        url.host_str().expect("a URL with a host"),
+        url.port().unwrap_or(port)
+    )
+}
+
+fn through(url: &Url, proxy: &Proxy) -> String {
+    let mut url = url.clone();
+    url.set_host(Some("127.0.0.1"))
+        .and_then(|()| {
+            url.set_port(Some(proxy.port()))
+                .map_err(|()| url::ParseError::InvalidPort)
+        })
+        .expect("a URL with a host takes another");
+    url.to_string()
+}

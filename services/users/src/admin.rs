@@ -1,0 +1,80 @@
+//! The first administrator, whose e-mail address and password come from the settings.
+
+use chassis::db::Db;
+use secrecy::SecretString;
+use time::OffsetDateTime;
+
+use crate::{
+    account::{DisplayName, NewAccount, Role},
+    email_address::EmailAddress,
+    password::Hasher,
+    registration, store,
+};
+
+const ROLES: [Role; 2] = [Role::Buyer, Role::Admin];
+
+/// Who the settings say is the administrator.
+pub(crate) struct AdminAccount {
+    pub(crate) email: EmailAddress,
+    pub(crate) password: SecretString,
+}
+
+/// Makes the account be as the settings say: there, an administrator, with that password.
+///
+/// Replicas do this at the same time, so each step is one that may be done twice. Whoever took the address before is
+/// locked out: the settings say whose account it is.
+pub(crate) async fn ensure_admin(
+    db: &Db,
+    hasher: &Hasher,
+    admin: &AdminAccount,
+) -> anyhow::Result<()> {
+    if create(db, hasher, admin).await? {
+        tracing::info!("admin account made");
+    } else if !is_as_set(db, hasher, admin).await? {
+        reset(db, hasher, admin).await?;
+        tracing::warn!("admin account changed to what the settings say, and logged out everywhere");
+    }
+    Ok(())
+}
+
+async fn create(db: &Db, hasher: &Hasher, admin: &AdminAccount) -> anyhow::Result<bool> {
+    if store::accounts::credentials(&db.get().await?, &admin.email)
+        .await?
+        .is_some()
+    {
+        return Ok(false);
+    }
+    let hash = hasher.hash(admin.password.clone()).await?;
+    let account = NewAccount {
+        email: admin.email.clone(),
+        name: DisplayName::parse("Administrator")?,
+        roles: ROLES.to_vec(),
+    };
+    let mut connection = db.get().await?;
+    let tx = connection.transaction().await?;
+    let opened = registration::open_account(&tx, &account, &hash).await?;
+    tx.commit().await?;
+    Ok(opened.is_some())
+}
+
+async fn is_as_set(db: &Db, hasher: &Hasher, admin: &AdminAccount) -> anyhow::Result<bool> {
+    let found = store::accounts::credentials(&db.get().await?, &admin.email).await?;
+    let Some(account) =
+        found.filter(|account| ROLES.iter().all(|role| account.roles.contains(role)))
+    else {
+        return Ok(false);
+    };
+    Ok(hasher
+        .matches(admin.password.clone(), Some(account.password_hash))
+        .await?)
+}
+
+async fn reset(db: &Db, hasher: &Hasher, admin: &AdminAccount) -> anyhow::Result<()> {
+    let hash = hasher.hash(admin.password.clone()).await?;
+    let mut connection = db.get().await?;
+    let tx = connection.transaction().await?;
+    let id = store::accounts::reset(&tx, &admin.email, &hash, &ROLES).await?;
+    store::sessions::revoke_all(&tx, id, OffsetDateTime::now_utc()).await?;
+    tx.commit().await?;
+    Ok(())
+}

@@ -1,0 +1,222 @@
+//! Logging in, staying logged in, logging out.
+
+use std::net::SocketAddr;
+
+use axum::{
+    extract::ConnectInfo,
+    http::{HeaderName, StatusCode, header},
+};
+use chassis::http::{Json, Problem};
+use garde::Validate;
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize, Serializer};
+use time::OffsetDateTime;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use crate::{
+    access_token,
+    account::Role,
+    email_address::EmailAddress,
+    login_limits::Limited,
+    password, refresh_token,
+    refresh_token::RefreshToken,
+    session::{self, Exchange},
+    state::State,
+    store,
+};
+
+/// What someone gives to log in.
+#[derive(Deserialize, Validate, ToSchema)]
+pub(crate) struct Credentials {
+    #[garde(custom(super::users::is_email))]
+    #[schema(format = Email, max_length = 254, example = "ada@shop.example")]
+    email: String,
+    #[garde(custom(is_no_longer_than::<{ password::MAX_LENGTH }>))]
+    #[schema(value_type = String, format = Password, max_length = 128)]
+    password: SecretString,
+}
+
+/// The refresh token of a session.
+#[derive(Deserialize, Validate, ToSchema)]
+pub(crate) struct SessionToken {
+    #[garde(custom(is_no_longer_than::<{ refresh_token::MAX_LENGTH }>))]
+    #[schema(value_type = String, format = Password, max_length = 200)]
+    refresh_token: SecretString,
+}
+
+/// What someone who is logged in holds.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Tokens {
+    /// Send it as `Authorization: Bearer ...`.
+    #[serde(serialize_with = "expose")]
+    #[schema(value_type = String)]
+    access_token: SecretString,
+    #[schema(example = "Bearer")]
+    token_type: &'static str,
+    /// Seconds until the access token ends.
+    #[schema(example = 900)]
+    expires_in: i64,
+    /// Good for one exchange, for 30 days.
+    #[serde(serialize_with = "expose")]
+    #[schema(value_type = String)]
+    refresh_token: SecretString,
+}
+
+type TokenAnswer = (
+    StatusCode,
+    [(HeaderName, &'static str); 1],
+    axum::Json<Tokens>,
+);
+
+/// Starts a session.
+#[utoipa::path(post, path = "/sessions", tag = "sessions", request_body = Credentials,
+    responses(
+        (status = 201, description = "The session's tokens", body = Tokens),
+        (status = 400, description = "`malformed_json`", body = Problem),
+        (status = 401, description = "`wrong_credentials`", body = Problem),
+        (status = 422, description = "`invalid` with the fields", body = Problem),
+        (status = 429, description = "`rate_limited`: too many attempts, try again after Retry-After", body = Problem),
+        (status = 503, description = "`overloaded`, `unavailable`: try again after Retry-After", body = Problem),
+    ))]
+pub(crate) async fn log_in(
+    state: State,
+    ConnectInfo(client): ConnectInfo<SocketAddr>,
+    Json(credentials): Json<Credentials>,
+) -> Result<TokenAnswer, Problem> {
+    let email = EmailAddress::parse(&credentials.email)
+        .map_err(|cause| Problem::invalid("invalid", cause.to_string()))?;
+    state
+        .login_limits
+        .attempt(client.ip(), &email)
+        .map_err(|limited| {
+            state.metrics.logins.count("limited");
+            too_many_attempts(&limited)
+        })?;
+    // The connection goes back before the hashing, which takes longer than all the rest.
+    let account = store::accounts::credentials(&state.db.get().await?, &email).await?;
+    let hash = account
+        .as_ref()
+        .map(|account| account.password_hash.clone());
+    let proved = state.hasher.matches(credentials.password, hash).await?;
+    let Some(account) = account.filter(|_| proved) else {
+        state.metrics.logins.count("wrong_credentials");
+        return Err(wrong_credentials());
+    };
+    let now = OffsetDateTime::now_utc();
+    let refresh_token = session::start(&state.db, account.user_id, now).await?;
+    state.metrics.logins.count("accepted");
+    tracing::info!(user_id = %account.user_id, "logged in");
+    answer(&state, account.user_id, &account.roles, refresh_token, now)
+}
+
+/// Exchanges a refresh token for new tokens. Each works once; showing one twice ends the session.
+#[utoipa::path(post, path = "/sessions/refresh", tag = "sessions", request_body = SessionToken,
+    responses(
+        (status = 201, description = "The session's new tokens", body = Tokens),
+        (status = 400, description = "`malformed_json`", body = Problem),
+        (status = 401, description = "`refresh_token_invalid`: log in again", body = Problem),
+        (status = 422, description = "`invalid` with the fields", body = Problem),
+        (status = 503, description = "`unavailable`: try again after Retry-After", body = Problem),
+    ))]
+pub(crate) async fn refresh(
+    state: State,
+    Json(request): Json<SessionToken>,
+) -> Result<TokenAnswer, Problem> {
+    let now = OffsetDateTime::now_utc();
+    let shown = RefreshToken::shown(request.refresh_token);
+    let outcome = match session::exchange(&state.db, &shown, now).await? {
+        Exchange::Rotated {
+            user_id,
+            roles,
+            next,
+        } => {
+            state.metrics.refreshes.count("rotated");
+            return answer(&state, user_id, &roles, next, now);
+        }
+        Exchange::Refused => "refused",
+        Exchange::Reused => "reused",
+    };
+    state.metrics.refreshes.count(outcome);
+    Err(Problem::new(
+        StatusCode::UNAUTHORIZED,
+        "refresh_token_invalid",
+        "This refresh token does not work (any more). Log in again.",
+    ))
+}
+
+/// Ends the session of a refresh token. Its access token still works until it ends by itself.
+#[utoipa::path(delete, path = "/sessions", tag = "sessions", request_body = SessionToken,
+    responses(
+        (status = 204, description = "The session has ended, or there was none"),
+        (status = 400, description = "`malformed_json`", body = Problem),
+        (status = 422, description = "`invalid` with the fields", body = Problem),
+        (status = 503, description = "`unavailable`: try again after Retry-After", body = Problem),
+    ))]
+pub(crate) async fn log_out(
+    state: State,
+    Json(request): Json<SessionToken>,
+) -> Result<StatusCode, Problem> {
+    let shown = RefreshToken::shown(request.refresh_token);
+    session::end(&state.db, &shown, OffsetDateTime::now_utc()).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+fn answer(
+    state: &State,
+    user: Uuid,
+    roles: &[Role],
+    refresh_token: RefreshToken,
+    now: OffsetDateTime,
+) -> Result<TokenAnswer, Problem> {
+    let tokens = Tokens {
+        access_token: state
+            .signer
+            .sign(user, roles, now)
+            .map_err(Problem::internal)?,
+        token_type: "Bearer",
+        expires_in: access_token::LIFETIME.whole_seconds(),
+        refresh_token: refresh_token.into_secret(),
+    };
+    // RFC 6749, 5.1: tokens belong into no cache.
+    Ok((
+        StatusCode::CREATED,
+        [(header::CACHE_CONTROL, "no-store")],
+        axum::Json(tokens),
+    ))
+}
+
+/// One answer for an unknown address and for a wrong password.
+fn wrong_credentials() -> Problem {
+    Problem::new(
+        StatusCode::UNAUTHORIZED,
+        "wrong_credentials",
+        "The e-mail address or the password is wrong.",
+    )
+}
+
+fn too_many_attempts(Limited(wait): &Limited) -> Problem {
+    let seconds = u32::try_from(wait.as_secs())
+        .unwrap_or(u32::MAX)
+        .saturating_add(1);
+    Problem::new(
+        StatusCode::TOO_MANY_REQUESTS,
+        "rate_limited",
+        format!("Too many attempts to log in. Try again in {seconds} s."),
+    )
+    .retry_after(seconds)
+}
+
+fn is_no_longer_than<const MAX: usize>(secret: &SecretString, (): &()) -> garde::Result {
+    if secret.expose_secret().chars().count() <= MAX {
+        Ok(())
+    } else {
+        Err(garde::Error::new(format!(
+            "must have at most {MAX} characters"
+        )))
+    }
+}
+
+fn expose<S: Serializer>(secret: &SecretString, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(secret.expose_secret())
+}

@@ -1,0 +1,163 @@
+//! How often someone may try to log in. Counted per replica.
+
+use std::{
+    hash::{BuildHasher, Hash, RandomState},
+    net::IpAddr,
+    num::NonZeroU32,
+    time::Duration,
+};
+
+use governor::{
+    DefaultKeyedRateLimiter, Quota, RateLimiter,
+    clock::{Clock, DefaultClock},
+};
+
+use crate::email_address::EmailAddress;
+
+// At most 100 attempts on one account in any hour (OWASP ASVS 4.0.3, 2.2.1): 40 at once and one more per minute.
+const PER_ADDRESS_BURST: NonZeroU32 = NonZeroU32::new(40).unwrap();
+const PER_ADDRESS_EVERY: Duration = Duration::from_secs(60);
+
+// One client may be a whole office, or every buyer behind a node port. This stops the trying of one password on
+// thousands of accounts from one machine, and nothing else.
+const PER_CLIENT_BURST: NonZeroU32 = NonZeroU32::new(300).unwrap();
+const PER_CLIENT_EVERY: Duration = Duration::from_millis(200);
+
+/// The attempt must wait this long.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Limited(pub(crate) Duration);
+
+/// The limits of log-in attempts, per e-mail address and per client.
+pub(crate) struct LoginLimits {
+    addresses: Buckets,
+    clients: Buckets,
+}
+
+impl LoginLimits {
+    pub(crate) fn new() -> Self {
+        Self {
+            addresses: Buckets::new(PER_ADDRESS_EVERY, PER_ADDRESS_BURST),
+            clients: Buckets::new(PER_CLIENT_EVERY, PER_CLIENT_BURST),
+        }
+    }
+
+    /// Counts one attempt of `client` on the account of `address`, existing or not.
+    pub(crate) fn attempt(&self, client: IpAddr, address: &EmailAddress) -> Result<(), Limited> {
+        self.clients.take(&network(client))?;
+        self.addresses.take(&address.key())
+    }
+}
+
+/// One household has a whole /64 of IPv6 addresses, so that is what counts as one client.
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(v4) => v4.into(),
+        IpAddr::V6(v6) => {
+            std::net::Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX)).into()
+        }
+    }
+}
+
+/// A fixed number of counters, so that memory is bounded whatever keys are sent: 65,536 at most, about 2 MB.
+/// A key's counter is chosen with a random hash; two keys that share one share its allowance, and nobody can aim for that.
+struct Buckets {
+    limiter: DefaultKeyedRateLimiter<u16>,
+    hash: RandomState,
+}
+
+impl Buckets {
+    fn new(every: Duration, burst: NonZeroU32) -> Self {
+        let quota = Quota::with_period(every)
+            .expect("the periods above are not zero")
+            .allow_burst(burst);
+        Self {
+            limiter: RateLimiter::keyed(quota),
+            hash: RandomState::new(),
+        }
+    }
+
+    fn take(&self, key: &impl Hash) -> Result<(), Limited> {
+        let [a, b, ..] = self.hash.hash_one(key).to_be_bytes();
+        self.limiter
+            .check_key(&u16::from_be_bytes([a, b]))
+            .map_err(|until| Limited(until.wait_time_from(DefaultClock::default().now())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(text: &str) -> EmailAddress {
+        EmailAddress::parse(text).unwrap()
+    }
+
+    #[test]
+    fn one_account_is_protected_whatever_the_spelling_and_the_client() {
+        let limits = LoginLimits::new();
+        for n in 0..PER_ADDRESS_BURST.get() {
+            let client = IpAddr::from([10, 0, (n / 256) as u8, n as u8]);
+            assert_eq!(limits.attempt(client, &address("ada@shop.example")), Ok(()));
+        }
+        let Err(Limited(wait)) = limits.attempt([10, 1, 1, 1].into(), &address("ADA@shop.example"))
+        else {
+            panic!("the attempt after the last was let through");
+        };
+        assert!(
+            wait > Duration::ZERO && wait <= PER_ADDRESS_EVERY,
+            "{wait:?}"
+        );
+        assert_eq!(
+            limits.attempt([10, 1, 1, 1].into(), &address("bob@shop.example")),
+            Ok(())
+        );
+    }
+
+    #[test]
+    fn one_client_may_not_try_every_account() {
+        let limits = LoginLimits::new();
+        let client: IpAddr = "2001:db8::1".parse().unwrap();
+        let neighbour: IpAddr = "2001:db8::ffff:2".parse().unwrap();
+        let refused = (0..2 * PER_CLIENT_BURST.get())
+            .find(|n| {
+                limits
+                    .attempt(client, &address(&format!("a{n}@shop.example")))
+                    .is_err()
+            })
+            .expect("a client is stopped at some time");
+        assert!(
+            refused >= PER_CLIENT_BURST.get(),
+            "stopped too early: {refused}"
+        );
+        assert!(
+            limits
+                .attempt(neighbour, &address("ada@shop.example"))
+                .is_err(),
+            "same /64"
+        );
+        assert!(
+            limits
+                .attempt(
+                    "2001:db8:0:1::1".parse().unwrap(),
+                    &address("ada@shop.example")
+                )
+                .is_ok()
+        );
+    }
+
+    #[test]
+    fn an_ipv4_client_is_the_same_on_a_dual_stack_socket() {
+        let mapped: IpAddr = "::ffff:192.0.2.7".parse().unwrap();
+        assert_eq!(network(mapped), IpAddr::from([192, 0, 2, 7]));
+    }
+
+    #[test]
+    fn memory_is_bounded() {
+        let buckets = Buckets::new(PER_ADDRESS_EVERY, PER_ADDRESS_BURST);
+        for n in 0..300_000_u32 {
+            let _ = buckets.take(&n);
+        }
+        assert!(buckets.limiter.len() <= 65_536);
+        assert!(buckets.limiter.len() > 60_000, "the hash does not spread");
+    }
+}

@@ -1,0 +1,4 @@
+//! The service's tables.
+
+pub(crate) mod accounts;
+pub(crate) mod sessions;

@@ -15,15 +15,17 @@ say()  { printf '%s %s\n' "$(date +%T)" "$*" >&2; }
 die()  { printf 'error: %s\n' "$*" >&2; exit 1; }
 have() { command -v "$1" >/dev/null 2>&1; }
 
-# step TITLE COMMAND... : a heading, the command, and the seconds it took
+# step TITLE COMMAND... : a heading, the command, and the seconds it took (kept in DONE, a line for each step)
 step() {
   local start=$SECONDS
   STEP=$1; shift
   printf '\n== %s\n' "$STEP" >&2
   "$@"
   printf '== %s: %s s\n' "$STEP" "$((SECONDS - start))" >&2
+  DONE+=$(printf '%5s s  %s' "$((SECONDS - start))" "$STEP")$'\n'
   STEP=
 }
+DONE='' STEP=''
 set -E
 trap '[ "$BASH_SUBSHELL" != 0 ] || printf "error: %s: stopped at line %s of %s (the cause stands above)\n" "${STEP:-unexpected failure}" "$LINENO" "${BASH_SOURCE[0]##*/}" >&2' ERR
 
@@ -32,6 +34,10 @@ exclusive() {
   exec 9> "$CACHE/$1.lock"
   flock -n 9 || { say "another run is at work on this ($1); waiting for it"; flock 9; }
 }
+
+# background COMMAND... : beside the script, in a process group of its own (JOB), so that `stop $JOB` leaves no compiler behind
+background() { set -m; "$@" 9>&- & JOB=$!; set +m; }
+stop() { kill -- "-$1" 2>/dev/null || true; }
 
 need_platform() {
   [ "$(uname -sm)" = "Linux x86_64" ] || die "this runs on Linux on x86_64 only, and this machine is $(uname -sm)"
@@ -62,9 +68,11 @@ need_packages() { # PROGRAM:PACKAGE... : Debian packages for programs that are n
   DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
 }
 
-# recipe FOLDER : what decides about an image that this folder of dev/ builds; is_current NAME FOLDER : the image is of that recipe
+# recipe FOLDER : what decides about an image that this folder of dev/ builds; built NAME FOLDER : there is an image of that recipe
+RECIPE_LABEL=dev.shopkeeper.recipe
 recipe() { (cd "$DEV" && find versions.env "$1" -type f -print0 | LC_ALL=C sort -z | xargs -0 sha256sum | sha256sum | cut -c1-16); }
-is_current() { [ "$(docker image inspect -f '{{.Config.Labels.recipe}}' "$1" 2>/dev/null)" = "$(recipe "$2")" ]; }
+built() { is_current "$@" && return; exclusive "image-$2"; is_current "$@"; }   # else the caller builds it, and nobody beside it
+is_current() { [ "$(docker image inspect -f "{{index .Config.Labels \"$RECIPE_LABEL\"}}" "$1" 2>/dev/null)" = "$(recipe "$2")" ]; }
 
 # images_from : "published" where a registry answers, else "built". What this machine used before stays in use, so that a
 # cluster never changes its images under way; SHOPKEEPER_IMAGES forces one.

@@ -48,5 +48,5 @@ X
 userland
 programs
 preload
-tar -C "$n" -c . | docker import -c 'ENV container=docker' -c 'ENTRYPOINT ["/usr/local/bin/entrypoint","/sbin/init"]' -c "LABEL recipe=$recipe" - "$name-base" >/dev/null
+tar -C "$n" -c . | docker import -c 'ENV container=docker' -c 'ENTRYPOINT ["/usr/local/bin/entrypoint","/sbin/init"]' -c "LABEL $RECIPE_LABEL=$recipe" - "$name-base" >/dev/null
 printf 'FROM %s\nSTOPSIGNAL SIGRTMIN+3\n' "$name-base" | DOCKER_BUILDKIT=0 docker build -q -t "$name" - >/dev/null 2>&1   # docker import cannot set a stop signal

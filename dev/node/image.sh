@@ -2,10 +2,9 @@
 # node/image.sh : the node image for kind where none can be pulled, under the name $BUILT_NODE, and the workstation's programs
 # (kind, kubectl, helm). Sixteen minutes on two cores when everything is cold; what is finished stays in the cache.
 . "$(dirname "$0")/../common.sh"
-here=$DEV/node cache=$CACHE/node-image
+here=$DEV/node parts=$CACHE/node-image
 
-for p in kind helm kubectl; do [ -x "$BIN/$p" ] || missing=yes; done
-if [ -z "${missing:-}" ] && is_current "$BUILT_NODE" node; then exit 0; fi
+if built "$BUILT_NODE" node && [ -x "$BIN/kind" ] && [ -x "$BIN/helm" ] && [ -e "$BIN/kubectl" ]; then exit 0; fi
 
 [ "$(id -u)" = 0 ] || die "building the node image needs root (debootstrap, chroot); run this as root, or where an image registry can be reached"
 need_go
@@ -13,13 +12,14 @@ need_go
 need_packages debootstrap:debootstrap jq:jq busybox:busybox-static gcc:gcc ctr:containerd
 
 say "node image: building the programs and a Debian userland (16 minutes when cold, half a minute when cached)"
-"$here/rootfs.sh" "$cache/rootfs" & rootfs=$!
-trap 'kill $rootfs 2>/dev/null || true' EXIT
+background "$here/rootfs.sh" "$parts/rootfs"
+trap 'stop $JOB' EXIT
 "$here/programs.sh" "$BIN"
-wait $rootfs || die "the node's userland could not be made; the cause stands above"
+wait "$JOB" || die "the node's userland could not be made; the cause stands above"
 trap - EXIT
 say "node image: the control plane's images (10 s)"
-"$here/images.sh" "$cache/rootfs" "$BIN" "$cache/images.tar"
+"$here/images.sh" "$parts/rootfs" "$BIN" "$parts/images.tar"
 say "node image: putting it together (20 s)"
-"$here/assemble.sh" "$cache/rootfs" "$BIN" "$cache/images.tar" "$BUILT_NODE" "$(recipe node)"
-rm -f "$cache/images.tar"
+"$here/assemble.sh" "$parts/rootfs" "$BIN" "$parts/images.tar" "$BUILT_NODE" "$(recipe node)"
+rm -f "$parts/images.tar"
+docker image prune --force --filter "label=$RECIPE_LABEL" >/dev/null   # what the new images have replaced

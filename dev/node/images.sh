@@ -12,7 +12,7 @@ refs=()
 image() { # DIR CHANGE REF... : one layer, several names
   local dir=$1 change=$2 first=$3 ref; shift 2
   tar -C "$dir" --owner=0 --group=0 --sort=name --mtime=@0 -c . |
-    docker import -c 'ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin' ${change:+-c "$change"} - "$first" >/dev/null
+    docker import -c "LABEL $RECIPE_LABEL=part-of-node" -c 'ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin' ${change:+-c "$change"} - "$first" >/dev/null
   for ref; do [ "$ref" = "$first" ] || docker tag "$first" "$ref"; refs+=("$ref"); done
 }
 

@@ -3,7 +3,13 @@
 # Kubernetes becomes one program that answers to seven names: one link instead of seven, one image layer instead of four.
 . "$(dirname "$0")/../common.sh"
 bin=$1
-work=$(mktemp -d); trap 'rm -rf "$work"' EXIT
+work=$(mktemp -d) log=
+finish() {
+  local status=$?
+  rm -rf "$work"
+  [ $status = 0 ] || [ -z "$log" ] || { tail -20 "$log" >&2; die "$(basename "$log" .log) does not build; all of its output is in $log"; }
+}
+trap finish EXIT
 export CGO_ENABLED=0 GOFLAGS=-mod=mod GOTOOLCHAIN=local GOWORK=off
 
 kubernetes() {
@@ -37,12 +43,13 @@ kube_router() { # the fork lives under the original's name
 module() { GOFLAGS='' GOBIN=$PWD/out go install -trimpath -ldflags '-s -w' "$1"; }
 
 program() { # NAME VERSION HOW-LONG COMMAND... : into a folder of its own, moved into place when whole
-  local name=$1 version=$2 time=$3 log=$bin/$1.log; shift 3
+  local name=$1 version=$2 time=$3; shift 3
   [ -x "$bin/$name" ] && [ "$(cat "$bin/$name.version" 2>/dev/null)" = "$version" ] && return
   say "building $name $version ($time)"
   mkdir -p "$work/$name/out"
-  { cd "$work/$name"; "$@"; } > "$log" 2>&1 &          # in the background, because "set -e" sleeps where a failure is handled
-  wait $! || { tail -20 "$log" >&2; die "$name does not build; all of its output is in $log"; }
+  log=$bin/$name.log
+  (cd "$work/$name"; "$@") > "$log" 2>&1       # not "|| die": bash would go on after a failed step of the recipe
+  log=
   mv "$work/$name/out/$name" "$bin/$name"
   echo "$version" > "$bin/$name.version"
 }

@@ -3,7 +3,7 @@
 # the published one (POSTGRES_USER, POSTGRES_PASSWORD or _FILE, POSTGRES_DB, PGDATA, POSTGRES_INITDB_ARGS), runs as 999, and
 # needs only PGDATA, /tmp and /var/run/postgresql writable.
 . "$(dirname "$0")/../common.sh"
-is_current "$BUILT_POSTGRES" postgres && exit 0
+if built "$BUILT_POSTGRES" postgres; then exit 0; fi
 root=$CACHE/node-image/postgres-root here=$DEV/postgres pg=usr/lib/postgresql/$POSTGRES
 
 userland() { # all of Debian's PostgreSQL with what it depends on; the image takes the few files it needs from it
@@ -28,7 +28,7 @@ userland
 say "making $BUILT_POSTGRES"
 work=$(mktemp -d); trap 'rm -rf "$work"' EXIT
 d=$work/root
-mkdir -p "$d"/{etc,tmp,var/run/postgresql,var/lib/postgresql/data,usr/local/bin,usr/bin,usr/lib/locale,usr/lib64,usr/share/postgresql,$pg}
+mkdir -p "$d"/{etc,tmp,var/run/postgresql,var/lib/postgresql/data,usr/local/bin,usr/bin,usr/lib/locale,usr/lib64,usr/share/postgresql,"$pg"}
 for n in bin lib lib64; do ln -s "usr/$n" "$d/$n"; done
 cp -a "$root/$pg/bin" "$root/$pg/lib" "$d/$pg/"
 rm -rf "$d/$pg"/lib/bitcode "$d/$pg"/lib/llvmjit*                  # no JIT: it drags 150 MB in
@@ -48,6 +48,6 @@ chmod 1777 "$d/tmp"
 chown -R 999:999 "$d/var/run/postgresql" "$d/var/lib/postgresql"
 chmod 3777 "$d/var/run/postgresql"
 tar -C "$d" --sort=name --mtime=@0 -c . |
-  docker import -c "LABEL recipe=$(recipe postgres)" -c "ENV PATH=/$pg/bin:/usr/local/bin:/usr/bin:/bin PGDATA=/var/lib/postgresql/data LANG=C.UTF-8" \
+  docker import -c "LABEL $RECIPE_LABEL=$(recipe postgres)" -c "ENV PATH=/$pg/bin:/usr/local/bin:/usr/bin:/bin PGDATA=/var/lib/postgresql/data LANG=C.UTF-8" \
     -c 'USER 999' -c 'EXPOSE 5432' -c 'VOLUME /var/lib/postgresql/data' \
     -c 'ENTRYPOINT ["docker-entrypoint.sh"]' -c 'CMD ["postgres"]' - "$BUILT_POSTGRES" >/dev/null

@@ -1,0 +1,39 @@
+# The few commands people type. What they do lies in dev/, xtask/ and e2e/.
+.DEFAULT_GOAL := help
+.PHONY: help up down demo ship figures test test-fast fmt lint generate clean-cache
+
+help: ## This list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+up: ## A cluster with the operator and a running shop, at the state of this tree
+	@dev/up.sh
+
+down: ## Remove that cluster
+	@dev/cluster.sh down shopkeeper
+
+demo: ## A buyer registers, searches with a typo, orders and pays; told as a story
+	@cargo run --quiet --package e2e --bin demo -- story
+
+ship: ## S=search: build one service of this tree and roll it out alone
+	@dev/ship.sh "$(S)"
+
+figures: ## Measure the running shop: seconds to Ready, memory, image sizes, CPU per request
+	@cargo run --quiet --package e2e --bin figures
+
+test: ## All tests, end to end too, on a cluster of its own (KEEP=1 leaves it)
+	@dev/test.sh all
+
+test-fast: ## All tests that need no cluster
+	@dev/test.sh fast
+
+fmt: ## Format the code
+	@cargo fmt --all
+
+lint: ## Clippy, warnings are errors
+	@cargo clippy --workspace --all-targets -- -D warnings
+
+generate: ## Write the files that are generated from code
+	@cargo xtask generate
+
+clean-cache: ## Remove the clusters, the test back ends, the cache and the images made for them
+	@dev/clean-cache.sh

@@ -1,0 +1,82 @@
+#!/bin/bash
+# test.sh all|fast : every check and test with all set-up. `all` adds the end-to-end tests on a kind cluster of its own name and
+# ports, which it makes and removes; KEEP=1 leaves it, and finds it again.
+. "$(dirname "$0")/common.sh"
+cluster=shopkeeper-e2e
+cd "$ROOT"
+
+tools() {
+  need_platform
+  need_rust
+  [ -x "$BIN/kubernetes" ] || need_disk 25
+  need_packages cc:build-essential
+  "$DEV/engine.sh"
+  "$DEV/tools.sh"
+}
+backends()   { local exports; exports=$("$DEV/backends.sh" up); eval "$exports"; }
+formatting() { cargo fmt --all --check; }
+lint()       { cargo clippy --quiet --workspace --all-targets --locked -- -D warnings; }
+one_tls()    { # one TLS stack (aws-lc-rs): neither of these may come in
+  local found
+  found=$(cargo tree --locked --workspace --edges normal,build --prefix none --format '{p}' | grep -E '^(ring|rsa) v' | sort -u || true)
+  [ -z "$found" ] || die "the dependencies contain $found; see 'cargo tree -i <crate>' for who asks for it"
+}
+generated()  { cargo xtask generate --check; }
+charts()     { "$ROOT/charts/test.sh"; }
+fast_tests() { cargo test --quiet --locked --workspace --exclude e2e; }
+
+images()     { cargo xtask images > "$STATE/images.table"; cat "$STATE/images.table" >&2; }
+cluster_up() {
+  [ "${KEEP:-}" = 1 ] || "$DEV/cluster.sh" down "$cluster"
+  HOST_PORTS=31 "$DEV/cluster.sh" up "$cluster"
+}
+operator()   { "$DEV/deploy.sh" "$cluster" >&2; }
+end_to_end() { E2E_KUBECONFIG=$KUBECONFIG cargo test --locked --package e2e -- --test-threads=1; }
+
+# What is worth a look after a failure, in one folder.
+evidence() {
+  local folder pod namespace name
+  folder=$ROOT/.e2e/failure-$(date +%Y%m%d-%H%M%S)
+  mkdir -p "$folder/logs"
+  kubectl get shops,deployments,statefulsets,jobs,pods,services,hpa,pdb,networkpolicies,pvc -A -o wide > "$folder/objects.txt" 2>&1
+  kubectl get shops -A -o yaml > "$folder/shops.yaml" 2>&1
+  kubectl get events -A --sort-by=.lastTimestamp > "$folder/events.txt" 2>&1
+  kubectl describe pods -A > "$folder/pods.txt" 2>&1
+  for pod in $(kubectl get pods -A -o jsonpath='{range .items[*]}{.metadata.namespace}/{.metadata.name}{"\n"}{end}' | grep -vE '^(kube-system|local-path-storage)/'); do
+    namespace=${pod%/*} name=${pod#*/}
+    kubectl -n "$namespace" logs "$name" --all-containers > "$folder/logs/$namespace-$name.log" 2>&1
+    kubectl -n "$namespace" logs "$name" --all-containers --previous > "$folder/logs/$namespace-$name.previous.log" 2>/dev/null || rm -f "$folder/logs/$namespace-$name.previous.log"
+  done
+  echo "logs, events and objects of the failed run: $folder" >&2
+}
+
+finish() {
+  local status=$?
+  trap - ERR; set +e
+  if [ -n "${made:-}" ]; then
+    [ $status = 0 ] || evidence
+    if [ "${KEEP:-}" = 1 ]; then echo "the cluster stays: export KUBECONFIG=$KUBECONFIG" >&2; else "$DEV/cluster.sh" down "$cluster"; fi
+  fi
+  printf '\n%s\n' "${DONE:-}" >&2
+  if [ $status = 0 ]; then echo "all tests passed in $SECONDS s" >&2; else echo "FAILED in: ${STEP:-set-up}, after $SECONDS s" >&2; fi
+  exit $status
+}
+trap finish EXIT
+
+exclusive test
+step "Tools and docker engine" tools
+step "Test back ends: PostgreSQL, NATS, a Kubernetes API server" backends
+step "Formatting" formatting
+step "One TLS stack" one_tls
+step "Clippy" lint
+step "Generated files" generated
+step "Charts" charts
+step "Unit and service tests" fast_tests
+if [ "${1:-all}" = all ]; then
+  export KUBECONFIG=$STATE/e2e.kubeconfig KUBE_CONTEXT=kind-$cluster
+  made=yes
+  step "Images" images
+  step "Cluster '$cluster'" cluster_up
+  step "Operator" operator
+  step "End-to-end tests" end_to_end
+fi

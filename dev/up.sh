@@ -1,0 +1,71 @@
+#!/bin/bash
+# up.sh : from an empty machine to a running shop; on a machine that has one, to the state of this tree.
+. "$(dirname "$0")/common.sh"
+cluster=shopkeeper shop=demo namespace=demo
+kube() { kubectl --context "kind-$cluster" --namespace "$namespace" "$@"; }
+export KUBE_CONTEXT=kind-$cluster
+
+build() { # beside the cluster: both take minutes when cold
+  cd "$ROOT"
+  exec > "$STATE/build.log" 2>&1
+  cargo xtask images > "$STATE/images.table.new"
+  mv "$STATE/images.table.new" "$STATE/images.table"
+  cargo build --package e2e --bin demo
+}
+
+await_images() {
+  local told=$SECONDS
+  while kill -0 "$JOB" 2>/dev/null; do
+    sleep 0.2
+    [ $((SECONDS - told)) -ge 15 ] || continue
+    told=$SECONDS
+    say "still building (6 minutes when cold):$(tail -1 "$STATE/build.log" | cut -c1-90)"
+  done
+  wait "$JOB" || { tail -40 "$STATE/build.log" >&2; die "the build failed; all of its output is in $STATE/build.log"; }
+  cat "$STATE/images.table" >&2
+}
+
+deploy() { "$DEV/deploy.sh" "$cluster" > "$STATE/versions"; }
+
+# The Shop of examples/shop.yaml, each service at the version of this tree: one patch, and only where something differs.
+apply_shop() {
+  local name version release services=''
+  kube apply -f "$ROOT/examples/shop.yaml" >&2
+  release=$(kube get shop "$shop" -o jsonpath='{.spec.version}')
+  while read -r name version; do
+    [ "$name" != shop-operator ] || continue
+    if [ "$version" = "$release" ]; then version=null; else version="\"$version\""; fi
+    services+="${services:+,}\"$name\":{\"version\":$version}"
+  done < "$STATE/versions"
+  kube patch shop "$shop" --type=merge -p "{\"spec\":{\"services\":{$services}}}" >&2
+}
+
+seed() { (cd "$ROOT" && cargo run --quiet --package e2e --bin demo -- seed) >&2; }
+
+need_platform
+need_rust
+[ -e "$CACHE/cluster-$cluster" ] || need_disk 15
+need_packages cc:build-essential
+exclusive up
+background build
+trap 'stop $JOB' EXIT
+step "Cluster (20 s; 16 minutes on a machine where everything has to be built first)" "$DEV/cluster.sh" up "$cluster"
+step "Images of this tree" await_images
+step "Operator" deploy
+step "Shop" apply_shop
+step "Waiting for the Shop to be Ready (20 s)" "$DEV/await-shop.sh" "$shop"
+step "Catalogue" seed
+
+cat <<X
+
+The shop runs (context kind-$cluster, namespace $namespace):
+  users    http://127.0.0.1:30081      search   http://127.0.0.1:30082
+  orders   http://127.0.0.1:30083      email    http://127.0.0.1:30084
+
+What to try next:
+  make demo                                            an order from registration to the mail
+  curl -s '127.0.0.1:30082/products?q=cofee&limit=3'   a search with a typo
+  kubectl -n $namespace get shop                             what the operator says
+  kubectl -n $namespace scale deployment/$shop-search --replicas=3
+  make ship S=search                                   change services/search, and roll it out alone
+X

@@ -3,12 +3,8 @@
 # one it starts /nats-server; it runs as 65532 and needs nothing writable but its own store directory.
 . "$(dirname "$0")/../common.sh"
 if built "$BUILT_NATS" nats; then exit 0; fi
-if [ ! -x "$BIN/nats-server" ]; then
-  need_go
-  say "building nats-server (half a minute)"
-  CGO_ENABLED=0 GOFLAGS='' GOTOOLCHAIN=local GOWORK=off GOBIN=$BIN \
-    go install -trimpath -ldflags '-s -w' "github.com/nats-io/nats-server/v2@$NATS" 2>"$BIN/nats-server.log" || die "nats-server does not build; see $BIN/nats-server.log"
-fi
+need_go
+"$DEV/node/programs.sh" "$BIN" nats-server
 work=$(mktemp -d); trap 'rm -rf "$work"' EXIT
 mkdir -p "$work"/{data,tmp,etc}
 install -m755 "$BIN/nats-server" "$work/nats-server"

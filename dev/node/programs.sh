@@ -1,8 +1,10 @@
 #!/bin/bash
-# programs.sh BIN : every program of the node and of the workstation, from its Go module. Each is built once per version.
+# programs.sh BIN [NAME...] : the programs of the node and of the workstation (all, or these), each from its Go module and built
+# once per version.
 # Kubernetes becomes one program that answers to seven names: one link instead of seven, one image layer instead of four.
 . "$(dirname "$0")/../common.sh"
-bin=$1
+bin=$1; shift
+only=" $* "
 work=$(mktemp -d) log=
 finish() {
   local status=$?
@@ -10,6 +12,7 @@ finish() {
   [ $status = 0 ] || [ -z "$log" ] || { tail -20 "$log" >&2; die "$(basename "$log" .log) does not build; all of its output is in $log"; }
 }
 trap finish EXIT
+trap - ERR
 export CGO_ENABLED=0 GOFLAGS=-mod=mod GOTOOLCHAIN=local GOWORK=off
 
 kubernetes() {
@@ -44,6 +47,7 @@ module() { GOFLAGS='' GOBIN=$PWD/out go install -trimpath -ldflags '-s -w' "$1";
 
 program() { # NAME VERSION HOW-LONG COMMAND... : into a folder of its own, moved into place when whole
   local name=$1 version=$2 time=$3; shift 3
+  [ "$only" = "  " ] || [[ $only = *" $name "* ]] || return 0
   [ -x "$bin/$name" ] && [ "$(cat "$bin/$name.version" 2>/dev/null)" = "$version" ] && return
   say "building $name $version ($time)"
   mkdir -p "$work/$name/out"

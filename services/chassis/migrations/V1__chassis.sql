@@ -45,6 +45,7 @@ create table idempotency (
     fingerprint bytea       not null,      -- SHA-256 of the request: the same key with another body is refused
     status      smallint,
     body        text,
+    location    text,
     created_at  timestamptz not null default now(),
     primary key (scope, key)
 );

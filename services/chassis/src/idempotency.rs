@@ -25,6 +25,7 @@ pub enum Claim {
 pub struct Ticket {
     scope: String,
     key: String,
+    location: Option<String>,
 }
 
 /// Claims `key` within `scope` (who asks for what: `"orders:<user id>"`). `request` is what the key must stay bound to:
@@ -50,11 +51,12 @@ pub async fn claim(
         return Ok(Claim::New(Ticket {
             scope: scope.to_owned(),
             key: key.as_str().to_owned(),
+            location: None,
         }));
     }
     let row = db::query_one(
         tx,
-        "select fingerprint, status, body from idempotency where scope = $1 and key = $2",
+        "select fingerprint, status, body, location from idempotency where scope = $1 and key = $2",
         &[&scope, &key.as_str()],
     )
     .await?;
@@ -67,7 +69,7 @@ pub async fn claim(
     let status: Option<i16> = row.get("status");
     let body: Option<String> = row.get("body");
     match (status, body) {
-        (Some(status), Some(body)) => Ok(Claim::Replay(stored(status, body)?)),
+        (Some(status), Some(body)) => Ok(Claim::Replay(stored(status, body, row.get("location"))?)),
         _ => Err(Problem::internal(
             "an idempotency key was committed without an answer",
         )),
@@ -75,6 +77,13 @@ pub async fn claim(
 }
 
 impl Ticket {
+    /// The `Location` that goes with the answer, now and whenever it is replayed.
+    #[must_use]
+    pub fn location(mut self, location: impl Into<String>) -> Self {
+        self.location = Some(location.into());
+        self
+    }
+
     /// Stores the answer in the transaction and returns it. The caller commits.
     pub async fn save(
         self,
@@ -87,11 +96,11 @@ impl Ticket {
         let number = status.as_u16().cast_signed();
         db::execute(
             tx,
-            "update idempotency set status = $3, body = $4 where scope = $1 and key = $2",
-            &[&self.scope, &self.key, &number, &body],
+            "update idempotency set status = $3, body = $4, location = $5 where scope = $1 and key = $2",
+            &[&self.scope, &self.key, &number, &body, &self.location],
         )
         .await?;
-        stored(number, body)
+        stored(number, body, self.location)
     }
 }
 
@@ -100,19 +109,21 @@ fn fingerprint(request: &impl Serialize) -> Result<Vec<u8>, Problem> {
     Ok(Sha256::digest(bytes).to_vec())
 }
 
-fn stored(status: i16, body: String) -> Result<Response, Problem> {
+fn stored(status: i16, body: String, location: Option<String>) -> Result<Response, Problem> {
     let status = StatusCode::from_u16(status.cast_unsigned()).map_err(Problem::internal)?;
     let content = if status.is_client_error() || status.is_server_error() {
         "application/problem+json"
     } else {
         "application/json"
     };
-    Ok((
-        status,
-        [(header::CONTENT_TYPE, HeaderValue::from_static(content))],
-        body,
-    )
-        .into_response())
+    let mut response = (status, body).into_response();
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content));
+    if let Some(location) = location {
+        let location = HeaderValue::try_from(location).map_err(Problem::internal)?;
+        headers.insert(header::LOCATION, location);
+    }
+    Ok(response)
 }
 
 fn twin_at_work(error: db::Error) -> Problem {

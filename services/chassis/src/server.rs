@@ -131,6 +131,12 @@ pub(crate) async fn start<S: Service>(env: &Env) -> anyhow::Result<Running> {
         metrics: event_metrics,
         connected: broker_ready,
     });
+    let housekeeper = relay_work.clone();
+    let housekeeping = Worker::new("housekeeping", move |stop| {
+        let relay = housekeeper.clone();
+        async move { relay.keep_house(stop).await }
+    });
+    work.spawn(after(database_ready.clone(), housekeeping, stop.clone()));
     let worker = Worker::new("relay", move |stop| {
         let relay = relay_work.clone();
         async move { relay.run(stop).await }

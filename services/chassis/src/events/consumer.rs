@@ -36,6 +36,7 @@ pub(crate) trait DynHandler: Send + Sync {
         tx: &'a Transaction<'a>,
         event: &'a Received,
     ) -> Pin<Box<dyn Future<Output = Result<Outcome, db::Error>> + Send + 'a>>;
+    fn committed(&self, event: &Received);
 }
 
 impl<H: Handler> DynHandler for H {
@@ -49,6 +50,10 @@ impl<H: Handler> DynHandler for H {
         event: &'a Received,
     ) -> Pin<Box<dyn Future<Output = Result<Outcome, db::Error>> + Send + 'a>> {
         Box::pin(Handler::handle(self, tx, event))
+    }
+
+    fn committed(&self, event: &Received) {
+        Handler::committed(self, event);
     }
 }
 
@@ -82,6 +87,7 @@ pub(crate) async fn apply(
         Outcome::Done => {
             dead_letters::forget(&tx, event.id).await?;
             tx.commit().await?;
+            handler.committed(event);
             Ok(Consumption::Applied)
         }
         Outcome::Retry { after, cause } => Ok(Consumption::Retry { after, cause }),

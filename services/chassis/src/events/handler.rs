@@ -48,6 +48,9 @@ pub trait Handler: Send + Sync + 'static {
         tx: &Transaction<'_>,
         event: &Received,
     ) -> impl Future<Output = Result<Outcome, db::Error>> + Send;
+
+    /// Called after the commit of an event that was applied: the moment to wake who waits for its effect.
+    fn committed(&self, _event: &Received) {}
 }
 
 /// An event as it arrived.

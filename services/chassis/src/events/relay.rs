@@ -38,17 +38,29 @@ impl Relay {
     pub(crate) async fn run(&self, stop: CancellationToken) -> anyhow::Result<()> {
         self.refill().await?;
         self.connected.met();
-        let mut housekeeping = tokio::time::interval(Duration::from_secs(10));
         loop {
             tokio::select! {
                 () = stop.cancelled() => break,
                 () = outbox::SAID.notified() => self.publish_soon().await?,
                 () = tokio::time::sleep(POLL) => self.publish_all().await.map(drop)?,
-                _ = housekeeping.tick() => self.keep_house().await?,
             }
         }
         self.publish_all().await?;
         Ok(())
+    }
+
+    /// Every ten seconds until `stop`: looks whether the broker lost its stream, measures, deletes what is old.
+    pub(crate) async fn keep_house(&self, stop: CancellationToken) -> anyhow::Result<()> {
+        let mut tick = tokio::time::interval(Duration::from_secs(10));
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return Ok(()),
+                _ = tick.tick() => {}
+            }
+            self.refill().await?;
+            self.measure().await?;
+            self.delete_old().await?;
+        }
     }
 
     async fn publish_soon(&self) -> anyhow::Result<()> {
@@ -149,8 +161,7 @@ impl Relay {
         Ok(())
     }
 
-    async fn keep_house(&self) -> anyhow::Result<()> {
-        self.refill().await?;
+    async fn measure(&self) -> anyhow::Result<()> {
         let connection = self.db.get().await?;
         let row = db::query_one(
             &connection,
@@ -164,11 +175,16 @@ impl Relay {
         self.metrics
             .dead
             .set(dead_letters::count(&connection).await?);
+        Ok(())
+    }
+
+    async fn delete_old(&self) -> anyhow::Result<()> {
+        let connection = self.db.get().await?;
         let keep = KEEP.as_secs_f64();
         for sql in [
             "delete from outbox where published_at < now() - make_interval(secs => $1)",
             // Twice as long: what the broker still holds must find its row here.
-            "delete from inbox where received_at < now() - make_interval(secs => $1 * 2)",
+            "delete from inbox where received_at < now() - make_interval(secs => $1::float8 * 2)",
             "delete from idempotency where created_at < now() - make_interval(secs => $1)",
         ] {
             db::execute(&connection, sql, &[&keep]).await?;

@@ -1,7 +1,7 @@
 //! Extractors that answer bad input with a problem that names the field.
 
 use axum::extract::rejection::{BytesRejection, FailedToBufferBody};
-use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::extract::{FromRequest, FromRequestParts, OptionalFromRequestParts, Request};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
 use bytes::Bytes;
@@ -112,6 +112,20 @@ impl<S: Send + Sync> FromRequestParts<S> for IdempotencyKey {
     }
 }
 
+/// For resources where the key is welcome but not asked for: absent is `None`, malformed is the same problem.
+impl<S: Send + Sync> OptionalFromRequestParts<S> for IdempotencyKey {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Option<Self>, Problem> {
+        if !parts.headers.contains_key(Self::HEADER) {
+            return Ok(None);
+        }
+        <Self as FromRequestParts<S>>::from_request_parts(parts, state)
+            .await
+            .map(Some)
+    }
+}
+
 fn validated<T: Validate<Context = ()>>(value: T) -> Result<T, Problem> {
     match value.validate() {
         Ok(()) => Ok(value),
@@ -219,7 +233,8 @@ mod tests {
                 request = request.header(IdempotencyKey::HEADER, value);
             }
             let (mut parts, ()) = request.body(()).unwrap().into_parts();
-            let outcome = IdempotencyKey::from_request_parts(&mut parts, &()).await;
+            let outcome =
+                <IdempotencyKey as FromRequestParts<()>>::from_request_parts(&mut parts, &()).await;
             assert_eq!(outcome.err().map(|p| p.code).as_deref(), code, "{value:?}");
         }
     }

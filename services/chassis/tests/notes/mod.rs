@@ -1,0 +1,188 @@
+//! The smallest service that uses everything: notes are written once, said, and those of others are heard.
+
+use std::time::Duration;
+
+use axum::extract::{FromRef, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use chassis::auth::{Principal, Verifier};
+use chassis::db::{self, Db, Transaction};
+use chassis::http::{IdempotencyKey, Json, Problem};
+use chassis::idempotency::{self, Claim};
+use chassis::{
+    Chassis, Env, Event, EventContract, Handler, Outcome, Received, Service, SettingError, inbox,
+    outbox,
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+use uuid::Uuid;
+
+mod embedded {
+    refinery::embed_migrations!("tests/notes/migrations");
+}
+
+pub(crate) const HEARD: &str = "shop.others.note.said.v1";
+pub(crate) const WRITTEN: &str = "shop.notes.note.written.v1";
+
+pub(crate) struct Notes;
+
+#[derive(Clone, FromRef)]
+pub(crate) struct App {
+    db: Db,
+    verifier: Verifier,
+}
+
+impl Service for Notes {
+    const NAME: &'static str = "notes";
+    const VERSION: &'static str = "0.0.1";
+    type Settings = url::Url;
+    type State = App;
+
+    fn settings(env: &Env) -> Result<Self::Settings, SettingError> {
+        env.or("USERS_URL", "http://127.0.0.1:1".parse().unwrap())
+    }
+
+    fn migrations() -> refinery::Runner {
+        embedded::migrations::runner()
+    }
+
+    fn routes() -> OpenApiRouter<App> {
+        OpenApiRouter::new()
+            .routes(routes!(write))
+            .routes(routes!(slow))
+            .routes(routes!(broken))
+            .routes(routes!(me))
+    }
+
+    fn events() -> Vec<EventContract> {
+        vec![EventContract::of::<Written>()]
+    }
+
+    fn start(users: url::Url, chassis: &mut Chassis) -> anyhow::Result<App> {
+        chassis.consume(Ears);
+        Ok(App {
+            db: chassis.db(),
+            verifier: chassis.verifier(users),
+        })
+    }
+}
+
+#[derive(Debug, Deserialize, Serialize, garde::Validate, ToSchema)]
+struct Note {
+    #[garde(length(chars, min = 1, max = 20))]
+    text: String,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct Written {
+    text: String,
+}
+
+impl Event for Written {
+    const SERVICE: &'static str = "notes";
+    const NAME: &'static str = "note.written";
+
+    fn examples() -> Vec<Self> {
+        vec![Self {
+            text: "milk".to_owned(),
+        }]
+    }
+}
+
+#[utoipa::path(post, path = "/notes", responses((status = 201)))]
+async fn write(
+    State(db): State<Db>,
+    key: IdempotencyKey,
+    Json(note): Json<Note>,
+) -> Result<Response, Problem> {
+    let mut connection = db.get().await?;
+    let tx = connection.transaction().await.map_err(db::Error::from)?;
+    let ticket = match idempotency::claim(&tx, "notes", &key, &note).await? {
+        Claim::Replay(answer) => return Ok(answer),
+        Claim::New(ticket) => ticket,
+    };
+    let id = Uuid::now_v7();
+    let inserted = db::execute(
+        &tx,
+        "insert into notes (id, text) values ($1, $2)",
+        &[&id, &note.text],
+    )
+    .await;
+    if let Err(error) = inserted {
+        return Err(match error.constraint() {
+            Some("notes_text_unique") => Problem::conflict("taken", "This note exists."),
+            _ => error.into(),
+        });
+    }
+    outbox::add(&tx, &id.to_string(), 1, &Written { text: note.text }).await?;
+    let answer = ticket
+        .save(&tx, StatusCode::CREATED, &serde_json::json!({ "id": id }))
+        .await?;
+    tx.commit().await.map_err(db::Error::from)?;
+    Ok(answer)
+}
+
+#[utoipa::path(get, path = "/slow", responses((status = 200)))]
+async fn slow() -> String {
+    let left = chassis::deadline::remaining().map(|d| d.as_millis());
+    tokio::time::sleep(Duration::from_millis(400)).await;
+    format!("{left:?}")
+}
+
+#[utoipa::path(get, path = "/broken", responses((status = 500)))]
+async fn broken() -> String {
+    panic!("a mistake")
+}
+
+#[utoipa::path(get, path = "/me", responses((status = 200)))]
+async fn me(principal: Principal) -> Result<String, Problem> {
+    principal.require_role("reader")?;
+    Ok(principal.id.to_string())
+}
+
+#[derive(Deserialize)]
+struct Said {
+    /// "now", "later", "never", or "refused".
+    when: String,
+}
+
+struct Ears;
+
+impl Handler for Ears {
+    fn subjects(&self) -> &'static [&'static str] {
+        &[HEARD]
+    }
+
+    async fn handle(&self, tx: &Transaction<'_>, event: &Received) -> Result<Outcome, db::Error> {
+        let said: Said = match event.data() {
+            Ok(said) => said,
+            Err(dead) => return Ok(dead),
+        };
+        match said.when.as_str() {
+            "never" => return Ok(Outcome::dead("never is never")),
+            "refused" => {
+                db::execute(tx, "insert into notes (id, text) values (null, null)", &[]).await?;
+            }
+            "later"
+                if event.time > time::OffsetDateTime::now_utc() - Duration::from_millis(300) =>
+            {
+                return Ok(Outcome::retry(Duration::from_millis(50), "not yet"));
+            }
+            _ => {}
+        }
+        if !inbox::advance(tx, event).await? {
+            return Ok(Outcome::Done);
+        }
+        db::execute(
+            tx,
+            "insert into heard as h (aggregate, sequence) values ($1, $2)
+             on conflict (aggregate) do update set times = h.times + 1, sequence = excluded.sequence",
+            &[&event.aggregate, &event.sequence],
+        )
+        .await?;
+        Ok(Outcome::Done)
+    }
+}

@@ -1,0 +1,3 @@
+//! The HTTP API: what was sent, for administrators.
+
+pub mod mails;

@@ -1,0 +1,199 @@
+//! `/mails`: list, read, preview.
+
+use axum::Json;
+use axum::extract::State as Shared;
+use axum::http::HeaderName;
+use axum::http::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
+};
+use axum::response::{IntoResponse, Response};
+use chassis::auth::Principal;
+use chassis::http::{Path, Problem, Query};
+use garde::Validate;
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+use utoipa::{IntoParams, ToSchema};
+use uuid::Uuid;
+
+use crate::mail::{MailKind, MailStatus};
+use crate::state::State;
+use crate::store::mails::{self, Filter, Summary, Whole};
+
+/// Which mails to list.
+#[derive(Debug, Deserialize, Validate, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct ListQuery {
+    /// Only mails about this order.
+    #[garde(skip)]
+    order_id: Option<Uuid>,
+    /// Only mails to this user.
+    #[garde(skip)]
+    user_id: Option<Uuid>,
+    /// Only mails of this kind.
+    #[garde(skip)]
+    kind: Option<MailKind>,
+    /// Mails in one answer.
+    #[garde(range(min = 1, max = 100))]
+    #[param(minimum = 1, maximum = 100, default = 20)]
+    #[serde(default = "default_limit")]
+    limit: u8,
+    /// `next_cursor` of the answer before.
+    #[garde(skip)]
+    cursor: Option<Uuid>,
+}
+
+fn default_limit() -> u8 {
+    20
+}
+
+/// Mails, newest first.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct MailList {
+    items: Vec<Mail>,
+    /// Give it as `cursor` to read on; missing at the end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_cursor: Option<Uuid>,
+}
+
+/// A mail without its content.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Mail {
+    id: Uuid,
+    kind: MailKind,
+    /// The recipient's address.
+    to: String,
+    subject: String,
+    status: MailStatus,
+    user_id: Uuid,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    order_id: Option<Uuid>,
+    #[serde(with = "time::serde::rfc3339")]
+    created_at: OffsetDateTime,
+    /// When the mail server took it.
+    #[serde(
+        with = "time::serde::rfc3339::option",
+        skip_serializing_if = "Option::is_none"
+    )]
+    sent_at: Option<OffsetDateTime>,
+}
+
+/// A mail with its content.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct MailWithContent {
+    #[serde(flatten)]
+    mail: Mail,
+    text: String,
+    html: String,
+    /// How often a sender has had it in hand.
+    attempts: i32,
+    /// Why the latest attempt did not succeed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_error: Option<String>,
+}
+
+impl From<Summary> for Mail {
+    fn from(mail: Summary) -> Self {
+        Self {
+            id: mail.id,
+            kind: mail.kind,
+            to: mail.to_address,
+            subject: mail.subject,
+            status: mail.status,
+            user_id: mail.user_id,
+            order_id: mail.order_id,
+            created_at: mail.created_at,
+            sent_at: mail.sent_at,
+        }
+    }
+}
+
+/// Mails, newest first
+#[utoipa::path(get, path = "/mails", tag = "mails", params(ListQuery), security(("bearer" = [])), responses(
+    (status = 200, body = MailList),
+    (status = 401, description = "unauthenticated", body = Problem, content_type = "application/problem+json"),
+    (status = 403, description = "forbidden: needs the role admin", body = Problem, content_type = "application/problem+json"),
+    (status = 422, description = "invalid", body = Problem, content_type = "application/problem+json"),
+    (status = 503, description = "unavailable", body = Problem, content_type = "application/problem+json"),
+))]
+pub async fn list(
+    Shared(state): Shared<State>,
+    principal: Principal,
+    Query(query): Query<ListQuery>,
+) -> Result<Json<MailList>, Problem> {
+    principal.require_role("admin")?;
+    let filter = Filter {
+        order_id: query.order_id,
+        user_id: query.user_id,
+        kind: query.kind,
+        before: query.cursor,
+    };
+    let limit = usize::from(query.limit);
+    // One more than asked for tells whether there is a next page.
+    let mut found =
+        mails::list(&state.db.get().await?, &filter, i64::from(query.limit) + 1).await?;
+    let more = found.len() > limit;
+    found.truncate(limit);
+    let next_cursor = found.last().filter(|_| more).map(|mail| mail.id);
+    let items = found.into_iter().map(Mail::from).collect();
+    Ok(Json(MailList { items, next_cursor }))
+}
+
+/// One mail with its content
+#[utoipa::path(get, path = "/mails/{id}", tag = "mails", params(("id" = Uuid, Path)), security(("bearer" = [])), responses(
+    (status = 200, body = MailWithContent),
+    (status = 401, description = "unauthenticated", body = Problem, content_type = "application/problem+json"),
+    (status = 403, description = "forbidden: needs the role admin", body = Problem, content_type = "application/problem+json"),
+    (status = 404, description = "not_found", body = Problem, content_type = "application/problem+json"),
+    (status = 503, description = "unavailable", body = Problem, content_type = "application/problem+json"),
+))]
+pub async fn read(
+    Shared(state): Shared<State>,
+    principal: Principal,
+    Path(id): Path<Uuid>,
+) -> Result<Json<MailWithContent>, Problem> {
+    principal.require_role("admin")?;
+    let mail = find(&state, id).await?;
+    Ok(Json(MailWithContent {
+        mail: mail.summary.into(),
+        text: mail.text,
+        html: mail.html,
+        attempts: mail.attempts,
+        last_error: mail.last_error,
+    }))
+}
+
+/// One mail as its reader sees it
+#[utoipa::path(get, path = "/mails/{id}/preview", tag = "mails", params(("id" = Uuid, Path)), security(("bearer" = [])), responses(
+    (status = 200, body = String, content_type = "text/html"),
+    (status = 401, description = "unauthenticated", body = Problem, content_type = "application/problem+json"),
+    (status = 403, description = "forbidden: needs the role admin", body = Problem, content_type = "application/problem+json"),
+    (status = 404, description = "not_found", body = Problem, content_type = "application/problem+json"),
+    (status = 503, description = "unavailable", body = Problem, content_type = "application/problem+json"),
+))]
+pub async fn preview(
+    Shared(state): Shared<State>,
+    principal: Principal,
+    Path(id): Path<Uuid>,
+) -> Result<Response, Problem> {
+    principal.require_role("admin")?;
+    let mail = find(&state, id).await?;
+    Ok((PREVIEW_HEADERS, mail.html).into_response())
+}
+
+/// The page is ours and escaped; should something slip through, it still cannot run, fetch or be framed.
+const PREVIEW_HEADERS: [(HeaderName, &str); 5] = [
+    (CONTENT_TYPE, "text/html; charset=utf-8"),
+    (
+        CONTENT_SECURITY_POLICY,
+        "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; sandbox",
+    ),
+    (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (REFERRER_POLICY, "no-referrer"),
+    (CACHE_CONTROL, "no-store"),
+];
+
+async fn find(state: &State, id: Uuid) -> Result<Whole, Problem> {
+    mails::find(&state.db.get().await?, id)
+        .await?
+        .ok_or_else(|| Problem::not_found(format!("There is no mail {id}.")))
+}

@@ -1,0 +1,73 @@
+//! When to try again. Pure: time and chance are arguments.
+
+use std::time::Duration;
+
+/// A server that defers a mail for days is believed; then the mail counts as failed (RFC 5321 section 4.5.4.1: four to five
+/// days).
+const LIFETIME: Duration = Duration::from_secs(4 * 24 * 60 * 60);
+const FIRST_MAIL_PAUSE: Duration = Duration::from_secs(5);
+const LONGEST_MAIL_PAUSE: Duration = Duration::from_secs(15 * 60);
+const FIRST_SERVER_PAUSE: Duration = Duration::from_millis(500);
+const LONGEST_SERVER_PAUSE: Duration = Duration::from_secs(30);
+
+/// The pause after a mail's `attempts`-th attempt (1..) was deferred, or `None` when a mail of this age is given up.
+/// `chance` (0..1) spreads mails that were deferred together.
+pub fn mail_pause(attempts: u32, age: Duration, chance: f64) -> Option<Duration> {
+    (age < LIFETIME).then(|| {
+        spread(
+            doubled(FIRST_MAIL_PAUSE, attempts).min(LONGEST_MAIL_PAUSE),
+            chance,
+        )
+    })
+}
+
+/// The pause after the server could not be reached `failures` times (1..) in a row. It holds for every mail at once.
+pub fn server_pause(failures: u32, chance: f64) -> Duration {
+    spread(
+        doubled(FIRST_SERVER_PAUSE, failures).min(LONGEST_SERVER_PAUSE),
+        chance,
+    )
+}
+
+fn doubled(first: Duration, times: u32) -> Duration {
+    first.saturating_mul(2u32.saturating_pow(times.saturating_sub(1)))
+}
+
+/// Between three quarters of the pause and all of it.
+fn spread(pause: Duration, chance: f64) -> Duration {
+    pause.mul_f64(0.75 + 0.25 * chance.clamp(0.0, 1.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    #[test]
+    fn pauses_grow_to_a_limit() {
+        let pauses: Vec<u64> = (1..=10)
+            .map(|n| mail_pause(n, HOUR, 1.0).unwrap().as_secs())
+            .collect();
+        assert_eq!(pauses, [5, 10, 20, 40, 80, 160, 320, 640, 900, 900]);
+        assert_eq!(mail_pause(u32::MAX, HOUR, 1.0).unwrap(), LONGEST_MAIL_PAUSE);
+        assert_eq!(server_pause(1, 1.0), FIRST_SERVER_PAUSE);
+        assert_eq!(server_pause(u32::MAX, 1.0), LONGEST_SERVER_PAUSE);
+        assert_eq!(server_pause(0, 1.0), FIRST_SERVER_PAUSE);
+    }
+
+    #[test]
+    fn chance_shortens_a_pause_by_a_quarter_at_most() {
+        assert_eq!(
+            mail_pause(1, HOUR, 0.0).unwrap(),
+            FIRST_MAIL_PAUSE.mul_f64(0.75)
+        );
+        assert_eq!(mail_pause(1, HOUR, 7.0).unwrap(), FIRST_MAIL_PAUSE);
+    }
+
+    #[test]
+    fn a_mail_is_given_up_after_four_days() {
+        assert!(mail_pause(200, LIFETIME - HOUR, 0.5).is_some());
+        assert_eq!(mail_pause(200, LIFETIME, 0.5), None);
+    }
+}

@@ -1,0 +1,342 @@
+//! What email hears: accounts and orders become queued mails.
+
+use std::time::Duration;
+
+use chassis::db::{self, Transaction};
+use chassis::{Handler, Outcome, Received};
+use serde::Deserialize;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use crate::letter::{self, Letter, one_line, order_number};
+use crate::money::{Money, MoneyError};
+use crate::render::Renderer;
+use crate::store::mails::{self, NewMail};
+use crate::store::recipients::{self, Recipient};
+
+const USER_REGISTERED: &str = "shop.users.user.registered.v1";
+const ORDER_CONFIRMED: &str = "shop.orders.order.confirmed.v1";
+const ORDER_CANCELLED: &str = "shop.orders.order.cancelled.v1";
+
+/// Bounds of the pause before an event is tried again whose buyer is not known yet.
+const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(600);
+
+/// What is read of `user.registered`.
+#[derive(Debug, Deserialize)]
+pub struct UserRegistered {
+    pub user_id: Uuid,
+    pub email: String,
+    pub name: String,
+}
+
+/// What is read of `order.confirmed`.
+#[derive(Debug, Deserialize)]
+pub struct OrderConfirmed {
+    pub order_id: Uuid,
+    pub buyer_id: Uuid,
+    pub items: Vec<OrderItem>,
+    pub total: Money,
+}
+
+/// One line of an order.
+#[derive(Debug, Deserialize)]
+pub struct OrderItem {
+    pub title: String,
+    pub quantity: u32,
+    pub unit_price: Money,
+}
+
+/// What is read of `order.cancelled`.
+#[derive(Debug, Deserialize)]
+pub struct OrderCancelled {
+    pub order_id: Uuid,
+    pub buyer_id: Uuid,
+    pub reason: CancelReason,
+    pub total: Money,
+}
+
+/// Why an order was cancelled, as far as a mail says it differently.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CancelReason {
+    PaymentDeclined,
+    TimedOut,
+    #[serde(other)]
+    Other,
+}
+
+impl CancelReason {
+    /// The reason in plain words.
+    pub fn in_words(self) -> &'static str {
+        match self {
+            Self::PaymentDeclined => {
+                "Your payment was declined, so no money was taken. You can order again and pay in another way."
+            }
+            Self::TimedOut => {
+                "Your payment could not be completed in time. If an amount was reserved on your account, it is released. You can order again."
+            }
+            Self::Other => {
+                "We could not complete it. If an amount was reserved on your account, it is released. You can order again."
+            }
+        }
+    }
+}
+
+/// Queues a mail for each event, in the event's transaction.
+pub struct Hears {
+    renderer: Renderer,
+}
+
+impl Hears {
+    pub fn new(renderer: Renderer) -> Self {
+        Self { renderer }
+    }
+
+    async fn welcome(
+        &self,
+        tx: &Transaction<'_>,
+        user: UserRegistered,
+    ) -> Result<Outcome, db::Error> {
+        if let Err(error) = user.email.parse::<lettre::Address>() {
+            return Ok(Outcome::dead(format!(
+                "the address of user {} is none: {error}",
+                user.user_id
+            )));
+        }
+        let recipient = Recipient {
+            user_id: user.user_id,
+            address: user.email,
+            name: shown_name(&user.name),
+        };
+        recipients::upsert(tx, &recipient).await?;
+        let letter = Letter::Welcome(letter::Welcome {
+            name: recipient.name.clone(),
+        });
+        self.queue(tx, &recipient, None, &letter).await
+    }
+
+    async fn confirmation(
+        &self,
+        tx: &Transaction<'_>,
+        order: OrderConfirmed,
+        age: time::Duration,
+    ) -> Result<Outcome, db::Error> {
+        let Some(recipient) = recipients::find(tx, order.buyer_id).await? else {
+            return Ok(not_known_yet(order.buyer_id, age));
+        };
+        match confirmation(&order, recipient.name.clone()) {
+            Ok(letter) => {
+                self.queue(tx, &recipient, Some(order.order_id), &letter)
+                    .await
+            }
+            Err(error) => Ok(Outcome::dead(format!("order {}: {error}", order.order_id))),
+        }
+    }
+
+    async fn cancellation(
+        &self,
+        tx: &Transaction<'_>,
+        order: OrderCancelled,
+        age: time::Duration,
+    ) -> Result<Outcome, db::Error> {
+        let Some(recipient) = recipients::find(tx, order.buyer_id).await? else {
+            return Ok(not_known_yet(order.buyer_id, age));
+        };
+        match cancellation(&order, recipient.name.clone()) {
+            Ok(letter) => {
+                self.queue(tx, &recipient, Some(order.order_id), &letter)
+                    .await
+            }
+            Err(error) => Ok(Outcome::dead(format!("order {}: {error}", order.order_id))),
+        }
+    }
+
+    async fn queue(
+        &self,
+        tx: &Transaction<'_>,
+        to: &Recipient,
+        order_id: Option<Uuid>,
+        letter: &Letter,
+    ) -> Result<Outcome, db::Error> {
+        let kind = letter.kind();
+        let content = match self.renderer.render(letter) {
+            Ok(content) => content,
+            Err(error) => {
+                return Ok(Outcome::dead(format!(
+                    "the mail {kind} cannot be rendered: {error:#}"
+                )));
+            }
+        };
+        let mail = NewMail {
+            kind,
+            to,
+            order_id,
+            content: &content,
+        };
+        match mails::queue(tx, &mail).await? {
+            Some(id) => {
+                tracing::info!(mail_id = %id, %kind, user_id = %to.user_id, order_id = order_id.map(tracing::field::display), "mail queued");
+            }
+            None => {
+                tracing::debug!(%kind, user_id = %to.user_id, order_id = order_id.map(tracing::field::display), "this mail exists already");
+            }
+        }
+        Ok(Outcome::Done)
+    }
+}
+
+impl Handler for Hears {
+    fn subjects(&self) -> &'static [&'static str] {
+        &[USER_REGISTERED, ORDER_CONFIRMED, ORDER_CANCELLED]
+    }
+
+    async fn handle(&self, tx: &Transaction<'_>, event: &Received) -> Result<Outcome, db::Error> {
+        let age = OffsetDateTime::now_utc() - event.time;
+        match event.kind.as_str() {
+            USER_REGISTERED => match event.data() {
+                Ok(user) => self.welcome(tx, user).await,
+                Err(dead) => Ok(dead),
+            },
+            ORDER_CONFIRMED => match event.data() {
+                Ok(order) => self.confirmation(tx, order, age).await,
+                Err(dead) => Ok(dead),
+            },
+            ORDER_CANCELLED => match event.data() {
+                Ok(order) => self.cancellation(tx, order, age).await,
+                Err(dead) => Ok(dead),
+            },
+            other => Ok(Outcome::dead(format!(
+                "email does not know the event {other}"
+            ))),
+        }
+    }
+}
+
+fn confirmation(order: &OrderConfirmed, name: String) -> Result<Letter, MoneyError> {
+    let items = order
+        .items
+        .iter()
+        .map(|item| {
+            Ok(letter::Item {
+                title: one_line(&item.title),
+                quantity: item.quantity,
+                line_total: item.unit_price.times(item.quantity)?.to_text()?,
+            })
+        })
+        .collect::<Result<_, MoneyError>>()?;
+    Ok(Letter::OrderConfirmed(letter::OrderConfirmed {
+        name,
+        number: order_number(order.order_id),
+        items,
+        total: order.total.to_text()?,
+    }))
+}
+
+fn cancellation(order: &OrderCancelled, name: String) -> Result<Letter, MoneyError> {
+    Ok(Letter::OrderCancelled(letter::OrderCancelled {
+        name,
+        number: order_number(order.order_id),
+        reason: order.reason.in_words(),
+        total: order.total.to_text()?,
+    }))
+}
+
+/// A name that can be greeted.
+fn shown_name(name: &str) -> String {
+    let name = one_line(name);
+    if name.is_empty() {
+        "customer".to_owned()
+    } else {
+        name
+    }
+}
+
+fn not_known_yet(user_id: Uuid, age: time::Duration) -> Outcome {
+    Outcome::retry(
+        recipient_pause(age),
+        format!("user {user_id} is not known here yet: user.registered has not arrived"),
+    )
+}
+
+/// As long again as the event is old: the chassis tries ten times, so that an order waits for its buyer about a quarter of
+/// an hour before it is a dead letter, and still only a second when the two events merely crossed.
+fn recipient_pause(age: time::Duration) -> Duration {
+    Duration::try_from(age)
+        // Older than now is only the clock of somebody else.
+        .unwrap_or(SHORTEST_PAUSE)
+        .clamp(SHORTEST_PAUSE, LONGEST_PAUSE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the owner of an event has checked in as examples of its data.
+    fn examples<T: serde::de::DeserializeOwned>(event: &str) -> Vec<T> {
+        let path = format!(
+            "{}/../../contracts/events/{event}.v1.examples.json",
+            env!("CARGO_MANIFEST_DIR")
+        );
+        let text = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{path}: {e}"));
+        let events: Vec<serde_json::Value> = serde_json::from_str(&text).unwrap();
+        assert!(!events.is_empty(), "{path} has no example");
+        events
+            .into_iter()
+            .map(|event| serde_json::from_value(event["data"].clone()).unwrap())
+            .collect()
+    }
+
+    #[test]
+    fn reads_what_users_says() {
+        for user in examples::<UserRegistered>("user.registered") {
+            assert!(user.email.parse::<lettre::Address>().is_ok());
+            assert_ne!(shown_name(&user.name), "customer");
+        }
+    }
+
+    #[test]
+    fn reads_what_orders_says() {
+        let renderer = Renderer::new("Demo").unwrap();
+        for order in examples::<OrderConfirmed>("order.confirmed") {
+            let letter = confirmation(&order, "Zoë".to_owned()).unwrap();
+            let mail = renderer.render(&letter).unwrap();
+            for item in &order.items {
+                assert!(mail.text.contains(&item.title), "{}", mail.text);
+            }
+        }
+        for order in examples::<OrderCancelled>("order.cancelled") {
+            let letter = cancellation(&order, "Zoë".to_owned()).unwrap();
+            let mail = renderer.render(&letter).unwrap();
+            assert!(mail.text.contains(order.reason.in_words()), "{}", mail.text);
+        }
+    }
+
+    #[test]
+    fn a_reason_of_a_later_version_is_said_in_general_words() {
+        let reason: CancelReason = serde_json::from_str("\"warehouse_burnt\"").unwrap();
+        assert_eq!(reason, CancelReason::Other);
+        let reason: CancelReason = serde_json::from_str("\"payment_declined\"").unwrap();
+        assert_eq!(reason, CancelReason::PaymentDeclined);
+    }
+
+    #[test]
+    fn an_order_waits_for_its_buyer_longer_and_longer() {
+        assert_eq!(recipient_pause(time::Duration::seconds(-5)), SHORTEST_PAUSE);
+        assert_eq!(
+            recipient_pause(time::Duration::milliseconds(3)),
+            SHORTEST_PAUSE
+        );
+        assert_eq!(
+            recipient_pause(time::Duration::seconds(40)),
+            Duration::from_secs(40)
+        );
+        assert_eq!(recipient_pause(time::Duration::days(3)), LONGEST_PAUSE);
+    }
+
+    #[test]
+    fn nobody_is_greeted_without_a_name() {
+        assert_eq!(shown_name("\r\n \u{0}"), "customer");
+        assert_eq!(shown_name("Zoë"), "Zoë");
+    }
+}

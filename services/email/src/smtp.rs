@@ -1,0 +1,164 @@
+//! One connection to the mail server, opened when needed and used for many mails.
+
+use std::time::{Duration, Instant};
+
+use lettre::Message;
+use lettre::transport::smtp::Error;
+use lettre::transport::smtp::authentication::{Credentials, Mechanism};
+use lettre::transport::smtp::client::{AsyncSmtpConnection, TlsParameters};
+use lettre::transport::smtp::extension::ClientId;
+use secrecy::ExposeSecret;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use crate::settings::{Smtp, SmtpTls};
+
+/// From the first packet to a connection that takes mails.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
+/// From MAIL FROM to the server's last word. Together with the connect shorter than a sender's lease.
+const SEND_TIMEOUT: Duration = Duration::from_secs(60);
+/// A connection that was idle longer is asked whether it still lives before it is used.
+const IDLE: Duration = Duration::from_secs(5);
+
+/// What became of one attempt. Causes name no address, except where the server itself repeats it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Attempt {
+    /// The server has taken the mail.
+    Taken,
+    /// The server will never take this mail (5xx).
+    Refused { code: Option<u16>, cause: String },
+    /// The server does not take this mail now (4xx).
+    Deferred { code: Option<u16>, cause: String },
+    /// No server to talk to, or none that lets this service in: not the mail's fault.
+    Unreachable { cause: String },
+}
+
+/// The client side of SMTP towards one configured server.
+pub struct SmtpClient {
+    server: Smtp,
+    hello: ClientId,
+    connection: Option<(AsyncSmtpConnection, Instant)>,
+}
+
+impl SmtpClient {
+    /// Does not connect yet. `domain` is what the client calls itself.
+    pub fn new(server: Smtp, domain: &str) -> Self {
+        Self {
+            server,
+            hello: ClientId::Domain(domain.to_owned()),
+            connection: None,
+        }
+    }
+
+    /// Sends one message and keeps the connection when it went well.
+    pub async fn send(&mut self, message: &Message) -> Attempt {
+        let mut connection = match timeout(CONNECT_TIMEOUT, self.connection()).await {
+            Ok(Ok(connection)) => connection,
+            Ok(Err(cause)) => return Attempt::Unreachable { cause },
+            Err(_) => return unreachable("no connection in time"),
+        };
+        let bytes = message.formatted();
+        match timeout(SEND_TIMEOUT, connection.send(message.envelope(), &bytes)).await {
+            Ok(Ok(_)) => {
+                self.connection = Some((connection, Instant::now()));
+                Attempt::Taken
+            }
+            // After an error lettre has closed the connection.
+            Ok(Err(error)) => classify(&error),
+            Err(_) => unreachable("the server did not answer in time"),
+        }
+    }
+
+    /// Says good-bye.
+    pub async fn close(&mut self) {
+        if let Some((mut connection, _)) = self.connection.take() {
+            // The server may have gone first; there is nothing left to lose.
+            let _ = timeout(Duration::from_secs(2), connection.quit()).await;
+        }
+    }
+
+    async fn connection(&mut self) -> Result<AsyncSmtpConnection, String> {
+        if let Some((mut connection, used)) = self.connection.take()
+            && (used.elapsed() < IDLE || connection.test_connected().await)
+        {
+            return Ok(connection);
+        }
+        self.connect().await
+    }
+
+    async fn connect(&self) -> Result<AsyncSmtpConnection, String> {
+        let mut connection = self.open().await?;
+        if let Some(login) = &self.server.login {
+            let password = login.password.expose_secret().to_owned();
+            connection
+                .auth(
+                    &[Mechanism::Plain, Mechanism::Login],
+                    &Credentials::new(login.username.clone(), password),
+                )
+                .await
+                .map_err(|e| format!("the server does not accept the log-in: {e}"))?;
+        }
+        Ok(connection)
+    }
+
+    async fn open(&self) -> Result<AsyncSmtpConnection, String> {
+        let server = &self.server;
+        match server.tls {
+            SmtpTls::None => self.open_plain().await,
+            SmtpTls::StartTls => {
+                let mut connection = self.open_plain().await?;
+                connection
+                    .starttls(self.tls()?, &self.hello)
+                    .await
+                    .map_err(|e| format!("the connection cannot be encrypted: {e}"))?;
+                Ok(connection)
+            }
+            // lettre makes this stream itself and leaves Nagle's algorithm on: about 40 ms more for each mail.
+            SmtpTls::Tls => AsyncSmtpConnection::connect_tokio1(
+                (server.host.as_str(), server.port),
+                Some(CONNECT_TIMEOUT),
+                &self.hello,
+                Some(self.tls()?),
+                None,
+            )
+            .await
+            .map_err(|e| e.to_string()),
+        }
+    }
+
+    /// A stream of our own with TCP_NODELAY: lettre writes the end of a mail as a packet of its own, which without it waits
+    /// 40 ms for the acknowledgement of the one before.
+    async fn open_plain(&self) -> Result<AsyncSmtpConnection, String> {
+        let stream = TcpStream::connect((self.server.host.as_str(), self.server.port))
+            .await
+            .map_err(|e| e.to_string())?;
+        stream.set_nodelay(true).map_err(|e| e.to_string())?;
+        AsyncSmtpConnection::connect_with_transport(Box::new(stream), &self.hello)
+            .await
+            .map_err(|e| e.to_string())
+    }
+
+    fn tls(&self) -> Result<TlsParameters, String> {
+        TlsParameters::new(self.server.host.clone()).map_err(|e| e.to_string())
+    }
+}
+
+fn unreachable(cause: &str) -> Attempt {
+    Attempt::Unreachable {
+        cause: cause.to_owned(),
+    }
+}
+
+fn classify(error: &Error) -> Attempt {
+    let code = error.status().map(u16::from);
+    let cause = error.to_string();
+    match code {
+        // Log-in required, refused or too weak: a setting is wrong, no mail is.
+        Some(530 | 534 | 535 | 538) => Attempt::Unreachable { cause },
+        Some(500..=599) => Attempt::Refused { code, cause },
+        Some(_) => Attempt::Deferred { code, cause },
+        // An address that this server cannot be told (not ASCII, no SMTPUTF8).
+        None if error.is_client() => Attempt::Refused { code, cause },
+        None => Attempt::Unreachable { cause },
+    }
+}

@@ -1,0 +1,11 @@
+//! What the handlers of requests share.
+
+use axum::extract::FromRef;
+use chassis::auth::Verifier;
+use chassis::db::Db;
+
+#[derive(Clone, FromRef)]
+pub struct State {
+    pub db: Db,
+    pub verifier: Verifier,
+}

@@ -1,0 +1,359 @@
+//! Events become mails that are kept, and administrators can read them.
+
+mod support;
+
+use chassis::testing::{self, Backends, eventually};
+use reqwest::StatusCode;
+use serde_json::{Value, json};
+use support::{ORDER_CANCELLED, ORDER_CONFIRMED, USER_REGISTERED};
+use uuid::Uuid;
+
+#[tokio::test]
+async fn without_a_mail_server_every_mail_is_kept_and_said_so() {
+    let backends = Backends::new().await;
+    let service = support::start(&backends, &[]).await;
+    let user = support::register(&backends, "zoe@home.example", "Zoë").await;
+    let (bought, lost) = (Uuid::now_v7(), Uuid::now_v7());
+    backends
+        .say(
+            ORDER_CONFIRMED,
+            &bought.to_string(),
+            3,
+            support::confirmed(bought, user),
+        )
+        .await;
+    backends
+        .say(
+            ORDER_CANCELLED,
+            &lost.to_string(),
+            2,
+            support::cancelled(lost, user),
+        )
+        .await;
+
+    let mails = support::mails_with(&service, &format!("user_id={user}"), 3, "kept").await;
+    let mut kinds: Vec<&str> = mails
+        .iter()
+        .map(|mail| mail["kind"].as_str().unwrap())
+        .collect();
+    kinds.sort_unstable();
+    assert_eq!(kinds, ["order_cancelled", "order_confirmed", "welcome"]);
+    assert!(
+        mails
+            .iter()
+            .all(|mail| mail["to"] == "zoe@home.example" && mail["sent_at"].is_null())
+    );
+
+    let said = support::said(&backends, support::EMAIL_SENT, 3).await;
+    let of_order: Vec<&Value> = said
+        .iter()
+        .filter(|e| e["order_id"] == json!(bought))
+        .collect();
+    assert_eq!(of_order.len(), 1);
+    assert_eq!(of_order[0]["status"], "kept");
+    assert_eq!(of_order[0]["kind"], "order_confirmed");
+    assert_eq!(of_order[0]["user_id"], json!(user));
+
+    let metrics = service.metrics().await;
+    let line = "shop_email_attempts_total{kind=\"OrderConfirmed\",status=\"Kept\"} 1";
+    assert!(metrics.contains(line), "{metrics}");
+}
+
+#[tokio::test]
+async fn a_mail_can_be_read_and_previewed_safely() {
+    let backends = Backends::new().await;
+    let service = support::start(&backends, &[]).await;
+    let user = support::register(&backends, "zoe@home.example", "<script>Zoë</script>").await;
+    let order = Uuid::now_v7();
+    backends
+        .say(
+            ORDER_CONFIRMED,
+            &order.to_string(),
+            3,
+            support::confirmed(order, user),
+        )
+        .await;
+    let mails = support::mails_with(&service, &format!("order_id={order}"), 1, "kept").await;
+    let id = mails[0]["id"].as_str().unwrap();
+
+    let mail: Value = support::get(&service, &format!("/mails/{id}"))
+        .await
+        .json()
+        .await
+        .unwrap();
+    assert_eq!(mail["order_id"], json!(order));
+    let text = mail["text"].as_str().unwrap();
+    assert!(text.contains("2 x Tea <pot>: 39.98 EUR"), "{text}");
+    assert!(text.contains("Total: 39.98 EUR"), "{text}");
+
+    let answer = support::get(&service, &format!("/mails/{id}/preview")).await;
+    assert_eq!(answer.status(), StatusCode::OK);
+    let headers = answer.headers().clone();
+    assert_eq!(headers["content-type"], "text/html; charset=utf-8");
+    let policy = headers["content-security-policy"].to_str().unwrap();
+    assert!(
+        policy.starts_with("default-src 'none';") && policy.contains("sandbox"),
+        "{policy}"
+    );
+    assert!(!policy.contains("script-src"), "{policy}");
+    let page = answer.text().await.unwrap();
+    assert!(!page.contains("<script"), "{page}");
+    assert!(page.contains("&lt;script&gt;Zoë"), "{page}");
+    assert!(page.contains("Tea &lt;pot&gt;"), "{page}");
+}
+
+#[tokio::test]
+async fn redelivered_events_and_two_instances_make_one_mail() {
+    let backends = Backends::new().await;
+    let first = support::start(&backends, &[]).await;
+    let second = support::start(&backends, &[]).await;
+    let user = support::register(&backends, "zoe@home.example", "Zoë").await;
+    support::mails_with(&first, &format!("user_id={user}"), 1, "kept").await;
+
+    let order = Uuid::now_v7();
+    let id = Uuid::now_v7();
+    // The same event again and again, and the same fact under other ids.
+    for _ in 0..5 {
+        backends
+            .say_as(
+                id,
+                ORDER_CONFIRMED,
+                &order.to_string(),
+                3,
+                support::confirmed(order, user),
+            )
+            .await;
+        backends
+            .say(
+                ORDER_CONFIRMED,
+                &order.to_string(),
+                3,
+                support::confirmed(order, user),
+            )
+            .await;
+    }
+    // A later event of the same consumer: when it is done, so are those before it.
+    let last = Uuid::now_v7();
+    backends
+        .say(
+            ORDER_CANCELLED,
+            &last.to_string(),
+            2,
+            support::cancelled(last, user),
+        )
+        .await;
+    support::mails_with(&second, &format!("order_id={last}"), 1, "kept").await;
+    eventually("all ten deliveries are answered", || async {
+        let applied: usize = heard(&first.metrics().await) + heard(&second.metrics().await);
+        (applied >= 10).then_some(())
+    })
+    .await;
+    assert_eq!(
+        support::mails(&first, &format!("order_id={order}"))
+            .await
+            .len(),
+        1
+    );
+    let said = support::said(&backends, support::EMAIL_SENT, 3).await;
+    assert_eq!(
+        said.iter()
+            .filter(|e| e["order_id"] == json!(order))
+            .count(),
+        1
+    );
+}
+
+/// How many `order.confirmed` a service has answered, by its metrics.
+fn heard(metrics: &str) -> usize {
+    metrics
+        .lines()
+        .filter(|line| line.contains(ORDER_CONFIRMED))
+        .filter_map(|line| line.rsplit(' ').next()?.parse::<usize>().ok())
+        .sum()
+}
+
+#[tokio::test]
+async fn an_order_waits_for_its_buyer() {
+    let backends = Backends::new().await;
+    let service = support::start(&backends, &[]).await;
+    let (user, order) = (Uuid::now_v7(), Uuid::now_v7());
+    backends
+        .say(
+            ORDER_CONFIRMED,
+            &order.to_string(),
+            3,
+            support::confirmed(order, user),
+        )
+        .await;
+    eventually("the order's event was tried", || async {
+        (heard(&service.metrics().await) > 0).then_some(())
+    })
+    .await;
+    assert!(support::mails(&service, "").await.is_empty());
+
+    support::register_as(&backends, user, "zoe@home.example", "Zoë").await;
+    support::mails_with(&service, &format!("order_id={order}"), 1, "kept").await;
+}
+
+#[tokio::test]
+async fn a_broken_event_becomes_a_dead_letter_and_the_next_goes_on() {
+    let backends = Backends::new().await;
+    let service = support::start(&backends, &[]).await;
+    let broken = Uuid::now_v7();
+    backends
+        .say_as(broken, USER_REGISTERED, "x", 1, json!({"user_id": 7}))
+        .await;
+    let nowhere = Uuid::now_v7();
+    let data = json!({"user_id": Uuid::now_v7(), "email": "nobody at home", "name": "Zoë"});
+    backends
+        .say_as(nowhere, USER_REGISTERED, "y", 1, data)
+        .await;
+    let user = support::register(&backends, "zoe@home.example", "Zoë").await;
+    support::mails_with(&service, &format!("user_id={user}"), 1, "kept").await;
+
+    let letters = eventually("both are dead letters", || async {
+        let answer = service
+            .http
+            .get(service.admin_at("/dead-letters"))
+            .send()
+            .await
+            .ok()?;
+        let letters: Vec<Value> = answer.json().await.ok()?;
+        (letters.len() == 2).then_some(letters)
+    })
+    .await;
+    let cause = |id: Uuid| {
+        let letter = letters
+            .iter()
+            .find(|letter| letter["id"] == json!(id))
+            .unwrap();
+        letter["cause"].as_str().unwrap().to_owned()
+    };
+    assert!(cause(broken).contains("not as agreed"), "{}", cause(broken));
+    assert!(
+        cause(nowhere).contains("the address of user"),
+        "{}",
+        cause(nowhere)
+    );
+    assert!(
+        !cause(nowhere).contains("nobody at home"),
+        "{}",
+        cause(nowhere)
+    );
+}
+
+#[tokio::test]
+async fn the_list_is_filtered_and_paged_newest_first() {
+    let backends = Backends::new().await;
+    let service = support::start(&backends, &[]).await;
+    let user = support::register(&backends, "zoe@home.example", "Zoë").await;
+    let other = support::register(&backends, "max@home.example", "Max").await;
+    support::mails_with(&service, "kind=welcome", 2, "kept").await;
+    for _ in 0..3 {
+        let order = Uuid::now_v7();
+        backends
+            .say(
+                ORDER_CANCELLED,
+                &order.to_string(),
+                2,
+                support::cancelled(order, user),
+            )
+            .await;
+    }
+    support::mails_with(
+        &service,
+        &format!("user_id={user}&kind=order_cancelled"),
+        3,
+        "kept",
+    )
+    .await;
+    assert_eq!(
+        support::mails(&service, &format!("user_id={other}"))
+            .await
+            .len(),
+        1
+    );
+
+    let (mut cursor, mut seen) = (String::new(), vec![]);
+    loop {
+        let page: Value = support::get(&service, &format!("/mails?limit=2{cursor}"))
+            .await
+            .json()
+            .await
+            .unwrap();
+        let items = page["items"].as_array().unwrap();
+        assert!(items.len() <= 2);
+        seen.extend(
+            items
+                .iter()
+                .map(|mail| mail["id"].as_str().unwrap().to_owned()),
+        );
+        match page["next_cursor"].as_str() {
+            Some(next) => cursor = format!("&cursor={next}"),
+            None => break,
+        }
+    }
+    let mut expected = seen.clone();
+    expected.sort_unstable();
+    expected.dedup();
+    expected.reverse();
+    assert_eq!(seen, expected);
+    assert_eq!(seen.len(), 5);
+}
+
+#[tokio::test]
+async fn only_administrators_read_mails() {
+    let backends = Backends::new().await;
+    let service = support::start(&backends, &[]).await;
+    let id = Uuid::now_v7();
+    for path in [
+        "/mails".to_owned(),
+        format!("/mails/{id}"),
+        format!("/mails/{id}/preview"),
+    ] {
+        let ask = || service.http.get(service.at(&path));
+        assert_eq!(
+            ask().send().await.unwrap().status(),
+            StatusCode::UNAUTHORIZED,
+            "{path}"
+        );
+        let buyer = ask().bearer_auth(testing::token(Uuid::now_v7(), &["buyer"]));
+        let answer = buyer.send().await.unwrap();
+        assert_eq!(answer.status(), StatusCode::FORBIDDEN, "{path}");
+        assert_eq!(answer.json::<Value>().await.unwrap()["code"], "forbidden");
+    }
+    for (path, code) in [
+        (format!("/mails/{id}"), "not_found"),
+        (format!("/mails/{id}/preview"), "not_found"),
+        ("/mails/seven".to_owned(), "not_found"),
+        ("/mails?limit=0".to_owned(), "invalid"),
+        ("/mails?limit=101".to_owned(), "invalid"),
+        ("/mails?kind=letter".to_owned(), "invalid"),
+        ("/mails?cursor=x".to_owned(), "invalid"),
+    ] {
+        let body: Value = support::get(&service, &path).await.json().await.unwrap();
+        assert_eq!(body["code"], code, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn an_outage_of_the_database_is_a_clear_answer_and_loses_nothing() {
+    let backends = Backends::new().await;
+    let service = support::start(&backends, &[]).await;
+    assert_eq!(
+        support::get(&service, "/mails").await.status(),
+        StatusCode::OK
+    );
+    backends.database_proxy.cut();
+    let user = support::register(&backends, "zoe@home.example", "Zoë").await;
+    let answer = support::get(&service, "/mails").await;
+    assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert!(answer.headers().contains_key("retry-after"));
+
+    backends.database_proxy.heal();
+    eventually("the list answers again", || async {
+        (support::get(&service, "/mails").await.status() == StatusCode::OK).then_some(())
+    })
+    .await;
+    support::mails_with(&service, &format!("user_id={user}"), 1, "kept").await;
+}

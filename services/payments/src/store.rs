@@ -1,0 +1,46 @@
+//! The service's tables. Statements stand beside the functions that run them.
+
+pub(crate) mod attempts;
+pub(crate) mod ledger;
+pub(crate) mod payments;
+
+use chassis::db::{self, Connection, Transaction};
+use chassis::http::Problem;
+
+/// Why the store did not answer.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    #[error(transparent)]
+    Database(#[from] db::Error),
+    /// A row that no version of this service writes.
+    #[error("a row cannot be understood: {0}")]
+    Corrupt(String),
+}
+
+impl From<tokio_postgres::Error> for Error {
+    fn from(error: tokio_postgres::Error) -> Self {
+        Self::Database(error.into())
+    }
+}
+
+impl From<Error> for Problem {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Database(error) => error.into(),
+            Error::Corrupt(_) => Self::internal(error),
+        }
+    }
+}
+
+/// Begins a transaction. Dropped without a commit, it is rolled back.
+pub(crate) async fn begin(connection: &mut Connection) -> Result<Transaction<'_>, Error> {
+    Ok(connection.transaction().await?)
+}
+
+pub(crate) async fn commit(tx: Transaction<'_>) -> Result<(), Error> {
+    Ok(tx.commit().await?)
+}
+
+fn corrupt(column: &str, value: &str) -> Error {
+    Error::Corrupt(format!("{column} is {value:?}"))
+}

@@ -1,0 +1,11 @@
+//! The service from outside, over HTTP, on a real PostgreSQL and a real NATS. What only a crash could leave behind is
+//! written into its database by the tests.
+
+mod access;
+mod harness;
+mod idempotency;
+mod ledger;
+mod lifecycle;
+mod outages;
+mod recovery;
+mod refusals;

@@ -10,7 +10,9 @@ use crate::state::State;
 /// How long a copy of the keys may be used without asking. A new key must be published for at least this long before it signs.
 const CACHE_CONTROL: &str = "public, max-age=300";
 
-/// A JSON Web Key Set (RFC 7517) of Ed25519 keys (RFC 8037). Describes for the document what the JWT library writes.
+// These two describe for the OpenAPI document what the JWT library writes.
+
+/// A JSON Web Key Set (RFC 7517) of Ed25519 keys (RFC 8037).
 #[derive(Serialize, ToSchema)]
 #[schema(as = JsonWebKeySet)]
 pub(crate) struct Description {

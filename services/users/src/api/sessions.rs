@@ -196,8 +196,8 @@ fn wrong_credentials() -> Problem {
 }
 
 fn too_many_attempts(Limited(wait): &Limited) -> Problem {
-    let seconds = u32::try_from(wait.as_secs())
-        .unwrap_or(u32::MAX)
+    let seconds = u16::try_from(wait.as_secs())
+        .unwrap_or(u16::MAX)
         .saturating_add(1);
     Problem::new(
         StatusCode::TOO_MANY_REQUESTS,

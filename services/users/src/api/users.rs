@@ -51,7 +51,7 @@ pub(crate) struct Registration {
     ))]
 pub(crate) async fn register(
     state: State,
-    key: Result<IdempotencyKey, Problem>,
+    key: Option<IdempotencyKey>,
     Json(request): Json<Registration>,
 ) -> Result<Response, Problem> {
     let account = request.account()?;
@@ -83,14 +83,10 @@ pub(crate) async fn register(
 /// The key is bound to the address and the name. Not to the password: its fast hash must not be stored anywhere.
 async fn claim(
     tx: &db::Transaction<'_>,
-    key: Result<IdempotencyKey, Problem>,
+    key: Option<IdempotencyKey>,
     account: &NewAccount,
 ) -> Result<Option<Claim>, Problem> {
-    let key = match key {
-        Ok(key) => key,
-        Err(problem) if problem.code == "idempotency_key_missing" => return Ok(None),
-        Err(problem) => return Err(problem),
-    };
+    let Some(key) = key else { return Ok(None) };
     let scope = format!("register:{}", account.email.key());
     idempotency::claim(tx, &scope, &key, &account.name.as_str())
         .await

@@ -1,0 +1,267 @@
+//! Logging in, staying logged in, logging out.
+
+mod common;
+
+use std::collections::BTreeMap;
+
+use chassis::testing::look;
+use common::{PASSWORD, Shop, Tokens, metric, problem};
+use serde_json::{Value, json};
+
+#[tokio::test]
+async fn a_wrong_password_and_an_unknown_address_look_the_same_and_cost_the_same() {
+    let shop = Shop::open().await;
+    shop.tokens_of("ada@shop.example").await;
+    let hashes = "shop_users_password_hashing_seconds_count";
+    let before = metric(&shop.users, hashes).await;
+    let mut wrong = problem(
+        shop.log_in("ada@shop.example", "wrong password").await,
+        401,
+        "wrong_credentials",
+    )
+    .await;
+    let between = metric(&shop.users, hashes).await;
+    let mut unknown = problem(
+        shop.log_in("eve@shop.example", PASSWORD).await,
+        401,
+        "wrong_credentials",
+    )
+    .await;
+    let after = metric(&shop.users, hashes).await;
+    for answer in [&mut wrong, &mut unknown] {
+        answer.as_object_mut().unwrap().remove("trace_id");
+    }
+    assert_eq!(wrong, unknown);
+    assert_eq!(
+        (between - before, after - between),
+        (1.0, 1.0),
+        "one hash each"
+    );
+}
+
+#[tokio::test]
+async fn bad_input_is_named() {
+    let shop = Shop::open().await;
+    for (field, value) in [
+        ("email", json!("ada")),
+        ("password", json!("p".repeat(129))),
+    ] {
+        let mut body = json!({"email": "ada@shop.example", "password": PASSWORD});
+        body[field] = value;
+        let answer = problem(shop.post("/sessions", &body).await, 422, "invalid").await;
+        assert_eq!(answer["errors"][0]["pointer"], field);
+    }
+    let answer = problem(shop.refresh(&"t".repeat(201)).await, 422, "invalid").await;
+    assert_eq!(answer["errors"][0]["pointer"], "refresh_token");
+}
+
+#[tokio::test]
+async fn a_refresh_token_works_once_and_gives_the_next() {
+    let shop = Shop::open().await;
+    let first = shop.tokens_of("ada@shop.example").await;
+    let second = Tokens::of(shop.refresh(&first.refresh).await).await;
+    let third = Tokens::of(shop.refresh(&second.refresh).await).await;
+    assert_ne!(first.refresh, second.refresh);
+    assert_ne!(second.refresh, third.refresh);
+    assert_eq!(shop.me(&third.access).await.status(), 200);
+}
+
+#[tokio::test]
+async fn a_token_shown_twice_ends_its_session_and_no_other() {
+    let shop = Shop::open().await;
+    let stolen = shop.tokens_of("ada@shop.example").await;
+    let other_device = Tokens::of(shop.log_in("ada@shop.example", PASSWORD).await).await;
+    let thief = Tokens::of(shop.refresh(&stolen.refresh).await).await;
+
+    problem(
+        shop.refresh(&stolen.refresh).await,
+        401,
+        "refresh_token_invalid",
+    )
+    .await;
+    problem(
+        shop.refresh(&thief.refresh).await,
+        401,
+        "refresh_token_invalid",
+    )
+    .await;
+    Tokens::of(shop.refresh(&other_device.refresh).await).await;
+    assert_eq!(
+        metric(
+            &shop.users,
+            "shop_users_refreshes_total{outcome=\"reused\"}"
+        )
+        .await,
+        1.0
+    );
+}
+
+#[tokio::test]
+async fn of_eight_exchanges_at_once_one_succeeds_and_the_session_ends() {
+    let shop = Shop::open().await;
+    let tokens = shop.tokens_of("ada@shop.example").await;
+    let answers = futures::future::join_all((0..8).map(|_| shop.refresh(&tokens.refresh))).await;
+    let mut statuses = BTreeMap::new();
+    let mut next = None;
+    for answer in answers {
+        *statuses.entry(answer.status().as_u16()).or_insert(0) += 1;
+        if answer.status() == 201 {
+            next = Some(Tokens::of(answer).await);
+        }
+    }
+    assert_eq!(statuses, BTreeMap::from([(201, 1), (401, 7)]));
+    problem(
+        shop.refresh(&next.unwrap().refresh).await,
+        401,
+        "refresh_token_invalid",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn who_has_logged_out_must_log_in_again() {
+    let shop = Shop::open().await;
+    let first = shop.tokens_of("ada@shop.example").await;
+    let second = Tokens::of(shop.refresh(&first.refresh).await).await;
+    // With an old token of the session too, and again, and with nonsense: the wish is fulfilled.
+    for token in [&first.refresh, &second.refresh, "nonsense"] {
+        assert_eq!(shop.log_out(token).await.status(), 204);
+    }
+    problem(
+        shop.refresh(&second.refresh).await,
+        401,
+        "refresh_token_invalid",
+    )
+    .await;
+    Tokens::of(shop.log_in("ada@shop.example", PASSWORD).await).await;
+}
+
+#[tokio::test]
+async fn a_token_that_waited_too_long_is_refused() {
+    let shop = Shop::open().await;
+    let tokens = shop.tokens_of("ada@shop.example").await;
+    let db = shop.backends.direct_db();
+    let aged = "update refresh_tokens set issued_at = now() - interval '30 days', expires_at = now() returning 1";
+    assert_eq!(look(&db, aged, &[]).await.len(), 1);
+    problem(
+        shop.refresh(&tokens.refresh).await,
+        401,
+        "refresh_token_invalid",
+    )
+    .await;
+    problem(
+        shop.refresh("never-given-out").await,
+        401,
+        "refresh_token_invalid",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn tokens_are_nowhere_in_the_database() {
+    let shop = Shop::open().await;
+    let first = shop.tokens_of("ada@shop.example").await;
+    let second = Tokens::of(shop.refresh(&first.refresh).await).await;
+    let db = shop.backends.direct_db();
+    let rows = look(
+        &db,
+        "select u::text || coalesce(t::text, '') || coalesce(o::text, '') || coalesce(encode(t.digest, 'escape'), '')
+         from users u left join sessions s on s.user_id = u.id left join refresh_tokens t on t.session_id = s.id
+         left join outbox o on o.envelope like '%' || u.id || '%'",
+        &[],
+    )
+    .await;
+    assert!(rows.len() >= 3, "both accounts, and both tokens of one");
+    for row in rows {
+        let text: String = row.get(0);
+        for secret in [&first.refresh, &second.refresh, &first.access, PASSWORD] {
+            assert!(!text.contains(secret), "a secret stands in the database");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_has_expired_is_removed_at_the_next_start() {
+    let shop = Shop::open().await;
+    let old = shop.tokens_of("old@shop.example").await;
+    Tokens::of(shop.refresh(&old.refresh).await).await;
+    let db = shop.backends.direct_db();
+    let aged = "update refresh_tokens set issued_at = now() - interval '40 days', expires_at = now() - interval '10 days' returning 1";
+    assert_eq!(look(&db, aged, &[]).await.len(), 2);
+    let young = shop.tokens_of("young@shop.example").await;
+
+    let twin =
+        chassis::testing::start::<shop_users::Users>(&shop.backends, &common::settings()).await;
+    chassis::testing::eventually("the old session is gone", || async {
+        let left = look(
+            &db,
+            "select (select count(*) from sessions), (select count(*) from refresh_tokens)",
+            &[],
+        )
+        .await;
+        (left[0].get::<_, i64>(0) == 1 && left[0].get::<_, i64>(1) == 1).then_some(())
+    })
+    .await;
+    Tokens::of(shop.refresh(&young.refresh).await).await;
+    twin.stop().await;
+}
+
+#[tokio::test]
+async fn too_many_attempts_on_one_address_must_wait() {
+    let shop = Shop::open().await;
+    shop.tokens_of("ada@shop.example").await;
+    let attempts = (0..60).map(|_| shop.log_in("ADA@shop.example", "a wrong password"));
+    let mut statuses = BTreeMap::new();
+    for answer in futures::future::join_all(attempts).await {
+        *statuses.entry(answer.status().as_u16()).or_insert(0) += 1;
+    }
+    // One attempt was the good one before.
+    assert_eq!(statuses, BTreeMap::from([(401, 39), (429, 21)]));
+
+    let answer = shop.log_in("ada@shop.example", PASSWORD).await;
+    let wait: u64 = answer.headers()["retry-after"]
+        .to_str()
+        .unwrap()
+        .parse()
+        .unwrap();
+    assert!((1..=60).contains(&wait), "{wait}");
+    problem(answer, 429, "rate_limited").await;
+    problem(
+        shop.log_in("bob@shop.example", PASSWORD).await,
+        401,
+        "wrong_credentials",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn anyone_can_check_a_token_with_the_published_keys() {
+    let shop = Shop::open().await;
+    let tokens = shop.tokens_of("ada@shop.example").await;
+    let url = shop.users.at("/.well-known/jwks.json");
+    let answer = shop.users.http.get(url.clone()).send().await.unwrap();
+    assert_eq!(answer.headers()["cache-control"], "public, max-age=300");
+    let tag = answer.headers()["etag"].clone();
+    let keys: jsonwebtoken::jwk::JwkSet = answer.json().await.unwrap();
+
+    let header = jsonwebtoken::decode_header(&tokens.access).unwrap();
+    let key =
+        jsonwebtoken::DecodingKey::from_jwk(keys.find(&header.kid.unwrap()).unwrap()).unwrap();
+    let mut validation = jsonwebtoken::Validation::new(jsonwebtoken::Algorithm::EdDSA);
+    validation.set_audience(&["shop"]);
+    validation.set_issuer(&["shop"]);
+    let claims = jsonwebtoken::decode::<Value>(&tokens.access, &key, &validation)
+        .unwrap()
+        .claims;
+    assert_eq!(claims["roles"], json!(["buyer"]));
+
+    let cached = shop
+        .users
+        .http
+        .get(url)
+        .header("if-none-match", tag)
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(cached.status(), 304);
+}

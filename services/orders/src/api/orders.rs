@@ -1,0 +1,217 @@
+//! Orders: placing them, waiting for them, and where they stand.
+
+use std::time::{Duration, Instant};
+
+use axum::Json;
+use axum::extract::State as AxumState;
+use axum::response::Response;
+use chassis::auth::Principal;
+use chassis::http::{IdempotencyKey, Json as Body, Path, Problem, Query};
+use chassis::{db, deadline};
+use garde::Validate;
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize};
+use tokio::time::sleep;
+use utoipa::{IntoParams, ToSchema};
+use uuid::Uuid;
+
+use crate::checkout;
+use crate::order::{Order, OrderState};
+use crate::state::State;
+use crate::store;
+use crate::store::timeline::Told;
+
+/// How often a waiting request looks for itself: another replica may have moved the order.
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
+/// Kept back of the caller's deadline to answer.
+const TO_ANSWER: Duration = Duration::from_millis(250);
+const PAGE: i64 = 20;
+
+/// What the order is to be paid with.
+#[derive(Deserialize, Validate, ToSchema)]
+pub(super) struct Checkout {
+    /// From the payment provider; never a card number.
+    #[garde(custom(is_token))]
+    #[schema(value_type = String, min_length = 1, max_length = 200, example = "tok_approved")]
+    payment_token: SecretString,
+}
+
+fn is_token(token: &SecretString, (): &()) -> garde::Result {
+    let token = token.expose_secret();
+    if (1..=200).contains(&token.len()) && token.bytes().all(|b| b.is_ascii_graphic()) {
+        Ok(())
+    } else {
+        Err(garde::Error::new("must be 1 to 200 visible ASCII characters"))
+    }
+}
+
+/// Orders what is in the cart.
+///
+/// The stock is reserved and the cart emptied when this answers; the payment follows by itself. Ask for the order under
+/// `Location` until its state is `paid` or `cancelled`. The same `Idempotency-Key` gets the same answer, refusals too.
+#[utoipa::path(post, path = "/orders", tag = "orders", security(("bearer" = [])), request_body = Checkout,
+    params(("idempotency-key" = String, Header, description = "1 to 255 visible ASCII characters", max_length = 255)),
+    responses(
+        (status = 202, description = "The order, `pending`", body = Order,
+            headers(("location" = String, description = "Where the order is"))),
+        (status = 400, description = "`idempotency_key_missing`, `malformed_json`", body = Problem),
+        (status = 401, description = "`unauthenticated`", body = Problem),
+        (status = 409, description = "`out_of_stock` or `offer_removed` with the skus as pointers; `mixed_currencies`", body = Problem),
+        (status = 422, description = "`cart_empty`, `invalid`, `idempotency_key_reused`, `total_too_large`", body = Problem),
+        (status = 503, description = "`unavailable`: try again with the same key after Retry-After", body = Problem),
+    ))]
+pub(super) async fn place(
+    AxumState(state): AxumState<State>,
+    buyer: Principal,
+    key: IdempotencyKey,
+    Body(checkout): Body<Checkout>,
+) -> Result<Response, Problem> {
+    checkout::place(&state, buyer.id, &key, &checkout.payment_token).await
+}
+
+/// Which page of the orders.
+#[derive(Deserialize, Validate, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Page {
+    /// `next_cursor` of the page before.
+    #[garde(skip)]
+    cursor: Option<Uuid>,
+    /// 1 to 100; 20 when not given.
+    #[garde(range(min = 1, max = 100))]
+    #[param(minimum = 1, maximum = 100)]
+    limit: Option<i64>,
+}
+
+/// Some orders, newest first.
+#[derive(Serialize, ToSchema)]
+pub(super) struct OrderList {
+    items: Vec<Order>,
+    /// For the next page; null on the last.
+    next_cursor: Option<Uuid>,
+}
+
+/// The buyer's own orders, newest first.
+#[utoipa::path(get, path = "/orders", tag = "orders", security(("bearer" = [])), params(Page),
+    responses(
+        (status = 200, description = "A page of orders", body = OrderList),
+        (status = 401, description = "`unauthenticated`", body = Problem),
+        (status = 422, description = "`invalid` with the fields", body = Problem),
+        (status = 503, description = "`unavailable`: try again after Retry-After", body = Problem),
+    ))]
+pub(super) async fn list(
+    AxumState(state): AxumState<State>,
+    buyer: Principal,
+    Query(page): Query<Page>,
+) -> Result<Json<OrderList>, Problem> {
+    let limit = page.limit.unwrap_or(PAGE);
+    let connection = state.db.get().await?;
+    // One more than asked for tells whether there is another page.
+    let mut items = store::orders::list(&connection, buyer.id, page.cursor, limit + 1).await?;
+    let is_last = items.len() <= usize::try_from(limit).unwrap_or(usize::MAX);
+    if !is_last {
+        items.pop();
+    }
+    let next_cursor = items.last().filter(|_| !is_last).map(|order| order.id);
+    Ok(Json(OrderList { items, next_cursor }))
+}
+
+/// How long to wait for an order.
+#[derive(Deserialize, Validate, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Waiting {
+    /// Seconds to wait for a final state (`paid` or `cancelled`), 0 to 20; 0 when not given.
+    #[garde(range(max = 20))]
+    #[param(maximum = 20)]
+    wait: Option<u64>,
+}
+
+/// One order of the buyer; an admin may read any.
+#[utoipa::path(get, path = "/orders/{id}", tag = "orders", security(("bearer" = [])),
+    params(("id" = Uuid, Path), Waiting),
+    responses(
+        (status = 200, description = "The order, as soon as its state is final or the wait is over", body = Order),
+        (status = 401, description = "`unauthenticated`", body = Problem),
+        (status = 404, description = "`not_found`: there is no such order of this buyer", body = Problem),
+        (status = 422, description = "`invalid` with the fields", body = Problem),
+        (status = 503, description = "`unavailable`: try again after Retry-After", body = Problem),
+    ))]
+pub(super) async fn read(
+    AxumState(state): AxumState<State>,
+    reader: Principal,
+    Path(id): Path<Uuid>,
+    Query(waiting): Query<Waiting>,
+) -> Result<Json<Order>, Problem> {
+    let order = visible(&state, &reader, id).await?;
+    let wait = patience(waiting.wait.unwrap_or(0));
+    if order.state.is_final() || wait.is_zero() {
+        return Ok(Json(order));
+    }
+    until_final(&state, id, wait).await?;
+    visible(&state, &reader, id).await.map(Json)
+}
+
+/// The story of one order, step by step, with the service that did or failed it.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Timeline {
+    order_id: Uuid,
+    state: OrderState,
+    entries: Vec<Told>,
+}
+
+/// Where an order is, or where it died: what happened to it, oldest first.
+#[utoipa::path(get, path = "/orders/{id}/timeline", tag = "orders", security(("bearer" = [])),
+    params(("id" = Uuid, Path)),
+    responses(
+        (status = 200, description = "The story of the order", body = Timeline),
+        (status = 401, description = "`unauthenticated`", body = Problem),
+        (status = 404, description = "`not_found`: there is no such order of this buyer", body = Problem),
+        (status = 503, description = "`unavailable`: try again after Retry-After", body = Problem),
+    ))]
+pub(super) async fn timeline(
+    AxumState(state): AxumState<State>,
+    reader: Principal,
+    Path(id): Path<Uuid>,
+) -> Result<Json<Timeline>, Problem> {
+    let order = visible(&state, &reader, id).await?;
+    let connection = state.db.get().await?;
+    Ok(Json(Timeline {
+        order_id: id,
+        state: order.state,
+        entries: store::timeline::of_order(&connection, id).await?,
+    }))
+}
+
+/// The order, if the reader may know of it.
+async fn visible(state: &State, reader: &Principal, id: Uuid) -> Result<Order, Problem> {
+    let connection = state.db.get().await?;
+    store::orders::find(&connection, id)
+        .await?
+        .filter(|order| order.buyer_id == reader.id || reader.has_role("admin"))
+        .ok_or_else(|| Problem::not_found(format!("There is no order {id} of yours.")))
+}
+
+/// What was asked for, within what the caller waits.
+fn patience(seconds: u64) -> Duration {
+    let asked = Duration::from_secs(seconds);
+    deadline::remaining().map_or(asked, |left| asked.min(left.saturating_sub(TO_ANSWER)))
+}
+
+/// Waits, without holding a connection, until the order's state is final, `wait` is over or the process stops.
+async fn until_final(state: &State, id: Uuid, wait: Duration) -> Result<(), db::Error> {
+    let until = Instant::now() + wait;
+    let mut changes = state.signals.changes_of(id);
+    loop {
+        let connection = state.db.get().await?;
+        let now = store::orders::state(&connection, id).await?;
+        drop(connection);
+        let left = until.saturating_duration_since(Instant::now());
+        if now.is_none_or(OrderState::is_final) || left.is_zero() {
+            return Ok(());
+        }
+        tokio::select! {
+            () = changes.next() => {}
+            () = state.stop.cancelled() => return Ok(()),
+            () = sleep(left.min(LOOK_AGAIN)) => {}
+        }
+    }
+}

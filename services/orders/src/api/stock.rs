@@ -1,0 +1,148 @@
+//! Stock: what is on the shelf and what of it can be ordered.
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::State as AxumState;
+use axum::extract::rejection::BytesRejection;
+use chassis::auth::Principal;
+use chassis::db;
+use chassis::http::{Json as Body, Path, Problem};
+use garde::Validate;
+use http::StatusCode;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::sku::Sku;
+use crate::state::State;
+use crate::stock_import::{self, Imported, MAX_ON_HAND};
+use crate::store;
+use crate::store::stock::{Count, Stock};
+
+/// Bytes of an import: its lines are short.
+pub(super) const IMPORT_LIMIT: usize = 2 * 1024 * 1024;
+
+/// The units of a product.
+#[derive(Serialize, ToSchema)]
+pub(super) struct StockView {
+    sku: Sku,
+    /// On the shelf, the reserved ones among them.
+    on_hand: i32,
+    /// Held for orders that are not confirmed yet.
+    reserved: i32,
+    /// Can be ordered: `on_hand` less `reserved`.
+    available: i32,
+}
+
+/// What is on the shelf now.
+#[derive(Deserialize, Validate, ToSchema)]
+pub(super) struct OnHand {
+    #[garde(range(min = 0, max = MAX_ON_HAND))]
+    #[schema(minimum = 0, maximum = 1_000_000)]
+    on_hand: i32,
+}
+
+/// How many units of a product there are. Needs no token.
+#[utoipa::path(get, path = "/stock/{sku}", tag = "stock", params(("sku" = String, Path)),
+    responses(
+        (status = 200, description = "The stock of the product", body = StockView),
+        (status = 404, description = "`not_found`: its stock was never set", body = Problem),
+        (status = 503, description = "`unavailable`: try again after Retry-After", body = Problem),
+    ))]
+pub(super) async fn read(
+    AxumState(state): AxumState<State>,
+    Path(sku): Path<Sku>,
+) -> Result<Json<StockView>, Problem> {
+    let connection = state.db.get().await?;
+    let stock = store::stock::find(&connection, &sku)
+        .await?
+        .ok_or_else(|| Problem::not_found(format!("The stock of {sku} was never set.")))?;
+    Ok(Json(view(sku, stock)))
+}
+
+/// Sets how many units are on the shelf, the reserved ones among them. Needs the role `admin`.
+#[utoipa::path(put, path = "/stock/{sku}", tag = "stock", security(("bearer" = [])),
+    params(("sku" = String, Path)), request_body = OnHand,
+    responses(
+        (status = 200, description = "The stock of the product", body = StockView),
+        (status = 401, description = "`unauthenticated`", body = Problem),
+        (status = 403, description = "`forbidden`", body = Problem),
+        (status = 409, description = "`below_reserved`: more is reserved for orders", body = Problem),
+        (status = 422, description = "`invalid` with the fields", body = Problem),
+        (status = 503, description = "`unavailable`: try again after Retry-After", body = Problem),
+    ))]
+pub(super) async fn set(
+    AxumState(state): AxumState<State>,
+    admin: Principal,
+    Path(sku): Path<Sku>,
+    Body(wanted): Body<OnHand>,
+) -> Result<Json<StockView>, Problem> {
+    admin.require_role("admin")?;
+    let mut connection = state.db.get().await?;
+    let tx = connection.transaction().await.map_err(db::Error::from)?;
+    let wanted = [(sku.clone(), wanted.on_hand)].into();
+    let counted = store::stock::set_on_hand(&tx, &wanted).await?;
+    tx.commit().await.map_err(db::Error::from)?;
+    match counted.get(&sku) {
+        Some(Count::Changed(stock) | Count::Unchanged(stock)) => Ok(Json(view(sku, *stock))),
+        Some(Count::BelowReserved(stock)) => Err(Problem::conflict(
+            "below_reserved",
+            stock_import::below_reserved(&sku, *stock),
+        )),
+        None => Err(Problem::internal("stock that was set is not there")),
+    }
+}
+
+/// Sets the stock of many products: one JSON object `{"sku": ..., "on_hand": ...}` a line, at most 10 000 lines and 2 MiB.
+///
+/// Lines that are wrong are named in the answer, the others are applied. Sending the same lines again changes nothing.
+/// Needs the role `admin`.
+#[utoipa::path(post, path = "/stock/import", tag = "stock", security(("bearer" = [])),
+    request_body(content = String, content_type = "application/x-ndjson"),
+    responses(
+        (status = 200, description = "What became of the lines", body = Imported),
+        (status = 401, description = "`unauthenticated`", body = Problem),
+        (status = 403, description = "`forbidden`", body = Problem),
+        (status = 413, description = "`too_large`: more than 10 000 lines or 2 MiB", body = Problem),
+        (status = 503, description = "`unavailable`: send it again after Retry-After", body = Problem),
+    ))]
+pub(super) async fn import(
+    AxumState(state): AxumState<State>,
+    admin: Principal,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Json<Imported>, Problem> {
+    admin.require_role("admin")?;
+    let body = body.map_err(|rejection| unreadable(&rejection))?;
+    let text = std::str::from_utf8(&body).map_err(|e| {
+        Problem::new(
+            StatusCode::BAD_REQUEST,
+            "malformed_body",
+            format!("The body is no UTF-8: {e}."),
+        )
+    })?;
+    stock_import::import(&state.db, text).await.map(Json)
+}
+
+fn unreadable(rejection: &BytesRejection) -> Problem {
+    if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
+        Problem::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "too_large",
+            "The body is larger than 2 MiB. Send it in parts.",
+        )
+    } else {
+        Problem::new(
+            StatusCode::BAD_REQUEST,
+            "malformed_body",
+            "The body broke off.",
+        )
+    }
+}
+
+fn view(sku: Sku, stock: Stock) -> StockView {
+    StockView {
+        sku,
+        on_hand: stock.on_hand,
+        reserved: stock.reserved,
+        available: stock.available(),
+    }
+}

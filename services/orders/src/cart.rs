@@ -1,0 +1,239 @@
+//! What a buyer wants, what it costs now, and whether it can be ordered.
+
+use iso_currency::Currency;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::money::{Money, MoneyError};
+use crate::sku::Sku;
+
+/// Lines of one cart.
+pub(crate) const MAX_LINES: usize = 50;
+
+/// What search sells, as orders knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Offer {
+    pub(crate) sku: Sku,
+    pub(crate) title: String,
+    pub(crate) price: Money,
+    /// No longer sold.
+    pub(crate) removed: bool,
+}
+
+/// A line of a cart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct CartLine {
+    pub(crate) offer: Offer,
+    /// 1 to 99.
+    pub(crate) quantity: i32,
+}
+
+/// A cart at today's prices.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub(crate) struct Cart {
+    pub(crate) items: Vec<CartItem>,
+    /// Of what is still sold; null when that is nothing, or is sold in two currencies.
+    pub(crate) total: Option<Money>,
+}
+
+/// A line of a cart at today's price.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub(crate) struct CartItem {
+    pub(crate) sku: Sku,
+    pub(crate) title: String,
+    pub(crate) quantity: i32,
+    pub(crate) unit_price: Money,
+    pub(crate) line_total: Money,
+    /// True when it is no longer sold: take it out of the cart to check out.
+    pub(crate) removed: bool,
+}
+
+/// Why an offer cannot be put into a cart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum NotAdmitted {
+    Removed,
+    CartFull,
+    OtherCurrency(Currency),
+}
+
+/// Why a cart cannot be ordered as it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    CartEmpty,
+    Removed(Vec<Sku>),
+    Money(MoneyError),
+    OutOfStock(Vec<Shortage>),
+}
+
+/// A line that the stock cannot fill.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Shortage {
+    pub(crate) sku: Sku,
+    pub(crate) wanted: i32,
+    pub(crate) available: i32,
+}
+
+impl Cart {
+    pub(crate) fn priced(lines: Vec<CartLine>) -> Result<Self, MoneyError> {
+        let items = lines
+            .into_iter()
+            .map(CartItem::priced)
+            .collect::<Result<Vec<_>, _>>()?;
+        let sold = items.iter().filter(|item| !item.removed);
+        let total = match Money::sum(sold.map(|item| item.line_total)) {
+            Ok(total) => total,
+            Err(MoneyError::MixedCurrencies(..)) => None,
+            Err(MoneyError::TooLarge) => return Err(MoneyError::TooLarge),
+        };
+        Ok(Self { items, total })
+    }
+}
+
+impl CartItem {
+    fn priced(line: CartLine) -> Result<Self, MoneyError> {
+        Ok(Self {
+            line_total: line.total()?,
+            sku: line.offer.sku,
+            title: line.offer.title,
+            quantity: line.quantity,
+            unit_price: line.offer.price,
+            removed: line.offer.removed,
+        })
+    }
+}
+
+impl CartLine {
+    fn total(&self) -> Result<Money, MoneyError> {
+        self.offer.price.times(self.quantity)
+    }
+}
+
+/// Whether `offer` may be put into a cart of `lines`, or its quantity there be changed.
+pub(crate) fn admits(lines: &[CartLine], offer: &Offer) -> Result<(), NotAdmitted> {
+    if offer.removed {
+        return Err(NotAdmitted::Removed);
+    }
+    let mut others = lines.iter().filter(|line| line.offer.sku != offer.sku);
+    if others.clone().count() >= MAX_LINES {
+        return Err(NotAdmitted::CartFull);
+    }
+    let other_currency = others
+        .find(|line| !line.offer.removed && line.offer.price.currency != offer.price.currency);
+    match other_currency {
+        None => Ok(()),
+        Some(line) => Err(NotAdmitted::OtherCurrency(line.offer.price.currency)),
+    }
+}
+
+/// What the whole cart costs, if it can be ordered.
+pub(crate) fn total_to_order(lines: &[CartLine]) -> Result<Money, Refusal> {
+    let removed: Vec<_> = lines
+        .iter()
+        .filter(|line| line.offer.removed)
+        .map(|line| line.offer.sku.clone())
+        .collect();
+    if !removed.is_empty() {
+        return Err(Refusal::Removed(removed));
+    }
+    let totals = lines
+        .iter()
+        .map(CartLine::total)
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(Refusal::Money)?;
+    Money::sum(totals)
+        .map_err(Refusal::Money)?
+        .ok_or(Refusal::CartEmpty)
+}
+
+/// The lines that the stock cannot fill. `available` says how many units of a sku can be reserved.
+pub(crate) fn shortages(lines: &[CartLine], available: impl Fn(&Sku) -> i32) -> Vec<Shortage> {
+    lines
+        .iter()
+        .map(|line| Shortage {
+            sku: line.offer.sku.clone(),
+            wanted: line.quantity,
+            available: available(&line.offer.sku),
+        })
+        .filter(|line| line.wanted > line.available)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(sku: &str, quantity: i32, amount: i64) -> CartLine {
+        CartLine {
+            offer: Offer {
+                sku: sku.parse().unwrap(),
+                title: sku.to_owned(),
+                price: Money::new(amount, Currency::EUR),
+                removed: false,
+            },
+            quantity,
+        }
+    }
+
+    fn removed(mut line: CartLine) -> CartLine {
+        line.offer.removed = true;
+        line
+    }
+
+    fn in_dollars(mut line: CartLine) -> CartLine {
+        line.offer.price.currency = Currency::USD;
+        line
+    }
+
+    #[test]
+    fn a_cart_takes_fifty_lines_of_one_currency_that_are_sold() {
+        let full: Vec<_> = (0..50).map(|n| line(&format!("sku-{n}"), 1, 100)).collect();
+        let offer = |line: CartLine| line.offer;
+        assert_eq!(admits(&full, &offer(line("sku-7", 1, 100))), Ok(()));
+        assert_eq!(admits(&full, &offer(line("new", 1, 100))), Err(NotAdmitted::CartFull));
+        assert_eq!(admits(&full[1..], &offer(line("new", 1, 100))), Ok(()));
+        assert_eq!(admits(&[], &offer(removed(line("a", 1, 1)))), Err(NotAdmitted::Removed));
+        let dollars = offer(in_dollars(line("b", 1, 1)));
+        assert_eq!(
+            admits(&[line("a", 1, 1)], &dollars),
+            Err(NotAdmitted::OtherCurrency(Currency::EUR))
+        );
+        assert_eq!(admits(&[removed(line("a", 1, 1))], &dollars), Ok(()));
+        assert_eq!(admits(&[line("b", 1, 1)], &dollars), Ok(()));
+    }
+
+    #[test]
+    fn a_cart_adds_up_what_is_still_sold() {
+        let lines = vec![line("a", 2, 150), removed(line("b", 1, 9000)), line("c", 1, 1)];
+        let cart = Cart::priced(lines).unwrap();
+        assert_eq!(cart.total, Some(Money::new(301, Currency::EUR)));
+        assert_eq!(cart.items[0].line_total, Money::new(300, Currency::EUR));
+        assert_eq!(Cart::priced(vec![]).unwrap().total, None);
+    }
+
+    #[test]
+    fn only_a_cart_that_is_sold_whole_in_one_currency_is_ordered() {
+        let total = |lines: &[CartLine]| total_to_order(lines);
+        assert_eq!(total(&[line("a", 3, 5)]), Ok(Money::new(15, Currency::EUR)));
+        assert_eq!(total(&[]), Err(Refusal::CartEmpty));
+        assert_eq!(
+            total(&[line("a", 1, 5), removed(line("b", 1, 5))]),
+            Err(Refusal::Removed(vec!["b".parse().unwrap()]))
+        );
+        assert_eq!(
+            total(&[line("a", 1, 5), in_dollars(line("b", 1, 5))]),
+            Err(Refusal::Money(MoneyError::MixedCurrencies(Currency::EUR, Currency::USD)))
+        );
+        assert_eq!(
+            total(&[line("a", 99, i64::MAX / 2)]),
+            Err(Refusal::Money(MoneyError::TooLarge))
+        );
+    }
+
+    #[test]
+    fn every_line_that_cannot_be_filled_is_named() {
+        let lines = [line("a", 2, 1), line("b", 1, 1), line("c", 5, 1)];
+        let short = shortages(&lines, |sku| if sku.as_str() == "a" { 2 } else { 0 });
+        let named: Vec<_> = short.iter().map(|s| (s.sku.as_str(), s.wanted, s.available)).collect();
+        assert_eq!(named, [("b", 1, 0), ("c", 5, 0)]);
+    }
+}

@@ -1,0 +1,89 @@
+//! The service `orders`: carts, stock and reservations, orders, and the checkout that ends each of them paid or cancelled.
+
+mod api;
+mod cart;
+mod checkout;
+mod events;
+mod hears;
+mod metrics;
+mod money;
+mod order;
+mod payments;
+mod saga;
+mod settings;
+mod sku;
+mod state;
+mod stock_import;
+mod store;
+mod timeline;
+
+use chassis::client::Peer;
+use chassis::{Chassis, Env, EventContract, Service, SettingError};
+use utoipa_axum::router::OpenApiRouter;
+
+use crate::events::{OrderCancelled, OrderConfirmed, OrderPlaced, StockChanged};
+use crate::hears::Ears;
+use crate::metrics::Metrics;
+use crate::payments::Payments;
+use crate::saga::runner::{Runner, measure};
+use crate::settings::Settings;
+use crate::state::{Signals, State};
+
+mod embedded {
+    refinery::embed_migrations!("migrations");
+}
+
+/// See the crate's documentation.
+pub struct Orders;
+
+impl Service for Orders {
+    const NAME: &'static str = "orders";
+    const VERSION: &'static str = env!("CARGO_PKG_VERSION");
+    type Settings = Settings;
+    type State = State;
+
+    fn settings(env: &Env) -> Result<Settings, SettingError> {
+        Settings::read(env)
+    }
+
+    fn migrations() -> refinery::Runner {
+        embedded::migrations::runner()
+    }
+
+    fn routes() -> OpenApiRouter<State> {
+        api::routes()
+    }
+
+    fn events() -> Vec<EventContract> {
+        vec![
+            EventContract::of::<OrderPlaced>(),
+            EventContract::of::<OrderConfirmed>(),
+            EventContract::of::<OrderCancelled>(),
+            EventContract::of::<StockChanged>(),
+        ]
+    }
+
+    fn start(settings: Settings, chassis: &mut Chassis) -> anyhow::Result<State> {
+        let state = State {
+            db: chassis.db(),
+            verifier: chassis.verifier(settings.users_url),
+            metrics: Metrics::new(chassis.metrics()),
+            signals: Signals::new(),
+            stop: chassis.stop(),
+        };
+        chassis.consume(Ears {
+            signals: state.signals.clone(),
+        });
+        let peer = Peer::new("payments", settings.payments_url, Some(settings.payments_token));
+        let runner = Runner {
+            db: state.db.clone(),
+            payments: Payments::new(peer),
+            signals: state.signals.clone(),
+            metrics: state.metrics.clone(),
+        };
+        chassis.worker("saga-runner", move |stop| runner.clone().run(stop));
+        let (db, metrics) = (state.db.clone(), state.metrics.clone());
+        chassis.worker("saga-metrics", move |stop| measure(db.clone(), metrics.clone(), stop));
+        Ok(state)
+    }
+}

@@ -1,0 +1,168 @@
+//! Orders and their lines.
+
+use std::collections::HashMap;
+
+use chassis::db::{self, Client, Row, Transaction};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::{Text, money, text};
+use crate::order::{CancelReason, Order, OrderItem, OrderState};
+
+pub(crate) async fn insert(tx: &Transaction<'_>, order: &Order) -> Result<(), db::Error> {
+    db::execute(
+        tx,
+        "insert into orders (id, buyer_id, state, total_amount, currency, placed_at) values ($1, $2, $3, $4, $5, $6)",
+        &[
+            &order.id,
+            &order.buyer_id,
+            &order.state.as_str(),
+            &order.total.amount,
+            &order.total.currency.code(),
+            &order.placed_at,
+        ],
+    )
+    .await?;
+    let skus: Vec<_> = order.items.iter().map(|item| item.sku.as_str()).collect();
+    let titles: Vec<_> = order.items.iter().map(|item| item.title.as_str()).collect();
+    let quantities: Vec<_> = order.items.iter().map(|item| item.quantity).collect();
+    let amounts: Vec<_> = order.items.iter().map(|item| item.unit_price.amount).collect();
+    db::execute(
+        tx,
+        "insert into order_lines (order_id, position, sku, title, quantity, unit_amount)
+         select $1, position, sku, title, quantity, amount
+         from unnest($2::text[], $3::text[], $4::integer[], $5::bigint[])
+              with ordinality as line (sku, title, quantity, amount, position)",
+        &[&order.id, &skus, &titles, &quantities, &amounts],
+    )
+    .await?;
+    Ok(())
+}
+
+pub(crate) async fn find(client: &impl Client, id: Uuid) -> Result<Option<Order>, db::Error> {
+    let rows = db::query(client, "select * from orders where id = $1", &[&id]).await?;
+    Ok(with_lines(client, &rows).await?.pop())
+}
+
+/// The orders of `buyer` that are older than the order `before`, newest first.
+pub(crate) async fn list(
+    client: &impl Client,
+    buyer: Uuid,
+    before: Option<Uuid>,
+    limit: i64,
+) -> Result<Vec<Order>, db::Error> {
+    let rows = db::query(
+        client,
+        "select * from orders where buyer_id = $1 and ($2::uuid is null or id < $2) order by id desc limit $3",
+        &[&buyer, &before, &limit],
+    )
+    .await?;
+    with_lines(client, &rows).await
+}
+
+/// Where the order stands; cheaper than the whole of it.
+pub(crate) async fn state(
+    client: &impl Client,
+    id: Uuid,
+) -> Result<Option<OrderState>, db::Error> {
+    let row = db::query_opt(client, "select state from orders where id = $1", &[&id]).await?;
+    row.as_ref().map(|row| text(row, "state")).transpose()
+}
+
+async fn with_lines(client: &impl Client, rows: &[Row]) -> Result<Vec<Order>, db::Error> {
+    let ids: Vec<Uuid> = rows.iter().map(|row| row.get("id")).collect();
+    let lines = db::query(
+        client,
+        "select order_id, sku, title, quantity, unit_amount, currency
+         from order_lines join orders on orders.id = order_id
+         where order_id = any($1)
+         order by order_id, position",
+        &[&ids],
+    )
+    .await?;
+    let mut items: HashMap<Uuid, Vec<OrderItem>> = HashMap::new();
+    for line in &lines {
+        items
+            .entry(line.get("order_id"))
+            .or_default()
+            .push(item_of(line)?);
+    }
+    rows.iter()
+        .map(|row| {
+            let reason: Option<Text<CancelReason>> = row.try_get("cancel_reason")?;
+            let id = row.get("id");
+            Ok(Order {
+                id,
+                buyer_id: row.get("buyer_id"),
+                state: text(row, "state")?,
+                reason: reason.map(|Text(reason)| reason),
+                items: items.remove(&id).unwrap_or_default(),
+                total: money(row, "total_amount", "currency")?,
+                placed_at: row.get("placed_at"),
+                confirmed_at: row.get("confirmed_at"),
+                finished_at: row.get("finished_at"),
+            })
+        })
+        .collect()
+}
+
+fn item_of(row: &Row) -> Result<OrderItem, db::Error> {
+    let unit_price = money(row, "unit_amount", "currency")?;
+    let quantity = row.get("quantity");
+    Ok(OrderItem {
+        sku: text(row, "sku")?,
+        title: row.get("title"),
+        quantity,
+        unit_price,
+        // It was part of a checked total when the order was placed.
+        line_total: unit_price.times(quantity).unwrap_or(unit_price),
+    })
+}
+
+/// Pending becomes confirmed. Returns the sequence of the event that says so; `None` when the order was not pending.
+pub(crate) async fn confirm(
+    tx: &Transaction<'_>,
+    id: Uuid,
+    now: OffsetDateTime,
+) -> Result<Option<i64>, db::Error> {
+    let row = db::query_opt(
+        tx,
+        "update orders set state = 'confirmed', confirmed_at = $2, version = version + 1
+         where id = $1 and state = 'pending' returning version",
+        &[&id, &now],
+    )
+    .await?;
+    Ok(row.map(|row| row.get("version")))
+}
+
+/// Confirmed becomes paid; `false` when the order was not confirmed.
+pub(crate) async fn pay(
+    tx: &Transaction<'_>,
+    id: Uuid,
+    now: OffsetDateTime,
+) -> Result<bool, db::Error> {
+    let changed = db::execute(
+        tx,
+        "update orders set state = 'paid', finished_at = $2 where id = $1 and state = 'confirmed'",
+        &[&id, &now],
+    )
+    .await?;
+    Ok(changed == 1)
+}
+
+/// Pending becomes cancelled. Returns the sequence of the event that says so; `None` when the order was not pending.
+pub(crate) async fn cancel(
+    tx: &Transaction<'_>,
+    id: Uuid,
+    reason: CancelReason,
+    now: OffsetDateTime,
+) -> Result<Option<i64>, db::Error> {
+    let row = db::query_opt(
+        tx,
+        "update orders set state = 'cancelled', cancel_reason = $2, finished_at = $3, version = version + 1
+         where id = $1 and state = 'pending' returning version",
+        &[&id, &reason.as_str(), &now],
+    )
+    .await?;
+    Ok(row.map(|row| row.get("version")))
+}

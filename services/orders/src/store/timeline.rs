@@ -1,0 +1,90 @@
+//! The story of each order.
+
+use chassis::db::{self, Client, Transaction};
+use serde::Serialize;
+use time::OffsetDateTime;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use crate::timeline::Entry;
+
+/// More than an order ever has: steps that are tried for days are noted less and less often.
+const MAX_ENTRIES: i64 = 1000;
+
+/// An entry as it is told.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(crate) struct Told {
+    #[serde(with = "time::serde::rfc3339")]
+    at: OffsetDateTime,
+    /// Who did it, or failed to.
+    #[schema(example = "payments")]
+    service: String,
+    #[schema(example = "authorise")]
+    step: String,
+    #[schema(example = "retrying", pattern = "^(done|failed|retrying|compensated|info)$")]
+    outcome: String,
+    /// In plain words, for people.
+    #[schema(example = "payments did not answer; attempt 3, next try in 4 s")]
+    detail: String,
+    /// Which attempt it was, from 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    attempt: Option<i32>,
+    /// The trace to look for in logs and traces.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trace_id: Option<String>,
+}
+
+pub(crate) async fn add(
+    tx: &Transaction<'_>,
+    order: Uuid,
+    at: OffsetDateTime,
+    trace_id: Option<&str>,
+    entries: &[Entry],
+) -> Result<(), db::Error> {
+    for entry in entries {
+        let attempt = entry.attempt.map(|n| i32::try_from(n).unwrap_or(i32::MAX));
+        db::execute(
+            tx,
+            "insert into timeline (order_id, at, service, step, outcome, detail, attempt, trace_id)
+             values ($1, $2, $3, $4, $5, $6, $7, $8)",
+            &[
+                &order,
+                &at,
+                &entry.service.as_str(),
+                &entry.step,
+                &entry.outcome.as_str(),
+                &entry.detail,
+                &attempt,
+                &trace_id,
+            ],
+        )
+        .await?;
+    }
+    Ok(())
+}
+
+/// The story from its beginning.
+pub(crate) async fn of_order(
+    client: &impl Client,
+    order: Uuid,
+) -> Result<Vec<Told>, db::Error> {
+    let rows = db::query(
+        client,
+        "select at, service, step, outcome, detail, attempt, trace_id
+         from timeline where order_id = $1 order by at, id limit $2",
+        &[&order, &MAX_ENTRIES],
+    )
+    .await?;
+    Ok(rows
+        .iter()
+        .map(|row| Told {
+            at: row.get("at"),
+            service: row.get("service"),
+            step: row.get("step"),
+            outcome: row.get("outcome"),
+            detail: row.get("detail"),
+            attempt: row.get("attempt"),
+            trace_id: row.get("trace_id"),
+        })
+        .collect())
+}

@@ -12,7 +12,7 @@ export PATH="$BIN:$PATH"
 mkdir -p "$BIN" "$STATE"
 
 say()  { printf '%s %s\n' "$(date +%T)" "$*" >&2; }
-die()  { printf 'error: %s\n' "$*" >&2; exit 1; }
+die()  { printf 'error: %s\n' "$*" >&2; exit 86; }   # 86: the reason has been told, callers need not add to it
 have() { command -v "$1" >/dev/null 2>&1; }
 
 # step TITLE COMMAND... : a heading, the command, and the seconds it took (kept in DONE, a line for each step)
@@ -27,7 +27,7 @@ step() {
 }
 DONE='' STEP=''
 set -E
-trap '[ "$BASH_SUBSHELL" != 0 ] || printf "error: %s: stopped at line %s of %s (the cause stands above)\n" "${STEP:-unexpected failure}" "$LINENO" "${BASH_SOURCE[0]##*/}" >&2' ERR
+trap '[ $? = 86 ] || [ "$BASH_SUBSHELL" != 0 ] || printf "error: %s: stopped at line %s of %s (the cause stands above)\n" "${STEP:-unexpected failure}" "$LINENO" "${BASH_SOURCE[0]##*/}" >&2' ERR
 
 # exclusive NAME : from here to the end of the script nobody else does NAME; waits, and says so
 exclusive() {

@@ -29,15 +29,18 @@ deploy() { "$DEV/deploy.sh" "$cluster" > "$STATE/versions"; }
 
 # The Shop of examples/shop.yaml, each service at the version of this tree: one patch, and only where something differs.
 apply_shop() {
-  local name version release services=''
+  local name version release override services=''
   kube apply -f "$ROOT/examples/shop.yaml" >&2
   release=$(kube get shop "$shop" -o jsonpath='{.spec.version}')
   while read -r name version; do
     [ "$name" != shop-operator ] || continue
-    if [ "$version" = "$release" ]; then version=null; else version="\"$version\""; fi
+    [ "$version" != "$release" ] || version=''
+    override=$(kube get shop "$shop" -o jsonpath="{.spec.services.$name.version}")
+    [ "$version" != "$override" ] || continue
+    if [ -n "$version" ]; then version="\"$version\""; else version=null; fi
     services+="${services:+,}\"$name\":{\"version\":$version}"
   done < "$STATE/versions"
-  kube patch shop "$shop" --type=merge -p "{\"spec\":{\"services\":{$services}}}" >&2
+  [ -z "$services" ] || kube patch shop "$shop" --type=merge -p "{\"spec\":{\"services\":{$services}}}" >&2
 }
 
 seed() { (cd "$ROOT" && cargo run --quiet --package e2e --bin demo -- seed) >&2; }

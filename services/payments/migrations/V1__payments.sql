@@ -76,9 +76,10 @@ create table ledger_entries (
     constraint ledger_entries_currency check (currency ~ '^[A-Z]{3}$')
 );
 
+-- The argument names the column that holds the transfer's id.
 create function ledger_is_balanced() returns trigger language plpgsql as $$
 declare
-    transfer uuid := case tg_table_name when 'ledger_transfers' then new.id else new.transfer_id end;
+    transfer uuid := to_jsonb(new) ->> tg_argv[0];
 begin
     if not exists (select from ledger_entries where transfer_id = transfer)
        or exists (select from ledger_entries where transfer_id = transfer group by currency having sum(amount) <> 0) then
@@ -89,9 +90,9 @@ begin
 end $$;
 -- Deferred to the commit: the entries of a transfer arrive one after the other.
 create constraint trigger ledger_transfers_balanced after insert on ledger_transfers
-    deferrable initially deferred for each row execute function ledger_is_balanced();
+    deferrable initially deferred for each row execute function ledger_is_balanced('id');
 create constraint trigger ledger_entries_balanced after insert on ledger_entries
-    deferrable initially deferred for each row execute function ledger_is_balanced();
+    deferrable initially deferred for each row execute function ledger_is_balanced('transfer_id');
 
 create function ledger_is_append_only() returns trigger language plpgsql as $$
 begin

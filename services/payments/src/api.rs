@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use crate::app::App;
 use crate::money::Money;
-use crate::payment::{State, Status, status};
+use crate::payment::{Status, status};
 use crate::store;
 
 pub(crate) fn routes() -> OpenApiRouter<App> {
@@ -60,10 +60,7 @@ impl From<store::payments::Payment> for Payment {
             amount: whole,
             captured: whole.with(payment.state.captured(whole)),
             refunded: whole.with(payment.state.refunded()),
-            decline_reason: match payment.state {
-                State::Declined { reason } => Some(reason),
-                _ => None,
-            },
+            decline_reason: payment.state.decline_reason(),
             created_at: payment.created_at,
             updated_at: payment.updated_at,
         }

@@ -271,6 +271,15 @@ impl State {
             | Self::Voided => 0,
         }
     }
+
+    /// The provider's word for why it declined.
+    pub(crate) fn decline_reason(self) -> Option<String> {
+        if let Self::Declined { reason } = self {
+            Some(reason)
+        } else {
+            None
+        }
+    }
 }
 
 impl Operation {

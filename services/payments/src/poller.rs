@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use chassis::CancellationToken;
 use chassis::telemetry::continue_traceparent;
-use futures::future::try_join_all;
+use futures::future::join_all;
 use tracing::Instrument;
 
 use crate::app::App;
 use crate::operations::{LEASE, carry_out};
-use crate::store::{self, attempts};
+use crate::store;
+use crate::store::attempts::{self, Attempt};
 
 /// Between two looks for attempts whose time has come.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -43,13 +44,18 @@ async fn round(app: &App) -> Result<usize, store::Error> {
             .processing(attempts::count_processing(&connection).await?);
         attempts::lease_due(&connection, BATCH, LEASE).await?
     };
-    let asked = due.iter().map(|attempt| {
-        let span = tracing::info_span!("ask provider again", operation = attempt.operation.name());
-        continue_traceparent(&span, attempt.traceparent.as_deref());
-        carry_out(app, attempt).instrument(span)
-    });
-    try_join_all(asked).await?;
+    join_all(due.iter().map(|attempt| bring_on(app, attempt))).await;
     Ok(due.len())
+}
+
+/// One attempt. What goes wrong with it holds no other up; its lease ends and it is taken again.
+async fn bring_on(app: &App, attempt: &Attempt) {
+    let span = tracing::info_span!("ask provider again", order_id = %attempt.order_id, operation = attempt.operation.name());
+    continue_traceparent(&span, attempt.traceparent.as_deref());
+    let carried_out = carry_out(app, attempt).instrument(span.clone()).await;
+    if let Err(error) = carried_out {
+        span.in_scope(|| tracing::warn!(payment_id = %attempt.payment_id, %error, "the answer could not be stored"));
+    }
 }
 
 /// How long to wait before the provider is asked again, after `unclear` unclear answers before this one. `random` (0 to

@@ -16,6 +16,7 @@ use crate::provider::{Instruction, Token};
 pub(crate) struct Attempt {
     pub(crate) id: Uuid,
     pub(crate) payment_id: Uuid,
+    pub(crate) order_id: Uuid,
     pub(crate) operation: Operation,
     /// How often the provider gave no clear answer so far.
     pub(crate) unclear: u32,
@@ -65,11 +66,14 @@ async fn insert(
     lease: Option<Duration>,
 ) -> Result<Attempt, Error> {
     const SQL: &str = "
-        insert into attempts (id, payment_id, sequence, operation, amount, token, idempotency_key, status, next_check_at,
-                              traceparent)
-        values ($1, $2, (select coalesce(max(sequence), 0) + 1 from attempts where payment_id = $2), $3, $4, $5, $6, $7,
-                now() + make_interval(secs => $8), $9)
-        returning *, $10::text as currency";
+        with attempt as (
+            insert into attempts (id, payment_id, sequence, operation, amount, token, idempotency_key, status,
+                                  next_check_at, traceparent)
+            values ($1, $2, (select coalesce(max(sequence), 0) + 1 from attempts where payment_id = $2), $3, $4, $5, $6,
+                    $7, now() + make_interval(secs => $8), $9)
+            returning *
+        )
+        select a.*, p.currency::text as currency, p.order_id from attempt a join payments p on p.id = a.payment_id";
     let status = match lease {
         Some(_) => "processing",
         None => "waiting",
@@ -87,7 +91,6 @@ async fn insert(
             &status,
             &lease.map(|l| l.as_secs_f64()),
             &current_traceparent(),
-            &new.amount.currency.code(),
         ],
     )
     .await?;
@@ -107,7 +110,7 @@ pub(crate) async fn lease_due(
         )
         update attempts a set next_check_at = now() + make_interval(secs => $2)
         from due, payments p where a.id = due.id and p.id = a.payment_id
-        returning a.*, p.currency::text as currency";
+        returning a.*, p.currency::text as currency, p.order_id";
     let rows = db::query(client, SQL, &[&limit, &lease.as_secs_f64()]).await?;
     rows.iter().map(attempt).collect()
 }
@@ -189,6 +192,7 @@ fn attempt(row: &Row) -> Result<Attempt, Error> {
     Ok(Attempt {
         id: row.try_get("id")?,
         payment_id,
+        order_id: row.try_get("order_id")?,
         operation,
         unclear: unclear.unsigned_abs(),
         traceparent: row.try_get("traceparent")?,

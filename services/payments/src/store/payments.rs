@@ -35,7 +35,7 @@ pub(crate) async fn insert(
     const SQL: &str = "
         insert into payments (id, order_id, buyer_id, amount, currency, state)
         values ($1, $2, $3, $4, $5, $6) returning *";
-    let state = State::Authorising.name();
+    let (state, ..) = columns(&State::Authorising);
     let row = db::query_one(
         tx,
         SQL,
@@ -79,20 +79,8 @@ pub(crate) async fn enter(tx: &Transaction<'_>, id: Uuid, state: &State) -> Resu
         update payments
         set state = $2, decline_reason = $3, refunded = $4, refunding = $5, version = version + 1, updated_at = now()
         where id = $1 returning *";
-    let reason = match state {
-        State::Declined { reason } => Some(reason),
-        _ => None,
-    };
-    let refunding = match state {
-        State::Refunding { amount, .. } => *amount,
-        _ => 0,
-    };
-    let row = db::query_one(
-        tx,
-        SQL,
-        &[&id, &state.name(), &reason, &state.refunded(), &refunding],
-    )
-    .await?;
+    let (name, reason, refunded, refunding) = columns(state);
+    let row = db::query_one(tx, SQL, &[&id, &name, &reason, &refunded, &refunding]).await?;
     payment(&row)
 }
 
@@ -104,7 +92,7 @@ fn payment(row: &Row) -> Result<Payment, Error> {
         buyer_id: row.try_get("buyer_id")?,
         amount: Money {
             amount: row.try_get("amount")?,
-            currency: super::payments::currency(&currency)?,
+            currency: self::currency(&currency)?,
         },
         state: state(row)?,
         version: row.try_get("version")?,
@@ -139,19 +127,17 @@ fn state(row: &Row) -> Result<State, Error> {
     })
 }
 
-impl State {
-    /// The word in the column `state`.
-    fn name(&self) -> &'static str {
-        match self {
-            Self::Authorising => "authorising",
-            Self::VoidRequested => "void_requested",
-            Self::Declined { .. } => "declined",
-            Self::Authorised => "authorised",
-            Self::Capturing => "capturing",
-            Self::Voiding => "voiding",
-            Self::Voided => "voided",
-            Self::Captured { .. } => "captured",
-            Self::Refunding { .. } => "refunding",
-        }
+/// The columns `state`, `decline_reason`, `refunded` and `refunding`.
+fn columns(state: &State) -> (&'static str, Option<&str>, i64, i64) {
+    match state {
+        State::Authorising => ("authorising", None, 0, 0),
+        State::VoidRequested => ("void_requested", None, 0, 0),
+        State::Declined { reason } => ("declined", Some(reason), 0, 0),
+        State::Authorised => ("authorised", None, 0, 0),
+        State::Capturing => ("capturing", None, 0, 0),
+        State::Voiding => ("voiding", None, 0, 0),
+        State::Voided => ("voided", None, 0, 0),
+        State::Captured { refunded } => ("captured", None, *refunded, 0),
+        State::Refunding { refunded, amount } => ("refunding", None, *refunded, *amount),
     }
 }

@@ -1,3 +1,3 @@
 //! The HTTP API: what was sent, for administrators.
 
-pub mod mails;
+pub(crate) mod mails;

@@ -12,7 +12,7 @@ const LONGEST_SERVER_PAUSE: Duration = Duration::from_secs(30);
 
 /// The pause after a mail's `attempts`-th attempt (1..) was deferred, or `None` when a mail of this age is given up.
 /// `chance` (0..1) spreads mails that were deferred together.
-pub fn mail_pause(attempts: u32, age: Duration, chance: f64) -> Option<Duration> {
+pub(crate) fn mail_pause(attempts: u32, age: Duration, chance: f64) -> Option<Duration> {
     (age < LIFETIME).then(|| {
         spread(
             doubled(FIRST_MAIL_PAUSE, attempts).min(LONGEST_MAIL_PAUSE),
@@ -22,7 +22,7 @@ pub fn mail_pause(attempts: u32, age: Duration, chance: f64) -> Option<Duration>
 }
 
 /// The pause after the server could not be reached `failures` times (1..) in a row. It holds for every mail at once.
-pub fn server_pause(failures: u32, chance: f64) -> Duration {
+pub(crate) fn server_pause(failures: u32, chance: f64) -> Duration {
     spread(
         doubled(FIRST_SERVER_PAUSE, failures).min(LONGEST_SERVER_PAUSE),
         chance,

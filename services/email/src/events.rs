@@ -9,20 +9,20 @@ use crate::mail::MailKind;
 
 /// A mail has left the house, or is kept where no mail server is configured.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
-pub struct EmailSent {
-    pub mail_id: Uuid,
-    pub kind: MailKind,
+pub(crate) struct EmailSent {
+    pub(crate) mail_id: Uuid,
+    pub(crate) kind: MailKind,
     /// The order that the mail is about; missing for a welcome.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub order_id: Option<Uuid>,
-    pub user_id: Uuid,
-    pub status: SentStatus,
+    pub(crate) order_id: Option<Uuid>,
+    pub(crate) user_id: Uuid,
+    pub(crate) status: SentStatus,
 }
 
 /// Where a finished mail is now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum SentStatus {
+pub(crate) enum SentStatus {
     /// Taken by the mail server.
     Sent,
     /// Not sent: no mail server is configured. It can be read through the API.
@@ -31,23 +31,23 @@ pub enum SentStatus {
 
 /// A mail will never arrive.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
-pub struct EmailBounced {
-    pub mail_id: Uuid,
-    pub kind: MailKind,
+pub(crate) struct EmailBounced {
+    pub(crate) mail_id: Uuid,
+    pub(crate) kind: MailKind,
     /// The order that the mail is about; missing for a welcome.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub order_id: Option<Uuid>,
-    pub user_id: Uuid,
-    pub reason: BounceReason,
+    pub(crate) order_id: Option<Uuid>,
+    pub(crate) user_id: Uuid,
+    pub(crate) reason: BounceReason,
     /// The mail server's reply code, where it gave one.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub smtp_code: Option<u16>,
+    pub(crate) smtp_code: Option<u16>,
 }
 
 /// Why a mail will never arrive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum BounceReason {
+pub(crate) enum BounceReason {
     /// The mail server refused it for good.
     Refused,
     /// The mail server put it off for days, until it was given up.

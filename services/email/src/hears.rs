@@ -24,42 +24,42 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(600);
 
 /// What is read of `user.registered`.
 #[derive(Debug, Deserialize)]
-pub struct UserRegistered {
-    pub user_id: Uuid,
-    pub email: String,
-    pub name: String,
+pub(crate) struct UserRegistered {
+    pub(crate) user_id: Uuid,
+    pub(crate) email: String,
+    pub(crate) name: String,
 }
 
 /// What is read of `order.confirmed`.
 #[derive(Debug, Deserialize)]
-pub struct OrderConfirmed {
-    pub order_id: Uuid,
-    pub buyer_id: Uuid,
-    pub items: Vec<OrderItem>,
-    pub total: Money,
+pub(crate) struct OrderConfirmed {
+    pub(crate) order_id: Uuid,
+    pub(crate) buyer_id: Uuid,
+    pub(crate) items: Vec<OrderItem>,
+    pub(crate) total: Money,
 }
 
 /// One line of an order.
 #[derive(Debug, Deserialize)]
-pub struct OrderItem {
-    pub title: String,
-    pub quantity: u32,
-    pub unit_price: Money,
+pub(crate) struct OrderItem {
+    pub(crate) title: String,
+    pub(crate) quantity: u32,
+    pub(crate) unit_price: Money,
 }
 
 /// What is read of `order.cancelled`.
 #[derive(Debug, Deserialize)]
-pub struct OrderCancelled {
-    pub order_id: Uuid,
-    pub buyer_id: Uuid,
-    pub reason: CancelReason,
-    pub total: Money,
+pub(crate) struct OrderCancelled {
+    pub(crate) order_id: Uuid,
+    pub(crate) buyer_id: Uuid,
+    pub(crate) reason: CancelReason,
+    pub(crate) total: Money,
 }
 
 /// Why an order was cancelled, as far as a mail says it differently.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum CancelReason {
+pub(crate) enum CancelReason {
     PaymentDeclined,
     TimedOut,
     #[serde(other)]
@@ -68,7 +68,7 @@ pub enum CancelReason {
 
 impl CancelReason {
     /// The reason in plain words.
-    pub fn in_words(self) -> &'static str {
+    pub(crate) fn in_words(self) -> &'static str {
         match self {
             Self::PaymentDeclined => {
                 "Your payment was declined, so no money was taken. You can order again and pay in another way."
@@ -84,12 +84,12 @@ impl CancelReason {
 }
 
 /// Queues a mail for each event, in the event's transaction.
-pub struct Hears {
+pub(crate) struct Hears {
     renderer: Renderer,
 }
 
 impl Hears {
-    pub fn new(renderer: Renderer) -> Self {
+    pub(crate) fn new(renderer: Renderer) -> Self {
         Self { renderer }
     }
 

@@ -8,7 +8,7 @@ use crate::mail::MailKind;
 /// The content of one mail.
 #[derive(Debug, Clone, Serialize)]
 #[serde(untagged)]
-pub enum Letter {
+pub(crate) enum Letter {
     Welcome(Welcome),
     OrderConfirmed(OrderConfirmed),
     OrderCancelled(OrderCancelled),
@@ -16,38 +16,38 @@ pub enum Letter {
 
 /// Greets somebody who has made an account.
 #[derive(Debug, Clone, Serialize)]
-pub struct Welcome {
-    pub name: String,
+pub(crate) struct Welcome {
+    pub(crate) name: String,
 }
 
 /// Confirms an order.
 #[derive(Debug, Clone, Serialize)]
-pub struct OrderConfirmed {
-    pub name: String,
-    pub number: String,
-    pub items: Vec<Item>,
-    pub total: String,
+pub(crate) struct OrderConfirmed {
+    pub(crate) name: String,
+    pub(crate) number: String,
+    pub(crate) items: Vec<Item>,
+    pub(crate) total: String,
 }
 
 /// One line of an order.
 #[derive(Debug, Clone, Serialize)]
-pub struct Item {
-    pub title: String,
-    pub quantity: u32,
-    pub line_total: String,
+pub(crate) struct Item {
+    pub(crate) title: String,
+    pub(crate) quantity: u32,
+    pub(crate) line_total: String,
 }
 
 /// Says that an order was cancelled, and why.
 #[derive(Debug, Clone, Serialize)]
-pub struct OrderCancelled {
-    pub name: String,
-    pub number: String,
-    pub reason: &'static str,
-    pub total: String,
+pub(crate) struct OrderCancelled {
+    pub(crate) name: String,
+    pub(crate) number: String,
+    pub(crate) reason: &'static str,
+    pub(crate) total: String,
 }
 
 impl Letter {
-    pub fn kind(&self) -> MailKind {
+    pub(crate) fn kind(&self) -> MailKind {
         match self {
             Self::Welcome(_) => MailKind::Welcome,
             Self::OrderConfirmed(_) => MailKind::OrderConfirmed,
@@ -57,7 +57,7 @@ impl Letter {
 }
 
 /// What a buyer can read out on the telephone: the last eight digits of the order's id, which are its random part.
-pub fn order_number(order_id: Uuid) -> String {
+pub(crate) fn order_number(order_id: Uuid) -> String {
     let text = order_id.simple().to_string();
     text[text.len() - 8..].to_uppercase()
 }
@@ -67,7 +67,7 @@ const LONGEST_LINE: usize = 200;
 
 /// `text` on one line, at most 200 characters: control characters (line ends too) and runs of white space become one space.
 /// Names and subjects pass through here, so that no text of a stranger can add a header or a line of its own.
-pub fn one_line(text: &str) -> String {
+pub(crate) fn one_line(text: &str) -> String {
     let words: Vec<&str> = text
         .split(|c: char| c.is_control() || c.is_whitespace() || is_format(c))
         .filter(|word| !word.is_empty())

@@ -3,28 +3,15 @@
 use std::fmt;
 use std::str::FromStr;
 
-use prometheus_client::encoding::EncodeLabelValue;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio_postgres::types::{FromSql, Type, accepts};
 use utoipa::ToSchema;
 
 /// What a mail is about. A folder of `templates/` has the same name.
-#[derive(
-    Debug,
-    Clone,
-    Copy,
-    PartialEq,
-    Eq,
-    Hash,
-    Serialize,
-    Deserialize,
-    JsonSchema,
-    ToSchema,
-    EncodeLabelValue,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema, ToSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum MailKind {
+pub(crate) enum MailKind {
     /// An account was made.
     Welcome,
     /// An order is confirmed, with its items and total.
@@ -34,10 +21,10 @@ pub enum MailKind {
 }
 
 impl MailKind {
-    pub const ALL: [Self; 3] = [Self::Welcome, Self::OrderConfirmed, Self::OrderCancelled];
+    pub(crate) const ALL: [Self; 3] = [Self::Welcome, Self::OrderConfirmed, Self::OrderCancelled];
 
     /// The name in the API, in events and in the database.
-    pub fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Welcome => "welcome",
             Self::OrderConfirmed => "order_confirmed",
@@ -47,9 +34,9 @@ impl MailKind {
 }
 
 /// How far a mail got.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum MailStatus {
+pub(crate) enum MailStatus {
     /// Waits for its first or next attempt.
     Queued,
     /// A sender works on it.
@@ -63,7 +50,7 @@ pub enum MailStatus {
 }
 
 impl MailStatus {
-    pub const ALL: [Self; 5] = [
+    pub(crate) const ALL: [Self; 5] = [
         Self::Queued,
         Self::Sending,
         Self::Sent,
@@ -72,7 +59,7 @@ impl MailStatus {
     ];
 
     /// The name in the API and in the database.
-    pub fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Queued => "queued",
             Self::Sending => "sending",
@@ -86,7 +73,7 @@ impl MailStatus {
 /// A text that names no kind or status.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("there is no {what} {text:?}")]
-pub struct Unknown {
+pub(crate) struct Unknown {
     what: &'static str,
     text: String,
 }

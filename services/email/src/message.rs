@@ -12,20 +12,20 @@ use crate::letter::one_line;
 
 /// What a message is made of.
 #[derive(Debug, Clone)]
-pub struct Parts<'a> {
+pub(crate) struct Parts<'a> {
     /// Becomes the Message-ID, so that a second sending of the same mail is recognised by the reader's program.
-    pub id: Uuid,
-    pub to_address: &'a str,
-    pub to_name: &'a str,
-    pub subject: &'a str,
-    pub text: &'a str,
-    pub html: &'a str,
-    pub date: SystemTime,
+    pub(crate) id: Uuid,
+    pub(crate) to_address: &'a str,
+    pub(crate) to_name: &'a str,
+    pub(crate) subject: &'a str,
+    pub(crate) text: &'a str,
+    pub(crate) html: &'a str,
+    pub(crate) date: SystemTime,
 }
 
 /// Why a message cannot be made. Says nothing of the address itself: this goes to logs.
 #[derive(Debug, thiserror::Error)]
-pub enum ComposeError {
+pub(crate) enum ComposeError {
     #[error("the recipient's address is none: {0}")]
     Address(#[from] AddressError),
     #[error("the message cannot be put together: {0}")]
@@ -33,7 +33,7 @@ pub enum ComposeError {
 }
 
 /// Puts a message together, as text and HTML.
-pub fn compose(parts: &Parts<'_>, from: &Mailbox) -> Result<Message, ComposeError> {
+pub(crate) fn compose(parts: &Parts<'_>, from: &Mailbox) -> Result<Message, ComposeError> {
     let to: Address = parts.to_address.parse()?;
     Ok(Message::builder()
         .from(from.clone())

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
+use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::Histogram;
@@ -12,20 +12,20 @@ use crate::mail::MailKind;
 
 /// Cheap to clone; all clones count together.
 #[derive(Clone)]
-pub struct Metrics {
+pub(crate) struct Metrics {
     attempts: Family<Labels, Counter>,
     age: Histogram,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Labels {
-    kind: MailKind,
-    status: AttemptStatus,
+    kind: &'static str,
+    status: &'static str,
 }
 
 /// What became of an attempt.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
-pub enum AttemptStatus {
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum AttemptStatus {
     Sent,
     Kept,
     Failed,
@@ -33,11 +33,23 @@ pub enum AttemptStatus {
     Unreachable,
 }
 
+impl AttemptStatus {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Sent => "sent",
+            Self::Kept => "kept",
+            Self::Failed => "failed",
+            Self::Deferred => "deferred",
+            Self::Unreachable => "unreachable",
+        }
+    }
+}
+
 /// Seconds from the event to the end of a mail's journey.
 const AGES: [f64; 9] = [0.1, 0.5, 1.0, 2.0, 5.0, 30.0, 300.0, 3600.0, 86400.0];
 
 impl Metrics {
-    pub fn register(registry: &mut Registry) -> Self {
+    pub(crate) fn register(registry: &mut Registry) -> Self {
         let metrics = Self {
             attempts: Family::default(),
             age: Histogram::new(AGES),
@@ -57,12 +69,16 @@ impl Metrics {
     }
 
     /// Counts one attempt.
-    pub fn attempt(&self, kind: MailKind, status: AttemptStatus) {
-        self.attempts.get_or_create(&Labels { kind, status }).inc();
+    pub(crate) fn attempt(&self, kind: MailKind, status: AttemptStatus) {
+        let labels = Labels {
+            kind: kind.as_str(),
+            status: status.as_str(),
+        };
+        self.attempts.get_or_create(&labels).inc();
     }
 
     /// Notes how old a mail was when its journey ended.
-    pub fn ended(&self, age: Duration) {
+    pub(crate) fn ended(&self, age: Duration) {
         self.age.observe(age.as_secs_f64());
     }
 }

@@ -5,15 +5,15 @@ use serde::Deserialize;
 
 /// An amount in minor units of its currency, as events carry it.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub struct Money {
-    pub amount: i64,
+pub(crate) struct Money {
+    pub(crate) amount: i64,
     /// ISO 4217 code.
-    pub currency: String,
+    pub(crate) currency: String,
 }
 
 /// An amount that cannot be written.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-pub enum MoneyError {
+pub(crate) enum MoneyError {
     #[error("{0:?} is no ISO 4217 currency")]
     UnknownCurrency(String),
     #[error("{0} times {1} is more than an amount can be")]
@@ -22,7 +22,7 @@ pub enum MoneyError {
 
 impl Money {
     /// The amount `quantity` times.
-    pub fn times(&self, quantity: u32) -> Result<Self, MoneyError> {
+    pub(crate) fn times(&self, quantity: u32) -> Result<Self, MoneyError> {
         Ok(Self {
             amount: self
                 .amount
@@ -33,7 +33,7 @@ impl Money {
     }
 
     /// `19.99 EUR`, with as many decimals as the currency has.
-    pub fn to_text(&self) -> Result<String, MoneyError> {
+    pub(crate) fn to_text(&self) -> Result<String, MoneyError> {
         let currency = Currency::from_code(&self.currency)
             .ok_or_else(|| MoneyError::UnknownCurrency(self.currency.clone()))?;
         // Currencies without an exponent are not paid with (gold, test codes): whole units.

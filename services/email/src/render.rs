@@ -9,16 +9,16 @@ use crate::mail::MailKind;
 
 /// A mail as its reader sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Rendered {
+pub(crate) struct Rendered {
     /// One line.
-    pub subject: String,
-    pub text: String,
+    pub(crate) subject: String,
+    pub(crate) text: String,
     /// A whole page; fetches nothing.
-    pub html: String,
+    pub(crate) html: String,
 }
 
 /// The templates. A field that a template names and a letter does not have is an error, never an empty place.
-pub struct Renderer {
+pub(crate) struct Renderer {
     templates: Environment<'static>,
     /// The shop's name as mails are signed.
     shop: String,
@@ -68,7 +68,7 @@ const TEMPLATES: [(&str, &str); 11] = [
 
 impl Renderer {
     /// Reads the templates. An error is a mistake in one of them and ends the start.
-    pub fn new(shop: &str) -> Result<Self, minijinja::Error> {
+    pub(crate) fn new(shop: &str) -> Result<Self, minijinja::Error> {
         let mut templates = Environment::new();
         templates.set_undefined_behavior(UndefinedBehavior::Strict);
         templates.set_syntax(
@@ -87,7 +87,7 @@ impl Renderer {
     }
 
     /// Renders a letter. The same letter always gives the same mail.
-    pub fn render(&self, letter: &Letter) -> Result<Rendered, minijinja::Error> {
+    pub(crate) fn render(&self, letter: &Letter) -> Result<Rendered, minijinja::Error> {
         let kind = letter.kind();
         let subject = one_line(&self.part(kind, "subject.txt", letter, "")?);
         Ok(Rendered {

@@ -26,12 +26,12 @@ const POLL: Duration = Duration::from_millis(500);
 
 /// The worker.
 #[derive(Clone)]
-pub struct Sender {
-    pub db: Db,
-    pub metrics: Metrics,
-    pub from: Mailbox,
+pub(crate) struct Sender {
+    pub(crate) db: Db,
+    pub(crate) metrics: Metrics,
+    pub(crate) from: Mailbox,
     /// Where mails go; `None` keeps them.
-    pub smtp: Option<Smtp>,
+    pub(crate) smtp: Option<Smtp>,
 }
 
 /// Where mails go, with the connection to it.
@@ -52,7 +52,7 @@ enum Next {
 
 impl Sender {
     /// Works until `stop`; the mail in hand is finished first.
-    pub async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
+    pub(crate) async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
         let mut delivery = match &self.smtp {
             Some(server) => Delivery::Smtp(Box::new(SmtpClient::new(
                 server.clone(),

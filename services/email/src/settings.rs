@@ -13,31 +13,31 @@ const DEFAULT_FROM: &str = "Shop <no-reply@shop.example>";
 
 pub struct Settings {
     /// Whose keys access tokens are checked with.
-    pub users_url: Url,
+    pub(crate) users_url: Url,
     /// The sender of every mail.
-    pub from: Mailbox,
+    pub(crate) from: Mailbox,
     /// Where mails go; `None` keeps them.
-    pub smtp: Option<Smtp>,
+    pub(crate) smtp: Option<Smtp>,
 }
 
 /// The mail server to hand mails to.
 #[derive(Clone)]
-pub struct Smtp {
-    pub host: String,
-    pub port: u16,
-    pub tls: SmtpTls,
-    pub login: Option<Login>,
+pub(crate) struct Smtp {
+    pub(crate) host: String,
+    pub(crate) port: u16,
+    pub(crate) tls: SmtpTls,
+    pub(crate) login: Option<Login>,
 }
 
 #[derive(Clone)]
-pub struct Login {
-    pub username: String,
-    pub password: SecretString,
+pub(crate) struct Login {
+    pub(crate) username: String,
+    pub(crate) password: SecretString,
 }
 
 /// How the connection to the mail server is encrypted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SmtpTls {
+pub(crate) enum SmtpTls {
     /// Not at all: for a relay inside the cluster.
     None,
     /// Begins plain and must become TLS before anything is said.
@@ -70,7 +70,7 @@ impl FromStr for SmtpTls {
 }
 
 impl Settings {
-    pub fn read(env: &Env) -> Result<Self, SettingError> {
+    pub(crate) fn read(env: &Env) -> Result<Self, SettingError> {
         let from: Option<Mailbox> = env.optional("MAIL_FROM")?;
         let smtp = smtp(env)?;
         if smtp.is_some() && from.is_none() {
@@ -93,7 +93,7 @@ impl Settings {
     }
 
     /// The shop's name as mails are signed.
-    pub fn shop_name(&self) -> String {
+    pub(crate) fn shop_name(&self) -> String {
         self.from
             .name
             .clone()

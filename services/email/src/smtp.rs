@@ -22,7 +22,7 @@ const IDLE: Duration = Duration::from_secs(5);
 
 /// What became of one attempt. Causes name no address, except where the server itself repeats it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Attempt {
+pub(crate) enum Attempt {
     /// The server has taken the mail.
     Taken,
     /// The server will never take this mail (5xx).
@@ -34,7 +34,7 @@ pub enum Attempt {
 }
 
 /// The client side of SMTP towards one configured server.
-pub struct SmtpClient {
+pub(crate) struct SmtpClient {
     server: Smtp,
     hello: ClientId,
     connection: Option<(AsyncSmtpConnection, Instant)>,
@@ -42,7 +42,7 @@ pub struct SmtpClient {
 
 impl SmtpClient {
     /// Does not connect yet. `domain` is what the client calls itself.
-    pub fn new(server: Smtp, domain: &str) -> Self {
+    pub(crate) fn new(server: Smtp, domain: &str) -> Self {
         Self {
             server,
             hello: ClientId::Domain(domain.to_owned()),
@@ -51,7 +51,7 @@ impl SmtpClient {
     }
 
     /// Sends one message and keeps the connection when it went well.
-    pub async fn send(&mut self, message: &Message) -> Attempt {
+    pub(crate) async fn send(&mut self, message: &Message) -> Attempt {
         let mut connection = match timeout(CONNECT_TIMEOUT, self.connection()).await {
             Ok(Ok(connection)) => connection,
             Ok(Err(cause)) => return Attempt::Unreachable { cause },
@@ -70,7 +70,7 @@ impl SmtpClient {
     }
 
     /// Says good-bye.
-    pub async fn close(&mut self) {
+    pub(crate) async fn close(&mut self) {
         if let Some((mut connection, _)) = self.connection.take() {
             // The server may have gone first; there is nothing left to lose.
             let _ = timeout(Duration::from_secs(2), connection.quit()).await;

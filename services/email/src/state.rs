@@ -6,6 +6,6 @@ use chassis::db::Db;
 
 #[derive(Clone, FromRef)]
 pub struct State {
-    pub db: Db,
-    pub verifier: Verifier,
+    pub(crate) db: Db,
+    pub(crate) verifier: Verifier,
 }

@@ -1,4 +1,4 @@
 //! SQL of the service's own tables, each statement beside its use.
 
-pub mod mails;
-pub mod recipients;
+pub(crate) mod mails;
+pub(crate) mod recipients;

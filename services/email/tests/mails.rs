@@ -55,7 +55,7 @@ async fn without_a_mail_server_every_mail_is_kept_and_said_so() {
     assert_eq!(of_order[0]["user_id"], json!(user));
 
     let metrics = service.metrics().await;
-    let line = "shop_email_attempts_total{kind=\"OrderConfirmed\",status=\"Kept\"} 1";
+    let line = "shop_email_attempts_total{kind=\"order_confirmed\",status=\"kept\"} 1";
     assert!(metrics.contains(line), "{metrics}");
 }
 

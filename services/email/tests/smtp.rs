@@ -162,7 +162,7 @@ async fn a_mail_that_is_put_off_is_tried_again_and_holds_nobody_up() {
     eventually("the mail was put off", || async {
         let metrics = service.metrics().await;
         metrics
-            .contains("shop_email_attempts_total{kind=\"Welcome\",status=\"Deferred\"} 1")
+            .contains("shop_email_attempts_total{kind=\"welcome\",status=\"deferred\"} 1")
             .then_some(())
     })
     .await;
@@ -266,6 +266,23 @@ async fn nothing_is_said_in_the_clear_to_a_server_that_should_encrypt() {
 }
 
 #[tokio::test]
+async fn mails_go_out_while_the_broker_is_away_and_are_announced_later() {
+    let (backends, sink) = (Backends::new().await, Sink::start().await);
+    let proxy = Proxy::start(&format!("127.0.0.1:{}", sink.port)).await;
+    proxy.cut();
+    let service = support::start(&backends, &support::smtp(proxy.port())).await;
+    let user = support::register(&backends, "zoe@home.example", "Zoë").await;
+    support::mails_with(&service, "", 1, "queued").await;
+    backends.nats_proxy.cut();
+    proxy.heal();
+    support::mails_with(&service, "", 1, "sent").await;
+    assert!(backends.said(EMAIL_SENT).await.is_empty());
+    backends.nats_proxy.heal();
+    let said = support::said(&backends, EMAIL_SENT, 1).await;
+    assert_eq!(said[0]["user_id"], json!(user));
+}
+
+#[tokio::test]
 async fn stopping_is_quick_while_the_mail_server_is_away() {
     let backends = Backends::new().await;
     // Nobody listens on a port that was just given back.
@@ -281,7 +298,7 @@ async fn stopping_is_quick_while_the_mail_server_is_away() {
         service
             .metrics()
             .await
-            .contains("status=\"Unreachable\"")
+            .contains("status=\"unreachable\"")
             .then_some(())
     })
     .await;

@@ -22,7 +22,7 @@ use crate::store::mails::{self, Filter, Summary, Whole};
 /// Which mails to list.
 #[derive(Debug, Deserialize, Validate, IntoParams)]
 #[into_params(parameter_in = Query)]
-pub struct ListQuery {
+pub(crate) struct ListQuery {
     /// Only mails about this order.
     #[garde(skip)]
     order_id: Option<Uuid>,
@@ -48,7 +48,7 @@ fn default_limit() -> u8 {
 
 /// Mails, newest first.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct MailList {
+pub(crate) struct MailList {
     items: Vec<Mail>,
     /// Give it as `cursor` to read on; missing at the end.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -57,7 +57,7 @@ pub struct MailList {
 
 /// A mail without its content.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct Mail {
+pub(crate) struct Mail {
     id: Uuid,
     kind: MailKind,
     /// The recipient's address.
@@ -79,7 +79,7 @@ pub struct Mail {
 
 /// A mail with its content.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct MailWithContent {
+pub(crate) struct MailWithContent {
     #[serde(flatten)]
     mail: Mail,
     text: String,
@@ -115,7 +115,7 @@ impl From<Summary> for Mail {
     (status = 422, description = "invalid", body = Problem, content_type = "application/problem+json"),
     (status = 503, description = "unavailable", body = Problem, content_type = "application/problem+json"),
 ))]
-pub async fn list(
+pub(crate) async fn list(
     Shared(state): Shared<State>,
     principal: Principal,
     Query(query): Query<ListQuery>,
@@ -146,7 +146,7 @@ pub async fn list(
     (status = 404, description = "not_found", body = Problem, content_type = "application/problem+json"),
     (status = 503, description = "unavailable", body = Problem, content_type = "application/problem+json"),
 ))]
-pub async fn read(
+pub(crate) async fn read(
     Shared(state): Shared<State>,
     principal: Principal,
     Path(id): Path<Uuid>,
@@ -170,7 +170,7 @@ pub async fn read(
     (status = 404, description = "not_found", body = Problem, content_type = "application/problem+json"),
     (status = 503, description = "unavailable", body = Problem, content_type = "application/problem+json"),
 ))]
-pub async fn preview(
+pub(crate) async fn preview(
     Shared(state): Shared<State>,
     principal: Principal,
     Path(id): Path<Uuid>,

@@ -13,11 +13,11 @@ use crate::render::Rendered;
 use crate::store::recipients::Recipient;
 
 /// A mail that is about to be queued.
-pub struct NewMail<'a> {
-    pub kind: MailKind,
-    pub to: &'a Recipient,
-    pub order_id: Option<Uuid>,
-    pub content: &'a Rendered,
+pub(crate) struct NewMail<'a> {
+    pub(crate) kind: MailKind,
+    pub(crate) to: &'a Recipient,
+    pub(crate) order_id: Option<Uuid>,
+    pub(crate) content: &'a Rendered,
 }
 
 const QUEUE: &str = "
@@ -26,7 +26,10 @@ const QUEUE: &str = "
     on conflict on constraint mails_once do nothing";
 
 /// Queues a mail and returns its id, or `None` when there is one for the same thing already.
-pub async fn queue(client: &impl Client, mail: &NewMail<'_>) -> Result<Option<Uuid>, db::Error> {
+pub(crate) async fn queue(
+    client: &impl Client,
+    mail: &NewMail<'_>,
+) -> Result<Option<Uuid>, db::Error> {
     let id = Uuid::now_v7();
     let reference = mail.order_id.unwrap_or(mail.to.user_id);
     let queued = db::execute(
@@ -51,22 +54,22 @@ pub async fn queue(client: &impl Client, mail: &NewMail<'_>) -> Result<Option<Uu
 }
 
 /// A mail in the hands of a sender.
-pub struct Claimed {
-    pub id: Uuid,
-    pub kind: MailKind,
-    pub user_id: Uuid,
-    pub order_id: Option<Uuid>,
-    pub to_address: String,
-    pub to_name: String,
-    pub subject: String,
-    pub text: String,
-    pub html: String,
+pub(crate) struct Claimed {
+    pub(crate) id: Uuid,
+    pub(crate) kind: MailKind,
+    pub(crate) user_id: Uuid,
+    pub(crate) order_id: Option<Uuid>,
+    pub(crate) to_address: String,
+    pub(crate) to_name: String,
+    pub(crate) subject: String,
+    pub(crate) text: String,
+    pub(crate) html: String,
     /// How often it was claimed, this time included. Who holds another number has lost the mail to somebody else.
-    pub attempts: i32,
-    pub created_at: OffsetDateTime,
-    pub age: Duration,
+    pub(crate) attempts: i32,
+    pub(crate) created_at: OffsetDateTime,
+    pub(crate) age: Duration,
     /// The trace of the event that caused the mail.
-    pub traceparent: Option<String>,
+    pub(crate) traceparent: Option<String>,
 }
 
 // A mail whose sender died is due again when its lease ends.
@@ -79,7 +82,10 @@ const CLAIM: &str = "
         greatest(extract(epoch from now() - created_at), 0)::float8 as age";
 
 /// Takes the mail that is due longest, for `lease`. Two senders never hold the same mail within a lease.
-pub async fn claim(client: &impl Client, lease: Duration) -> Result<Option<Claimed>, db::Error> {
+pub(crate) async fn claim(
+    client: &impl Client,
+    lease: Duration,
+) -> Result<Option<Claimed>, db::Error> {
     let row = db::query_opt(client, CLAIM, &[&lease.as_secs_f64()]).await?;
     row.map(|row| {
         Ok(Claimed {
@@ -103,7 +109,7 @@ pub async fn claim(client: &impl Client, lease: Duration) -> Result<Option<Claim
 
 /// How a mail's journey ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum End {
+pub(crate) enum End {
     Sent,
     Kept,
     Failed {
@@ -120,7 +126,11 @@ const FINISH: &str = "
     where id = $1 and status = 'sending' and attempts = $2";
 
 /// Ends a mail's journey. `false`: its lease was over and somebody else has it.
-pub async fn finish(client: &impl Client, mail: &Claimed, end: &End) -> Result<bool, db::Error> {
+pub(crate) async fn finish(
+    client: &impl Client,
+    mail: &Claimed,
+    end: &End,
+) -> Result<bool, db::Error> {
     let (status, cause) = match end {
         End::Sent => (MailStatus::Sent, None),
         End::Kept => (MailStatus::Kept, None),
@@ -135,7 +145,7 @@ const POSTPONE: &str = "
     where id = $1 and status = 'sending' and attempts = $2";
 
 /// Puts a mail back for another attempt after `pause`.
-pub async fn postpone(
+pub(crate) async fn postpone(
     client: &impl Client,
     mail: &Claimed,
     pause: Duration,
@@ -152,26 +162,26 @@ pub async fn postpone(
 }
 
 /// A mail in a list.
-pub struct Summary {
-    pub id: Uuid,
-    pub kind: MailKind,
-    pub to_address: String,
-    pub subject: String,
-    pub status: MailStatus,
-    pub user_id: Uuid,
-    pub order_id: Option<Uuid>,
-    pub created_at: OffsetDateTime,
-    pub sent_at: Option<OffsetDateTime>,
+pub(crate) struct Summary {
+    pub(crate) id: Uuid,
+    pub(crate) kind: MailKind,
+    pub(crate) to_address: String,
+    pub(crate) subject: String,
+    pub(crate) status: MailStatus,
+    pub(crate) user_id: Uuid,
+    pub(crate) order_id: Option<Uuid>,
+    pub(crate) created_at: OffsetDateTime,
+    pub(crate) sent_at: Option<OffsetDateTime>,
 }
 
 /// Which mails to list; `None` leaves a condition out.
 #[derive(Default)]
-pub struct Filter {
-    pub order_id: Option<Uuid>,
-    pub user_id: Option<Uuid>,
-    pub kind: Option<MailKind>,
+pub(crate) struct Filter {
+    pub(crate) order_id: Option<Uuid>,
+    pub(crate) user_id: Option<Uuid>,
+    pub(crate) kind: Option<MailKind>,
     /// Only mails older than this one.
-    pub before: Option<Uuid>,
+    pub(crate) before: Option<Uuid>,
 }
 
 const LIST: &str = "
@@ -181,7 +191,7 @@ const LIST: &str = "
     order by id desc limit $5";
 
 /// Mails, newest first.
-pub async fn list(
+pub(crate) async fn list(
     client: &impl Client,
     filter: &Filter,
     limit: i64,
@@ -199,12 +209,12 @@ pub async fn list(
 }
 
 /// A mail with what its reader sees.
-pub struct Whole {
-    pub summary: Summary,
-    pub text: String,
-    pub html: String,
-    pub attempts: i32,
-    pub last_error: Option<String>,
+pub(crate) struct Whole {
+    pub(crate) summary: Summary,
+    pub(crate) text: String,
+    pub(crate) html: String,
+    pub(crate) attempts: i32,
+    pub(crate) last_error: Option<String>,
 }
 
 const FIND: &str = "
@@ -213,7 +223,7 @@ const FIND: &str = "
     from mails where id = $1";
 
 /// One mail.
-pub async fn find(client: &impl Client, id: Uuid) -> Result<Option<Whole>, db::Error> {
+pub(crate) async fn find(client: &impl Client, id: Uuid) -> Result<Option<Whole>, db::Error> {
     let row = db::query_opt(client, FIND, &[&id]).await?;
     row.map(|row| {
         Ok(Whole {

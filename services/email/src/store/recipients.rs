@@ -5,10 +5,10 @@ use uuid::Uuid;
 
 /// Somebody with an account.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Recipient {
-    pub user_id: Uuid,
-    pub address: String,
-    pub name: String,
+pub(crate) struct Recipient {
+    pub(crate) user_id: Uuid,
+    pub(crate) address: String,
+    pub(crate) name: String,
 }
 
 const UPSERT: &str = "
@@ -16,7 +16,7 @@ const UPSERT: &str = "
     on conflict (user_id) do update set address = excluded.address, name = excluded.name";
 
 /// Keeps a recipient; a known one is brought up to date.
-pub async fn upsert(client: &impl Client, recipient: &Recipient) -> Result<(), db::Error> {
+pub(crate) async fn upsert(client: &impl Client, recipient: &Recipient) -> Result<(), db::Error> {
     let Recipient {
         user_id,
         address,
@@ -29,7 +29,10 @@ pub async fn upsert(client: &impl Client, recipient: &Recipient) -> Result<(), d
 const FIND: &str = "select user_id, address, name from recipients where user_id = $1";
 
 /// The recipient with this id, if `user.registered` has arrived.
-pub async fn find(client: &impl Client, user_id: Uuid) -> Result<Option<Recipient>, db::Error> {
+pub(crate) async fn find(
+    client: &impl Client,
+    user_id: Uuid,
+) -> Result<Option<Recipient>, db::Error> {
     let row = db::query_opt(client, FIND, &[&user_id]).await?;
     row.map(|row| {
         Ok(Recipient {

@@ -2,7 +2,7 @@
 
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
-pub mod sink;
+pub(crate) mod sink;
 
 use chassis::testing::{self, Backends, TestService, eventually};
 use reqwest::Response;
@@ -10,14 +10,14 @@ use serde_json::{Value, json};
 use shop_email::Email;
 use uuid::Uuid;
 
-pub const USER_REGISTERED: &str = "shop.users.user.registered.v1";
-pub const ORDER_CONFIRMED: &str = "shop.orders.order.confirmed.v1";
-pub const ORDER_CANCELLED: &str = "shop.orders.order.cancelled.v1";
-pub const EMAIL_SENT: &str = "shop.email.email.sent.v1";
-pub const EMAIL_BOUNCED: &str = "shop.email.email.bounced.v1";
+pub(crate) const USER_REGISTERED: &str = "shop.users.user.registered.v1";
+pub(crate) const ORDER_CONFIRMED: &str = "shop.orders.order.confirmed.v1";
+pub(crate) const ORDER_CANCELLED: &str = "shop.orders.order.cancelled.v1";
+pub(crate) const EMAIL_SENT: &str = "shop.email.email.sent.v1";
+pub(crate) const EMAIL_BOUNCED: &str = "shop.email.email.bounced.v1";
 
 /// Settings that send mails in the clear to a sink on this port.
-pub fn smtp(port: u16) -> Vec<(&'static str, String)> {
+pub(crate) fn smtp(port: u16) -> Vec<(&'static str, String)> {
     vec![
         ("SMTP_HOST", "127.0.0.1".to_owned()),
         ("SMTP_PORT", port.to_string()),
@@ -27,7 +27,7 @@ pub fn smtp(port: u16) -> Vec<(&'static str, String)> {
 }
 
 /// The service, ready, with these settings.
-pub async fn start(backends: &Backends, settings: &[(&'static str, String)]) -> TestService {
+pub(crate) async fn start(backends: &Backends, settings: &[(&'static str, String)]) -> TestService {
     let users = testing::jwks_server().await;
     let mut all = vec![("USERS_URL", users.as_str())];
     all.extend(settings.iter().map(|(name, value)| (*name, value.as_str())));
@@ -35,13 +35,13 @@ pub async fn start(backends: &Backends, settings: &[(&'static str, String)]) -> 
 }
 
 /// Says that somebody has registered, and returns their id.
-pub async fn register(backends: &Backends, address: &str, name: &str) -> Uuid {
+pub(crate) async fn register(backends: &Backends, address: &str, name: &str) -> Uuid {
     let user = Uuid::now_v7();
     register_as(backends, user, address, name).await;
     user
 }
 
-pub async fn register_as(backends: &Backends, user: Uuid, address: &str, name: &str) {
+pub(crate) async fn register_as(backends: &Backends, user: Uuid, address: &str, name: &str) {
     let data = json!({"user_id": user, "email": address, "name": name});
     backends
         .say(USER_REGISTERED, &user.to_string(), 1, data)
@@ -49,7 +49,7 @@ pub async fn register_as(backends: &Backends, user: Uuid, address: &str, name: &
 }
 
 /// The data of `order.confirmed`.
-pub fn confirmed(order: Uuid, buyer: Uuid) -> Value {
+pub(crate) fn confirmed(order: Uuid, buyer: Uuid) -> Value {
     json!({
         "order_id": order, "buyer_id": buyer,
         "items": [{"sku": "tea-1", "title": "Tea <pot>", "quantity": 2, "unit_price": {"amount": 1999, "currency": "EUR"}}],
@@ -59,7 +59,7 @@ pub fn confirmed(order: Uuid, buyer: Uuid) -> Value {
 }
 
 /// The data of `order.cancelled`.
-pub fn cancelled(order: Uuid, buyer: Uuid) -> Value {
+pub(crate) fn cancelled(order: Uuid, buyer: Uuid) -> Value {
     json!({
         "order_id": order, "buyer_id": buyer, "reason": "payment_declined",
         "total": {"amount": 3998, "currency": "EUR"},
@@ -67,7 +67,7 @@ pub fn cancelled(order: Uuid, buyer: Uuid) -> Value {
 }
 
 /// A GET with an administrator's token.
-pub async fn get(service: &TestService, path: &str) -> Response {
+pub(crate) async fn get(service: &TestService, path: &str) -> Response {
     service
         .http
         .get(service.at(path))
@@ -78,7 +78,7 @@ pub async fn get(service: &TestService, path: &str) -> Response {
 }
 
 /// The mails of a list request.
-pub async fn mails(service: &TestService, query: &str) -> Vec<Value> {
+pub(crate) async fn mails(service: &TestService, query: &str) -> Vec<Value> {
     let answer = get(service, &format!("/mails?{query}")).await;
     assert_eq!(answer.status(), 200);
     let body: Value = answer.json().await.unwrap();
@@ -86,7 +86,7 @@ pub async fn mails(service: &TestService, query: &str) -> Vec<Value> {
 }
 
 /// Waits until there are `count` mails for the query and all have this status.
-pub async fn mails_with(
+pub(crate) async fn mails_with(
     service: &TestService,
     query: &str,
     count: usize,
@@ -104,7 +104,7 @@ pub async fn mails_with(
 }
 
 /// Waits until the stream holds `count` events of this kind, and returns their data.
-pub async fn said(backends: &Backends, subject: &str, count: usize) -> Vec<Value> {
+pub(crate) async fn said(backends: &Backends, subject: &str, count: usize) -> Vec<Value> {
     eventually(&format!("{count} events {subject} are said"), || async {
         let events = backends.said(subject).await;
         (events.len() >= count).then_some(events)

@@ -7,7 +7,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 /// What the sink answers to RCPT TO.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Manner {
+pub(crate) enum Manner {
     Takes,
     /// 450: not now.
     Defers,
@@ -24,14 +24,14 @@ struct Seen {
 }
 
 #[derive(Clone)]
-pub struct Sink {
-    pub port: u16,
+pub(crate) struct Sink {
+    pub(crate) port: u16,
     seen: Arc<Mutex<Seen>>,
     manner: Arc<Mutex<Manner>>,
 }
 
 impl Sink {
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let sink = Self {
             port: listener.local_addr().unwrap().port(),
@@ -50,16 +50,16 @@ impl Sink {
         sink
     }
 
-    pub fn behave(&self, manner: Manner) {
+    pub(crate) fn behave(&self, manner: Manner) {
         *self.manner.lock().unwrap() = manner;
     }
 
     /// The mails taken so far, as they came.
-    pub fn mails(&self) -> Vec<String> {
+    pub(crate) fn mails(&self) -> Vec<String> {
         self.seen.lock().unwrap().mails.clone()
     }
 
-    pub fn connections(&self) -> usize {
+    pub(crate) fn connections(&self) -> usize {
         self.seen.lock().unwrap().connections
     }
 

@@ -65,6 +65,8 @@ has defaults "helm.sh/resource-policy: keep" "uninstalling would delete the reso
 if [ -f ../crds/shops.yaml ]; then
   cmp -s ../crds/shops.yaml shop-operator/files/shops.yaml || fail "shop-operator/files/shops.yaml differs from crds/shops.yaml: run cargo xtask generate"
 fi
+operator_version=$(sed -n 's/^version = "\(.*\)"/\1/p' ../operator/Cargo.toml)
+grep -qx "appVersion: $operator_version" shop-operator/Chart.yaml || fail "appVersion of shop-operator is not $operator_version, the operator's version"
 # Every rule of the rights stands under a comment that gives its reason.
 awk '/^ *- apiGroups:/ && before !~ /^ *# / { print FILENAME ":" FNR ": a rule without its reason"; bad = 1 } { before = $0 } END { exit bad }' \
   shop-operator/templates/rbac.yaml >&2 || fail "a right has no reason"

@@ -26,8 +26,8 @@ const LANES: u32 = 1;
 /// Same cost as above; nobody knows a password for it.
 const NOBODY: &str = "$argon2id$v=19$m=19456,t=2,p=1$ZHVtbXlzYWx0ZHVtbXlzYQ$TWQ3xFNr2lO1nE1PwbtWq1ZsNQYKMYhK3nQAkVQ1X8g";
 
-/// How long a request waits for its turn. A hash takes some 25 ms of a core, so a longer queue is overload.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// How long a request waits for its turn. A hash takes some 25 ms of a core: this is a queue of 200 per core.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A stored hash (PHC string). It is a secret: whoever has it can guess at leisure.
 #[derive(Clone, Debug)]

@@ -12,30 +12,23 @@ use serde_json::{Value, json};
 async fn a_wrong_password_and_an_unknown_address_look_the_same_and_cost_the_same() {
     let shop = Shop::open().await;
     shop.tokens_of("ada@shop.example").await;
-    let hashes = "shop_users_password_hashing_seconds_count";
-    let before = metric(&shop.users, hashes).await;
-    let mut wrong = problem(
-        shop.log_in("ada@shop.example", "wrong password").await,
-        401,
-        "wrong_credentials",
-    )
-    .await;
-    let between = metric(&shop.users, hashes).await;
-    let mut unknown = problem(
-        shop.log_in("eve@shop.example", PASSWORD).await,
-        401,
-        "wrong_credentials",
-    )
-    .await;
-    let after = metric(&shop.users, hashes).await;
+    let work = async || metric(&shop.users, "shop_users_password_hashing_seconds_sum").await;
+    let before = work().await;
+    let wrong = shop.log_in("ada@shop.example", "wrong password").await;
+    let mut wrong = problem(wrong, 401, "wrong_credentials").await;
+    let between = work().await;
+    let unknown = shop.log_in("eve@shop.example", PASSWORD).await;
+    let mut unknown = problem(unknown, 401, "wrong_credentials").await;
+    let after = work().await;
     for answer in [&mut wrong, &mut unknown] {
         answer.as_object_mut().unwrap().remove("trace_id");
     }
     assert_eq!(wrong, unknown);
-    assert_eq!(
-        (between - before, after - between),
-        (1.0, 1.0),
-        "one hash each"
+    // Without a hash it would be some thousand times less.
+    let ratio = (after - between) / (between - before);
+    assert!(
+        (0.05..20.0).contains(&ratio),
+        "work for an unknown address by work for a wrong password: {ratio}"
     );
 }
 
@@ -210,15 +203,21 @@ async fn what_has_expired_is_removed_at_the_next_start() {
 async fn too_many_attempts_on_one_address_must_wait() {
     let shop = Shop::open().await;
     shop.tokens_of("ada@shop.example").await;
-    let attempts = (0..60).map(|_| shop.log_in("ADA@shop.example", "a wrong password"));
-    let mut statuses = BTreeMap::new();
-    for answer in futures::future::join_all(attempts).await {
-        *statuses.entry(answer.status().as_u16()).or_insert(0) += 1;
+    let mut refused_after = None;
+    for n in 1..=60 {
+        let answer = shop.log_in("ADA@shop.example", "a wrong password").await;
+        if answer.status() == 429 {
+            refused_after = Some(n - 1);
+            break;
+        }
+        problem(answer, 401, "wrong_credentials").await;
     }
-    // One attempt was the good one before.
-    assert_eq!(statuses, BTreeMap::from([(401, 39), (429, 21)]));
+    // One of the 40 was the good one before; one more for each minute that a slow machine needs for this.
+    let refused_after = refused_after.expect("someone who tries 60 passwords is stopped");
+    assert!((39..45).contains(&refused_after), "{refused_after}");
 
     let answer = shop.log_in("ada@shop.example", PASSWORD).await;
+    assert_eq!(answer.status(), 429);
     let wait: u64 = answer.headers()["retry-after"]
         .to_str()
         .unwrap()

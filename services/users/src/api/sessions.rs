@@ -93,13 +93,7 @@ pub(crate) async fn log_in(
             state.metrics.logins.count("limited");
             too_many_attempts(&limited)
         })?;
-    // The connection goes back before the hashing, which takes longer than all the rest.
-    let account = store::accounts::credentials(&state.db.get().await?, &email).await?;
-    let hash = account
-        .as_ref()
-        .map(|account| account.password_hash.clone());
-    let proved = state.hasher.matches(credentials.password, hash).await?;
-    let Some(account) = account.filter(|_| proved) else {
+    let Some(account) = prove(&state, &email, credentials.password).await? else {
         state.metrics.logins.count("wrong_credentials");
         return Err(wrong_credentials());
     };
@@ -160,6 +154,21 @@ pub(crate) async fn log_out(
     let shown = RefreshToken::shown(request.refresh_token);
     session::end(&state.db, &shown, OffsetDateTime::now_utc()).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// The account of an address, if the password is its own. Does the same work when there is no such account.
+async fn prove(
+    state: &State,
+    email: &EmailAddress,
+    password: SecretString,
+) -> Result<Option<store::accounts::Credentials>, Problem> {
+    // The connection goes back before the hashing, which takes longer than all the rest.
+    let account = store::accounts::credentials(&state.db.get().await?, email).await?;
+    let hash = account
+        .as_ref()
+        .map(|account| account.password_hash.clone());
+    let proved = state.hasher.matches(password, hash).await?;
+    Ok(account.filter(|_| proved))
 }
 
 fn answer(

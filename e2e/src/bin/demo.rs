@@ -1,0 +1,192 @@
+//! `seed` fills the shop's catalogue and stock; `story` follows one order from registration to the mail.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use clap::{Parser, Subcommand};
+use e2e::catalogue;
+use e2e::cluster::{Cluster, SHOP};
+use e2e::shop::{ADMIN_EMAIL, Account, Service, Shop, text};
+use e2e::wait::until;
+use serde_json::{Value, json};
+
+/// Products in the seed catalogue.
+const PRODUCTS: usize = 1200;
+const PATIENCE: Duration = Duration::from_secs(60);
+
+#[derive(Parser)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Fill the catalogue and the stock; what is there stays as it is.
+    Seed,
+    /// Register, search with a typo, order, pay, and read the mail.
+    Story,
+}
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    let command = Arguments::parse().command;
+    let shop = Shop::new(30)?;
+    let cluster = Cluster::local().await?;
+    let password = cluster
+        .secret(&format!("{SHOP}-users-keys"), "ADMIN_PASSWORD")
+        .await
+        .context("the shop does not run yet; `make up` starts it")?;
+    // The account is made by a worker of users a moment after its start.
+    let admin = until("the administrator can log in", PATIENCE, || async {
+        shop.log_in(ADMIN_EMAIL, &password).await.map(Some)
+    })
+    .await?;
+    match command {
+        Command::Seed => seed(&shop, &admin).await,
+        Command::Story => story(&shop, &admin).await,
+    }
+}
+
+async fn seed(shop: &Shop, admin: &Account) -> Result<()> {
+    let products: Vec<Value> = catalogue::products(PRODUCTS)
+        .iter()
+        .map(serde_json::to_value)
+        .collect::<Result<_, _>>()?;
+    let report = shop
+        .import(admin, Service::Search, "/products/import", &products)
+        .await?;
+    println!(
+        "catalogue: {} new, {} changed, {} as they were",
+        report["created"], report["updated"], report["unchanged"]
+    );
+    // Stock that was sold must not come back with a second seed: only a fresh catalogue is given stock.
+    if report["created"] == 0 {
+        return Ok(());
+    }
+    let stock: Vec<Value> = products
+        .iter()
+        .enumerate()
+        .map(|(n, p)| json!({ "sku": p["sku"], "on_hand": catalogue::stock(n) }))
+        .collect();
+    shop.import(admin, Service::Orders, "/stock/import", &stock)
+        .await?;
+    println!("stock: set for {} products", stock.len());
+    until("the catalogue can be searched", PATIENCE, || async {
+        let found = shop.search(&[("in_stock", "true"), ("limit", "1")]).await?;
+        Ok((found["total"].as_u64() >= Some(1000)).then_some(()))
+    })
+    .await
+}
+
+async fn story(shop: &Shop, admin: &Account) -> Result<()> {
+    title("A buyer registers and logs in");
+    let buyer = shop.register("Ada").await?;
+    println!("  {} has the account {}", buyer.email, buyer.id);
+
+    title("She looks for a \"cofee grindr\"");
+    let found = shop
+        .search(&[("q", "cofee grindr"), ("in_stock", "true"), ("limit", "3")])
+        .await?;
+    let items = found["items"].as_array().cloned().unwrap_or_default();
+    for item in &items {
+        println!(
+            "  {:<10} {:<52} {:>12}",
+            text(item, "sku")?,
+            text(item, "title")?,
+            money(&item["price"])
+        );
+    }
+    println!(
+        "  {} found; by brand: {}",
+        found["total"],
+        facet(&found["facets"]["brand"])
+    );
+    let first = items
+        .first()
+        .context("nothing was found; `make up` fills the catalogue")?;
+    let sku = text(first, "sku")?;
+
+    title("She puts two of the first into her cart and orders");
+    shop.fill_cart(&buyer, &sku, 2).await?;
+    let order = shop
+        .place_order(&buyer, &uuid::Uuid::new_v4().to_string(), "tok_approved")
+        .await?;
+    let id = text(&order, "id")?;
+    println!(
+        "  order {id}, {} for {}",
+        text(&order, "state")?,
+        money(&order["total"])
+    );
+
+    title("The saga takes it from there");
+    let order = shop.final_order(&buyer, &id, PATIENCE).await?;
+    println!("  the order is {}", text(&order, "state")?);
+
+    title("The mail she got");
+    let mail = until("the mail is sent or kept", PATIENCE, || async {
+        let mails = shop.mails(admin, ("order_id", &id)).await?;
+        Ok(mails
+            .into_iter()
+            .find(|m| m["status"] == "sent" || m["status"] == "kept"))
+    })
+    .await?;
+    let mail = shop.mail(admin, &text(&mail, "id")?).await?;
+    println!(
+        "  To: {}\n  Subject: {}\n",
+        text(&mail, "to")?,
+        text(&mail, "subject")?
+    );
+    for line in text(&mail, "text")?.lines() {
+        println!("  | {line}");
+    }
+
+    title("The order's timeline");
+    let entries = until("the timeline tells of the mail", PATIENCE, || async {
+        let entries = shop.timeline(&buyer, &id).await?;
+        Ok(entries
+            .iter()
+            .any(|e| e["service"] == "email")
+            .then_some(entries))
+    })
+    .await?;
+    for entry in &entries {
+        let at = text(entry, "at")?;
+        println!(
+            "  {}  {:<9} {:<10} {:<12} {}",
+            at.get(11..23).unwrap_or(&at),
+            text(entry, "service")?,
+            text(entry, "step")?,
+            text(entry, "outcome")?,
+            entry["detail"].as_str().unwrap_or_default(),
+        );
+    }
+    if let Some(trace) = entries.iter().find_map(|e| e["trace_id"].as_str()) {
+        println!("\n  one trace goes through all of it: {trace}");
+        println!("  kubectl -n demo logs -l app.kubernetes.io/part-of=shop --tail=-1 | grep {id}");
+    }
+    Ok(())
+}
+
+fn title(text: &str) {
+    println!("\n\u{1b}[1m{text}\u{1b}[0m");
+}
+
+fn money(value: &Value) -> String {
+    let amount = value["amount"].as_i64().unwrap_or_default();
+    format!(
+        "{}.{:02} {}",
+        amount / 100,
+        amount % 100,
+        value["currency"].as_str().unwrap_or_default()
+    )
+}
+
+fn facet(value: &Value) -> String {
+    let counts = value.as_array().map(Vec::as_slice).unwrap_or_default();
+    let counts: Vec<_> = counts
+        .iter()
+        .map(|c| format!("{} {}", c["value"].as_str().unwrap_or_default(), c["count"]))
+        .collect();
+    counts.join(", ")
+}

@@ -1,0 +1,214 @@
+//! The cluster as its owners see it: the Shop resource and what the operator made of it.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use k8s_openapi::api::core::v1::{Pod, Secret};
+use kube::api::{
+    Api, ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams,
+};
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::core::{NamespaceResourceScope, Resource};
+use kube::{Client, Config, ResourceExt};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::wait::until;
+
+/// The namespace and the name of the shop that the demo and the tests use.
+pub const NAMESPACE: &str = "demo";
+pub const SHOP: &str = "demo";
+
+/// A way to the API server.
+#[derive(Clone)]
+pub struct Cluster {
+    pub client: Client,
+}
+
+impl Cluster {
+    /// The cluster of `make up`.
+    pub async fn local() -> Result<Self> {
+        Self::of(Kubeconfig::read()?, Some("kind-shopkeeper"))
+            .await
+            .context("there is no cluster of that name; `make up` makes it")
+    }
+
+    /// The cluster of the end-to-end tests.
+    pub async fn for_tests() -> Result<Self> {
+        let path = std::env::var("E2E_KUBECONFIG").context(
+            "E2E_KUBECONFIG is not set: `make test` makes a cluster for these tests and sets it",
+        )?;
+        Self::of(Kubeconfig::read_from(path)?, None).await
+    }
+
+    async fn of(kubeconfig: Kubeconfig, context: Option<&str>) -> Result<Self> {
+        crate::install_crypto();
+        let options = KubeConfigOptions {
+            context: context.map(str::to_owned),
+            ..Default::default()
+        };
+        let config = Config::from_custom_kubeconfig(kubeconfig, &options).await?;
+        Ok(Self {
+            client: Client::try_from(config)?,
+        })
+    }
+
+    /// Objects of a kind in the shop's namespace.
+    pub fn api<K>(&self) -> Api<K>
+    where
+        K: Resource<Scope = NamespaceResourceScope>,
+        K::DynamicType: Default,
+    {
+        Api::namespaced(self.client.clone(), NAMESPACE)
+    }
+
+    /// Shops, read without the operator's own types: as a user's tools see them.
+    pub fn shops(&self) -> Api<DynamicObject> {
+        Api::namespaced_with(self.client.clone(), NAMESPACE, &shop_resource())
+    }
+
+    pub async fn shop(&self) -> Result<Value> {
+        Ok(serde_json::to_value(self.shops().get(SHOP).await?)?)
+    }
+
+    /// A value of a Secret.
+    pub async fn secret(&self, name: &str, key: &str) -> Result<String> {
+        let secret = self.api::<Secret>().get(name).await?;
+        let value = secret
+            .data
+            .and_then(|mut data| data.remove(key))
+            .with_context(|| format!("Secret {name} has no key {key}"))?;
+        Ok(String::from_utf8(value.0)?)
+    }
+
+    /// Applies the documents of a manifest as `kubectl apply --server-side` does.
+    pub async fn apply_manifest(&self, manifest: &str) -> Result<()> {
+        for document in manifest.split("\n---") {
+            let object: Value =
+                serde_yaml::from_str(document).context("the manifest is no YAML")?;
+            if object.is_null() {
+                continue;
+            }
+            self.apply(&object).await?;
+        }
+        Ok(())
+    }
+
+    async fn apply(&self, object: &Value) -> Result<()> {
+        let kind = object["kind"].as_str().unwrap_or_default();
+        let name = object["metadata"]["name"].as_str().unwrap_or_default();
+        let params = PatchParams::apply("e2e").force();
+        match kind {
+            "Namespace" => {
+                Api::<k8s_openapi::api::core::v1::Namespace>::all(self.client.clone())
+                    .patch(name, &params, &Patch::Apply(object))
+                    .await?;
+            }
+            "Shop" => {
+                self.shops()
+                    .patch(name, &params, &Patch::Apply(object))
+                    .await?;
+            }
+            other => bail!("the manifest holds a {other}, which is not expected here"),
+        }
+        Ok(())
+    }
+
+    /// Merges a patch into the Shop and returns its new generation.
+    pub async fn patch_shop(&self, patch: Value) -> Result<i64> {
+        let patched = self
+            .shops()
+            .patch(SHOP, &PatchParams::default(), &Patch::Merge(patch))
+            .await?;
+        patched.metadata.generation.context("no generation")
+    }
+
+    /// Waits until the Shop is Ready at its newest generation.
+    pub async fn ready(&self, limit: Duration) -> Result<Value> {
+        until("the Shop is Ready", limit, || async {
+            let shop = self.shop().await?;
+            match condition(&shop, "Ready") {
+                Some((true, _)) => Ok(Some(shop)),
+                Some((false, message)) => bail!("{message}"),
+                None => bail!("no Ready condition of the newest generation"),
+            }
+        })
+        .await
+    }
+
+    /// The pods of one service, without those that are going.
+    pub async fn pods(&self, service: &str) -> Result<Vec<Pod>> {
+        let labels = format!(
+            "app.kubernetes.io/instance={SHOP},app.kubernetes.io/component=service,app.kubernetes.io/name={service}"
+        );
+        let pods = self
+            .api::<Pod>()
+            .list(&ListParams::default().labels(&labels))
+            .await?;
+        Ok(pods
+            .items
+            .into_iter()
+            .filter(|p| p.metadata.deletion_timestamp.is_none())
+            .collect())
+    }
+
+    /// Deletes the pods of a service at once, as a node that dies does.
+    pub async fn kill(&self, service: &str) -> Result<()> {
+        for pod in self.pods(service).await? {
+            self.api::<Pod>()
+                .delete(&pod.name_any(), &DeleteParams::default().grace_period(0))
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// The text of a path of the API server: `/metrics`.
+    pub async fn text(&self, path: &str) -> Result<String> {
+        let request = kube::core::Request::new(path).list(&ListParams::default());
+        // `list` adds a question mark; what counts is the path.
+        let request = request.map_err(anyhow::Error::from)?;
+        Ok(self.client.request_text(request).await?)
+    }
+
+    /// A JSON document of the API server: the metrics of pods.
+    pub async fn json<T: DeserializeOwned>(&self, path: &str) -> Result<T> {
+        let request = kube::core::Request::new(path)
+            .list(&ListParams::default())
+            .map_err(anyhow::Error::from)?;
+        Ok(self.client.request(request).await?)
+    }
+
+    /// Creates a Shop from a whole object; the API server's refusal is the error.
+    pub async fn create_shop(&self, object: &Value) -> Result<DynamicObject, kube::Error> {
+        let object: DynamicObject =
+            serde_json::from_value(object.clone()).map_err(kube::Error::SerdeError)?;
+        self.shops().create(&PostParams::default(), &object).await
+    }
+}
+
+fn shop_resource() -> ApiResource {
+    ApiResource {
+        group: "shopkeeper.dev".to_owned(),
+        version: "v1alpha1".to_owned(),
+        api_version: "shopkeeper.dev/v1alpha1".to_owned(),
+        kind: "Shop".to_owned(),
+        plural: "shops".to_owned(),
+    }
+}
+
+/// A condition of the Shop, if it is about its newest generation: whether it is true, and its message.
+pub fn condition(shop: &Value, kind: &str) -> Option<(bool, String)> {
+    let condition = shop["status"]["conditions"]
+        .as_array()?
+        .iter()
+        .find(|c| c["type"] == kind)?;
+    if condition["observedGeneration"] != shop["metadata"]["generation"] {
+        return None;
+    }
+    let message = format!(
+        "{}: {}",
+        condition["reason"].as_str().unwrap_or_default(),
+        condition["message"].as_str().unwrap_or_default()
+    );
+    Some((condition["status"] == "True", message))
+}

@@ -1,0 +1,14 @@
+//! The whole thing on a real cluster. `make test` makes the cluster, installs the operator and sets `E2E_KUBECONFIG`.
+//!
+//! One Shop serves all tests, which run one after the other (`--test-threads=1`) and leave it Ready.
+
+mod bad_input;
+mod checkout;
+mod data;
+mod journey;
+mod network;
+mod outages;
+mod rollout;
+mod scaling;
+mod steady_state;
+mod support;

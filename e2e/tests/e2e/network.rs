@@ -1,0 +1,48 @@
+use anyhow::{Context, Result};
+use e2e::cluster::SHOP;
+use e2e::wait::until;
+use k8s_openapi::api::apps::v1::StatefulSet;
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::{DeleteParams, PostParams};
+use serde_json::json;
+
+use crate::support::{PATIENCE, world};
+
+#[tokio::test]
+async fn a_database_takes_no_connection_from_a_pod_that_is_not_its_service() -> Result<()> {
+    let world = world().await?;
+    let databases = world.cluster.api::<StatefulSet>();
+    let database = databases.get(&format!("{SHOP}-orders-db")).await?;
+    let image = database
+        .spec
+        .and_then(|s| s.template.spec)
+        .and_then(|s| s.containers.first()?.image.clone())
+        .context("the image of a database")?;
+    let pods = world.cluster.api::<Pod>();
+    // A new pod is open for a moment, until the policies have reached its node: so it asks until it is refused, and ends
+    // well when it was refused five times in a row. `pg_isready` answers 2 where nothing answers.
+    let script = format!(
+        "refused=0; for n in $(seq 40); do if pg_isready -q -t 1 -h {SHOP}-orders-db; then refused=0; else refused=$((refused+1)); fi; \
+         [ $refused -lt 5 ] || exit 0; sleep 0.2; done; exit 1"
+    );
+    let stranger: Pod = serde_json::from_value(json!({
+        "apiVersion": "v1", "kind": "Pod", "metadata": { "name": "stranger" },
+        "spec": { "restartPolicy": "Never", "terminationGracePeriodSeconds": 0, "containers": [{
+            "name": "stranger", "image": image, "command": ["sh", "-c", script],
+        }] },
+    }))?;
+    pods.create(&PostParams::default(), &stranger).await?;
+    let phase = until("the stranger has an answer", PATIENCE, || async {
+        let phase = pods
+            .get("stranger")
+            .await?
+            .status
+            .and_then(|s| s.phase)
+            .unwrap_or_default();
+        Ok(matches!(phase.as_str(), "Succeeded" | "Failed").then_some(phase))
+    })
+    .await;
+    pods.delete("stranger", &DeleteParams::default()).await?;
+    assert_eq!(phase?, "Succeeded", "the database answered a stranger");
+    Ok(())
+}

@@ -1,0 +1,92 @@
+use std::time::Duration;
+
+use anyhow::Result;
+use e2e::cluster::SHOP;
+use e2e::shop::{Service, text};
+use e2e::wait::until;
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::DeleteParams;
+use reqwest::{Method, StatusCode};
+
+use crate::support::{PATIENCE, world};
+
+#[tokio::test]
+async fn orders_are_taken_and_paid_while_the_broker_is_away_and_mails_follow() -> Result<()> {
+    let world = world().await?;
+    let buyer = world.shop.register("Gus").await?;
+    let sku = world.shop.product_for_sale(&world.admin, 5).await?;
+    world.shop.fill_cart(&buyer, &sku, 1).await?;
+    let pods = world.cluster.api::<Pod>();
+    pods.delete(
+        &format!("{SHOP}-nats-0"),
+        &DeleteParams::default().grace_period(0),
+    )
+    .await?;
+    let order = world
+        .shop
+        .place_order(&buyer, "no-broker", "tok_approved")
+        .await?;
+    let id = text(&order, "id")?;
+    let order = world.shop.final_order(&buyer, &id, PATIENCE).await?;
+    assert_eq!(order["state"], "paid");
+    until("the mail follows", PATIENCE, || async {
+        Ok((world
+            .shop
+            .mails(&world.admin, ("order_id", &id))
+            .await?
+            .len()
+            == 1)
+            .then_some(()))
+    })
+    .await?;
+    world.cluster.ready(PATIENCE).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_database_that_is_away_is_answered_503_and_comes_back_without_a_hand() -> Result<()> {
+    let world = world().await?;
+    let buyer = world.shop.register("Hanna").await?;
+    let sku = world.shop.product_for_sale(&world.admin, 5).await?;
+    world.shop.fill_cart(&buyer, &sku, 1).await?;
+    let pods = world.cluster.api::<Pod>();
+    pods.delete(
+        &format!("{SHOP}-orders-db-0"),
+        &DeleteParams::default().grace_period(0),
+    )
+    .await?;
+    let refused = until(
+        "orders says that its database is away",
+        Duration::from_secs(20),
+        || async {
+            let answer = world
+                .shop
+                .request(Method::GET, Service::Orders, "/cart")
+                .bearer_auth(&buyer.access_token)
+                .send()
+                .await?;
+            Ok((answer.status() != StatusCode::OK).then_some(answer))
+        },
+    )
+    .await?;
+    assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert!(refused.headers().contains_key("retry-after"));
+    let found = world.shop.search(&[("limit", "1")]).await?;
+    assert!(found["total"].is_u64(), "search goes on: {found}");
+
+    let order = until("orders are taken again", PATIENCE, || async {
+        world
+            .shop
+            .place_order(&buyer, "no-database", "tok_approved")
+            .await
+            .map(Some)
+    })
+    .await?;
+    let order = world
+        .shop
+        .final_order(&buyer, &text(&order, "id")?, PATIENCE)
+        .await?;
+    assert_eq!(order["state"], "paid");
+    world.cluster.ready(PATIENCE).await?;
+    Ok(())
+}

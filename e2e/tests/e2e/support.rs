@@ -1,0 +1,116 @@
+//! What every test starts with, and looks that several share.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use e2e::cluster::{Cluster, NAMESPACE, SHOP};
+use e2e::forward::forward;
+use e2e::shop::{ADMIN_EMAIL, Account, Shop};
+use e2e::wait::until;
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::{Api, ListParams};
+use kube::{Client, ResourceExt};
+use serde_json::Value;
+
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
+pub(crate) const SERVICES: [&str; 5] = ["users", "search", "orders", "payments", "email"];
+
+/// A shop that is Ready, with an administrator logged in.
+pub(crate) struct World {
+    pub(crate) cluster: Cluster,
+    pub(crate) shop: Shop,
+    pub(crate) admin: Account,
+}
+
+/// Applies `examples/shop.yaml`, as it is, and waits until it is Ready.
+pub(crate) async fn world() -> Result<World> {
+    let cluster = Cluster::for_tests().await?;
+    cluster.apply_manifest(&manifest()?).await?;
+    cluster.ready(Duration::from_secs(180)).await?;
+    let shop = Shop::new(31)?;
+    let admin = log_in_as_admin(&cluster, &shop).await?;
+    Ok(World {
+        cluster,
+        shop,
+        admin,
+    })
+}
+
+/// The example that a person would apply.
+pub(crate) fn manifest() -> Result<String> {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/shop.yaml");
+    std::fs::read_to_string(path).context("examples/shop.yaml")
+}
+
+pub(crate) async fn log_in_as_admin(cluster: &Cluster, shop: &Shop) -> Result<Account> {
+    let password = cluster
+        .secret(&format!("{SHOP}-users-keys"), "ADMIN_PASSWORD")
+        .await?;
+    until("the administrator can log in", PATIENCE, || async {
+        shop.log_in(ADMIN_EMAIL, &password).await.map(Some)
+    })
+    .await
+}
+
+/// A local port to `port` of a ready pod with these labels.
+pub(crate) async fn port_of(
+    client: &Client,
+    namespace: &str,
+    labels: &str,
+    port: u16,
+) -> Result<u16> {
+    let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
+    let pod = pods
+        .list(&ListParams::default().labels(labels))
+        .await?
+        .items
+        .into_iter()
+        .find(is_ready)
+        .with_context(|| format!("no ready pod with {labels} in {namespace}"))?;
+    forward(pods, pod.name_any(), port).await
+}
+
+/// A local port to a service's pod.
+pub(crate) async fn port_of_service(cluster: &Cluster, service: &str, port: u16) -> Result<u16> {
+    let labels = format!(
+        "app.kubernetes.io/instance={SHOP},app.kubernetes.io/name={service},app.kubernetes.io/component=service"
+    );
+    port_of(&cluster.client, NAMESPACE, &labels, port).await
+}
+
+pub(crate) fn is_ready(pod: &Pod) -> bool {
+    pod.metadata.deletion_timestamp.is_none()
+        && pod
+            .status
+            .iter()
+            .flat_map(|s| s.conditions.iter().flatten())
+            .any(|c| c.type_ == "Ready" && c.status == "True")
+}
+
+/// The ledger of payments, which is not exposed.
+pub(crate) async fn ledger(cluster: &Cluster) -> Result<Value> {
+    let token = cluster
+        .secret(&format!("{SHOP}-payments-keys"), "API_TOKEN")
+        .await?;
+    let port = port_of_service(cluster, "payments", 8080).await?;
+    let answer = reqwest::Client::new()
+        .get(format!("http://127.0.0.1:{port}/ledger"))
+        .bearer_auth(token)
+        .send()
+        .await?;
+    Ok(answer.error_for_status()?.json().await?)
+}
+
+/// The payments of an order.
+pub(crate) async fn payments(cluster: &Cluster, order: &str) -> Result<Value> {
+    let token = cluster
+        .secret(&format!("{SHOP}-payments-keys"), "API_TOKEN")
+        .await?;
+    let port = port_of_service(cluster, "payments", 8080).await?;
+    let answer = reqwest::Client::new()
+        .get(format!("http://127.0.0.1:{port}/payments?order_id={order}"))
+        .bearer_auth(token)
+        .send()
+        .await?;
+    Ok(answer.error_for_status()?.json().await?)
+}

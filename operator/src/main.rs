@@ -1,1 +1,130 @@
-fn main() {}
+//! `shop-operator run` (the default), `crd`, `docs`.
+
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::{Parser, Subcommand};
+use kube::{Client, CustomResourceExt};
+use shop_operator::{
+    api::Shop, config::Config, controller, database::Databases, docs, health, leader::Candidate,
+    metrics::Metrics, telemetry,
+};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+/// Runs shops: a Kubernetes operator for the resource Shop.
+#[derive(Parser)]
+#[command(version, args_conflicts_with_subcommands = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    run: RunArgs,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the operator (the default).
+    Run(RunArgs),
+    /// Print the CustomResourceDefinition as YAML.
+    Crd,
+    /// Print the reference of the Shop resource as Markdown.
+    Docs,
+}
+
+#[derive(clap::Args)]
+struct RunArgs {
+    #[command(flatten)]
+    config: Config,
+    /// Filter directives for the log.
+    #[arg(long, env = "LOG", default_value = "info")]
+    log: String,
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let result = match cli.command.unwrap_or(Command::Run(cli.run)) {
+        Command::Crd => crd(),
+        Command::Docs => {
+            print!("{}", docs::markdown(&Shop::crd()));
+            Ok(())
+        }
+        Command::Run(args) => run(args),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("shop-operator: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn crd() -> anyhow::Result<()> {
+    print!("{}", docs::crd_yaml()?);
+    Ok(())
+}
+
+fn run(args: RunArgs) -> anyhow::Result<()> {
+    telemetry::start(&args.log).context("LOG")?;
+    // kube and everything below it use this one provider; the only error is that it was installed before.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?
+        .block_on(lead(args.config))
+}
+
+/// Waits for the lease, works until told to stop or the lease is lost, gives it back.
+async fn lead(config: Config) -> anyhow::Result<()> {
+    let stop = CancellationToken::new();
+    tokio::spawn(stop_on_signal(stop.clone())?);
+    let metrics = Metrics::default();
+    let health = tokio::spawn(health::serve(
+        config.admin_addr,
+        metrics.clone(),
+        stop.clone(),
+    ));
+
+    let client = Client::try_default()
+        .await
+        .context("no way to the API server")?;
+    let mut candidate = Candidate::new(client.clone(), &config).await?;
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), "waiting for the lease");
+    tokio::select! {
+        elected = candidate.elected() => elected?,
+        () = stop.cancelled() => {
+            candidate.release().await;
+            return Ok(());
+        }
+    }
+    tracing::info!("this replica leads");
+    metrics.leading(true);
+
+    let result = tokio::select! {
+        result = controller::run(client, config, Databases::default(), metrics, stop.clone()) => result,
+        () = candidate.lost() => Err(anyhow::anyhow!("the lease is lost; another replica works now")),
+        ended = health => match ended {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(error),
+            Err(error) => Err(error.into()),
+        },
+    };
+    candidate.release().await;
+    result
+}
+
+/// # Errors
+/// When signals cannot be listened to.
+fn stop_on_signal(stop: CancellationToken) -> std::io::Result<impl Future<Output = ()>> {
+    let mut term = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = term.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("told to stop");
+        stop.cancel();
+    })
+}

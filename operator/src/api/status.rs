@@ -1,0 +1,86 @@
+//! What the operator says about a Shop.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::KubeSchema;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// What the operator says about a Shop.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct ShopStatus {
+    /// The generation of the specification that this status speaks of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+
+    /// The release that last ran whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+
+    /// How many of the services run as asked, for example `5/5`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub services_ready: Option<String>,
+
+    /// `Ready` (everything runs as asked), `Progressing` (something is on its way), `DatabasesReady`, `BrokerReady`.
+    #[serde(default)]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
+    pub conditions: Vec<Condition>,
+
+    /// The services one by one.
+    #[serde(default)]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub services: Vec<ServiceStatus>,
+}
+
+/// The state of one service.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct ServiceStatus {
+    /// users, search, orders, payments or email.
+    pub name: String,
+    /// The version asked for; empty when a whole image is named.
+    #[serde(default)]
+    pub version: String,
+    /// The image that runs, or that is to run when none runs yet.
+    #[serde(default)]
+    pub image: String,
+    /// How far it is.
+    pub phase: Phase,
+    /// Pods that are ready.
+    #[serde(default)]
+    pub ready: i32,
+    /// Pods that should be ready.
+    #[serde(default)]
+    pub desired: i32,
+    /// The deepest known cause in one sentence; empty when all is well.
+    #[serde(default)]
+    pub message: String,
+}
+
+/// How far a service is.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Phase {
+    /// It waits for its database.
+    Pending,
+    /// The migration of the new image runs; pods of the old image serve meanwhile.
+    Migrating,
+    /// Pods are being replaced or started.
+    Rolling,
+    /// All pods run as asked.
+    Running,
+    /// It cannot go on without help; the message says why.
+    Failed,
+}
+
+impl Phase {
+    /// The word in the status.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "Pending",
+            Self::Migrating => "Migrating",
+            Self::Rolling => "Rolling",
+            Self::Running => "Running",
+            Self::Failed => "Failed",
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! Makes the cluster's objects what was rendered. One that is refused does not keep back the others.
+
+use std::{future::Future, sync::Arc};
+
+use futures::{StreamExt, stream};
+use kube::{
+    ResourceExt,
+    api::{Patch, PatchParams},
+};
+use serde_json::json;
+
+use crate::{
+    catalogue::ServiceName,
+    cluster::{Cluster, FIELD_MANAGER, Kind, Tracked},
+    error::Error,
+    names,
+    render::meta::NAME_LABEL,
+    resources::{Applied, Rendered, Resources, Scale},
+    validate::ValidShop,
+};
+
+/// Requests of one kind at a time; the API server counts them against the operator's share.
+const AT_ONCE: usize = 8;
+
+/// What came of applying.
+pub struct Outcome {
+    /// What is there now.
+    pub applied: Resources<Applied>,
+    /// What was refused.
+    pub failures: Vec<Failure>,
+}
+
+/// An object that was refused.
+#[derive(Debug)]
+pub struct Failure {
+    /// Whose; none for the broker.
+    pub service: Option<ServiceName>,
+    /// Why, with the object's kind and name.
+    pub error: Error,
+}
+
+/// Applies everything: first what pods need when they start, then what makes pods.
+pub async fn apply(shop: &ValidShop, cluster: &Cluster, rendered: Resources<Rendered>) -> Outcome {
+    // No `..`: an object that is rendered and forgotten here must not compile.
+    let Resources {
+        service_accounts,
+        services,
+        network_policies,
+        secrets,
+        stateful_sets,
+        deployments,
+        scales,
+        jobs,
+        disruption_budgets,
+        autoscalers,
+    } = rendered;
+
+    let (service_accounts, services, network_policies, secrets) = tokio::join!(
+        all(&cluster.service_accounts, service_accounts, Tracked::apply),
+        all(&cluster.services, services, Tracked::apply),
+        all(&cluster.network_policies, network_policies, Tracked::apply),
+        all(&cluster.secrets, secrets, Tracked::apply),
+    );
+    let (stateful_sets, deployments, jobs, disruption_budgets, autoscalers) = tokio::join!(
+        all(&cluster.stateful_sets, stateful_sets, Tracked::apply),
+        all(&cluster.deployments, deployments, Tracked::apply),
+        // A Job cannot be changed; whether one must go first was decided before.
+        all(&cluster.jobs, jobs, Tracked::create_once),
+        all(
+            &cluster.disruption_budgets,
+            disruption_budgets,
+            Tracked::apply
+        ),
+        all(&cluster.autoscalers, autoscalers, Tracked::apply),
+    );
+    let scaled = stream::iter(scales.clone())
+        .map(|scale| set_count(shop, cluster, scale))
+        .buffered(AT_ONCE);
+    let scale_failures = scaled
+        .filter_map(|result| std::future::ready(result.err()))
+        .collect::<Vec<_>>()
+        .await;
+
+    let mut failures = scale_failures;
+    let applied = Resources {
+        service_accounts: kept(service_accounts, &mut failures),
+        services: kept(services, &mut failures),
+        network_policies: kept(network_policies, &mut failures),
+        secrets: kept(secrets, &mut failures),
+        stateful_sets: kept(stateful_sets, &mut failures),
+        deployments: kept(deployments, &mut failures),
+        scales,
+        jobs: kept(jobs, &mut failures),
+        disruption_budgets: kept(disruption_budgets, &mut failures),
+        autoscalers: kept(autoscalers, &mut failures),
+    };
+    Outcome { applied, failures }
+}
+
+async fn all<'a, K: Kind, F>(
+    tracked: &'a Tracked<K>,
+    objects: Vec<K>,
+    write: impl Fn(&'a Tracked<K>, Arc<K>) -> F,
+) -> Vec<Result<Arc<K>, Failure>>
+where
+    F: Future<Output = Result<Arc<K>, kube::Error>>,
+{
+    stream::iter(objects)
+        .map(|object| {
+            let object = Arc::new(object);
+            let written = write(tracked, object.clone());
+            async move {
+                written.await.map_err(|source| Failure {
+                    service: service_of(&*object),
+                    error: Error::kube(format!("{} {}", K::kind(&()), object.name_any()))(source),
+                })
+            }
+        })
+        .buffered(AT_ONCE)
+        .collect()
+        .await
+}
+
+fn kept<T>(results: Vec<Result<T, Failure>>, failures: &mut Vec<Failure>) -> Vec<T> {
+    results
+        .into_iter()
+        .filter_map(|result| result.map_err(|failure| failures.push(failure)).ok())
+        .collect()
+}
+
+fn service_of<K: Kind>(object: &K) -> Option<ServiceName> {
+    let app = object.labels().get(NAME_LABEL)?;
+    ServiceName::ALL
+        .into_iter()
+        .find(|service| service.as_str() == app)
+}
+
+/// Writes the count through the scale subresource where it differs. `spec.replicas` is never applied: a field that was
+/// once applied and then left out falls back to 1, whatever somebody scaled to meanwhile.
+async fn set_count(shop: &ValidShop, cluster: &Cluster, scale: Scale) -> Result<(), Failure> {
+    let name = names::service(&shop.name, scale.service);
+    let Some(deployment) = cluster.deployments.get(&shop.namespace, &name) else {
+        return Ok(());
+    };
+    if deployment.spec.as_ref().and_then(|spec| spec.replicas) == Some(scale.replicas) {
+        return Ok(());
+    }
+    let params = PatchParams {
+        field_manager: Some(FIELD_MANAGER.into()),
+        ..PatchParams::default()
+    };
+    let patch = Patch::Merge(json!({"spec": {"replicas": scale.replicas}}));
+    let scaled = cluster
+        .deployments
+        .api(&shop.namespace)
+        .patch_scale(&name, &params, &patch)
+        .await;
+    scaled.map(drop).map_err(|source| Failure {
+        service: Some(scale.service),
+        error: Error::kube(format!(
+            "Deployment {name} cannot be scaled to {}",
+            scale.replicas
+        ))(source),
+    })
+}

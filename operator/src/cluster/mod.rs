@@ -1,0 +1,141 @@
+//! The cluster as the operator sees it: one watch and one store for each kind it makes or needs to know. A reconcile reads
+//! from here and sends no request for it.
+
+mod tracked;
+
+use futures::{
+    StreamExt,
+    channel::mpsc::{UnboundedReceiver, unbounded},
+    stream::select_all,
+};
+use k8s_openapi::api::{
+    apps::v1::{Deployment, StatefulSet},
+    autoscaling::v2::HorizontalPodAutoscaler,
+    batch::v1::Job,
+    core::v1::{PersistentVolumeClaim, Pod, Secret, Service, ServiceAccount},
+    networking::v1::NetworkPolicy,
+    policy::v1::PodDisruptionBudget,
+};
+use kube::Client;
+use tokio::task::JoinHandle;
+
+use crate::metrics::Metrics;
+pub use tracked::{Kind, Tracked};
+
+/// Under this name the API server notes which fields are ours.
+pub const FIELD_MANAGER: &str = "shop-operator";
+/// The label that everything of ours carries.
+pub const MANAGED_BY_LABEL: &str = "app.kubernetes.io/managed-by";
+/// The label that holds the Shop's name.
+pub const INSTANCE_LABEL: &str = "app.kubernetes.io/instance";
+/// Selects what is ours.
+pub const SELECTOR: &str = "app.kubernetes.io/managed-by=shop-operator";
+
+/// The cluster as the operator sees it.
+pub struct Cluster {
+    /// For the few requests that no store answers.
+    pub client: Client,
+    /// Made for each service.
+    pub deployments: Tracked<Deployment>,
+    /// Databases and the broker.
+    pub stateful_sets: Tracked<StatefulSet>,
+    /// Migrations.
+    pub jobs: Tracked<Job>,
+    /// Made for services, databases and the broker.
+    pub services: Tracked<Service>,
+    /// One for each service.
+    pub service_accounts: Tracked<ServiceAccount>,
+    /// Passwords, keys, the broker's configuration.
+    pub secrets: Tracked<Secret>,
+    /// Who may connect to whom.
+    pub network_policies: Tracked<NetworkPolicy>,
+    /// For services with more than one pod.
+    pub disruption_budgets: Tracked<PodDisruptionBudget>,
+    /// For services with `autoscaling`.
+    pub autoscalers: Tracked<HorizontalPodAutoscaler>,
+    /// Read only: why something is not ready.
+    pub pods: Tracked<Pod>,
+    /// Read only: why a database is not ready.
+    pub claims: Tracked<PersistentVolumeClaim>,
+}
+
+/// A Shop of which something changed: (namespace, name).
+pub type Changed = (String, String);
+
+impl Cluster {
+    /// Starts the watches in a task of their own. The task ends only when the receiver is dropped.
+    pub fn watch(
+        client: Client,
+        metrics: &Metrics,
+    ) -> (Self, UnboundedReceiver<Changed>, JoinHandle<()>) {
+        let (deployments, a) = Tracked::new(client.clone(), metrics.clone());
+        let (stateful_sets, b) = Tracked::new(client.clone(), metrics.clone());
+        let (jobs, c) = Tracked::new(client.clone(), metrics.clone());
+        let (services, d) = Tracked::new(client.clone(), metrics.clone());
+        let (service_accounts, e) = Tracked::new(client.clone(), metrics.clone());
+        let (secrets, f) = Tracked::new(client.clone(), metrics.clone());
+        let (network_policies, g) = Tracked::new(client.clone(), metrics.clone());
+        let (disruption_budgets, h) = Tracked::new(client.clone(), metrics.clone());
+        let (autoscalers, i) = Tracked::new(client.clone(), metrics.clone());
+        let (pods, j) = Tracked::new(client.clone(), metrics.clone());
+        let (claims, k) = Tracked::new(client.clone(), metrics.clone());
+        // Unbounded, because nobody reads before all stores are filled; afterwards the controller drains it at once.
+        let (sender, receiver) = unbounded();
+        let mut changes = select_all([a, b, c, d, e, f, g, h, i, j, k]);
+        let pump = tokio::spawn(async move {
+            while let Some(changed) = changes.next().await {
+                if sender.unbounded_send(changed).is_err() {
+                    break;
+                }
+            }
+        });
+        let cluster = Self {
+            client,
+            deployments,
+            stateful_sets,
+            jobs,
+            services,
+            service_accounts,
+            secrets,
+            network_policies,
+            disruption_budgets,
+            autoscalers,
+            pods,
+            claims,
+        };
+        (cluster, receiver, pump)
+    }
+
+    /// Waits until every store is filled: before that nothing may be judged absent.
+    ///
+    /// # Errors
+    /// When a watch ended before.
+    pub async fn ready(&self) -> anyhow::Result<()> {
+        let Self {
+            client: _,
+            deployments,
+            stateful_sets,
+            jobs,
+            services,
+            service_accounts,
+            secrets,
+            network_policies,
+            disruption_budgets,
+            autoscalers,
+            pods,
+            claims,
+        } = self;
+        deployments.ready().await?;
+        stateful_sets.ready().await?;
+        jobs.ready().await?;
+        services.ready().await?;
+        service_accounts.ready().await?;
+        secrets.ready().await?;
+        network_policies.ready().await?;
+        disruption_budgets.ready().await?;
+        autoscalers.ready().await?;
+        pods.ready().await?;
+        claims.ready().await?;
+        Ok(())
+    }
+}

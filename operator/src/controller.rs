@@ -1,0 +1,248 @@
+//! Runs reconciles: when something changed, one at a time for each Shop, contained so that a panic or a hang in one Shop
+//! leaves the others alone.
+
+use std::{
+    future::Future,
+    panic::AssertUnwindSafe,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use anyhow::Context as _;
+use futures::{FutureExt, StreamExt};
+use k8s_openapi::jiff::Timestamp;
+use kube::{
+    Api, Client, ResourceExt,
+    core::DeserializeGuard,
+    runtime::{
+        Config as ControllerConfig, Controller, Predicate, PredicateConfig, WatchStreamExt,
+        controller::{Action, Error as ControllerError},
+        events::{Recorder, Reporter},
+        predicates,
+        reflector::{self, ObjectRef},
+        watcher,
+    },
+};
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
+
+use crate::{
+    api::Shop,
+    backoff::Backoffs,
+    cluster::{Cluster, FIELD_MANAGER},
+    config::Config,
+    database::Databases,
+    error::{Class, Error},
+    metrics::Metrics,
+    reconcile::{Context, Done, reconcile},
+};
+
+/// The client tries again by itself, in the worst case for minutes: this is the end of it.
+const LONGEST_RECONCILE: Duration = Duration::from_secs(60);
+/// Changes that come together make one reconcile.
+const DEBOUNCE: Duration = Duration::from_millis(50);
+/// Shops at the same time.
+const CONCURRENCY: u16 = 8;
+
+/// A Shop, or the reason why it cannot be read.
+type Guarded = DeserializeGuard<Shop>;
+
+struct Running {
+    context: Context,
+    backoffs: Backoffs,
+}
+
+/// Reconciles all Shops until told to stop.
+///
+/// # Errors
+/// When the watches end by themselves.
+pub async fn run(
+    client: Client,
+    config: Config,
+    databases: Databases,
+    metrics: Metrics,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    let (cluster, changed, mut pump) = Cluster::watch(client.clone(), &metrics);
+    tokio::select! {
+        ready = cluster.ready() => ready.context("a watch ended before its first list")?,
+        () = stop.cancelled() => return Ok(()),
+    }
+    tracing::info!("all watches have their first list");
+
+    let reporter = Reporter {
+        controller: FIELD_MANAGER.into(),
+        instance: Some(config.pod_name.clone()),
+    };
+    let context = Context {
+        recorder: Recorder::new(client.clone(), reporter),
+        cluster,
+        databases,
+        config,
+        metrics,
+        statuses: Default::default(),
+    };
+    let running = Arc::new(Running {
+        context,
+        backoffs: Backoffs::default(),
+    });
+
+    let (reader, writer) = reflector::store::<Guarded>();
+    let shops = watcher(Api::<Guarded>::all(client), watcher::Config::default())
+        .default_backoff()
+        .modify(|shop| shop.managed_fields_mut().clear())
+        .reflect(writer)
+        .applied_objects()
+        // Our own status writes change neither.
+        .predicate_filter(
+            predicates::generation.combine(predicates::annotations),
+            PredicateConfig::default(),
+        );
+    let controller = Controller::for_stream(shops, reader)
+        .with_config(
+            ControllerConfig::default()
+                .debounce(DEBOUNCE)
+                .concurrency(CONCURRENCY),
+        )
+        .reconcile_on(changed.map(|(namespace, shop)| ObjectRef::new(&shop).within(&namespace)))
+        .graceful_shutdown_on(stop.clone().cancelled_owned())
+        .run(contained, on_error, running.clone())
+        .for_each(|result| log(result, &running));
+    tokio::select! {
+        () = controller => Ok(()),
+        _ = &mut pump => anyhow::bail!("the watches of owned objects ended"),
+    }
+}
+
+/// Everything that every reconcile needs around it: a span, a clock, a fence for panics.
+async fn contained(shop: Arc<Guarded>, running: Arc<Running>) -> Result<Action, Error> {
+    let context = &running.context;
+    let shop = match &shop.0 {
+        Ok(shop) if shop.metadata.deletion_timestamp.is_none() => shop,
+        // Its objects go by themselves.
+        Ok(_) => return Ok(Action::await_change()),
+        Err(invalid) => {
+            return Err(Error::Invalid(format!(
+                "the Shop cannot be read: {}",
+                invalid.error
+            )));
+        }
+    };
+    let span = tracing::info_span!(
+        "reconcile",
+        namespace = shop.namespace().unwrap_or_default(),
+        shop = shop.name_any(),
+        generation = shop.metadata.generation,
+    );
+    let started = Instant::now();
+    let result = fenced(
+        reconcile(shop, context, Timestamp::now()),
+        LONGEST_RECONCILE,
+    )
+    .instrument(span)
+    .await;
+    let outcome = match &result {
+        Ok(Done { settled: true, .. }) => "settled",
+        Ok(Done { settled: false, .. }) => "waiting",
+        Err(error) => {
+            count_error(&context.metrics, error);
+            "error"
+        }
+    };
+    context.metrics.reconciled(outcome, started.elapsed());
+    let done = result?;
+    running.backoffs.clear(&shop.uid().unwrap_or_default());
+    Ok(done.action)
+}
+
+fn count_error(metrics: &Metrics, error: &Error) {
+    metrics.failed(error.class().as_str());
+    match error {
+        Error::Panicked(_) => metrics.panicked(),
+        Error::TimedOut(_) => metrics.timed_out(),
+        Error::Invalid(_) | Error::Kube { .. } => {}
+    }
+}
+
+/// Turns a panic and a hang into errors. Without it a panic would end the controller for all Shops.
+async fn fenced<T>(
+    work: impl Future<Output = Result<T, Error>>,
+    longest: Duration,
+) -> Result<T, Error> {
+    match tokio::time::timeout(longest, AssertUnwindSafe(work).catch_unwind()).await {
+        Err(_) => Err(Error::TimedOut(longest)),
+        Ok(Err(panic)) => Err(Error::Panicked(words_of(&*panic))),
+        Ok(Ok(result)) => result,
+    }
+}
+
+fn words_of(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "without words".into())
+}
+
+fn on_error(shop: Arc<Guarded>, error: &Error, running: Arc<Running>) -> Action {
+    match error.class() {
+        // Nothing changes before somebody changes the Shop; but a Secret may come back by itself.
+        Class::Invalid | Class::Conflict | Class::Forbidden | Class::Transient | Class::Bug => {
+            let uid = shop.uid().unwrap_or_default();
+            Action::requeue(
+                running
+                    .backoffs
+                    .failed(&uid, Instant::now(), rand::random()),
+            )
+        }
+    }
+}
+
+async fn log(
+    result: Result<(ObjectRef<Guarded>, Action), ControllerError<Error, watcher::Error>>,
+    running: &Running,
+) {
+    match result {
+        Ok((shop, action)) => tracing::debug!(%shop, ?action, "reconciled"),
+        Err(ControllerError::ObjectNotFound(shop)) => {
+            tracing::debug!(%shop, "gone");
+            running
+                .context
+                .forget(shop.namespace.as_deref().unwrap_or_default(), &shop.name)
+                .await;
+        }
+        Err(ControllerError::ReconcilerFailed(error, shop)) => {
+            tracing::warn!(%shop, class = error.class().as_str(), %error, "a reconcile failed");
+        }
+        Err(ControllerError::QueueError(error)) => {
+            running.context.metrics.watch_failed("Shop");
+            tracing::warn!(%error, "the watch of Shops failed and is started again");
+        }
+        Err(error @ ControllerError::RunnerError(_)) => {
+            tracing::error!(%error, "the controller's queue failed")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_becomes_an_error_with_its_words() {
+        let result = fenced(
+            async { panic!("boom {}", 1) as Result<(), Error> },
+            LONGEST_RECONCILE,
+        )
+        .await;
+        assert!(matches!(result, Err(Error::Panicked(words)) if words == "boom 1"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_hang_becomes_an_error() {
+        let result = fenced(
+            std::future::pending::<Result<(), Error>>(),
+            LONGEST_RECONCILE,
+        )
+        .await;
+        assert!(matches!(result, Err(Error::TimedOut(_))));
+    }
+}

@@ -1,0 +1,179 @@
+//! What there is of a Shop in the cluster: a snapshot from the stores, and the few Secrets of the user that it names.
+
+use std::sync::Arc;
+
+use k8s_openapi::api::{
+    apps::v1::{Deployment, StatefulSet},
+    batch::v1::Job,
+    core::v1::{PersistentVolumeClaim, Pod, Secret},
+};
+use kube::ResourceExt;
+
+use crate::{
+    catalogue::{PerService, ServiceName},
+    cluster::Cluster,
+    error::Error,
+    hash::Fingerprint,
+    names,
+    render::meta::{COMPONENT_LABEL, Component, NAME_LABEL},
+    validate::ValidShop,
+};
+
+/// What there is of a Shop in the cluster.
+#[derive(Debug, Default)]
+pub struct Observed {
+    /// By service.
+    pub services: PerService<ObservedService>,
+    /// The broker.
+    pub broker: ObservedStore,
+    /// The Secrets of the user that the Shop names.
+    pub user_secrets: Vec<UserSecret>,
+}
+
+/// What there is of one service.
+#[derive(Debug, Default)]
+pub struct ObservedService {
+    /// Its Deployment.
+    pub deployment: Option<Arc<Deployment>>,
+    /// Its pods, whatever their age, by name.
+    pub pods: Vec<Arc<Pod>>,
+    /// The migration of the image that is to run.
+    pub migration: Option<Arc<Job>>,
+    /// The pods of that Job.
+    pub migration_pods: Vec<Arc<Pod>>,
+    /// Its database.
+    pub database: ObservedStore,
+}
+
+/// What there is of a database or the broker.
+#[derive(Debug, Default)]
+pub struct ObservedStore {
+    /// Its StatefulSet.
+    pub stateful_set: Option<Arc<StatefulSet>>,
+    /// Its pods: one, or two while one is being replaced.
+    pub pods: Vec<Arc<Pod>>,
+    /// Its volume's claim.
+    pub claim: Option<Arc<PersistentVolumeClaim>>,
+}
+
+/// A Secret that the user made and the Shop names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UserSecret {
+    /// Its name.
+    pub name: String,
+    /// The field that names it.
+    pub field: &'static str,
+    /// A fingerprint of its content; none when there is no such Secret.
+    pub content: Option<String>,
+    /// Keys that it must have and has not.
+    pub missing_keys: Vec<&'static str>,
+}
+
+/// Takes the snapshot.
+///
+/// # Errors
+/// When a Secret of the user cannot be read (that there is none is no error).
+pub async fn observe(shop: &ValidShop, cluster: &Cluster) -> Result<Observed, Error> {
+    let pods = cluster.pods.of_shop(&shop.namespace, &shop.name);
+    let of = |app: &str, component: Component| -> Vec<Arc<Pod>> {
+        let labels = |pod: &&Arc<Pod>| {
+            pod.labels().get(NAME_LABEL).map(String::as_str) == Some(app)
+                && pod.labels().get(COMPONENT_LABEL).map(String::as_str) == Some(component.as_str())
+        };
+        pods.iter().filter(labels).cloned().collect()
+    };
+    let store = |name: String, pods: Vec<Arc<Pod>>| ObservedStore {
+        claim: cluster.claims.get(&shop.namespace, &names::claim(&name)),
+        stateful_set: cluster.stateful_sets.get(&shop.namespace, &name),
+        pods,
+    };
+    let service = |service: ServiceName| {
+        let image = &shop.services[service].image;
+        let migration = cluster.jobs.get(
+            &shop.namespace,
+            &names::migration(&shop.name, service, image),
+        );
+        let uid = migration.as_ref().and_then(|job| job.uid());
+        let is_of_job = |pod: &Arc<Pod>| {
+            uid.is_some()
+                && pod
+                    .owner_references()
+                    .iter()
+                    .any(|o| Some(&o.uid) == uid.as_ref())
+        };
+        ObservedService {
+            deployment: cluster
+                .deployments
+                .get(&shop.namespace, &names::service(&shop.name, service)),
+            pods: of(service.as_str(), Component::Service),
+            migration_pods: of(service.as_str(), Component::Migration)
+                .into_iter()
+                .filter(is_of_job)
+                .collect(),
+            migration,
+            database: store(
+                names::database(&shop.name, service),
+                of(service.as_str(), Component::Database),
+            ),
+        }
+    };
+    Ok(Observed {
+        services: PerService::new(service),
+        broker: store(names::broker(&shop.name), of("nats", Component::Broker)),
+        user_secrets: user_secrets(shop, cluster).await?,
+    })
+}
+
+async fn user_secrets(shop: &ValidShop, cluster: &Cluster) -> Result<Vec<UserSecret>, Error> {
+    let mut named: Vec<(&str, &'static str, &'static [&'static str])> = Vec::new();
+    if let Some(login) = shop
+        .email
+        .as_ref()
+        .and_then(|e| e.smtp.as_ref())
+        .and_then(|s| s.credentials_from.as_ref())
+    {
+        named.push((
+            &login.name,
+            "spec.email.smtp.credentialsFrom",
+            &["username", "password"],
+        ));
+    }
+    named.extend(
+        shop.pull_secrets
+            .iter()
+            .map(|name| (name.as_str(), "spec.images.pullSecrets", &[][..])),
+    );
+
+    let mut secrets = Vec::new();
+    for (name, field, keys) in named {
+        let secret = cluster
+            .secrets
+            .api(&shop.namespace)
+            .get_opt(name)
+            .await
+            .map_err(Error::kube(format!(
+                "Secret {name}, named by {field}, cannot be read"
+            )))?;
+        secrets.push(user_secret(name, field, keys, secret.as_ref()));
+    }
+    Ok(secrets)
+}
+
+fn user_secret(
+    name: &str,
+    field: &'static str,
+    keys: &'static [&'static str],
+    secret: Option<&Secret>,
+) -> UserSecret {
+    let has = |key: &str| {
+        secret
+            .and_then(|s| s.data.as_ref())
+            .is_some_and(|data| data.contains_key(key))
+    };
+    UserSecret {
+        name: name.to_owned(),
+        field,
+        content: secret.map(|secret| Fingerprint::of(&secret.data).hex()),
+        missing_keys: keys.iter().copied().filter(|key| !has(key)).collect(),
+    }
+}

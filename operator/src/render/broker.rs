@@ -1,0 +1,205 @@
+//! The broker of a Shop: one NATS server with JetStream. Each service has a login of its own and may publish under its own
+//! name alone.
+
+use std::fmt::Write;
+
+use k8s_openapi::{
+    ByteString,
+    api::{
+        apps::v1::{StatefulSet, StatefulSetSpec},
+        core::v1::{
+            Container, ContainerPort, PodSpec, PodTemplateSpec, Probe, Secret, SecretVolumeSource,
+            Service, ServiceSpec, Volume, VolumeMount,
+        },
+    },
+};
+use kube::api::ObjectMeta;
+use secrecy::ExposeSecret;
+
+use super::{
+    database::{claim, retention},
+    meta::{self, Component},
+    pod,
+    service::port,
+};
+use crate::{
+    catalogue::{BROKER_PORT, ServiceName},
+    credentials::Credentials,
+    hash::Fingerprint,
+    names,
+    validate::{ValidShop, bytes},
+};
+
+const APP: &str = "nats";
+/// Probes and figures of the server; the kubelet alone reaches it.
+const MONITORING_PORT: i32 = 8222;
+const CONFIGURATION: &str = "nats.conf";
+/// Changes when the configuration does, so that the server restarts with it.
+const CONFIGURATION_ANNOTATION: &str = "shopkeeper.dev/configuration";
+/// Events are small; whatever is larger is a mistake.
+const MAX_PAYLOAD: &str = "1MB";
+const MAX_CONNECTIONS: u32 = 1000;
+
+/// The Service of the broker.
+pub fn service(shop: &ValidShop) -> Service {
+    Service {
+        metadata: meta::object(shop, names::broker(&shop.name), APP, Component::Broker),
+        spec: Some(ServiceSpec {
+            type_: Some("ClusterIP".into()),
+            selector: Some(meta::identity(shop, APP, Component::Broker)),
+            ports: Some(vec![port("nats", BROKER_PORT)]),
+            publish_not_ready_addresses: Some(true),
+            ..ServiceSpec::default()
+        }),
+        status: None,
+    }
+}
+
+/// The configuration of the broker. It holds passwords, so it is a Secret.
+pub fn configuration(shop: &ValidShop, credentials: &Credentials) -> Secret {
+    Secret {
+        metadata: meta::object(shop, names::broker(&shop.name), APP, Component::Broker),
+        type_: Some("Opaque".into()),
+        data: Some(
+            [(
+                CONFIGURATION.to_owned(),
+                ByteString(file(shop, credentials).into_bytes()),
+            )]
+            .into(),
+        ),
+        ..Secret::default()
+    }
+}
+
+fn file(shop: &ValidShop, credentials: &Credentials) -> String {
+    // Below the volume's size: the server must stop taking events before the disk is full.
+    let max_file_store = bytes(&shop.broker_storage.size) / 10 * 9;
+    let mut file = format!(
+        r#"server_name: "{name}"
+port: {BROKER_PORT}
+http_port: {MONITORING_PORT}
+max_payload: {MAX_PAYLOAD}
+max_connections: {MAX_CONNECTIONS}
+jetstream {{
+  store_dir: "/data"
+  max_memory_store: 16MB
+  max_file_store: {max_file_store}
+}}
+authorization {{
+  users: [
+"#,
+        name = names::broker(&shop.name),
+    );
+    for service in ServiceName::ALL {
+        let password = credentials.services[service]
+            .broker_password
+            .expose_secret();
+        // Writing to a String cannot fail.
+        let _ = writeln!(
+            file,
+            r#"    {{ user: "{service}", password: "{password}", permissions: {{
+      publish: ["shop.{service}.>", "$JS.API.>", "$JS.ACK.>", "_INBOX.>"]
+      subscribe: ["_INBOX.>"]
+    }} }}"#
+        );
+    }
+    file.push_str("  ]\n}\n");
+    file
+}
+
+/// The StatefulSet of the broker.
+pub fn stateful_set(shop: &ValidShop, configuration: &Secret) -> StatefulSet {
+    let name = names::broker(&shop.name);
+    StatefulSet {
+        metadata: meta::object(shop, name.clone(), APP, Component::Broker),
+        spec: Some(StatefulSetSpec {
+            service_name: Some(name),
+            replicas: Some(1),
+            selector: meta::selector(shop, APP, Component::Broker),
+            pod_management_policy: Some("Parallel".into()),
+            persistent_volume_claim_retention_policy: Some(retention(shop)),
+            volume_claim_templates: Some(vec![claim(
+                shop,
+                APP,
+                Component::Broker,
+                &shop.broker_storage,
+            )]),
+            template: template(shop, configuration),
+            ..StatefulSetSpec::default()
+        }),
+        status: None,
+    }
+}
+
+fn template(shop: &ValidShop, configuration: &Secret) -> PodTemplateSpec {
+    let port = |name: &str, port| ContainerPort {
+        name: Some(name.into()),
+        container_port: port,
+        ..ContainerPort::default()
+    };
+    let healthy = || pod::http_probe("/healthz", MONITORING_PORT);
+    PodTemplateSpec {
+        metadata: Some(ObjectMeta {
+            labels: Some(meta::labels(shop, APP, Component::Broker)),
+            annotations: Some(
+                [(
+                    CONFIGURATION_ANNOTATION.to_owned(),
+                    Fingerprint::of(&configuration.data).hex(),
+                )]
+                .into(),
+            ),
+            ..ObjectMeta::default()
+        }),
+        spec: Some(PodSpec {
+            automount_service_account_token: Some(false),
+            enable_service_links: Some(false),
+            security_context: Some(pod::security(pod::NONROOT)),
+            image_pull_secrets: pod::pull_secrets(shop),
+            volumes: Some(vec![Volume {
+                name: "configuration".into(),
+                secret: Some(SecretVolumeSource {
+                    secret_name: Some(names::broker(&shop.name)),
+                    ..SecretVolumeSource::default()
+                }),
+                ..Volume::default()
+            }]),
+            containers: vec![Container {
+                name: APP.into(),
+                image: Some(shop.nats_image.clone()),
+                image_pull_policy: Some(shop.pull_policy.as_str().into()),
+                args: Some(vec!["-c".into(), format!("/etc/nats/{CONFIGURATION}")]),
+                ports: Some(vec![
+                    port("nats", BROKER_PORT),
+                    port("monitoring", MONITORING_PORT),
+                ]),
+                resources: Some(pod::amounts("20m", "32Mi", "256Mi")),
+                startup_probe: Some(Probe {
+                    period_seconds: Some(1),
+                    failure_threshold: Some(120),
+                    ..healthy()
+                }),
+                readiness_probe: Some(Probe {
+                    period_seconds: Some(5),
+                    timeout_seconds: Some(5),
+                    ..healthy()
+                }),
+                liveness_probe: Some(Probe {
+                    period_seconds: Some(20),
+                    timeout_seconds: Some(5),
+                    failure_threshold: Some(6),
+                    ..pod::http_probe("/healthz?js-server-only=true", MONITORING_PORT)
+                }),
+                security_context: Some(pod::container_security()),
+                volume_mounts: Some(vec![
+                    pod::mount("data", "/data"),
+                    VolumeMount {
+                        read_only: Some(true),
+                        ..pod::mount("configuration", "/etc/nats")
+                    },
+                ]),
+                ..Container::default()
+            }],
+            ..PodSpec::default()
+        }),
+    }
+}

@@ -1,0 +1,224 @@
+//! The PostgreSQL of a service: one pod with one volume, small by default.
+
+use k8s_openapi::{
+    api::{
+        apps::v1::{
+            StatefulSet, StatefulSetPersistentVolumeClaimRetentionPolicy, StatefulSetSpec,
+            StatefulSetUpdateStrategy,
+        },
+        core::v1::{
+            Container, ContainerPort, ExecAction, PersistentVolumeClaim, PersistentVolumeClaimSpec,
+            PodSpec, PodTemplateSpec, Probe, Service, ServiceSpec, TCPSocketAction,
+            VolumeResourceRequirements,
+        },
+    },
+    apimachinery::pkg::{api::resource::Quantity, util::intstr::IntOrString},
+};
+use kube::api::ObjectMeta;
+
+use super::{
+    meta::{self, Component},
+    pod,
+    service::port,
+};
+use crate::{
+    api::{DeletionPolicy, StorageSpec},
+    catalogue::{DATABASE_PORT, ServiceName},
+    names,
+    validate::ValidShop,
+};
+
+/// The user `postgres` of the published image.
+const POSTGRES: i64 = 999;
+
+/// Small, because five of them share a laptop. Each has its reason beside it.
+const SETTINGS: [&str; 10] = [
+    "shared_buffers=16MB",       // the file system's cache does the rest
+    "max_connections=60", // a few pods with a pool of ten each, a migration, and an administrator
+    "work_mem=2MB",       // small sorts; larger ones go to disk
+    "maintenance_work_mem=16MB", // index builds of a small catalogue
+    "max_wal_size=256MB", // a volume of 1Gi must not fill up with it
+    "min_wal_size=32MB",
+    "max_worker_processes=4",
+    "max_parallel_workers=2",
+    "jit=off", // costs memory and helps long queries only
+    "password_encryption=scram-sha-256",
+];
+
+/// The Service of a service's database. It does not wait for readiness: with one pod, a refused connection tells a client
+/// sooner that it must wait.
+pub fn service(shop: &ValidShop, service: ServiceName) -> Service {
+    Service {
+        metadata: meta::object(
+            shop,
+            names::database(&shop.name, service),
+            service.as_str(),
+            Component::Database,
+        ),
+        spec: Some(ServiceSpec {
+            type_: Some("ClusterIP".into()),
+            selector: Some(meta::identity(shop, service.as_str(), Component::Database)),
+            ports: Some(vec![port("postgres", DATABASE_PORT)]),
+            publish_not_ready_addresses: Some(true),
+            ..ServiceSpec::default()
+        }),
+        status: None,
+    }
+}
+
+/// The StatefulSet of a service's database.
+pub fn stateful_set(shop: &ValidShop, service: ServiceName) -> StatefulSet {
+    let name = names::database(&shop.name, service);
+    let app = service.as_str();
+    StatefulSet {
+        metadata: meta::object(shop, name.clone(), app, Component::Database),
+        spec: Some(StatefulSetSpec {
+            service_name: Some(name),
+            replicas: Some(1),
+            selector: meta::selector(shop, app, Component::Database),
+            pod_management_policy: Some("Parallel".into()),
+            update_strategy: Some(StatefulSetUpdateStrategy {
+                type_: Some("RollingUpdate".into()),
+                ..StatefulSetUpdateStrategy::default()
+            }),
+            persistent_volume_claim_retention_policy: Some(retention(shop)),
+            volume_claim_templates: Some(vec![claim(
+                shop,
+                app,
+                Component::Database,
+                &shop.database_storage,
+            )]),
+            template: template(shop, service),
+            ..StatefulSetSpec::default()
+        }),
+        status: None,
+    }
+}
+
+/// What becomes of volumes when the Shop goes.
+pub fn retention(shop: &ValidShop) -> StatefulSetPersistentVolumeClaimRetentionPolicy {
+    let when_deleted = match shop.deletion_policy {
+        DeletionPolicy::Retain => "Retain",
+        DeletionPolicy::Delete => "Delete",
+    };
+    StatefulSetPersistentVolumeClaimRetentionPolicy {
+        when_deleted: Some(when_deleted.into()),
+        when_scaled: Some("Retain".into()),
+    }
+}
+
+/// The claim of a volume named `data`.
+pub fn claim(
+    shop: &ValidShop,
+    app: &str,
+    component: Component,
+    storage: &StorageSpec,
+) -> PersistentVolumeClaim {
+    PersistentVolumeClaim {
+        metadata: ObjectMeta {
+            name: Some("data".into()),
+            labels: Some(meta::labels(shop, app, component)),
+            ..ObjectMeta::default()
+        },
+        spec: Some(PersistentVolumeClaimSpec {
+            access_modes: Some(vec!["ReadWriteOnce".into()]),
+            storage_class_name: storage.class_name.clone(),
+            resources: Some(VolumeResourceRequirements {
+                requests: Some([("storage".to_owned(), Quantity(storage.size.clone()))].into()),
+                limits: None,
+            }),
+            ..PersistentVolumeClaimSpec::default()
+        }),
+        status: None,
+    }
+}
+
+fn template(shop: &ValidShop, service: ServiceName) -> PodTemplateSpec {
+    let (tmp, tmp_mount) = pod::scratch("tmp", "/tmp", "64Mi");
+    let (run, run_mount) = pod::scratch("run", "/var/run/postgresql", "16Mi");
+    let args = SETTINGS.iter().flat_map(|setting| ["-c", setting]);
+    PodTemplateSpec {
+        metadata: Some(ObjectMeta {
+            labels: Some(meta::labels(shop, service.as_str(), Component::Database)),
+            ..ObjectMeta::default()
+        }),
+        spec: Some(PodSpec {
+            automount_service_account_token: Some(false),
+            enable_service_links: Some(false),
+            security_context: Some(pod::security(POSTGRES)),
+            image_pull_secrets: pod::pull_secrets(shop),
+            termination_grace_period_seconds: Some(60),
+            volumes: Some(vec![tmp, run]),
+            containers: vec![Container {
+                name: "postgres".into(),
+                image: Some(shop.postgres_image.clone()),
+                image_pull_policy: Some(shop.pull_policy.as_str().into()),
+                args: Some(
+                    std::iter::once("postgres")
+                        .chain(args)
+                        .map(Into::into)
+                        .collect(),
+                ),
+                env: Some(vec![
+                    pod::secret_variable(
+                        "POSTGRES_PASSWORD",
+                        names::database_admin(&shop.name, service),
+                        "password",
+                    ),
+                    // A folder below the mount: the mount's own root may hold `lost+found`.
+                    pod::variable("PGDATA", "/var/lib/postgresql/data/pgdata"),
+                ]),
+                ports: Some(vec![ContainerPort {
+                    name: Some("postgres".into()),
+                    container_port: DATABASE_PORT,
+                    ..ContainerPort::default()
+                }]),
+                resources: Some(pod::amounts("20m", "48Mi", "512Mi")),
+                startup_probe: Some(Probe {
+                    period_seconds: Some(1),
+                    failure_threshold: Some(300),
+                    ..is_ready()
+                }),
+                // Starting a program in the container costs some 20 ms of CPU: often while it starts, seldom later.
+                readiness_probe: Some(Probe {
+                    period_seconds: Some(10),
+                    failure_threshold: Some(3),
+                    ..is_ready()
+                }),
+                liveness_probe: Some(Probe {
+                    tcp_socket: Some(TCPSocketAction {
+                        port: IntOrString::Int(DATABASE_PORT),
+                        host: None,
+                    }),
+                    period_seconds: Some(20),
+                    timeout_seconds: Some(5),
+                    failure_threshold: Some(6),
+                    ..Probe::default()
+                }),
+                security_context: Some(pod::container_security()),
+                volume_mounts: Some(vec![
+                    pod::mount("data", "/var/lib/postgresql/data"),
+                    tmp_mount,
+                    run_mount,
+                ]),
+                ..Container::default()
+            }],
+            ..PodSpec::default()
+        }),
+    }
+}
+
+/// Over TCP: while the published image initialises itself it listens on the socket alone.
+fn is_ready() -> Probe {
+    Probe {
+        exec: Some(ExecAction {
+            command: Some(
+                ["pg_isready", "-q", "-h", "127.0.0.1", "-U", "postgres"]
+                    .map(Into::into)
+                    .into(),
+            ),
+        }),
+        timeout_seconds: Some(5),
+        ..Probe::default()
+    }
+}

@@ -1,0 +1,96 @@
+//! The objects of a Shop as they should be: from what is wanted and what was decided to Kubernetes objects, and nothing else.
+
+pub mod autoscaler;
+pub mod broker;
+pub mod database;
+pub mod deployment;
+pub mod disruption_budget;
+pub mod meta;
+pub mod migration;
+pub mod network_policy;
+mod pod;
+pub mod service;
+pub mod service_account;
+
+use crate::{
+    catalogue::ServiceName,
+    credentials::Credentials,
+    decide::Decision,
+    observe::Observed,
+    resources::{Rendered, Resources, Scale},
+    validate::ValidShop,
+};
+
+/// Renders everything that is to be there.
+pub fn render(
+    shop: &ValidShop,
+    decision: &Decision,
+    observed: &Observed,
+    credentials: &Credentials,
+) -> Resources<Rendered> {
+    let configuration = broker::configuration(shop, credentials);
+    let mut resources = Resources::<Rendered>::new();
+    resources.services.push(broker::service(shop));
+    resources
+        .network_policies
+        .push(network_policy::broker(shop));
+    resources
+        .stateful_sets
+        .push(broker::stateful_set(shop, &configuration));
+    resources.secrets.push(configuration);
+    for service in ServiceName::ALL {
+        render_service(
+            shop,
+            service,
+            decision,
+            observed,
+            credentials,
+            &mut resources,
+        );
+    }
+    resources
+}
+
+fn render_service(
+    shop: &ValidShop,
+    service: ServiceName,
+    decision: &Decision,
+    observed: &Observed,
+    credentials: &Credentials,
+    resources: &mut Resources<Rendered>,
+) {
+    let decided = &decision.services[service];
+    resources
+        .service_accounts
+        .push(service_account::service_account(shop, service));
+    resources.services.push(service::service(shop, service));
+    resources.services.push(database::service(shop, service));
+    resources
+        .network_policies
+        .push(network_policy::service(shop, service));
+    resources
+        .network_policies
+        .push(network_policy::database(shop, service));
+    resources
+        .stateful_sets
+        .push(database::stateful_set(shop, service));
+    if decided.migration.has_job() {
+        resources.jobs.push(migration::job(shop, service));
+    }
+    if decided.roll {
+        resources
+            .deployments
+            .push(deployment::deployment(shop, service, observed, credentials));
+    }
+    if let Some(replicas) = decided.replicas {
+        resources.scales.push(Scale { service, replicas });
+    }
+    if decided.disruption_budget {
+        resources
+            .disruption_budgets
+            .push(disruption_budget::disruption_budget(shop, service));
+    }
+    resources
+        .autoscalers
+        .extend(autoscaler::autoscaler(shop, service));
+}

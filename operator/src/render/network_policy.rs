@@ -1,0 +1,226 @@
+//! Who may connect to whom; everything else is refused. All of it follows from the descriptors.
+
+use k8s_openapi::{
+    api::networking::v1::{
+        NetworkPolicy, NetworkPolicyEgressRule, NetworkPolicyIngressRule, NetworkPolicyPeer,
+        NetworkPolicyPort, NetworkPolicySpec,
+    },
+    apimachinery::pkg::{apis::meta::v1::LabelSelector, util::intstr::IntOrString},
+};
+
+use super::meta::{self, Component, NAME_LABEL};
+use crate::{
+    catalogue::{ADMIN_PORT, BROKER_PORT, DATABASE_PORT, HTTP_PORT, ServiceName},
+    cluster::FIELD_MANAGER,
+    names,
+    validate::ValidShop,
+};
+
+/// Namespaces with this label (`"true"`) may reach the administration ports, for example the one where Prometheus runs.
+pub const ADMIN_NAMESPACE_LABEL: &str = "shopkeeper.dev/admin";
+const NAMESPACE_NAME_LABEL: &str = "kubernetes.io/metadata.name";
+
+/// A service: its API for anyone, or for its callers alone; administration for labelled namespaces. It may reach what its
+/// descriptor names, the collector of traces and, where it sends mail, the mail server.
+pub fn service(shop: &ValidShop, service: ServiceName) -> NetworkPolicy {
+    let descriptor = service.descriptor();
+    let exposed = descriptor.public || shop.services[service].node_port.is_some();
+    let callers = || service.callers().map(|caller| pods(shop, caller)).collect();
+    let administrators = namespace_peer(ADMIN_NAMESPACE_LABEL, "true");
+
+    let mut egress = vec![
+        to_anywhere(&[("UDP", 53), ("TCP", 53)]),
+        to(
+            vec![peer(meta::selector(
+                shop,
+                service.as_str(),
+                Component::Database,
+            ))],
+            DATABASE_PORT,
+        ),
+        to(
+            vec![peer(meta::selector(shop, "nats", Component::Broker))],
+            BROKER_PORT,
+        ),
+    ];
+    egress.extend(
+        descriptor
+            .calls
+            .iter()
+            .map(|call| to(vec![pods(shop, call.service)], HTTP_PORT)),
+    );
+    if let Some(port) = shop.otlp_endpoint.as_deref().and_then(port_of) {
+        egress.push(to_anywhere(&[("TCP", port)]));
+    }
+    if let Some(smtp) = shop
+        .email
+        .as_ref()
+        .and_then(|email| email.smtp.as_ref())
+        .filter(|_| descriptor.sends_mail)
+    {
+        egress.push(to_anywhere(&[("TCP", smtp.port.unwrap_or(587))]));
+    }
+    let mut policy = policy(
+        shop,
+        names::service(&shop.name, service),
+        service.as_str(),
+        Component::Service,
+        vec![
+            from(if exposed { None } else { Some(callers()) }, HTTP_PORT),
+            from(Some(vec![administrators]), ADMIN_PORT),
+        ],
+        egress,
+    );
+    // Its migrations too: they are code of the same image.
+    if let Some(spec) = &mut policy.spec {
+        let both = meta::selector_of(
+            shop,
+            service.as_str(),
+            &[Component::Service, Component::Migration],
+        );
+        spec.pod_selector = Some(both);
+    }
+    policy
+}
+
+/// A database: its own service, that service's migrations and the operator. It connects to nobody.
+pub fn database(shop: &ValidShop, service: ServiceName) -> NetworkPolicy {
+    let own = meta::selector_of(
+        shop,
+        service.as_str(),
+        &[Component::Service, Component::Migration],
+    );
+    let operator = NetworkPolicyPeer {
+        pod_selector: Some(labelled(NAME_LABEL, FIELD_MANAGER)),
+        ..namespace_peer(NAMESPACE_NAME_LABEL, &shop.operator_namespace)
+    };
+    policy(
+        shop,
+        names::database(&shop.name, service),
+        service.as_str(),
+        Component::Database,
+        vec![from(Some(vec![peer(own), operator]), DATABASE_PORT)],
+        vec![],
+    )
+}
+
+/// The broker: the services of the shop. It connects to nobody.
+pub fn broker(shop: &ValidShop) -> NetworkPolicy {
+    let services = ServiceName::ALL.map(|service| pods(shop, service));
+    policy(
+        shop,
+        names::broker(&shop.name),
+        "nats",
+        Component::Broker,
+        vec![from(Some(services.into()), BROKER_PORT)],
+        vec![],
+    )
+}
+
+fn policy(
+    shop: &ValidShop,
+    name: String,
+    app: &str,
+    component: Component,
+    ingress: Vec<NetworkPolicyIngressRule>,
+    egress: Vec<NetworkPolicyEgressRule>,
+) -> NetworkPolicy {
+    NetworkPolicy {
+        metadata: meta::object(shop, name, app, component),
+        spec: Some(NetworkPolicySpec {
+            pod_selector: Some(meta::selector(shop, app, component)),
+            policy_types: Some(vec!["Ingress".into(), "Egress".into()]),
+            ingress: Some(ingress),
+            egress: (!egress.is_empty()).then_some(egress),
+        }),
+    }
+}
+
+fn from(peers: Option<Vec<NetworkPolicyPeer>>, port: i32) -> NetworkPolicyIngressRule {
+    NetworkPolicyIngressRule {
+        from: peers,
+        ports: Some(vec![policy_port("TCP", port)]),
+    }
+}
+
+fn to(peers: Vec<NetworkPolicyPeer>, port: i32) -> NetworkPolicyEgressRule {
+    NetworkPolicyEgressRule {
+        to: Some(peers),
+        ports: Some(vec![policy_port("TCP", port)]),
+    }
+}
+
+fn to_anywhere(ports: &[(&str, i32)]) -> NetworkPolicyEgressRule {
+    let ports = ports
+        .iter()
+        .map(|(protocol, port)| policy_port(protocol, *port))
+        .collect();
+    NetworkPolicyEgressRule {
+        to: None,
+        ports: Some(ports),
+    }
+}
+
+fn policy_port(protocol: &str, port: i32) -> NetworkPolicyPort {
+    NetworkPolicyPort {
+        protocol: Some(protocol.into()),
+        port: Some(IntOrString::Int(port)),
+        end_port: None,
+    }
+}
+
+fn pods(shop: &ValidShop, service: ServiceName) -> NetworkPolicyPeer {
+    peer(meta::selector(shop, service.as_str(), Component::Service))
+}
+
+fn peer(selector: LabelSelector) -> NetworkPolicyPeer {
+    NetworkPolicyPeer {
+        pod_selector: Some(selector),
+        ..NetworkPolicyPeer::default()
+    }
+}
+
+fn namespace_peer(label: &str, value: &str) -> NetworkPolicyPeer {
+    NetworkPolicyPeer {
+        namespace_selector: Some(labelled(label, value)),
+        ..NetworkPolicyPeer::default()
+    }
+}
+
+fn labelled(label: &str, value: &str) -> LabelSelector {
+    LabelSelector {
+        match_labels: Some([(label.to_owned(), value.to_owned())].into()),
+        match_expressions: None,
+    }
+}
+
+/// The port of an `http(s)://host[:port]/...` URL.
+fn port_of(url: &str) -> Option<i32> {
+    let (scheme, rest) = url.split_once("://")?;
+    let authority = rest.split(['/', '?', '#']).next()?;
+    let default = if scheme == "https" { 443 } else { 80 };
+    match authority.rsplit_once(':') {
+        // The last colon of an IPv6 address in brackets is not that of a port.
+        Some((_, port)) if !port.ends_with(']') => port.parse().ok(),
+        _ => Some(default),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::port_of;
+
+    #[test]
+    fn the_port_of_a_collector_is_found() {
+        for (url, port) in [
+            ("http://collector:4318", Some(4318)),
+            ("https://collector.example/v1/traces", Some(443)),
+            ("http://collector/", Some(80)),
+            ("http://[::1]:4318/x", Some(4318)),
+            ("http://[::1]", Some(80)),
+            ("http://collector:many", None),
+        ] {
+            assert_eq!(port_of(url), port, "{url}");
+        }
+    }
+}

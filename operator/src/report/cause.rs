@@ -1,0 +1,144 @@
+//! Why pods do not run, in words that stay the same from one look to the next: no times, no counts, no back-offs.
+
+use std::sync::Arc;
+
+use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
+use kube::ResourceExt;
+
+use crate::{apply::Failure, error::Error};
+
+/// Why something is not as it should be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// One CamelCase word.
+    pub reason: &'static str,
+    /// One sentence that names the object.
+    pub message: String,
+    /// Time alone will not solve it.
+    pub needs_help: bool,
+}
+
+impl Problem {
+    /// It needs time only.
+    pub fn waiting(reason: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            reason,
+            message: message.into(),
+            needs_help: false,
+        }
+    }
+
+    /// Somebody must do something.
+    pub fn blocked(reason: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            reason,
+            message: message.into(),
+            needs_help: true,
+        }
+    }
+}
+
+impl From<&Error> for Problem {
+    fn from(error: &Error) -> Self {
+        Self::blocked(error.class().reason(), error.to_string())
+    }
+}
+
+impl From<&Failure> for Problem {
+    fn from(failure: &Failure) -> Self {
+        Self::from(&failure.error)
+    }
+}
+
+/// The first cause among the pods, by name; pods that are going do not count.
+pub(super) fn of_pods(pods: &[Arc<Pod>]) -> Option<Problem> {
+    pods.iter()
+        .filter(|pod| pod.metadata.deletion_timestamp.is_none())
+        .find_map(|pod| of_pod(pod))
+}
+
+fn of_pod(pod: &Pod) -> Option<Problem> {
+    let status = pod.status.as_ref()?;
+    let name = pod.name_any();
+    let unschedulable = status.conditions.iter().flatten().find(|condition| {
+        condition.type_ == "PodScheduled"
+            && condition.status == "False"
+            && condition.reason.as_deref() == Some("Unschedulable")
+    });
+    if let Some(condition) = unschedulable {
+        let why = condition.message.as_deref().unwrap_or("no node fits");
+        // A claim that is being bound looks like this for a moment.
+        return Some(if why.contains("PersistentVolumeClaim") {
+            Problem::waiting(
+                "VolumePending",
+                format!("pod {name} waits for its volume: {why}"),
+            )
+        } else {
+            Problem::blocked(
+                "Unschedulable",
+                format!("pod {name} fits on no node: {why}"),
+            )
+        });
+    }
+    status
+        .container_statuses
+        .iter()
+        .flatten()
+        .find_map(|container| of_container(&name, container))
+}
+
+fn of_container(pod: &str, container: &ContainerStatus) -> Option<Problem> {
+    let waiting = container
+        .state
+        .as_ref()
+        .and_then(|state| state.waiting.as_ref());
+    match waiting.and_then(|waiting| waiting.reason.as_deref()) {
+        // Two reasons that alternate, with messages that do too.
+        Some("ErrImagePull" | "ImagePullBackOff" | "ErrImageNeverPull" | "InvalidImageName") => {
+            Some(Problem::blocked(
+                "ImagePullFailed",
+                format!(
+                    "pod {pod} cannot get its image {}: it does not exist, or the registry refuses it",
+                    container.image
+                ),
+            ))
+        }
+        Some("CreateContainerConfigError" | "CreateContainerError" | "RunContainerError") => {
+            let why = waiting
+                .and_then(|waiting| waiting.message.as_deref())
+                .unwrap_or("its settings are wrong");
+            Some(Problem::blocked(
+                "ContainerNotCreated",
+                format!("pod {pod} cannot start its container: {why}"),
+            ))
+        }
+        _ => crash(pod, container),
+    }
+}
+
+/// A container that has ended before and is not ready crashes, whichever moment of the circle this is.
+fn crash(pod: &str, container: &ContainerStatus) -> Option<Problem> {
+    if container.ready {
+        return None;
+    }
+    let now = container
+        .state
+        .as_ref()
+        .and_then(|state| state.terminated.as_ref());
+    let before = container
+        .last_state
+        .as_ref()
+        .and_then(|state| state.terminated.as_ref());
+    let end = now.or(before).filter(|end| end.exit_code != 0)?;
+    let how = match end.reason.as_deref() {
+        Some("OOMKilled") => "it needs more memory than its limit".to_owned(),
+        _ if end.exit_code == 2 => {
+            "it refuses its settings (exit code 2); its log says which".to_owned()
+        }
+        _ => format!("exit code {}; its log says why", end.exit_code),
+    };
+    Some(Problem::blocked(
+        "Crashing",
+        format!("pod {pod} crashes: {how}"),
+    ))
+}

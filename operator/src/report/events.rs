@@ -1,0 +1,78 @@
+//! What is worth an event: the difference between two statuses.
+
+use crate::api::{Phase, ServiceStatus, ShopStatus};
+
+/// Something worth an event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notice {
+    /// It is bad news.
+    pub warning: bool,
+    /// One CamelCase word.
+    pub reason: &'static str,
+    /// One sentence.
+    pub note: String,
+    /// The service that it is about.
+    pub service: String,
+}
+
+/// What happened between two statuses.
+pub fn notices(before: Option<&ShopStatus>, after: &ShopStatus) -> Vec<Notice> {
+    after
+        .services
+        .iter()
+        .flat_map(|service| {
+            let former = before.and_then(|status| {
+                status
+                    .services
+                    .iter()
+                    .find(|former| former.name == service.name)
+            });
+            [started(former, service), ended(former, service)]
+        })
+        .flatten()
+        .collect()
+}
+
+fn started(former: Option<&ServiceStatus>, service: &ServiceStatus) -> Option<Notice> {
+    let former = former?;
+    (former.image != service.image).then(|| Notice {
+        warning: false,
+        reason: "RolloutStarted",
+        note: format!(
+            "{} goes from {} to {}",
+            service.name, former.image, service.image
+        ),
+        service: service.name.clone(),
+    })
+}
+
+fn ended(former: Option<&ServiceStatus>, service: &ServiceStatus) -> Option<Notice> {
+    let changed = former
+        .is_none_or(|former| former.phase != service.phase || former.message != service.message);
+    let (warning, reason, note) = match service.phase {
+        Phase::Running if former.is_some_and(|former| former.phase != Phase::Running) => (
+            false,
+            "Running",
+            format!("{} runs {}", service.name, service.image),
+        ),
+        Phase::Failed if changed => (true, "Failed", service.message.clone()),
+        Phase::Migrating if former.is_none_or(|former| former.phase != Phase::Migrating) => {
+            (false, "MigrationStarted", service.message.clone())
+        }
+        Phase::Pending | Phase::Migrating | Phase::Rolling | Phase::Running | Phase::Failed => {
+            return None;
+        }
+    };
+    Some(Notice {
+        warning,
+        reason,
+        note: shortened(note),
+        service: service.name.clone(),
+    })
+}
+
+/// An event's note may have 1 kB.
+fn shortened(mut note: String) -> String {
+    note.truncate(note.floor_char_boundary(1000));
+    note
+}

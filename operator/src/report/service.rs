@@ -1,0 +1,271 @@
+//! How far one service is, and what holds it up.
+
+use std::sync::Arc;
+
+use k8s_openapi::api::apps::v1::{Deployment, DeploymentCondition};
+use kube::ResourceExt;
+
+use super::{
+    Findings,
+    cause::{Problem, of_pods},
+    store,
+};
+use crate::{
+    api::{Phase, ServiceStatus},
+    catalogue::ServiceName,
+    decide::{Migration, image_of},
+    names,
+    validate::Replicas,
+};
+
+/// The status of a service and, unless it runs as asked, the deepest known cause.
+pub(super) fn judge(
+    findings: &Findings<'_>,
+    service: ServiceName,
+) -> (ServiceStatus, Option<Problem>) {
+    let wanted = &findings.shop.services[service];
+    let deployment = live_deployment(findings, service);
+    let (phase, problem) = phase(findings, service, deployment.as_deref());
+    let desired = deployment
+        .as_deref()
+        .map_or(1, |deployment| wanted_count(wanted.replicas, deployment));
+    let status = ServiceStatus {
+        name: service.to_string(),
+        version: wanted.version.clone().unwrap_or_default(),
+        image: deployment
+            .as_deref()
+            .and_then(image_of)
+            .unwrap_or(&wanted.image)
+            .to_owned(),
+        phase,
+        ready: deployment
+            .as_ref()
+            .and_then(|d| d.status.as_ref()?.ready_replicas)
+            .unwrap_or(0),
+        desired,
+        message: problem
+            .as_ref()
+            .map(|problem| problem.message.clone())
+            .unwrap_or_default(),
+    };
+    (status, problem)
+}
+
+fn live_deployment(findings: &Findings<'_>, service: ServiceName) -> Option<Arc<Deployment>> {
+    let name = names::service(&findings.shop.name, service);
+    let applied = findings
+        .outcome
+        .applied
+        .deployments
+        .iter()
+        .find(|deployment| deployment.name_any() == name);
+    applied
+        .or(findings.observed.services[service].deployment.as_ref())
+        .cloned()
+}
+
+fn wanted_count(replicas: Replicas, deployment: &Deployment) -> i32 {
+    match replicas {
+        Replicas::Fixed(count) => count,
+        Replicas::Unmanaged | Replicas::Autoscaled { .. } => deployment
+            .spec
+            .as_ref()
+            .and_then(|spec| spec.replicas)
+            .unwrap_or(1),
+    }
+}
+
+fn phase(
+    findings: &Findings<'_>,
+    service: ServiceName,
+    deployment: Option<&Deployment>,
+) -> (Phase, Option<Problem>) {
+    let failed = |problem: Problem| (Phase::Failed, Some(problem));
+    if let Some(failure) = findings
+        .outcome
+        .failures
+        .iter()
+        .find(|failure| failure.service == Some(service))
+    {
+        return failed(failure.into());
+    }
+    if let Some(problem) = missing_secret(findings, service) {
+        return failed(problem);
+    }
+    let decided = &findings.decision.services[service];
+    let job = names::migration(
+        &findings.shop.name,
+        service,
+        &findings.shop.services[service].image,
+    );
+    match &decided.migration {
+        Migration::Waiting => {
+            let problem = store::database(findings, service).unwrap_or_else(|| {
+                Problem::waiting(
+                    "DatabaseStarting",
+                    format!("{service} waits for its database"),
+                )
+            });
+            (
+                if problem.needs_help {
+                    Phase::Failed
+                } else {
+                    Phase::Pending
+                },
+                Some(problem),
+            )
+        }
+        Migration::Failed(how) => failed(Problem::blocked(
+            "MigrationFailed",
+            format!(
+                "migration Job {job} of {service} failed: {how}; after mending, delete the Job to try again or name another image"
+            ),
+        )),
+        Migration::Running | Migration::Superseded if !decided.roll => {
+            match of_pods(&findings.observed.services[service].migration_pods)
+                .filter(|cause| cause.needs_help)
+            {
+                Some(cause) => failed(cause),
+                None => (
+                    Phase::Migrating,
+                    Some(Problem::waiting(
+                        "Migrating",
+                        format!("migration Job {job} runs"),
+                    )),
+                ),
+            }
+        }
+        Migration::Running | Migration::Superseded | Migration::Done => {
+            rollout(findings, service, deployment)
+        }
+    }
+}
+
+/// The user's Secrets that this service reads.
+fn missing_secret(findings: &Findings<'_>, service: ServiceName) -> Option<Problem> {
+    if !service.descriptor().sends_mail {
+        return None;
+    }
+    let login = findings
+        .shop
+        .email
+        .as_ref()?
+        .smtp
+        .as_ref()?
+        .credentials_from
+        .as_ref()?;
+    let secret = findings
+        .observed
+        .user_secrets
+        .iter()
+        .find(|secret| secret.name == login.name)?;
+    if secret.content.is_none() {
+        let message = format!(
+            "Secret {}, named by {}, does not exist",
+            secret.name, secret.field
+        );
+        return Some(Problem::blocked("SecretMissing", message));
+    }
+    let key = secret.missing_keys.first()?;
+    let message = format!(
+        "Secret {}, named by {}, has no key `{key}`",
+        secret.name, secret.field
+    );
+    Some(Problem::blocked("SecretIncomplete", message))
+}
+
+fn rollout(
+    findings: &Findings<'_>,
+    service: ServiceName,
+    deployment: Option<&Deployment>,
+) -> (Phase, Option<Problem>) {
+    let name = names::service(&findings.shop.name, service);
+    let Some(deployment) = deployment else {
+        return (
+            Phase::Rolling,
+            Some(Problem::waiting(
+                "Rolling",
+                format!("Deployment {name} is being made"),
+            )),
+        );
+    };
+    let desired = wanted_count(findings.shop.services[service].replicas, deployment);
+    if is_complete(deployment, desired) {
+        return (Phase::Running, None);
+    }
+    if let Some(cause) = of_pods(&findings.observed.services[service].pods) {
+        let cause = with_missing_pull_secret(findings, cause);
+        return (
+            if cause.needs_help {
+                Phase::Failed
+            } else {
+                Phase::Rolling
+            },
+            Some(cause),
+        );
+    }
+    if let Some(problem) = stuck(deployment, &name) {
+        return (Phase::Failed, Some(problem));
+    }
+    let ready = deployment
+        .status
+        .as_ref()
+        .and_then(|status| status.ready_replicas)
+        .unwrap_or(0);
+    let message = format!("Deployment {name} rolls: {ready} of {desired} pods are ready");
+    (Phase::Rolling, Some(Problem::waiting("Rolling", message)))
+}
+
+fn is_complete(deployment: &Deployment, desired: i32) -> bool {
+    let Some(status) = &deployment.status else {
+        return false;
+    };
+    let asked = deployment
+        .spec
+        .as_ref()
+        .and_then(|spec| spec.replicas)
+        .unwrap_or(1);
+    asked == desired
+        && status.observed_generation >= deployment.metadata.generation
+        && status.updated_replicas.unwrap_or(0) == desired
+        && status.replicas.unwrap_or(0) == desired
+        && status.available_replicas.unwrap_or(0) == desired
+}
+
+/// What the Deployment itself says: a quota, a refused pod, a deadline.
+fn stuck(deployment: &Deployment, name: &str) -> Option<Problem> {
+    let conditions = deployment.status.as_ref()?.conditions.as_ref()?;
+    let find = |wanted: &dyn Fn(&&DeploymentCondition) -> bool| {
+        conditions.iter().find(|condition| wanted(condition))
+    };
+    if let Some(refused) = find(&|c| c.type_ == "ReplicaFailure" && c.status == "True") {
+        let why = refused.message.as_deref().unwrap_or("its pods are refused");
+        return Some(Problem::blocked(
+            "PodsRefused",
+            format!("Deployment {name} gets no pods: {why}"),
+        ));
+    }
+    find(&|c| c.type_ == "Progressing" && c.reason.as_deref() == Some("ProgressDeadlineExceeded"))
+        .map(|_| {
+            Problem::blocked(
+                "RolloutStuck",
+                format!("Deployment {name} gets no new pod ready"),
+            )
+        })
+}
+
+/// A pull that fails while a login is missing fails most likely for want of the login.
+fn with_missing_pull_secret(findings: &Findings<'_>, mut cause: Problem) -> Problem {
+    if cause.reason == "ImagePullFailed" {
+        let missing = findings.observed.user_secrets.iter().find(|secret| {
+            secret.content.is_none() && findings.shop.pull_secrets.contains(&secret.name)
+        });
+        if let Some(secret) = missing {
+            cause.message += &format!(
+                "; Secret {}, named by {}, does not exist",
+                secret.name, secret.field
+            );
+        }
+    }
+    cause
+}

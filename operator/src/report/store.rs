@@ -1,0 +1,103 @@
+//! Whether databases and the broker take connections.
+
+use k8s_openapi::api::apps::v1::StatefulSetStatus;
+use kube::ResourceExt;
+
+use super::{
+    Findings,
+    cause::{Problem, of_pods},
+};
+use crate::{catalogue::ServiceName, database::DatabaseState, names, observe::ObservedStore};
+
+/// Why a service's database is not ready.
+pub(super) fn database(findings: &Findings<'_>, service: ServiceName) -> Option<Problem> {
+    let name = names::database(&findings.shop.name, service);
+    match &findings.databases[service] {
+        DatabaseState::Refused { reason, message } => {
+            Some(Problem::blocked(reason, message.clone()))
+        }
+        DatabaseState::Starting | DatabaseState::Connecting => Some(
+            not_ready(
+                findings,
+                &name,
+                &findings.observed.services[service].database,
+            )
+            .unwrap_or_else(|| {
+                Problem::waiting(
+                    "DatabaseStarting",
+                    format!("database {name} does not take connections yet"),
+                )
+            }),
+        ),
+        DatabaseState::Prepared => not_ready(
+            findings,
+            &name,
+            &findings.observed.services[service].database,
+        ),
+    }
+}
+
+/// Why the broker is not ready.
+pub(super) fn broker(findings: &Findings<'_>) -> Option<Problem> {
+    if let Some(failure) = findings
+        .outcome
+        .failures
+        .iter()
+        .find(|failure| failure.service.is_none())
+    {
+        return Some(failure.into());
+    }
+    not_ready(
+        findings,
+        &names::broker(&findings.shop.name),
+        &findings.observed.broker,
+    )
+}
+
+fn not_ready(findings: &Findings<'_>, name: &str, observed: &ObservedStore) -> Option<Problem> {
+    let applied = findings
+        .outcome
+        .applied
+        .stateful_sets
+        .iter()
+        .find(|set| set.name_any() == name);
+    let live = applied.or(observed.stateful_set.as_ref());
+    let ready = live
+        .and_then(|set| Some((set, set.status.as_ref()?)))
+        .is_some_and(|(set, status)| {
+            status.observed_generation >= set.metadata.generation
+                && status.ready_replicas.unwrap_or(0) > 0
+                && is_rolled(status)
+        });
+    if ready {
+        return None;
+    }
+    if let Some(problem) = of_pods(&observed.pods).filter(|problem| problem.needs_help) {
+        return Some(problem);
+    }
+    let pending = observed.claim.as_ref().filter(|claim| {
+        claim
+            .status
+            .as_ref()
+            .and_then(|status| status.phase.as_deref())
+            == Some("Pending")
+    });
+    Some(match pending {
+        Some(claim) => Problem::waiting(
+            "VolumePending",
+            format!(
+                "{name} waits for its volume: PersistentVolumeClaim {} is pending",
+                claim.name_any()
+            ),
+        ),
+        None => Problem::waiting("Starting", format!("{name} starts")),
+    })
+}
+
+/// The StatefulSet has nothing to roll; a status without revisions says nothing about it.
+fn is_rolled(status: &StatefulSetStatus) -> bool {
+    match (&status.current_revision, &status.update_revision) {
+        (Some(current), Some(update)) => current == update,
+        (None, _) | (_, None) => true,
+    }
+}

@@ -23,7 +23,7 @@ use uuid::Uuid;
 
 use crate::app::App;
 use crate::money::Money;
-use crate::payment::{self, Change, Operation, Outcome, Refusal, Request, Send, Step};
+use crate::payment::{self, Change, Operation, Outcome, Refusal, Request, Step, When};
 use crate::poller;
 use crate::provider::{Instruction, Token, Unclear};
 use crate::store::attempts::{self, Attempt, Fate, New};
@@ -147,9 +147,9 @@ async fn store_step(
         token: None,
         key: key.as_str(),
     };
-    match step.send {
-        Send::Now => Ok(Some(attempts::insert_processing(tx, &new, LEASE).await?)),
-        Send::Later => {
+    match step.when {
+        When::Now => Ok(Some(attempts::insert_processing(tx, &new, LEASE).await?)),
+        When::Later => {
             attempts::insert_waiting(tx, &new).await?;
             Ok(None)
         }

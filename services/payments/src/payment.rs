@@ -2,19 +2,20 @@
 //! answer makes of it. Neither knows a database, a provider or a clock.
 //!
 //! ```text
-//!                  declined <-----+
-//!                                 |
-//! authorising --> void_requested -+---------> voiding --> voided
-//!      |                                         ^
-//!      +--> authorised -------------------------+
-//!               |  ^ (refused)
-//!               v  |
-//!            capturing --> captured <--> refunding
+//! authorising --+--> declined
+//!   |           |
+//!   |           +--> authorised <---> capturing ---> captured <---> refunding
+//!   v                    ^  |
+//! void_requested         |  v
+//!   |   |               voiding ---> voided
+//!   |   +-------------------^
+//!   +--> declined
 //! ```
 
 use crate::money::Money;
 
-/// Where a payment stands. The states that end in "-ing" wait for the provider's answer to exactly one operation.
+/// Where a payment stands. `VoidRequested` and the states that end in "-ing" wait for the provider's answer to exactly one
+/// operation; all others wait for nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum State {
     Authorising,
@@ -62,12 +63,12 @@ pub(crate) struct Step {
     pub(crate) operation: Operation,
     /// Minor units.
     pub(crate) amount: i64,
-    pub(crate) send: Send,
+    pub(crate) when: When,
 }
 
 /// When the provider is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Send {
+pub(crate) enum When {
     Now,
     /// Once the operation that is with the provider has ended.
     Later,
@@ -137,7 +138,7 @@ pub(crate) fn request(state: &State, whole: Money, request: Request) -> Result<S
             state,
             operation,
             amount: whole.amount,
-            send: Send::Now,
+            when: When::Now,
         })
     };
     match (state, request) {
@@ -147,7 +148,7 @@ pub(crate) fn request(state: &State, whole: Money, request: Request) -> Result<S
             state: State::VoidRequested,
             operation: Operation::Void,
             amount: whole.amount,
-            send: Send::Later,
+            when: When::Later,
         }),
         (State::Captured { refunded }, Request::Refund(part)) => refund(*refunded, whole, part),
         (
@@ -180,7 +181,7 @@ fn refund(refunded: i64, whole: Money, part: Option<Money>) -> Result<Step, Refu
         state: State::Refunding { refunded, amount },
         operation: Operation::Refund,
         amount,
-        send: Send::Now,
+        when: When::Now,
     })
 }
 
@@ -362,10 +363,10 @@ mod tests {
     fn every_request_in_every_state() {
         let word = |r: Result<Step, Refusal>| match r {
             Ok(Step {
-                send: Send::Now, ..
+                when: When::Now, ..
             }) => "now",
             Ok(Step {
-                send: Send::Later, ..
+                when: When::Later, ..
             }) => "later",
             Err(Refusal::Busy) => "busy",
             Err(Refusal::NotAllowed(..)) => "no",

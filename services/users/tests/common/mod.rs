@@ -1,6 +1,8 @@
 //! A running users service and what a client does with it.
 #![allow(dead_code, reason = "each test file uses its part")]
 
+pub(crate) mod process;
+
 use chassis::testing::{self, Backends, TestService};
 use reqwest::{Method, Response, StatusCode};
 use serde_json::{Value, json};

@@ -1,0 +1,98 @@
+//! The real binary, as a container runs it.
+
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
+
+use chassis::testing::{Backends, eventually};
+use serde_json::Value;
+
+/// The real binary in a process of its own, and what it has said so far.
+pub(crate) struct Process {
+    child: Child,
+    said: Arc<Mutex<String>>,
+    readers: [JoinHandle<()>; 2],
+}
+
+impl Process {
+    pub(crate) fn start(backends: &Backends, command: &str, settings: &[(&str, &str)]) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_users"))
+            .arg(command)
+            .envs(super::settings())
+            .env("DATABASE_URL", backends.database_url())
+            .env("NATS_URL", backends.nats_url())
+            .env("HTTP_ADDR", "127.0.0.1:0")
+            .env("ADMIN_ADDR", "127.0.0.1:0")
+            .envs(settings.iter().copied())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let said = Arc::default();
+        let readers = [
+            read(child.stdout.take().unwrap(), Arc::clone(&said)),
+            read(child.stderr.take().unwrap(), Arc::clone(&said)),
+        ];
+        Self {
+            child,
+            said,
+            readers,
+        }
+    }
+
+    /// Where it listens: the API and the administration.
+    fn addresses(&self) -> Option<(String, String)> {
+        let said = self.said.lock().unwrap();
+        let line = said.lines().find(|line| line.contains("\"listening\""))?;
+        let line: Value = serde_json::from_str(line).ok()?;
+        let address = |name: &str| line[name].as_str().map(str::to_owned);
+        Some((address("api")?, address("admin")?))
+    }
+
+    /// Waits until it is ready and returns the address of its API.
+    pub(crate) async fn ready(&self) -> String {
+        let (api, admin) = eventually("the service listens", || async { self.addresses() }).await;
+        let http = reqwest::Client::new();
+        eventually("the service is ready", || async {
+            let answer = http
+                .get(format!("http://{admin}/readyz"))
+                .send()
+                .await
+                .ok()?;
+            answer.status().is_success().then_some(())
+        })
+        .await;
+        api
+    }
+
+    pub(crate) fn terminate(&self) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").arg(pid).status().unwrap().success());
+    }
+
+    /// Waits for its end, which must be a good one, and returns all it has said.
+    pub(crate) async fn end(self) -> String {
+        let child = Mutex::new(self.child);
+        let status = eventually("the process ends", || async {
+            child.lock().unwrap().try_wait().unwrap()
+        })
+        .await;
+        for reader in self.readers {
+            reader.join().unwrap();
+        }
+        let said = self.said.lock().unwrap().clone();
+        assert!(status.success(), "{status}: {said}");
+        said
+    }
+}
+
+fn read(from: impl Read + Send + 'static, into: Arc<Mutex<String>>) -> JoinHandle<()> {
+    thread::spawn(move || {
+        for line in BufReader::new(from).lines().map_while(Result::ok) {
+            let mut into = into.lock().unwrap();
+            into.push_str(&line);
+            into.push('\n');
+        }
+    })
+}

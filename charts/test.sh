@@ -100,6 +100,11 @@ has shop "replicas: 4" "a service's replicas are not passed on"
 has shop "search: 30082" "numbers are not passed on as they are"
 lacks shop "global" "Helm's own value reaches the Shop"
 refused shop "vversion" --set vversion=0.1.0
+# The schema's fields are those of the resource definition.
+definition_fields=$(awk '/^          spec:$/ { inside = 1 } /^          status:$/ { inside = 0 } inside && /^              [a-zA-Z]+:$/ { gsub(/[ :]/, ""); print }' \
+  shop-operator/files/shops.yaml | sort)
+schema_fields=$(sed -n 's/^    "\([a-zA-Z]*\)": {.*/\1/p' shop/values.schema.json | grep -vx global | sort)
+[ -n "$definition_fields" ] && [ "$definition_fields" = "$schema_fields" ] || fail "shop/values.schema.json names other fields than a Shop's spec has: $(diff <(echo "$definition_fields") <(echo "$schema_fields") | grep '^[<>]' | tr '\n' ' ')"
 release=a-name-that-is-longer-than-thirty
 refused shop "at most 30 characters"
 

@@ -1,1 +1,3 @@
-fn main() {}
+fn main() -> std::process::ExitCode {
+    chassis::run::<shop_search::Search>()
+}

@@ -1,0 +1,63 @@
+//! What this service hears: how much of a product can be bought.
+
+use chassis::db::{self, Transaction};
+use chassis::{Handler, Outcome, Received, inbox};
+use serde::Deserialize;
+
+use crate::store::{changes, stock};
+
+const STOCK_CHANGED: &str = "shop.orders.stock.changed.v1";
+
+/// The fields of `stock.changed` that are read here.
+#[derive(Debug, Deserialize)]
+struct StockChanged {
+    sku: String,
+    available: i64,
+}
+
+/// Keeps the latest stock of each product; every replica follows the table.
+pub(crate) struct StockHandler;
+
+impl Handler for StockHandler {
+    fn subjects(&self) -> &'static [&'static str] {
+        &[STOCK_CHANGED]
+    }
+
+    async fn handle(&self, tx: &Transaction<'_>, event: &Received) -> Result<Outcome, db::Error> {
+        let stock: StockChanged = match event.data() {
+            Ok(stock) => stock,
+            Err(dead) => return Ok(dead),
+        };
+        if stock.available < 0 {
+            return Ok(Outcome::dead(format!(
+                "the stock of {} cannot be {}",
+                stock.sku, stock.available
+            )));
+        }
+        if inbox::advance(tx, event).await? && stock::set(tx, &stock.sku, stock.available).await? {
+            changes::announce(tx).await?;
+        }
+        Ok(Outcome::Done)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_examples_of_the_owner_are_understood() {
+        let path = concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/../../contracts/events/stock.changed.v1.examples.json"
+        );
+        let text = std::fs::read_to_string(path).expect("orders has written its examples");
+        let events: Vec<serde_json::Value> = serde_json::from_str(&text).unwrap();
+        assert!(!events.is_empty());
+        for event in events {
+            assert_eq!(event["type"], STOCK_CHANGED);
+            let stock = StockChanged::deserialize(&event["data"]).unwrap();
+            assert!(!stock.sku.is_empty() && stock.available >= 0);
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! Writing the index: one thread for words, one for merges, and a memory that is given back after each commit.
+
+use tantivy::indexer::IndexWriterOptions;
+use tantivy::schema::TantivyDocument;
+use tantivy::{Index, IndexReader, IndexWriter, Term};
+
+use super::schema::Fields;
+use crate::search::{Item, words};
+use crate::store::changes::Current;
+
+/// Memory for what is not committed yet; the library takes no less.
+const HEAP: usize = 15_000_000;
+
+/// A product as it goes into the index.
+#[derive(Debug, Clone)]
+pub(crate) struct Entry {
+    pub(crate) item: Item,
+    /// Values of attributes, searched like the description.
+    pub(crate) also: Vec<String>,
+    /// Microseconds since 1970.
+    pub(crate) created_at: i64,
+}
+
+pub(crate) struct Writer {
+    writer: IndexWriter,
+    reader: IndexReader,
+    fields: Fields,
+}
+
+impl Writer {
+    pub(super) fn new(index: &Index, reader: IndexReader, fields: Fields) -> tantivy::Result<Self> {
+        let options = IndexWriterOptions::builder()
+            .memory_budget_per_thread(HEAP)
+            .num_worker_threads(1)
+            .num_merge_threads(1)
+            .build();
+        Ok(Self {
+            writer: index.writer_with_options(options)?,
+            reader,
+            fields,
+        })
+    }
+
+    /// Forgets everything; searches see it at the next commit.
+    pub(crate) fn clear(&mut self) -> tantivy::Result<()> {
+        self.writer.delete_all_documents()?;
+        Ok(())
+    }
+
+    /// Puts products in place of their older selves; searches see it at the next commit.
+    pub(crate) fn apply(&mut self, products: Vec<Current>) -> anyhow::Result<()> {
+        for product in products {
+            match product {
+                Current::Removed { sku } => self.remove(&sku),
+                Current::Offered { product, in_stock } => {
+                    let created_at = (product.created_at.unix_timestamp_nanos() / 1000) as i64;
+                    let also = product.body.attributes.values().cloned().collect();
+                    let item = Item::new(product.sku, product.body, in_stock);
+                    self.put(&Entry {
+                        item,
+                        also,
+                        created_at,
+                    })?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn remove(&mut self, sku: &str) {
+        self.writer
+            .delete_term(Term::from_field_text(self.fields.sku, sku));
+    }
+
+    pub(crate) fn put(&mut self, entry: &Entry) -> anyhow::Result<()> {
+        let (item, fields) = (&entry.item, &self.fields);
+        let mut document = TantivyDocument::new();
+        document.add_text(fields.sku, &item.sku);
+        document.add_text(fields.brand, &item.brand);
+        document.add_text(fields.category, &item.category);
+        document.add_i64(fields.amount, item.price.amount);
+        document.add_bool(fields.in_stock, item.in_stock);
+        document.add_i64(fields.created_at, entry.created_at);
+        document.add_i64(fields.title_words, words::tokens(&item.title).len() as i64);
+        document.add_text(fields.title_text, &item.title);
+        document.add_text(fields.brand_text, &item.brand);
+        document.add_text(fields.category_text, &item.category);
+        document.add_text(fields.description_text, &item.description);
+        for value in &entry.also {
+            document.add_text(fields.description_text, value);
+        }
+        document.add_text(fields.item, serde_json::to_string(item)?);
+        self.remove(&item.sku);
+        self.writer.add_document(document)?;
+        Ok(())
+    }
+
+    /// Makes what was written searchable.
+    pub(crate) fn commit(&mut self) -> tantivy::Result<()> {
+        self.writer.commit()?;
+        self.reader.reload()
+    }
+}

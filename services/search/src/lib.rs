@@ -1,0 +1,94 @@
+//! The catalogue of a shop and its search: products are written to PostgreSQL, every replica keeps an index of its own
+//! from them, and a search asks nothing but that index.
+
+mod api;
+mod events;
+mod hears;
+mod index;
+mod load;
+mod metrics;
+mod product;
+mod search;
+mod settings;
+mod state;
+mod store;
+
+use std::sync::Arc;
+
+use chassis::{Chassis, Env, EventContract, Service, SettingError};
+use tokio::sync::Notify;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::events::{ProductRemoved, ProductUpserted};
+use crate::hears::StockHandler;
+use crate::index::ProductIndex;
+use crate::index::follow::Follower;
+use crate::index::freshness::Freshness;
+use crate::load::Cores;
+use crate::metrics::Metrics;
+use crate::settings::Settings;
+use crate::state::State;
+
+mod migrations {
+    refinery::embed_migrations!("migrations");
+}
+
+/// The service.
+pub struct Search;
+
+impl Service for Search {
+    const NAME: &'static str = "search";
+    const VERSION: &'static str = env!("CARGO_PKG_VERSION");
+    type Settings = Settings;
+    type State = State;
+
+    fn settings(env: &Env) -> Result<Settings, SettingError> {
+        Settings::read(env)
+    }
+
+    fn migrations() -> refinery::Runner {
+        migrations::migrations::runner()
+    }
+
+    fn routes() -> OpenApiRouter<State> {
+        OpenApiRouter::new()
+            .routes(routes!(api::search::search))
+            .routes(routes!(
+                api::products::read,
+                api::products::write,
+                api::products::remove
+            ))
+            .routes(routes!(api::import::import))
+    }
+
+    fn events() -> Vec<EventContract> {
+        vec![
+            EventContract::of::<ProductUpserted>(),
+            EventContract::of::<ProductRemoved>(),
+        ]
+    }
+
+    fn start(settings: Settings, chassis: &mut Chassis) -> anyhow::Result<State> {
+        let freshness = Freshness::default();
+        let wrote = Arc::new(Notify::new());
+        let index = ProductIndex::create(&settings.index_dir)?;
+        let follower = Follower {
+            db: chassis.db(),
+            index: index.clone(),
+            freshness: freshness.clone(),
+            built: chassis.readiness("index"),
+            wrote: Arc::clone(&wrote),
+        };
+        chassis.worker("index", move |stop| follower.clone().run(stop));
+        chassis.consume(StockHandler);
+        Ok(State {
+            db: chassis.db(),
+            verifier: chassis.verifier(settings.users_url),
+            index,
+            cores: Cores::of_process(),
+            metrics: Metrics::register(chassis.metrics(), freshness),
+            wrote,
+        })
+    }
+}

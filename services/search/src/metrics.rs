@@ -1,0 +1,45 @@
+//! What the service counts beside the chassis's own metrics.
+
+use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::registry::Registry;
+
+use crate::index::freshness::Freshness;
+
+/// What came of a search.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
+pub(crate) enum Answer {
+    Found,
+    Nothing,
+    /// Refused: too many at once.
+    Refused,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Labels {
+    answer: Answer,
+}
+
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Metrics {
+    searches: Family<Labels, Counter>,
+}
+
+impl Metrics {
+    /// Registers the counters, and `freshness` beside them.
+    pub(crate) fn register(registry: &mut Registry, freshness: Freshness) -> Self {
+        let metrics = Self::default();
+        registry.register(
+            "shop_search_searches",
+            "Searches, by what came of them",
+            metrics.searches.clone(),
+        );
+        registry.register_collector(Box::new(freshness));
+        metrics
+    }
+
+    pub(crate) fn searched(&self, answer: Answer) {
+        self.searches.get_or_create(&Labels { answer }).inc();
+    }
+}

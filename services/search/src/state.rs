@@ -1,0 +1,29 @@
+//! What the handlers of requests share.
+
+use std::sync::Arc;
+
+use axum::extract::FromRef;
+use chassis::auth::Verifier;
+use chassis::db::Db;
+use tokio::sync::Notify;
+
+use crate::index::ProductIndex;
+use crate::load::Cores;
+use crate::metrics::Metrics;
+
+#[derive(Clone)]
+pub struct State {
+    pub(crate) db: Db,
+    pub(crate) verifier: Verifier,
+    pub(crate) index: ProductIndex,
+    pub(crate) cores: Cores,
+    pub(crate) metrics: Metrics,
+    /// Tells this replica's index of a write without the way through the database.
+    pub(crate) wrote: Arc<Notify>,
+}
+
+impl FromRef<State> for Verifier {
+    fn from_ref(state: &State) -> Self {
+        state.verifier.clone()
+    }
+}

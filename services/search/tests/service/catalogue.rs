@@ -1,0 +1,203 @@
+//! Writing and reading single products.
+
+use futures::future::join_all;
+use serde_json::Value;
+
+use super::*;
+
+#[tokio::test]
+async fn a_product_is_created_changed_removed_and_created_again() {
+    let backends = Backends::new().await;
+    let replica = Replica::start(&backends).await;
+
+    let created = replica.put("LAMP-1", &lamp()).send().await.unwrap();
+    assert_eq!((created.status().as_u16(), etag(&created)), (201, "\"1\""));
+    let read = replica.get("/products/LAMP-1").await;
+    assert_eq!((read.status().as_u16(), etag(&read)), (200, "\"1\""));
+    let product: Value = read.json().await.unwrap();
+    assert_eq!(
+        (&product["sku"], &product["attributes"]["wood"]),
+        (&"LAMP-1".into(), &"oak".into())
+    );
+    assert_eq!(product["price"], lamp()["price"]);
+
+    let same = replica.put("LAMP-1", &lamp()).send().await.unwrap();
+    assert_eq!(
+        (same.status().as_u16(), etag(&same)),
+        (200, "\"1\""),
+        "an unchanged PUT writes nothing"
+    );
+    let changed = replica
+        .put("LAMP-1", &titled("Ash Desk Lamp"))
+        .send()
+        .await
+        .unwrap();
+    assert_eq!((changed.status().as_u16(), etag(&changed)), (200, "\"2\""));
+
+    assert_eq!(replica.delete("LAMP-1").send().await.unwrap().status(), 204);
+    problem(replica.get("/products/LAMP-1").await, 404, "not_found").await;
+    problem(
+        replica.delete("LAMP-1").send().await.unwrap(),
+        404,
+        "not_found",
+    )
+    .await;
+    let again = replica.put("LAMP-1", &lamp()).send().await.unwrap();
+    assert_eq!(
+        (again.status().as_u16(), etag(&again)),
+        (201, "\"4\""),
+        "versions go on over a removal"
+    );
+
+    let events = eventually("four events are said", || async {
+        let mut events = backends.said("shop.search.product.upserted.v1").await;
+        events.extend(backends.said("shop.search.product.removed.v1").await);
+        (events.len() >= 4).then_some(events)
+    })
+    .await;
+    let mut said: Vec<_> = events
+        .iter()
+        .map(|e| (e["sequence"].as_i64().unwrap(), e["type"].as_str().unwrap()))
+        .collect();
+    said.sort_unstable();
+    let (upserted, removed) = (
+        "shop.search.product.upserted.v1",
+        "shop.search.product.removed.v1",
+    );
+    assert_eq!(
+        said,
+        [(1, upserted), (2, upserted), (3, removed), (4, upserted)]
+    );
+    let second = events.iter().find(|e| e["sequence"] == 2).unwrap();
+    assert_eq!(
+        (&second["subject"], &second["data"]["title"]),
+        (&"LAMP-1".into(), &"Ash Desk Lamp".into())
+    );
+    assert_eq!(second["data"]["price"], lamp()["price"]);
+    replica.stop().await;
+}
+
+#[tokio::test]
+async fn a_write_that_expects_another_version_is_refused() {
+    let backends = Backends::new().await;
+    let replica = Replica::start(&backends).await;
+    let missing = replica
+        .put("L", &lamp())
+        .header("if-match", "*")
+        .send()
+        .await
+        .unwrap();
+    problem(missing, 412, "precondition_failed").await;
+    replica.keep("L", &lamp()).await;
+
+    let titles = (0..8)
+        .map(|n| titled(&format!("Lamp {n}")))
+        .collect::<Vec<_>>();
+    let writes = titles
+        .iter()
+        .map(|body| replica.put("L", body).header("if-match", "\"1\"").send());
+    let answers = join_all(writes).await;
+    let mut statuses: Vec<_> = answers
+        .into_iter()
+        .map(|a| a.unwrap().status().as_u16())
+        .collect();
+    statuses.sort_unstable();
+    assert_eq!(
+        statuses,
+        [200, 412, 412, 412, 412, 412, 412, 412],
+        "one of eight writers wins"
+    );
+
+    let stale = replica
+        .delete("L")
+        .header("if-match", "\"1\"")
+        .send()
+        .await
+        .unwrap();
+    problem(stale, 412, "precondition_failed").await;
+    let current = replica
+        .delete("L")
+        .header("if-match", "\"2\"")
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(current.status(), 204);
+    replica.stop().await;
+}
+
+#[tokio::test]
+async fn eight_who_create_the_same_product_at_once_make_one() {
+    let backends = Backends::new().await;
+    let replica = Replica::start(&backends).await;
+    let body = lamp();
+    let answers = join_all((0..8).map(|_| replica.put("L", &body).send())).await;
+    let created = answers
+        .into_iter()
+        .filter(|a| a.as_ref().unwrap().status() == 201)
+        .count();
+    assert_eq!(created, 1);
+    assert_eq!(etag(&replica.get("/products/L").await), "\"1\"");
+    replica.stop().await;
+}
+
+#[tokio::test]
+async fn a_search_shows_facets_highlights_and_pages() {
+    let backends = Backends::new().await;
+    let replica = Replica::start(&backends).await;
+    for n in 1..=3 {
+        let mut product = titled(&format!("Desk Lamp {n}"));
+        product["price"]["amount"] = (n * 1000).into();
+        product["brand"] = if n == 3 { "Sol" } else { "Nordlys" }.into();
+        replica.keep(&format!("L-{n}"), &product).await;
+    }
+    replica.finds("q=desk%20lamp", &["L-1", "L-2", "L-3"]).await;
+    let page = replica
+        .search("q=dsek%20wrm&sort=-price&limit=2&brand=Nordlys&brand=Sol")
+        .await;
+    assert_eq!(
+        page["total"], 0,
+        "four letters are meant as they are: {page}"
+    );
+    let page = replica
+        .search("q=lamp%20%20late&sort=-price&limit=2&brand=Nordlys&brand=Sol&in_stock=false")
+        .await;
+    assert_eq!(
+        (
+            page["total"].as_u64(),
+            page["items"].as_array().unwrap().len()
+        ),
+        (Some(3), 2)
+    );
+    let first = &page["items"][0];
+    assert_eq!(
+        (&first["sku"], &first["in_stock"], &first["price"]["amount"]),
+        (&"L-3".into(), &false.into(), &3000.into())
+    );
+    assert_eq!(first["highlight"]["title"], "Desk <mark>Lamp</mark> 3");
+    assert_eq!(
+        first["highlight"]["description"],
+        "A warm light for <mark>late</mark> work.".replace("light", "<mark>light</mark>")
+    );
+    assert_eq!(
+        page["facets"]["brand"],
+        json!([{"value": "Nordlys", "count": 2}, {"value": "Sol", "count": 1}])
+    );
+    assert_eq!(
+        page["facets"]["category"],
+        json!([{"value": "Lighting", "count": 3}])
+    );
+
+    let cursor = page["next_cursor"].as_str().unwrap();
+    let last = replica
+        .search(&format!(
+            "q=lamp%20%20late&sort=-price&limit=2&cursor={cursor}"
+        ))
+        .await;
+    assert_eq!(
+        (&last["items"][0]["sku"], &last["next_cursor"]),
+        (&"L-1".into(), &Value::Null)
+    );
+    assert_eq!(replica.skus("min_price=2000&max_price=2000").await, ["L-2"]);
+    assert!(replica.skus("in_stock=true").await.is_empty());
+    replica.stop().await;
+}

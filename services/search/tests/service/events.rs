@@ -1,0 +1,103 @@
+//! What the service hears of the stock.
+
+use super::*;
+
+const STOCK: &str = "shop.orders.stock.changed.v1";
+
+async fn say(backends: &Backends, sku: &str, sequence: i64, available: i64) {
+    backends
+        .say(
+            STOCK,
+            sku,
+            sequence,
+            json!({"sku": sku, "available": available}),
+        )
+        .await;
+}
+
+#[tokio::test]
+async fn stock_reaches_every_replica_and_the_latest_wins() {
+    let backends = Backends::new().await;
+    let (one, two) = (
+        Replica::start(&backends).await,
+        Replica::start(&backends).await,
+    );
+    one.keep("L", &lamp()).await;
+    one.finds("in_stock=false", &["L"]).await;
+
+    say(&backends, "L", 2, 5).await;
+    tokio::join!(
+        one.finds("in_stock=true", &["L"]),
+        two.finds("in_stock=true", &["L"])
+    );
+    assert_eq!(two.search("q=oak").await["items"][0]["in_stock"], true);
+
+    say(&backends, "L", 1, 0).await;
+    say(&backends, "other", 1, 3).await;
+    one.keep("other", &lamp()).await;
+    one.finds("in_stock=true", &["L", "other"]).await;
+
+    say(&backends, "L", 3, 0).await;
+    tokio::join!(
+        one.finds("in_stock=true", &["other"]),
+        two.finds("in_stock=true", &["other"])
+    );
+    one.stop().await;
+    two.stop().await;
+}
+
+#[tokio::test]
+async fn a_sale_that_leaves_some_does_not_write_the_index() {
+    let backends = Backends::new().await;
+    let replica = Replica::start(&backends).await;
+    replica.keep("L", &lamp()).await;
+    say(&backends, "L", 1, 5).await;
+    replica.finds("in_stock=true", &["L"]).await;
+    let marks = "select changed::text, available from stock where sku = 'L'";
+    let before: String = chassis::testing::look(&backends.direct_db(), marks, &[]).await[0].get(0);
+    say(&backends, "L", 2, 4).await;
+    let after: String = eventually("the sale is known", || async {
+        let rows = chassis::testing::look(&backends.direct_db(), marks, &[]).await;
+        (rows[0].get::<_, i64>(1) == 4).then(|| rows[0].get(0))
+    })
+    .await;
+    assert_eq!(before, after);
+    replica.stop().await;
+}
+
+#[tokio::test]
+async fn a_broken_event_is_laid_aside_and_the_next_one_is_heard() {
+    let backends = Backends::new().await;
+    let replica = Replica::start(&backends).await;
+    replica.keep("L", &lamp()).await;
+    backends.say(STOCK, "L", 1, json!({"sku": "L"})).await;
+    backends
+        .say(STOCK, "L", 2, json!({"sku": "L", "available": -1}))
+        .await;
+    say(&backends, "L", 3, 5).await;
+    replica.finds("in_stock=true", &["L"]).await;
+    let url = replica.service.admin_at("/dead-letters");
+    let dead: Value = replica
+        .service
+        .http
+        .get(url)
+        .send()
+        .await
+        .unwrap()
+        .json()
+        .await
+        .unwrap();
+    let mut causes: Vec<_> = dead
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|d| d["cause"].as_str().unwrap())
+        .collect();
+    causes.sort_unstable();
+    assert_eq!(causes.len(), 2, "{dead}");
+    assert!(
+        causes[0].contains("available") && causes[1].contains("cannot be -1"),
+        "{causes:?}"
+    );
+    replica.stop().await;
+}

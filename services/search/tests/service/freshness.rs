@@ -1,0 +1,61 @@
+//! Every replica shows what was written, soon.
+
+use super::*;
+
+#[tokio::test]
+async fn a_write_is_visible_on_every_replica_within_a_second_and_a_removal_too() {
+    let backends = Backends::new().await;
+    let (one, two) = (
+        Replica::start(&backends).await,
+        Replica::start(&backends).await,
+    );
+    one.keep("L", &lamp()).await;
+    let times = tokio::join!(one.finds("q=oak", &["L"]), two.finds("q=oak", &["L"]));
+    assert!(times.0.max(times.1) < Duration::from_secs(1), "{times:?}");
+
+    two.keep("L", &titled("Ash Table")).await;
+    let times = tokio::join!(one.finds("q=ash", &["L"]), two.finds("q=ash", &["L"]));
+    assert!(times.0.max(times.1) < Duration::from_secs(1), "{times:?}");
+
+    assert_eq!(one.delete("L").send().await.unwrap().status(), 204);
+    let times = tokio::join!(one.finds("q=ash", &[]), two.finds("q=ash", &[]));
+    assert!(times.0.max(times.1) < Duration::from_secs(1), "{times:?}");
+    assert!(one.metric("shop_search_freshness_seconds").await < 5.0);
+    one.stop().await;
+    two.stop().await;
+}
+
+#[tokio::test]
+async fn a_new_process_builds_its_index_from_the_catalogue() {
+    let backends = Backends::new().await;
+    let replica = Replica::start(&backends).await;
+    replica.keep("L", &lamp()).await;
+    replica.keep("gone", &lamp()).await;
+    assert_eq!(replica.delete("gone").send().await.unwrap().status(), 204);
+    let folder = replica.stop().await;
+    let replica = Replica::start_in(&backends, folder).await;
+    assert_eq!(replica.skus("q=oak").await, ["L"], "ready means built");
+    assert!(replica.metric("shop_search_rebuild_seconds").await > 0.0);
+    replica.stop().await;
+}
+
+#[tokio::test]
+async fn a_transaction_that_commits_late_is_not_missed_and_holds_nobody_up() {
+    let backends = Backends::new().await;
+    let replica = Replica::start(&backends).await;
+    let mut connection = backends.direct_db().get().await.unwrap();
+    let late = connection.transaction().await.unwrap();
+    late.batch_execute(
+        "insert into products (sku, version, title, description, brand, category, amount, currency)
+         values ('late', 1, 'Late Lamp', '', 'B', 'C', 1, 'EUR')",
+    )
+    .await
+    .unwrap();
+    replica.keep("early", &titled("Early Lamp")).await;
+    replica.finds("q=lamp", &["early"]).await;
+    replica.keep("next", &titled("Next Lamp")).await;
+    replica.finds("q=lamp", &["early", "next"]).await;
+    late.commit().await.unwrap();
+    replica.finds("q=lamp", &["early", "late", "next"]).await;
+    replica.stop().await;
+}

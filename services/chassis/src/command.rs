@@ -96,10 +96,7 @@ async fn serve<S: Service>(env: Env) -> anyhow::Result<()> {
 }
 
 async fn migrate<S: Service>(env: Env) -> anyhow::Result<()> {
-    let url = env.secret(
-        "DATABASE_URL",
-        "postgres://user:password@host:5432/database",
-    )?;
+    let url = env.secret("DATABASE_URL", db::URL_HINT)?;
     db::migrate::<S>(&Db::new(S::NAME, url)?).await
 }
 

@@ -18,6 +18,9 @@ use crate::settings::{SettingError, wrong};
 
 pub use deadpool_postgres::{GenericClient as Client, Object as Connection, Transaction};
 
+/// What to give as `DATABASE_URL`.
+pub(crate) const URL_HINT: &str = "postgres://user:password@host:5432/database";
+
 /// Connections per process. With a handful of replicas per service this stays far below PostgreSQL's limit, and a
 /// database on few cores does not get faster with more.
 const CONNECTIONS: usize = 8;

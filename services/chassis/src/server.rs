@@ -7,8 +7,8 @@ use std::time::Duration;
 use anyhow::Context;
 use axum::Router;
 use prometheus_client::registry::Registry;
+use secrecy::SecretString;
 use tokio::net::TcpListener;
-use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -21,7 +21,7 @@ use crate::health::{Condition, Readiness};
 use crate::http::{Born, HttpMetrics};
 use crate::metrics::EventMetrics;
 use crate::service::{Chassis, Service};
-use crate::settings::Env;
+use crate::settings::{Env, SettingError};
 use crate::worker::Worker;
 
 mod admin;
@@ -36,36 +36,48 @@ pub(crate) struct Running {
     pub(crate) api: SocketAddr,
     pub(crate) admin: SocketAddr,
     readiness: Readiness,
-    stop: CancellationToken,
-    stop_relay: CancellationToken,
-    http: JoinSet<()>,
+    http: TaskTracker,
     work: TaskTracker,
     relay: TaskTracker,
-    admin_stop: CancellationToken,
-    admin_task: tokio::task::JoinHandle<()>,
+    /// Ends requests and the work beside them.
+    stop: CancellationToken,
+    /// Ends the relay, once nobody can say an event any more.
+    stop_relay: CancellationToken,
+    stop_admin: CancellationToken,
+}
+
+/// The settings that every service has.
+struct Basics {
+    database_url: SecretString,
+    broker_url: SecretString,
+    api: SocketAddr,
+    admin: SocketAddr,
+}
+
+impl Basics {
+    fn read(env: &Env) -> Result<Self, SettingError> {
+        Ok(Self {
+            database_url: env.secret("DATABASE_URL", db::URL_HINT)?,
+            broker_url: env.secret("NATS_URL", "nats://user:password@host:4222")?,
+            api: env.or("HTTP_ADDR", SocketAddr::from(([0, 0, 0, 0], 8080)))?,
+            admin: env.or("ADMIN_ADDR", SocketAddr::from(([0, 0, 0, 0], 9090)))?,
+        })
+    }
 }
 
 /// Starts `S` with the settings of `env`. Returns as soon as both ports listen.
 pub(crate) async fn start<S: Service>(env: &Env) -> anyhow::Result<Running> {
-    let database_url = env.secret(
-        "DATABASE_URL",
-        "postgres://user:password@host:5432/database",
-    )?;
-    let broker_url = env.secret("NATS_URL", "nats://user:password@host:4222")?;
-    let api: SocketAddr = env.or("HTTP_ADDR", SocketAddr::from(([0, 0, 0, 0], 8080)))?;
-    let admin: SocketAddr = env.or("ADMIN_ADDR", SocketAddr::from(([0, 0, 0, 0], 9090)))?;
+    let basics = Basics::read(env)?;
     let settings = S::settings(env)?;
-    let db = Db::new(S::NAME, database_url)?;
-    let broker = Broker::connect(S::NAME, &broker_url).await?;
+    let db = Db::new(S::NAME, basics.database_url)?;
+    let broker = Broker::connect(S::NAME, &basics.broker_url).await?;
 
-    let readiness = Readiness::default();
-    let (database_ready, broker_ready) = (
-        readiness.condition("database"),
-        readiness.condition("broker"),
-    );
     let mut registry = Registry::default();
     let http_metrics = HttpMetrics::new(&mut registry);
-    let event_metrics = EventMetrics::new(&mut registry);
+    let events = EventMetrics::new(&mut registry);
+    let readiness = Readiness::default();
+    let migrated = readiness.condition("database");
+    let connected = readiness.condition("broker");
     let stop = CancellationToken::new();
     let mut chassis = Chassis {
         name: S::NAME,
@@ -77,107 +89,99 @@ pub(crate) async fn start<S: Service>(env: &Env) -> anyhow::Result<Running> {
         stop: stop.clone(),
     };
     let state = S::start(settings, &mut chassis)?;
-    let Chassis {
-        registry,
-        workers,
-        consumer,
-        ..
-    } = chassis;
 
-    let api_listener = listen(api, "HTTP_ADDR").await?;
-    let admin_listener = listen(admin, "ADMIN_ADDR").await?;
-    let routes: Router = S::routes().with_state(state).split_for_parts().0;
+    let routes = S::routes().with_state(state).split_for_parts().0;
     let routes = crate::http::layer(routes, http_metrics);
     let desk = Desk {
         db: db.clone(),
-        handler: consumer.clone(),
+        handler: chassis.consumer.clone(),
     };
-    let admin_routes = admin::routes(readiness.clone(), Arc::new(registry), db.clone(), desk);
-
-    let (api, admin) = (api_listener.local_addr()?, admin_listener.local_addr()?);
-    let mut http = JoinSet::new();
-    http.spawn(serve(api_listener, routes, stop.clone()));
-    let admin_stop = CancellationToken::new();
-    let admin_task = tokio::spawn(serve(admin_listener, admin_routes, admin_stop.clone()));
-
-    let work = TaskTracker::new();
-    let relay = TaskTracker::new();
-    let stop_relay = CancellationToken::new();
-    work.spawn(watch_schema::<S>(
+    let admin_routes = admin::routes(
+        readiness.clone(),
+        Arc::new(chassis.registry),
         db.clone(),
-        database_ready.clone(),
-        stop.clone(),
-    ));
-    for worker in workers {
-        work.spawn(after(database_ready.clone(), worker, stop.clone()));
-    }
-    if let Some(handler) = consumer {
+        desk,
+    );
+    let api_listener = listen(basics.api, "HTTP_ADDR").await?;
+    let admin_listener = listen(basics.admin, "ADMIN_ADDR").await?;
+    let (api, admin) = (api_listener.local_addr()?, admin_listener.local_addr()?);
+    tracing::info!(version = S::VERSION, %api, %admin, "listening");
+
+    let stop_admin = CancellationToken::new();
+    let http = TaskTracker::new();
+    http.spawn(serve(api_listener, routes, stop.clone()));
+    tokio::spawn(serve(admin_listener, admin_routes, stop_admin.clone()));
+
+    let relay = Arc::new(Relay {
+        db: db.clone(),
+        broker: broker.clone(),
+        metrics: events.clone(),
+        connected,
+    });
+    let mut workers = chassis.workers;
+    workers.push(Worker::new("housekeeping", {
+        let relay = relay.clone();
+        move |stop| {
+            let relay = relay.clone();
+            async move { relay.keep_house(stop).await }
+        }
+    }));
+    workers.extend(chassis.consumer.map(|handler| {
         let consumer = Arc::new(Consumer {
             service: S::NAME,
             db: db.clone(),
-            broker: broker.clone(),
+            broker,
             handler,
-            metrics: event_metrics.clone(),
+            metrics: events,
         });
-        let worker = Worker::new("consumer", move |stop| {
+        Worker::new("consumer", move |stop| {
             let consumer = consumer.clone();
             async move { consumer.run(stop).await }
-        });
-        work.spawn(after(database_ready.clone(), worker, stop.clone()));
+        })
+    }));
+    let work = TaskTracker::new();
+    for worker in workers {
+        work.spawn(after(migrated.clone(), worker, stop.clone()));
     }
-    let relay_work = Arc::new(Relay {
-        db,
-        broker,
-        metrics: event_metrics,
-        connected: broker_ready,
-    });
-    let housekeeper = relay_work.clone();
-    let housekeeping = Worker::new("housekeeping", move |stop| {
-        let relay = housekeeper.clone();
-        async move { relay.keep_house(stop).await }
-    });
-    work.spawn(after(database_ready.clone(), housekeeping, stop.clone()));
-    let worker = Worker::new("relay", move |stop| {
-        let relay = relay_work.clone();
+    let stop_relay = CancellationToken::new();
+    let relay_worker = Worker::new("relay", move |stop| {
+        let relay = relay.clone();
         async move { relay.run(stop).await }
     });
-    relay.spawn(after(database_ready, worker, stop_relay.clone()));
+    let relaying = TaskTracker::new();
+    relaying.spawn(after(migrated.clone(), relay_worker, stop_relay.clone()));
+    work.spawn(watch_schema::<S>(db, migrated, stop.clone()));
 
-    tracing::info!(version = S::VERSION, %api, %admin, "listening");
     Ok(Running {
         api,
         admin,
         readiness,
-        stop,
-        stop_relay,
         http,
         work,
-        relay,
-        admin_stop,
-        admin_task,
+        relay: relaying,
+        stop,
+        stop_relay,
+        stop_admin,
     })
 }
 
 impl Running {
     /// Stops: not ready, no new request, requests finish, heard events and workers finish, the outbox is published.
-    pub(crate) async fn stop(mut self) {
+    pub(crate) async fn stop(self) {
         self.readiness.stop();
         self.stop.cancel();
-        let requests = async { while self.http.join_next().await.is_some() {} };
-        told_if_late("requests", STOP_REQUESTS, requests).await;
-        self.work.close();
-        told_if_late("workers", STOP_WORK, self.work.wait()).await;
+        ended("requests", STOP_REQUESTS, &self.http).await;
+        ended("workers", STOP_WORK, &self.work).await;
         self.stop_relay.cancel();
-        self.relay.close();
-        told_if_late("relay", STOP_RELAY, self.relay.wait()).await;
-        self.admin_stop.cancel();
-        self.admin_task.abort();
+        ended("relay", STOP_RELAY, &self.relay).await;
+        self.stop_admin.cancel();
         tracing::info!("stopped");
     }
 }
 
-async fn told_if_late(what: &str, limit: Duration, end: impl Future<Output = ()>) {
-    if tokio::time::timeout(limit, end).await.is_err() {
+async fn ended(what: &str, limit: Duration, tasks: &TaskTracker) {
+    tasks.close();
+    if tokio::time::timeout(limit, tasks.wait()).await.is_err() {
         tracing::warn!(
             what,
             limit_s = limit.as_secs(),

@@ -1,10 +1,13 @@
-use anyhow::Result;
+use anyhow::{Context, Result};
 use e2e::catalogue;
 use e2e::shop::{Service, text};
 use e2e::wait::until;
+use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt;
+use kube::api::LogParams;
 use serde_json::{Value, json};
 
-use crate::support::{PATIENCE, ledger, world};
+use crate::support::{PATIENCE, World, ledger, world};
 
 #[tokio::test]
 async fn an_order_goes_through_all_five_services_and_can_be_followed() -> Result<()> {
@@ -69,7 +72,46 @@ async fn an_order_goes_through_all_five_services_and_can_be_followed() -> Result
         "the mail names the total: {mail}"
     );
     assert_eq!(ledger(&world.cluster).await?["balanced"], true);
+
+    let trace = *traces.iter().next().context("a trace")?;
+    for service in ["orders", "payments", "email"] {
+        let lines = log_lines_of(&world, service, &id).await?;
+        assert!(
+            !lines.is_empty(),
+            "{service} logged something about the order"
+        );
+        for line in lines {
+            assert_eq!(
+                line["order_id"],
+                id.as_str(),
+                "at the top level, in {service}: {line}"
+            );
+            assert_eq!(
+                line["trace_id"], trace,
+                "at the top level, in {service}: {line}"
+            );
+        }
+    }
     Ok(())
+}
+
+/// The log lines of a service that name the order.
+async fn log_lines_of(world: &World, service: &str, order: &str) -> Result<Vec<Value>> {
+    let mut lines = vec![];
+    for pod in world.cluster.pods(service).await? {
+        let log = world
+            .cluster
+            .api::<Pod>()
+            .logs(&pod.name_any(), &LogParams::default())
+            .await?;
+        for line in log.lines().filter(|l| l.contains(order)) {
+            lines.push(
+                serde_json::from_str(line)
+                    .with_context(|| format!("a log line of {service} is no JSON: {line}"))?,
+            );
+        }
+    }
+    Ok(lines)
 }
 
 #[tokio::test]

@@ -189,9 +189,15 @@ mod tests {
         let full: Vec<_> = (0..50).map(|n| line(&format!("sku-{n}"), 1, 100)).collect();
         let offer = |line: CartLine| line.offer;
         assert_eq!(admits(&full, &offer(line("sku-7", 1, 100))), Ok(()));
-        assert_eq!(admits(&full, &offer(line("new", 1, 100))), Err(NotAdmitted::CartFull));
+        assert_eq!(
+            admits(&full, &offer(line("new", 1, 100))),
+            Err(NotAdmitted::CartFull)
+        );
         assert_eq!(admits(&full[1..], &offer(line("new", 1, 100))), Ok(()));
-        assert_eq!(admits(&[], &offer(removed(line("a", 1, 1)))), Err(NotAdmitted::Removed));
+        assert_eq!(
+            admits(&[], &offer(removed(line("a", 1, 1)))),
+            Err(NotAdmitted::Removed)
+        );
         let dollars = offer(in_dollars(line("b", 1, 1)));
         assert_eq!(
             admits(&[line("a", 1, 1)], &dollars),
@@ -203,7 +209,11 @@ mod tests {
 
     #[test]
     fn a_cart_adds_up_what_is_still_sold() {
-        let lines = vec![line("a", 2, 150), removed(line("b", 1, 9000)), line("c", 1, 1)];
+        let lines = vec![
+            line("a", 2, 150),
+            removed(line("b", 1, 9000)),
+            line("c", 1, 1),
+        ];
         let cart = Cart::priced(lines).unwrap();
         assert_eq!(cart.total, Some(Money::new(301, Currency::EUR)));
         assert_eq!(cart.items[0].line_total, Money::new(300, Currency::EUR));
@@ -221,7 +231,10 @@ mod tests {
         );
         assert_eq!(
             total(&[line("a", 1, 5), in_dollars(line("b", 1, 5))]),
-            Err(Refusal::Money(MoneyError::MixedCurrencies(Currency::EUR, Currency::USD)))
+            Err(Refusal::Money(MoneyError::MixedCurrencies(
+                Currency::EUR,
+                Currency::USD
+            )))
         );
         assert_eq!(
             total(&[line("a", 99, i64::MAX / 2)]),
@@ -233,7 +246,10 @@ mod tests {
     fn every_line_that_cannot_be_filled_is_named() {
         let lines = [line("a", 2, 1), line("b", 1, 1), line("c", 5, 1)];
         let short = shortages(&lines, |sku| if sku.as_str() == "a" { 2 } else { 0 });
-        let named: Vec<_> = short.iter().map(|s| (s.sku.as_str(), s.wanted, s.available)).collect();
+        let named: Vec<_> = short
+            .iter()
+            .map(|s| (s.sku.as_str(), s.wanted, s.available))
+            .collect();
         assert_eq!(named, [("b", 1, 0), ("c", 5, 0)]);
     }
 }

@@ -10,6 +10,7 @@ use chassis::{outbox, telemetry};
 use http::StatusCode;
 use secrecy::{ExposeSecret, SecretString};
 use time::OffsetDateTime;
+use tracing::Span;
 use uuid::Uuid;
 
 use crate::cart::{CartLine, Refusal, shortages, total_to_order};
@@ -75,13 +76,17 @@ async fn order_cart(
     };
     let skus: Vec<_> = lines.iter().map(|line| line.offer.sku.as_str()).collect();
     let stock = store::stock::lock(tx, &skus).await?;
-    let short = shortages(&lines, |sku| stock.get(sku).map_or(0, |stock| stock.available()));
+    let short = shortages(&lines, |sku| {
+        stock.get(sku).map_or(0, |stock| stock.available())
+    });
     if !short.is_empty() {
         return Ok(Err(Refusal::OutOfStock(short)));
     }
     let now = OffsetDateTime::now_utc();
+    let id = Uuid::now_v7();
+    Span::current().record("order_id", tracing::field::display(id));
     let order = Order {
-        id: Uuid::now_v7(),
+        id,
         buyer_id: buyer,
         state: OrderState::Pending,
         reason: None,
@@ -141,9 +146,10 @@ fn items(lines: &[CartLine]) -> Result<Vec<OrderItem>, MoneyError> {
 
 fn problem(refusal: &Refusal) -> Problem {
     match refusal {
-        Refusal::CartEmpty => {
-            Problem::invalid("cart_empty", "The cart is empty. Put something into it first.")
-        }
+        Refusal::CartEmpty => Problem::invalid(
+            "cart_empty",
+            "The cart is empty. Put something into it first.",
+        ),
         Refusal::Removed(skus) => {
             let errors = skus.iter().map(|sku| FieldError {
                 pointer: sku.to_string(),
@@ -159,9 +165,10 @@ fn problem(refusal: &Refusal) -> Problem {
             "mixed_currencies",
             "The cart holds prices in two currencies. Order them one after the other.",
         ),
-        Refusal::Money(MoneyError::TooLarge) => {
-            Problem::invalid("total_too_large", "The total is too large to be ordered at once.")
-        }
+        Refusal::Money(MoneyError::TooLarge) => Problem::invalid(
+            "total_too_large",
+            "The total is too large to be ordered at once.",
+        ),
         Refusal::OutOfStock(short) => {
             let names: Vec<_> = short.iter().map(|line| line.sku.as_str()).collect();
             let detail = format!(

@@ -202,7 +202,10 @@ mod tests {
     #[test]
     fn every_event_has_examples_that_add_up() {
         for placed in OrderPlaced::examples() {
-            let lines = placed.items.iter().map(|i| i.unit_price.times(i.quantity).unwrap());
+            let lines = placed
+                .items
+                .iter()
+                .map(|i| i.unit_price.times(i.quantity).unwrap());
             assert_eq!(Money::sum(lines).unwrap(), Some(placed.total));
         }
         assert_eq!(OrderConfirmed::examples().len(), 1);

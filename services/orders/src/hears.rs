@@ -4,6 +4,7 @@ use chassis::db::{self, Transaction};
 use chassis::{Handler, Outcome, Received, inbox, telemetry};
 use serde::Deserialize;
 use time::OffsetDateTime;
+use tracing::Span;
 use uuid::Uuid;
 
 use crate::money::Money;
@@ -21,8 +22,9 @@ const PAYMENT_REFUNDED: &str = "shop.payments.payment.refunded.v1";
 const EMAIL_SENT: &str = "shop.email.email.sent.v1";
 const EMAIL_BOUNCED: &str = "shop.email.email.bounced.v1";
 
-/// Ten thousand million in major units of most currencies.
+/// Minor units. A full cart of these still adds up within an `i64`.
 const HIGHEST_PRICE: i64 = 1_000_000_000_000;
+/// Characters.
 const LONGEST_TITLE: usize = 500;
 
 pub(crate) struct Ears {
@@ -109,16 +111,24 @@ async fn product_upserted(
     event: &Received,
     product: ProductUpserted,
 ) -> Result<Outcome, db::Error> {
-    if !(0..=HIGHEST_PRICE).contains(&product.price.amount) {
-        return Ok(Outcome::dead("the price is not between 0 and 10^12"));
-    }
-    if product.title.len() > LONGEST_TITLE * 4 {
-        return Ok(Outcome::dead("the title is too long"));
+    if let Err(cause) = judge(&product) {
+        return Ok(Outcome::dead(cause));
     }
     if inbox::advance_as(tx, "product", event).await? {
         store::offers::upsert(tx, &product.sku, &product.title, product.price).await?;
     }
     Ok(Outcome::Done)
+}
+
+/// What cannot be sold as it is.
+fn judge(product: &ProductUpserted) -> Result<(), &'static str> {
+    if !(0..=HIGHEST_PRICE).contains(&product.price.amount) {
+        return Err("the price is not between 0 and 10^12 minor units");
+    }
+    if product.title.chars().count() > LONGEST_TITLE {
+        return Err("the title is longer than 500 characters");
+    }
+    Ok(())
 }
 
 async fn product_removed(
@@ -174,10 +184,14 @@ async fn tell(
     order: Uuid,
     entry: Entry,
 ) -> Result<bool, db::Error> {
+    Span::current().record("order_id", tracing::field::display(order));
     if store::orders::state(tx, order).await?.is_none() {
         return Ok(false);
     }
-    let trace = event.traceparent.as_deref().and_then(telemetry::trace_id_of);
+    let trace = event
+        .traceparent
+        .as_deref()
+        .and_then(telemetry::trace_id_of);
     store::timeline::add(tx, order, event.time, trace, &[entry]).await?;
     Ok(true)
 }
@@ -206,7 +220,10 @@ fn payment_entry(kind: &str, reason: Option<&str>) -> Entry {
         _ => (
             "payment.failed",
             EntryOutcome::Failed,
-            format!("payments says: failed, {}", reason.unwrap_or("no reason given")),
+            format!(
+                "payments says: failed, {}",
+                reason.unwrap_or("no reason given")
+            ),
         ),
     };
     Entry {
@@ -233,5 +250,54 @@ fn mail_entry(kind: &str, mail: &MailEvent) -> Entry {
         outcome,
         detail: format!("the mail {} {detail}", mail.kind),
         attempt: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::de::DeserializeOwned;
+    use serde_json::Value;
+
+    use super::*;
+
+    /// The examples that the owner of an event has checked in.
+    fn examples<T: DeserializeOwned>(event: &str) -> Vec<T> {
+        let path = format!(
+            "{}/../../contracts/events/{event}.v1.examples.json",
+            env!("CARGO_MANIFEST_DIR")
+        );
+        let text = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{path}: {e}"));
+        let envelopes: Vec<Value> = serde_json::from_str(&text).unwrap();
+        assert!(!envelopes.is_empty(), "{event} has no example");
+        envelopes
+            .into_iter()
+            .map(|mut envelope| serde_json::from_value(envelope["data"].take()).unwrap())
+            .collect()
+    }
+
+    #[test]
+    fn products_are_read_as_search_writes_them() {
+        for product in examples::<ProductUpserted>("product.upserted") {
+            assert!(judge(&product).is_ok());
+        }
+        examples::<ProductRemoved>("product.removed");
+    }
+
+    #[test]
+    fn payments_are_read_as_payments_writes_them() {
+        for event in ["authorised", "captured", "refunded"] {
+            examples::<PaymentEvent>(&format!("payment.{event}"));
+        }
+        for failed in examples::<PaymentEvent>("payment.failed") {
+            assert!(failed.reason.is_some());
+        }
+    }
+
+    #[test]
+    fn mails_are_read_as_email_writes_them() {
+        for sent in examples::<MailEvent>("email.sent") {
+            assert!(matches!(sent.status.as_deref(), Some("sent" | "kept")));
+        }
+        examples::<MailEvent>("email.bounced");
     }
 }

@@ -74,7 +74,11 @@ impl Service for Orders {
         chassis.consume(Ears {
             signals: state.signals.clone(),
         });
-        let peer = Peer::new("payments", settings.payments_url, Some(settings.payments_token));
+        let peer = Peer::new(
+            "payments",
+            settings.payments_url,
+            Some(settings.payments_token),
+        );
         let runner = Runner {
             db: state.db.clone(),
             payments: Payments::new(peer),
@@ -83,7 +87,9 @@ impl Service for Orders {
         };
         chassis.worker("saga-runner", move |stop| runner.clone().run(stop));
         let (db, metrics) = (state.db.clone(), state.metrics.clone());
-        chassis.worker("saga-metrics", move |stop| measure(db.clone(), metrics.clone(), stop));
+        chassis.worker("saga-metrics", move |stop| {
+            measure(db.clone(), metrics.clone(), stop)
+        });
         Ok(state)
     }
 }

@@ -48,7 +48,11 @@ impl Metrics {
             sagas_unfinished: Gauge::default(),
             oldest_saga_age: Gauge::default(),
         };
-        registry.register("shop_orders_placed", "Orders placed", metrics.placed.clone());
+        registry.register(
+            "shop_orders_placed",
+            "Orders placed",
+            metrics.placed.clone(),
+        );
         registry.register(
             "shop_orders_finished",
             "Orders that became paid or cancelled",

@@ -24,10 +24,16 @@ pub(crate) struct Order {
     pub(crate) total: Money,
     #[serde(with = "time::serde::rfc3339")]
     pub(crate) placed_at: OffsetDateTime,
-    #[serde(with = "time::serde::rfc3339::option", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        with = "time::serde::rfc3339::option",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub(crate) confirmed_at: Option<OffsetDateTime>,
     /// When it became paid or cancelled.
-    #[serde(with = "time::serde::rfc3339::option", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        with = "time::serde::rfc3339::option",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub(crate) finished_at: Option<OffsetDateTime>,
     #[serde(skip)]
     pub(crate) buyer_id: Uuid,

@@ -97,7 +97,12 @@ impl Payments {
     }
 
     async fn read(&self, payment: Uuid) -> Result<StepOutcome, PeerError> {
-        match self.peer.get(&format!("/payments/{payment}")).send::<Payment>().await {
+        match self
+            .peer
+            .get(&format!("/payments/{payment}"))
+            .send::<Payment>()
+            .await
+        {
             Ok(payment) => Ok(payment.into()),
             Err(error) if status_of(&error) == Some(StatusCode::NOT_FOUND) => {
                 Ok(StepOutcome::NoPayment)
@@ -113,7 +118,6 @@ impl Payments {
         let answer = self
             .peer
             .post(&path)
-            .json(&serde_json::json!({}))
             .idempotency_key(key(claimed))
             .send::<Payment>()
             .await;

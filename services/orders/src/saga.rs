@@ -5,7 +5,7 @@
 //! ```text
 //!  order placed, stock reserved (in the buyer's request)
 //!     │
-//!  authorise ──declined/refused──▶ cancelled
+//!  authorise ──declined, refused──▶ cancelled
 //!     │  └──────no clear answer by the deadline──▶ cancelled ──▶ void ──▶ ended
 //!  confirmed (stock sold; from here only forward)
 //!     │
@@ -76,7 +76,9 @@ pub(crate) enum PaymentStatus {
     /// The money was taken (a later refund does not change that).
     Captured,
     Voided,
-    Declined { reason: Option<String> },
+    Declined {
+        reason: Option<String>,
+    },
 }
 
 /// What follows from an outcome; applied as a whole or not at all.
@@ -92,10 +94,15 @@ pub(crate) struct Transition {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Next {
     /// The same step once more.
-    Again { step: Step, due: OffsetDateTime },
+    Again {
+        step: Step,
+        due: OffsetDateTime,
+    },
     /// Another step, at once.
     Step(Step),
-    Ended { payment: Option<Uuid> },
+    Ended {
+        payment: Option<Uuid>,
+    },
 }
 
 /// What happens to the order and its stock.
@@ -158,7 +165,12 @@ impl Saga {
 }
 
 /// What `outcome` means for `saga` at the moment `now`. `jitter` (0 to 1) spreads the next attempts of many sagas.
-pub(crate) fn next(saga: &Saga, outcome: StepOutcome, now: OffsetDateTime, jitter: f64) -> Transition {
+pub(crate) fn next(
+    saga: &Saga,
+    outcome: StepOutcome,
+    now: OffsetDateTime,
+    jitter: f64,
+) -> Transition {
     match saga.step {
         Step::Authorise { payment } => after_authorise(saga, payment, outcome, now, jitter),
         Step::Capture { payment } => after_capture(saga, payment, outcome, now, jitter),
@@ -196,10 +208,14 @@ fn after_authorise(
                     || "the payment was declined".to_owned(),
                     |reason| format!("the payment was declined: {reason}"),
                 );
-                saga.cancelled(Some(id), CancelReason::PaymentDeclined, why)
+                saga.cancelled(
+                    Next::Ended { payment: Some(id) },
+                    CancelReason::PaymentDeclined,
+                    why,
+                )
             }
             PaymentStatus::Voided => saga.cancelled(
-                Some(id),
+                Next::Ended { payment: Some(id) },
                 CancelReason::PaymentDeclined,
                 "the payment was voided before the order was confirmed".to_owned(),
             ),
@@ -212,7 +228,13 @@ fn after_authorise(
             }
         },
         StepOutcome::Refused { why } => {
-            saga.cancelled(payment, CancelReason::PaymentRefused, why)
+            // An earlier attempt whose answer was lost may have been accepted all the same.
+            let next = if saga.attempt > 1 {
+                Next::Step(Step::Void { payment })
+            } else {
+                Next::Ended { payment }
+            };
+            saga.cancelled(next, CancelReason::PaymentRefused, why)
         }
         StepOutcome::NoPayment if in_time => {
             saga.again(saga.step, "payments knows of no payment", now, jitter)
@@ -248,7 +270,9 @@ fn after_capture(
             PaymentStatus::Processing | PaymentStatus::Authorised => {
                 "the money was not taken yet".to_owned()
             }
-            PaymentStatus::Voided => "the payment was voided although the order is confirmed".to_owned(),
+            PaymentStatus::Voided => {
+                "the payment was voided although the order is confirmed".to_owned()
+            }
             PaymentStatus::Declined { reason: _ } => {
                 "the payment was declined although the order is confirmed".to_owned()
             }
@@ -271,18 +295,20 @@ fn after_void(
         StepOutcome::Payment { id, status } => {
             let step = Step::Void { payment: Some(id) };
             match status {
-                PaymentStatus::Voided => {
-                    saga.voided(Some(id), "the authorisation was given back")
-                }
-                PaymentStatus::Declined { reason: _ } => {
-                    saga.voided(Some(id), "the payment was declined in the end: nothing to give back")
-                }
+                PaymentStatus::Voided => saga.voided(Some(id), "the authorisation was given back"),
+                PaymentStatus::Declined { reason: _ } => saga.voided(
+                    Some(id),
+                    "the payment was declined in the end: nothing to give back",
+                ),
                 PaymentStatus::Processing => {
                     saga.again(step, "payments is still working on it", now, jitter)
                 }
-                PaymentStatus::Authorised => {
-                    saga.again(step, "the authorisation was not given back yet", now, jitter)
-                }
+                PaymentStatus::Authorised => saga.again(
+                    step,
+                    "the authorisation was not given back yet",
+                    now,
+                    jitter,
+                ),
                 PaymentStatus::Captured => saga.again(
                     step,
                     "the money was taken although the order is cancelled: refund it",
@@ -291,9 +317,11 @@ fn after_void(
                 ),
             }
         }
-        StepOutcome::NoPayment if payment.is_none() && now >= saga.deadline + STRAGGLERS => {
-            saga.voided(None, "payments never got to know the payment: nothing to give back")
-        }
+        StepOutcome::NoPayment if payment.is_none() && now >= saga.deadline + STRAGGLERS => saga
+            .voided(
+                None,
+                "payments never got to know the payment: nothing to give back",
+            ),
         StepOutcome::NoPayment => {
             let why = "payments knows of no payment, but may still get to know it";
             saga.again(saga.step, why, now, jitter)
@@ -338,26 +366,18 @@ impl Saga {
         }
     }
 
-    fn cancelled(&self, payment: Option<Uuid>, reason: CancelReason, why: String) -> Transition {
+    fn cancelled(&self, next: Next, reason: CancelReason, why: String) -> Transition {
         Transition {
-            next: Next::Ended { payment },
+            next,
             effect: Some(Effect::Cancel(reason)),
             entries: vec![self.entry(EntryOutcome::Failed, why), cancel_entry(reason)],
         }
     }
 
     fn timed_out(&self, payment: Option<Uuid>, why: &str) -> Transition {
-        Transition {
-            next: Next::Step(Step::Void { payment }),
-            effect: Some(Effect::Cancel(CancelReason::TimedOut)),
-            entries: vec![
-                self.entry(
-                    EntryOutcome::Failed,
-                    format!("{why}; the time for it is over"),
-                ),
-                cancel_entry(CancelReason::TimedOut),
-            ],
-        }
+        let next = Next::Step(Step::Void { payment });
+        let why = format!("{why}; the time for it is over");
+        self.cancelled(next, CancelReason::TimedOut, why)
     }
 
     fn voided(&self, payment: Option<Uuid>, detail: &str) -> Transition {

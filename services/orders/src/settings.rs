@@ -13,10 +13,8 @@ pub struct Settings {
 impl Settings {
     pub(crate) fn read(env: &Env) -> Result<Self, SettingError> {
         Ok(Self {
-            users_url: env.required(
-                "USERS_URL",
-                "the base URL of users, like http://users:8080",
-            )?,
+            users_url: env
+                .required("USERS_URL", "the base URL of users, like http://users:8080")?,
             payments_url: env.required(
                 "PAYMENTS_URL",
                 "the base URL of payments, like http://payments:8080",

@@ -54,7 +54,9 @@ pub(crate) async fn import(db: &Db, text: &str) -> Result<Imported, Problem> {
         return Err(Problem::new(
             StatusCode::PAYLOAD_TOO_LARGE,
             "too_large",
-            format!("There are {lines} lines; an import has at most {MAX_LINES}. Send them in parts."),
+            format!(
+                "There are {lines} lines; an import has at most {MAX_LINES}. Send them in parts."
+            ),
         ));
     }
     let (wanted, failed) = parse(text);
@@ -97,7 +99,10 @@ fn parse(text: &str) -> (Vec<(usize, StockLine)>, Vec<FailedLine>) {
             Err(e) if e.is_data() => fail("invalid", e.to_string()),
             Err(e) => fail("malformed_json", e.to_string()),
             Ok(stock) if !(0..=MAX_ON_HAND).contains(&stock.on_hand) => {
-                fail("invalid", format!("on_hand must be from 0 to {MAX_ON_HAND}"));
+                fail(
+                    "invalid",
+                    format!("on_hand must be from 0 to {MAX_ON_HAND}"),
+                );
             }
             Ok(stock) => match seen.insert(stock.sku.clone(), line) {
                 None => good.push((line, stock)),
@@ -150,12 +155,20 @@ mod tests {
             "{\"sku\": \"f\", \"on_hand\": 1000000}",
         );
         let (good, failed) = parse(text);
-        let good: Vec<_> = good.iter().map(|(n, l)| (*n, l.sku.as_str(), l.on_hand)).collect();
+        let good: Vec<_> = good
+            .iter()
+            .map(|(n, l)| (*n, l.sku.as_str(), l.on_hand))
+            .collect();
         assert_eq!(good, [(1, "a", 3), (7, "f", 1_000_000)]);
         let failed: Vec<_> = failed.iter().map(|f| (f.line, f.code)).collect();
         assert_eq!(
             failed,
-            [(3, "invalid"), (4, "invalid"), (5, "duplicate_sku"), (6, "malformed_json")]
+            [
+                (3, "invalid"),
+                (4, "invalid"),
+                (5, "duplicate_sku"),
+                (6, "malformed_json")
+            ]
         );
     }
 }

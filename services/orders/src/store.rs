@@ -41,5 +41,8 @@ where
 }
 
 fn money(row: &Row, amount: &str, currency: &str) -> Result<Money, db::Error> {
-    Ok(Money::new(row.get(amount), text::<Currency>(row, currency)?))
+    Ok(Money::new(
+        row.get(amount),
+        text::<Currency>(row, currency)?,
+    ))
 }

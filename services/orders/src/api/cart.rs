@@ -25,11 +25,11 @@ pub(super) struct Wanted {
 }
 
 /// The buyer's cart at today's prices.
-#[utoipa::path(get, path = "/cart", tag = "cart", security(("bearer" = [])),
+#[utoipa::path(get, path = "/cart", operation_id = "read_cart", tag = "cart", security(("bearer" = [])),
     responses(
         (status = 200, description = "The cart", body = Cart),
-        (status = 401, description = "`unauthenticated`", body = Problem),
-        (status = 503, description = "`unavailable`: try again after Retry-After", body = Problem),
+        (status = 401, description = "`unauthenticated`", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "`unavailable`: try again after Retry-After", body = Problem, content_type = "application/problem+json"),
     ))]
 pub(super) async fn read(
     AxumState(state): AxumState<State>,
@@ -40,15 +40,15 @@ pub(super) async fn read(
 }
 
 /// Puts a product into the cart, or changes how many of it are wanted. A cart holds up to 50 products of one currency.
-#[utoipa::path(put, path = "/cart/items/{sku}", tag = "cart", security(("bearer" = [])),
+#[utoipa::path(put, path = "/cart/items/{sku}", operation_id = "put_cart_item", tag = "cart", security(("bearer" = [])),
     params(("sku" = String, Path)), request_body = Wanted,
     responses(
         (status = 200, description = "The cart", body = Cart),
-        (status = 401, description = "`unauthenticated`", body = Problem),
-        (status = 404, description = "`unknown_sku`: no such product was ever sold", body = Problem),
-        (status = 409, description = "`offer_removed`, `cart_full` or `mixed_currencies`", body = Problem),
-        (status = 422, description = "`invalid` with the fields", body = Problem),
-        (status = 503, description = "`unavailable`: try again after Retry-After", body = Problem),
+        (status = 401, description = "`unauthenticated`", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "`unknown_sku`: no such product was ever sold", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "`offer_removed`, `cart_full` or `mixed_currencies`", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "`invalid` with the fields", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "`unavailable`: try again after Retry-After", body = Problem, content_type = "application/problem+json"),
     ))]
 pub(super) async fn put_item(
     AxumState(state): AxumState<State>,
@@ -71,12 +71,12 @@ pub(super) async fn put_item(
 }
 
 /// Takes a product out of the cart; it is no error when it is not there.
-#[utoipa::path(delete, path = "/cart/items/{sku}", tag = "cart", security(("bearer" = [])),
+#[utoipa::path(delete, path = "/cart/items/{sku}", operation_id = "remove_cart_item", tag = "cart", security(("bearer" = [])),
     params(("sku" = String, Path)),
     responses(
         (status = 200, description = "The cart", body = Cart),
-        (status = 401, description = "`unauthenticated`", body = Problem),
-        (status = 503, description = "`unavailable`: try again after Retry-After", body = Problem),
+        (status = 401, description = "`unauthenticated`", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "`unavailable`: try again after Retry-After", body = Problem, content_type = "application/problem+json"),
     ))]
 pub(super) async fn remove_item(
     AxumState(state): AxumState<State>,
@@ -90,9 +90,12 @@ pub(super) async fn remove_item(
 
 async fn priced(client: &impl Client, buyer: Uuid) -> Result<Json<Cart>, Problem> {
     let lines = store::cart::lines(client, buyer).await?;
-    Cart::priced(lines)
-        .map(Json)
-        .map_err(|e| Problem::invalid("total_too_large", format!("The cart cannot be added up: {e}.")))
+    Cart::priced(lines).map(Json).map_err(|e| {
+        Problem::invalid(
+            "total_too_large",
+            format!("The cart cannot be added up: {e}."),
+        )
+    })
 }
 
 fn unknown_sku(sku: &Sku) -> Problem {
@@ -108,9 +111,10 @@ fn not_admitted(sku: &Sku, refusal: NotAdmitted) -> Problem {
         NotAdmitted::Removed => {
             Problem::conflict("offer_removed", format!("{sku} is no longer sold."))
         }
-        NotAdmitted::CartFull => {
-            Problem::conflict("cart_full", format!("A cart holds at most {MAX_LINES} products."))
-        }
+        NotAdmitted::CartFull => Problem::conflict(
+            "cart_full",
+            format!("A cart holds at most {MAX_LINES} products."),
+        ),
         NotAdmitted::OtherCurrency(currency) => Problem::conflict(
             "mixed_currencies",
             format!(

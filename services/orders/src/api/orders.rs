@@ -12,6 +12,7 @@ use garde::Validate;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use tokio::time::sleep;
+use tracing::Span;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
@@ -41,7 +42,9 @@ fn is_token(token: &SecretString, (): &()) -> garde::Result {
     if (1..=200).contains(&token.len()) && token.bytes().all(|b| b.is_ascii_graphic()) {
         Ok(())
     } else {
-        Err(garde::Error::new("must be 1 to 200 visible ASCII characters"))
+        Err(garde::Error::new(
+            "must be 1 to 200 visible ASCII characters",
+        ))
     }
 }
 
@@ -49,16 +52,16 @@ fn is_token(token: &SecretString, (): &()) -> garde::Result {
 ///
 /// The stock is reserved and the cart emptied when this answers; the payment follows by itself. Ask for the order under
 /// `Location` until its state is `paid` or `cancelled`. The same `Idempotency-Key` gets the same answer, refusals too.
-#[utoipa::path(post, path = "/orders", tag = "orders", security(("bearer" = [])), request_body = Checkout,
+#[utoipa::path(post, path = "/orders", operation_id = "place_order", tag = "orders", security(("bearer" = [])), request_body = Checkout,
     params(("idempotency-key" = String, Header, description = "1 to 255 visible ASCII characters", max_length = 255)),
     responses(
         (status = 202, description = "The order, `pending`", body = Order,
             headers(("location" = String, description = "Where the order is"))),
-        (status = 400, description = "`idempotency_key_missing`, `malformed_json`", body = Problem),
-        (status = 401, description = "`unauthenticated`", body = Problem),
-        (status = 409, description = "`out_of_stock` or `offer_removed` with the skus as pointers; `mixed_currencies`", body = Problem),
-        (status = 422, description = "`cart_empty`, `invalid`, `idempotency_key_reused`, `total_too_large`", body = Problem),
-        (status = 503, description = "`unavailable`: try again with the same key after Retry-After", body = Problem),
+        (status = 400, description = "`idempotency_key_missing`, `malformed_json`", body = Problem, content_type = "application/problem+json"),
+        (status = 401, description = "`unauthenticated`", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "`out_of_stock` or `offer_removed` with the skus as pointers; `mixed_currencies`", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "`cart_empty`, `invalid`, `idempotency_key_reused`, `total_too_large`", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "`unavailable`: try again with the same key after Retry-After", body = Problem, content_type = "application/problem+json"),
     ))]
 pub(super) async fn place(
     AxumState(state): AxumState<State>,
@@ -91,12 +94,12 @@ pub(super) struct OrderList {
 }
 
 /// The buyer's own orders, newest first.
-#[utoipa::path(get, path = "/orders", tag = "orders", security(("bearer" = [])), params(Page),
+#[utoipa::path(get, path = "/orders", operation_id = "list_orders", tag = "orders", security(("bearer" = [])), params(Page),
     responses(
         (status = 200, description = "A page of orders", body = OrderList),
-        (status = 401, description = "`unauthenticated`", body = Problem),
-        (status = 422, description = "`invalid` with the fields", body = Problem),
-        (status = 503, description = "`unavailable`: try again after Retry-After", body = Problem),
+        (status = 401, description = "`unauthenticated`", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "`invalid` with the fields", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "`unavailable`: try again after Retry-After", body = Problem, content_type = "application/problem+json"),
     ))]
 pub(super) async fn list(
     AxumState(state): AxumState<State>,
@@ -126,14 +129,14 @@ pub(super) struct Waiting {
 }
 
 /// One order of the buyer; an admin may read any.
-#[utoipa::path(get, path = "/orders/{id}", tag = "orders", security(("bearer" = [])),
+#[utoipa::path(get, path = "/orders/{id}", operation_id = "read_order", tag = "orders", security(("bearer" = [])),
     params(("id" = Uuid, Path), Waiting),
     responses(
         (status = 200, description = "The order, as soon as its state is final or the wait is over", body = Order),
-        (status = 401, description = "`unauthenticated`", body = Problem),
-        (status = 404, description = "`not_found`: there is no such order of this buyer", body = Problem),
-        (status = 422, description = "`invalid` with the fields", body = Problem),
-        (status = 503, description = "`unavailable`: try again after Retry-After", body = Problem),
+        (status = 401, description = "`unauthenticated`", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "`not_found`: there is no such order of this buyer", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "`invalid` with the fields", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "`unavailable`: try again after Retry-After", body = Problem, content_type = "application/problem+json"),
     ))]
 pub(super) async fn read(
     AxumState(state): AxumState<State>,
@@ -159,13 +162,13 @@ pub(super) struct Timeline {
 }
 
 /// Where an order is, or where it died: what happened to it, oldest first.
-#[utoipa::path(get, path = "/orders/{id}/timeline", tag = "orders", security(("bearer" = [])),
+#[utoipa::path(get, path = "/orders/{id}/timeline", operation_id = "read_order_timeline", tag = "orders", security(("bearer" = [])),
     params(("id" = Uuid, Path)),
     responses(
         (status = 200, description = "The story of the order", body = Timeline),
-        (status = 401, description = "`unauthenticated`", body = Problem),
-        (status = 404, description = "`not_found`: there is no such order of this buyer", body = Problem),
-        (status = 503, description = "`unavailable`: try again after Retry-After", body = Problem),
+        (status = 401, description = "`unauthenticated`", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "`not_found`: there is no such order of this buyer", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "`unavailable`: try again after Retry-After", body = Problem, content_type = "application/problem+json"),
     ))]
 pub(super) async fn timeline(
     AxumState(state): AxumState<State>,
@@ -183,6 +186,7 @@ pub(super) async fn timeline(
 
 /// The order, if the reader may know of it.
 async fn visible(state: &State, reader: &Principal, id: Uuid) -> Result<Order, Problem> {
+    Span::current().record("order_id", tracing::field::display(id));
     let connection = state.db.get().await?;
     store::orders::find(&connection, id)
         .await?

@@ -42,11 +42,11 @@ pub(super) struct OnHand {
 }
 
 /// How many units of a product there are. Needs no token.
-#[utoipa::path(get, path = "/stock/{sku}", tag = "stock", params(("sku" = String, Path)),
+#[utoipa::path(get, path = "/stock/{sku}", operation_id = "read_stock", tag = "stock", params(("sku" = String, Path)),
     responses(
         (status = 200, description = "The stock of the product", body = StockView),
-        (status = 404, description = "`not_found`: its stock was never set", body = Problem),
-        (status = 503, description = "`unavailable`: try again after Retry-After", body = Problem),
+        (status = 404, description = "`not_found`: its stock was never set", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "`unavailable`: try again after Retry-After", body = Problem, content_type = "application/problem+json"),
     ))]
 pub(super) async fn read(
     AxumState(state): AxumState<State>,
@@ -60,15 +60,15 @@ pub(super) async fn read(
 }
 
 /// Sets how many units are on the shelf, the reserved ones among them. Needs the role `admin`.
-#[utoipa::path(put, path = "/stock/{sku}", tag = "stock", security(("bearer" = [])),
+#[utoipa::path(put, path = "/stock/{sku}", operation_id = "set_stock", tag = "stock", security(("bearer" = [])),
     params(("sku" = String, Path)), request_body = OnHand,
     responses(
         (status = 200, description = "The stock of the product", body = StockView),
-        (status = 401, description = "`unauthenticated`", body = Problem),
-        (status = 403, description = "`forbidden`", body = Problem),
-        (status = 409, description = "`below_reserved`: more is reserved for orders", body = Problem),
-        (status = 422, description = "`invalid` with the fields", body = Problem),
-        (status = 503, description = "`unavailable`: try again after Retry-After", body = Problem),
+        (status = 401, description = "`unauthenticated`", body = Problem, content_type = "application/problem+json"),
+        (status = 403, description = "`forbidden`", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "`below_reserved`: more is reserved for orders", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "`invalid` with the fields", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "`unavailable`: try again after Retry-After", body = Problem, content_type = "application/problem+json"),
     ))]
 pub(super) async fn set(
     AxumState(state): AxumState<State>,
@@ -96,14 +96,14 @@ pub(super) async fn set(
 ///
 /// Lines that are wrong are named in the answer, the others are applied. Sending the same lines again changes nothing.
 /// Needs the role `admin`.
-#[utoipa::path(post, path = "/stock/import", tag = "stock", security(("bearer" = [])),
+#[utoipa::path(post, path = "/stock/import", operation_id = "import_stock", tag = "stock", security(("bearer" = [])),
     request_body(content = String, content_type = "application/x-ndjson"),
     responses(
         (status = 200, description = "What became of the lines", body = Imported),
-        (status = 401, description = "`unauthenticated`", body = Problem),
-        (status = 403, description = "`forbidden`", body = Problem),
-        (status = 413, description = "`too_large`: more than 10 000 lines or 2 MiB", body = Problem),
-        (status = 503, description = "`unavailable`: send it again after Retry-After", body = Problem),
+        (status = 401, description = "`unauthenticated`", body = Problem, content_type = "application/problem+json"),
+        (status = 403, description = "`forbidden`", body = Problem, content_type = "application/problem+json"),
+        (status = 413, description = "`too_large`: more than 10 000 lines or 2 MiB", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "`unavailable`: send it again after Retry-After", body = Problem, content_type = "application/problem+json"),
     ))]
 pub(super) async fn import(
     AxumState(state): AxumState<State>,

@@ -106,7 +106,10 @@ impl Runner {
                 Ok(false) => tracing::info!("another replica has taken this checkout over"),
                 Err(error) => {
                     let error = format!("{error:#}");
-                    tracing::warn!(error, "a step could not be written down and will be repeated");
+                    tracing::warn!(
+                        error,
+                        "a step could not be written down and will be repeated"
+                    );
                 }
             }
         };
@@ -227,12 +230,18 @@ fn report(ended: Result<(), tokio::task::JoinError>) {
 const MEASURE: Duration = Duration::from_secs(5);
 
 /// Keeps the gauges of unfinished checkouts true until `stop`.
-pub(crate) async fn measure(db: Db, metrics: Metrics, stop: CancellationToken) -> anyhow::Result<()> {
+pub(crate) async fn measure(
+    db: Db,
+    metrics: Metrics,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
     loop {
         let client = db.get().await?;
         let (count, oldest) = store::sagas::unfinished(&client).await?;
         drop(client);
-        let age = oldest.map_or(0, |since| (OffsetDateTime::now_utc() - since).whole_seconds());
+        let age = oldest.map_or(0, |since| {
+            (OffsetDateTime::now_utc() - since).whole_seconds()
+        });
         metrics.sagas_unfinished.set(count);
         metrics.oldest_saga_age.set(age.max(0));
         tokio::select! {

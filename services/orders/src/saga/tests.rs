@@ -36,7 +36,12 @@ fn unclear() -> StepOutcome {
 #[test]
 fn an_authorised_payment_confirms_the_order_and_goes_on_to_capture() {
     let id = Uuid::now_v7();
-    let transition = next(&authorise(), status(id, PaymentStatus::Authorised), START, 0.5);
+    let transition = next(
+        &authorise(),
+        status(id, PaymentStatus::Authorised),
+        START,
+        0.5,
+    );
     assert_eq!(transition.effect, Some(Effect::Confirm));
     assert_eq!(transition.next, Next::Step(Step::Capture { payment: id }));
 }
@@ -44,9 +49,20 @@ fn an_authorised_payment_confirms_the_order_and_goes_on_to_capture() {
 #[test]
 fn an_authorisation_that_comes_too_late_is_voided() {
     let id = Uuid::now_v7();
-    let transition = next(&authorise(), status(id, PaymentStatus::Authorised), deadline(), 0.5);
-    assert_eq!(transition.effect, Some(Effect::Cancel(CancelReason::TimedOut)));
-    assert_eq!(transition.next, Next::Step(Step::Void { payment: Some(id) }));
+    let transition = next(
+        &authorise(),
+        status(id, PaymentStatus::Authorised),
+        deadline(),
+        0.5,
+    );
+    assert_eq!(
+        transition.effect,
+        Some(Effect::Cancel(CancelReason::TimedOut))
+    );
+    assert_eq!(
+        transition.next,
+        Next::Step(Step::Void { payment: Some(id) })
+    );
 }
 
 #[test]
@@ -55,13 +71,21 @@ fn a_declined_payment_cancels_the_order_and_says_why() {
         reason: Some("insufficient_funds".to_owned()),
     };
     let transition = next(&authorise(), status(Uuid::now_v7(), declined), START, 0.5);
-    assert_eq!(transition.effect, Some(Effect::Cancel(CancelReason::PaymentDeclined)));
+    assert_eq!(
+        transition.effect,
+        Some(Effect::Cancel(CancelReason::PaymentDeclined))
+    );
     assert!(transition.entries[0].detail.contains("insufficient_funds"));
 }
 
 #[test]
 fn a_missing_answer_is_told_in_plain_words() {
-    let transition = next(&saga(Step::Authorise { payment: None }, 4), unclear(), START, 1.0);
+    let transition = next(
+        &saga(Step::Authorise { payment: None }, 4),
+        unclear(),
+        START,
+        1.0,
+    );
     assert_eq!(
         transition.entries[0].detail,
         "payments did not answer; attempt 4, next try in 4 s"
@@ -72,7 +96,14 @@ fn a_missing_answer_is_told_in_plain_words() {
 #[test]
 fn the_last_attempt_is_never_later_than_the_deadline() {
     let now = deadline() - Duration::from_secs(1);
-    let Next::Again { due, .. } = next(&saga(Step::Authorise { payment: None }, 9), unclear(), now, 1.0).next else {
+    let Next::Again { due, .. } = next(
+        &saga(Step::Authorise { payment: None }, 9),
+        unclear(),
+        now,
+        1.0,
+    )
+    .next
+    else {
         panic!("it must try again");
     };
     assert_eq!(due, deadline());
@@ -89,9 +120,15 @@ fn no_payment_is_believed_only_when_no_request_can_be_under_way_any_more() {
 
 #[test]
 fn a_long_outage_does_not_fill_the_timeline() {
-    let step = Step::Capture { payment: Uuid::now_v7() };
+    let step = Step::Capture {
+        payment: Uuid::now_v7(),
+    };
     let entries = (1..=10_000)
-        .map(|attempt| next(&saga(step, attempt), unclear(), START, 0.5).entries.len())
+        .map(|attempt| {
+            next(&saga(step, attempt), unclear(), START, 0.5)
+                .entries
+                .len()
+        })
         .sum::<usize>();
     assert!(entries < 40, "{entries} entries");
 }
@@ -120,6 +157,8 @@ enum Network {
     AnswerLost,
     /// The sender gives up; the request arrives after these seconds all the same.
     Late(u64),
+    /// Not the network but a payments that takes no such request any more.
+    Refused,
 }
 
 impl Payments {
@@ -135,6 +174,9 @@ impl Payments {
                 self.perform(step);
                 unclear()
             }
+            Network::Refused => StepOutcome::Refused {
+                why: "payments answered 422".to_owned(),
+            },
             Network::Late(seconds) => {
                 if let Step::Authorise { payment: None } = step {
                     self.straggler = Some(now + Duration::from_secs(seconds));
@@ -183,6 +225,7 @@ fn any_network() -> impl Strategy<Value = Network> {
         Just(Network::RequestLost),
         Just(Network::AnswerLost),
         (0..60_u64).prop_map(Network::Late),
+        Just(Network::Refused),
     ]
 }
 
@@ -272,10 +315,10 @@ proptest! {
         };
         match step {
             Step::Authorise { .. } => match transition.effect {
-                Some(Effect::Confirm) => prop_assert!(matches!(after, Some(Step::Capture { .. }))),
-                Some(Effect::Cancel(_)) => prop_assert!(matches!(after, None | Some(Step::Void { .. }))),
+                Some(Effect::Confirm) => prop_assert!(matches!(after, Some(Step::Capture { .. })), "{:?}", after),
+                Some(Effect::Cancel(_)) => prop_assert!(matches!(after, None | Some(Step::Void { .. })), "{:?}", after),
                 Some(Effect::Pay) => prop_assert!(false, "paid before confirmed"),
-                None => prop_assert!(matches!(after, Some(Step::Authorise { .. }))),
+                None => prop_assert!(matches!(after, Some(Step::Authorise { .. })), "{:?}", after),
             },
             Step::Capture { .. } => match transition.effect {
                 Some(Effect::Pay) => prop_assert_eq!(after, None),
@@ -284,7 +327,7 @@ proptest! {
             },
             Step::Void { .. } => {
                 prop_assert_eq!(transition.effect, None);
-                prop_assert!(matches!(after, None | Some(Step::Void { .. })));
+                prop_assert!(matches!(after, None | Some(Step::Void { .. })), "{:?}", after);
             }
         }
     }
@@ -301,7 +344,9 @@ fn any_outcome() -> impl Strategy<Value = StepOutcome> {
     prop_oneof![
         any_status.prop_map(|s| status(Uuid::now_v7(), s)),
         Just(StepOutcome::NoPayment),
-        Just(StepOutcome::Refused { why: "no".to_owned() }),
+        Just(StepOutcome::Refused {
+            why: "no".to_owned()
+        }),
         Just(unclear()),
     ]
 }

@@ -19,10 +19,7 @@ pub(crate) async fn lock(tx: &Transaction<'_>, buyer: Uuid) -> Result<(), db::Er
 }
 
 /// The lines at today's prices, oldest first.
-pub(crate) async fn lines(
-    client: &impl Client,
-    buyer: Uuid,
-) -> Result<Vec<CartLine>, db::Error> {
+pub(crate) async fn lines(client: &impl Client, buyer: Uuid) -> Result<Vec<CartLine>, db::Error> {
     let rows = db::query(
         client,
         "select sku, title, amount, currency, removed, quantity
@@ -59,11 +56,7 @@ pub(crate) async fn put(
     Ok(())
 }
 
-pub(crate) async fn remove(
-    client: &impl Client,
-    buyer: Uuid,
-    sku: &Sku,
-) -> Result<(), db::Error> {
+pub(crate) async fn remove(client: &impl Client, buyer: Uuid, sku: &Sku) -> Result<(), db::Error> {
     db::execute(
         client,
         "delete from cart_items where buyer_id = $1 and sku = $2",

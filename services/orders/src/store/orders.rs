@@ -26,7 +26,11 @@ pub(crate) async fn insert(tx: &Transaction<'_>, order: &Order) -> Result<(), db
     let skus: Vec<_> = order.items.iter().map(|item| item.sku.as_str()).collect();
     let titles: Vec<_> = order.items.iter().map(|item| item.title.as_str()).collect();
     let quantities: Vec<_> = order.items.iter().map(|item| item.quantity).collect();
-    let amounts: Vec<_> = order.items.iter().map(|item| item.unit_price.amount).collect();
+    let amounts: Vec<_> = order
+        .items
+        .iter()
+        .map(|item| item.unit_price.amount)
+        .collect();
     db::execute(
         tx,
         "insert into order_lines (order_id, position, sku, title, quantity, unit_amount)
@@ -61,10 +65,7 @@ pub(crate) async fn list(
 }
 
 /// Where the order stands; cheaper than the whole of it.
-pub(crate) async fn state(
-    client: &impl Client,
-    id: Uuid,
-) -> Result<Option<OrderState>, db::Error> {
+pub(crate) async fn state(client: &impl Client, id: Uuid) -> Result<Option<OrderState>, db::Error> {
     let row = db::query_opt(client, "select state from orders where id = $1", &[&id]).await?;
     row.as_ref().map(|row| text(row, "state")).transpose()
 }

@@ -123,7 +123,14 @@ pub(crate) async fn advance(
              due_at = case when due_at < lease_until then due_at else $5 end,
              lease_until = null
          where order_id = $1 and version = $2",
-        &[&claimed.order_id, &claimed.version, &step, &payment, &due, &again],
+        &[
+            &claimed.order_id,
+            &claimed.version,
+            &step,
+            &payment,
+            &due,
+            &again,
+        ],
     )
     .await?;
     Ok(moved == 1)

@@ -21,7 +21,10 @@ pub(crate) struct Told {
     service: String,
     #[schema(example = "authorise")]
     step: String,
-    #[schema(example = "retrying", pattern = "^(done|failed|retrying|compensated|info)$")]
+    #[schema(
+        example = "retrying",
+        pattern = "^(done|failed|retrying|compensated|info)$"
+    )]
     outcome: String,
     /// In plain words, for people.
     #[schema(example = "payments did not answer; attempt 3, next try in 4 s")]
@@ -64,10 +67,7 @@ pub(crate) async fn add(
 }
 
 /// The story from its beginning.
-pub(crate) async fn of_order(
-    client: &impl Client,
-    order: Uuid,
-) -> Result<Vec<Told>, db::Error> {
+pub(crate) async fn of_order(client: &impl Client, order: Uuid) -> Result<Vec<Told>, db::Error> {
     let rows = db::query(
         client,
         "select at, service, step, outcome, detail, attempt, trace_id

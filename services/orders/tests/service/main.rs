@@ -1,0 +1,10 @@
+//! Orders over HTTP and NATS, on a real PostgreSQL and a real NATS, with payments played by the test.
+
+mod cart;
+mod checkout;
+mod events;
+mod faults;
+mod payments;
+mod saga;
+mod shop;
+mod stock;

@@ -1,0 +1,337 @@
+//! The checkout when payments is slow, says no, is away, or answers too late.
+
+use futures::future::join_all;
+use serde_json::json;
+use uuid::Uuid;
+
+use chassis::testing::{eventually, look};
+
+use crate::payments::Manner;
+use crate::shop::{Person, Shop};
+
+#[tokio::test]
+async fn a_declined_payment_cancels_the_order_and_frees_the_stock() {
+    let shop = Shop::open().await;
+    shop.sell("mug", 100, 3).await;
+    shop.payments.take("authorise", Manner::Declines);
+    let order = shop.buy(&Person::buyer(), "mug", 2).await;
+    let cancelled = shop.until(order, "cancelled").await;
+    assert_eq!(cancelled["reason"], "payment_declined");
+    assert_eq!(shop.stock("mug").await, (3, 0, 3));
+    assert_eq!(
+        shop.story(order).await,
+        [
+            "orders reserve done",
+            "payments authorise failed",
+            "orders cancel compensated"
+        ]
+    );
+    assert!(
+        shop.timeline(order).await[1]["detail"]
+            .as_str()
+            .unwrap()
+            .contains("insufficient_funds")
+    );
+    let event = eventually("the cancellation is said", || async {
+        shop.backends
+            .said("shop.orders.order.cancelled.v1")
+            .await
+            .pop()
+    })
+    .await;
+    assert_eq!(event["data"]["reason"], "payment_declined");
+    assert_eq!(event["sequence"], 2);
+    let available: Vec<_> = eventually("the stock's changes are said", || async {
+        let said = shop.backends.said("shop.orders.stock.changed.v1").await;
+        (said.len() == 3).then_some(said)
+    })
+    .await
+    .iter()
+    .map(|e| e["data"]["available"].as_i64().unwrap())
+    .collect();
+    assert_eq!(available, [3, 1, 3]);
+    shop.assert_books_are_right().await;
+}
+
+#[tokio::test]
+async fn a_request_that_payments_refuses_cancels_the_order() {
+    let shop = Shop::open().await;
+    shop.sell("mug", 100, 3).await;
+    shop.payments.take("authorise", Manner::Refuses);
+    let order = shop.buy(&Person::buyer(), "mug", 1).await;
+    let cancelled = shop.until(order, "cancelled").await;
+    assert_eq!(cancelled["reason"], "payment_refused");
+    assert_eq!(shop.stock("mug").await, (3, 0, 3));
+}
+
+#[tokio::test]
+async fn an_answer_that_is_not_clear_yet_is_asked_for_again_never_guessed() {
+    let shop = Shop::open().await;
+    shop.sell("mug", 100, 3).await;
+    shop.payments.take("authorise", Manner::StillAtIt);
+    let order = shop.buy(&Person::buyer(), "mug", 1).await;
+    eventually("it has asked again", || async {
+        let story = shop.story(order).await;
+        (story
+            .iter()
+            .filter(|s| *s == "payments authorise retrying")
+            .count()
+            >= 2)
+            .then_some(())
+    })
+    .await;
+    assert_eq!(
+        shop.payments.operations(order),
+        ["authorise"],
+        "the second time it only looks"
+    );
+    assert_eq!(shop.stock("mug").await, (3, 1, 2), "held meanwhile");
+    shop.payments.settle(order, "authorised");
+    shop.until(order, "paid").await;
+}
+
+#[tokio::test]
+async fn payments_dies_between_authorise_and_capture_and_comes_back() {
+    let shop = Shop::open().await;
+    let buyer = Person::buyer();
+    shop.sell("mug", 100, 3).await;
+    shop.payments.take("capture", Manner::Unavailable);
+    let order = shop.buy(&buyer, "mug", 1).await;
+    shop.until(order, "confirmed").await;
+    assert_eq!(
+        shop.stock("mug").await,
+        (2, 0, 2),
+        "sold with the confirmation"
+    );
+    shop.payments.proxy.cut();
+    eventually("the timeline says who does not answer", || async {
+        let timeline = shop.timeline(order).await;
+        let told = timeline.iter().any(|entry| {
+            entry["service"] == "payments"
+                && entry["step"] == "capture"
+                && entry["outcome"] == "retrying"
+                && entry["detail"]
+                    .as_str()
+                    .unwrap()
+                    .contains("payments did not answer")
+                && entry["detail"].as_str().unwrap().contains("next try in")
+        });
+        told.then_some(())
+    })
+    .await;
+    // However late: what is confirmed is not taken back.
+    shop.let_time_run_out(order).await;
+    shop.payments.take("capture", Manner::Fine);
+    shop.payments.proxy.heal();
+    shop.until(order, "paid").await;
+    assert_eq!(shop.payments.standing(order), ["captured"]);
+    let operations = shop.payments.operations(order);
+    assert!(operations.iter().all(|o| *o != "void"), "{operations:?}");
+    shop.assert_books_are_right().await;
+}
+
+#[tokio::test]
+async fn an_order_that_times_out_frees_its_stock_and_voids_what_was_authorised() {
+    let shop = Shop::open().await;
+    shop.sell("mug", 100, 3).await;
+    shop.payments.take("authorise", Manner::Hangs);
+    let order = shop.buy(&Person::buyer(), "mug", 3).await;
+    eventually("payments has authorised without saying so", || async {
+        (shop.payments.standing(order) == ["authorised"]).then_some(())
+    })
+    .await;
+    shop.let_time_run_out(order).await;
+    let cancelled = shop.until(order, "cancelled").await;
+    assert_eq!(cancelled["reason"], "timed_out");
+    assert_eq!(shop.stock("mug").await, (3, 0, 3));
+    shop.until_ended(order).await;
+    assert_eq!(shop.payments.standing(order), ["voided"]);
+    let void = shop
+        .payments
+        .calls(order)
+        .into_iter()
+        .find(|c| c.operation == "void")
+        .unwrap();
+    assert_eq!(void.key, format!("{order}:void"));
+    assert_eq!(
+        shop.story(order).await.last().unwrap(),
+        "payments void compensated"
+    );
+    shop.assert_books_are_right().await;
+}
+
+#[tokio::test]
+async fn an_order_times_out_while_payments_is_away_and_is_voided_when_it_is_back() {
+    let shop = Shop::open().await;
+    shop.sell("mug", 100, 1).await;
+    shop.payments.take("authorise", Manner::StillAtIt);
+    let order = shop.buy(&Person::buyer(), "mug", 1).await;
+    eventually("payments knows it", || async {
+        (!shop.payments.standing(order).is_empty()).then_some(())
+    })
+    .await;
+    shop.payments.proxy.cut();
+    shop.let_time_run_out(order).await;
+    shop.until(order, "cancelled").await;
+    assert_eq!(
+        shop.stock("mug").await,
+        (1, 0, 1),
+        "the stock does not wait for payments"
+    );
+    // Somebody else buys it meanwhile; the first payment must not be taken any more.
+    shop.payments.settle(order, "authorised");
+    shop.payments.proxy.heal();
+    shop.until_ended(order).await;
+    assert_eq!(shop.payments.standing(order), ["voided"]);
+}
+
+#[tokio::test]
+async fn a_payment_that_turns_up_after_the_end_is_voided() {
+    let shop = Shop::open().await;
+    shop.sell("mug", 100, 1).await;
+    shop.payments.take("authorise", Manner::Refuses);
+    let order = shop.buy(&Person::buyer(), "mug", 1).await;
+    shop.until(order, "cancelled").await;
+    let payment = shop.payments.appear(order, "authorised");
+    let data = json!({"payment_id": payment, "order_id": order, "amount": {"amount": 100, "currency": "EUR"}});
+    shop.backends
+        .say("shop.payments.payment.authorised.v1", "p", 1, data)
+        .await;
+    eventually("it is voided", || async {
+        (shop.payments.standing(order) == ["voided"]).then_some(())
+    })
+    .await;
+    shop.until_ended(order).await;
+    assert_eq!(shop.stock("mug").await, (1, 0, 1), "released once");
+}
+
+#[tokio::test]
+async fn two_replicas_share_the_work_and_do_nothing_twice() {
+    let shop = Shop::open().await;
+    let other = shop.replica().await;
+    shop.sell("mug", 100, 1000).await;
+    let buyers: Vec<_> = (0..40).map(|_| Person::buyer()).collect();
+    let orders = join_all(buyers.iter().map(|buyer| shop.buy(buyer, "mug", 1))).await;
+    for order in &orders {
+        shop.until(*order, "paid").await;
+        assert_eq!(shop.payments.operations(*order), ["authorise", "capture"]);
+    }
+    assert_eq!(shop.stock("mug").await, (960, 0, 960));
+    shop.assert_books_are_right().await;
+    other.stop().await;
+}
+
+#[tokio::test]
+async fn who_lost_the_lease_writes_nothing() {
+    let shop = Shop::open().await;
+    shop.sell("mug", 100, 3).await;
+    shop.payments.take("authorise", Manner::Hangs);
+    let order = shop.buy(&Person::buyer(), "mug", 1).await;
+    eventually("payments was asked", || async {
+        (!shop.payments.calls(order).is_empty()).then_some(())
+    })
+    .await;
+    // The lease ends while the first runner still waits; another one takes over and gets an answer.
+    shop.payments.take("authorise", Manner::Fine);
+    shop.look(
+        "update sagas set lease_until = now(), due_at = now() where order_id = $1 returning order_id",
+        &[&order],
+    )
+    .await;
+    shop.until(order, "paid").await;
+    shop.payments.answer_at_last();
+    let story = shop.story(order).await;
+    assert_eq!(
+        story.iter().filter(|s| *s == "orders confirm done").count(),
+        1,
+        "{story:?}"
+    );
+    assert_eq!(
+        shop.payments.standing(order),
+        ["captured"],
+        "one payment for both"
+    );
+    // The stop waits for the first runner to end, so that nothing can come after these looks.
+    let Shop {
+        service, backends, ..
+    } = shop;
+    service.stop().await;
+    let db = backends.direct_db();
+    let state = look(&db, "select state from orders where id = $1", &[&order]).await;
+    assert_eq!(state[0].get::<_, String>(0), "paid");
+    let stock = look(&db, "select on_hand, reserved from stock", &[]).await;
+    assert_eq!(
+        (stock[0].get::<_, i32>(0), stock[0].get::<_, i32>(1)),
+        (2, 0),
+        "sold once"
+    );
+    let entries = look(
+        &db,
+        "select from timeline where order_id = $1 and step = 'authorise'",
+        &[&order],
+    )
+    .await;
+    assert_eq!(entries.len(), 1, "only one runner wrote");
+}
+
+#[tokio::test]
+async fn what_a_dead_replica_left_behind_is_taken_up() {
+    let shop = Shop::open().await;
+    shop.sell("mug", 100, 3).await;
+    shop.payments.take("authorise", Manner::Unavailable);
+    let order = shop.buy(&Person::buyer(), "mug", 1).await;
+    eventually("it has been tried", || async {
+        (!shop.payments.calls(order).is_empty()).then_some(())
+    })
+    .await;
+    shop.look(
+        "update sagas set version = version + 1, lease_until = now() + interval '1 s', due_at = now() + interval '1 s'
+         where order_id = $1 returning order_id",
+        &[&order],
+    )
+    .await;
+    shop.payments.take("authorise", Manner::Fine);
+    shop.until(order, "paid").await;
+}
+
+#[tokio::test]
+async fn a_stop_finishes_what_has_begun() {
+    let shop = Shop::open().await;
+    shop.sell("mug", 100, 100).await;
+    let buyers: Vec<_> = (0..10).map(|_| Person::buyer()).collect();
+    let orders: Vec<Uuid> = join_all(buyers.iter().map(|buyer| shop.buy(buyer, "mug", 1))).await;
+    let Shop {
+        service, backends, ..
+    } = shop;
+    service.stop().await;
+    let sql = "select from sagas where lease_until is not null";
+    let leased = look(&backends.direct_db(), sql, &[]).await;
+    assert_eq!(
+        leased.len(),
+        0,
+        "every step that had begun was written down"
+    );
+    assert_eq!(orders.len(), 10);
+}
+
+#[tokio::test]
+async fn the_metrics_tell_how_checkouts_go() {
+    let shop = Shop::open().await;
+    shop.sell("mug", 100, 100).await;
+    let paid = shop.buy(&Person::buyer(), "mug", 1).await;
+    shop.until(paid, "paid").await;
+    shop.payments.take("authorise", Manner::Declines);
+    let declined = shop.buy(&Person::buyer(), "mug", 1).await;
+    shop.until(declined, "cancelled").await;
+    let metrics = shop.service.metrics().await;
+    for line in [
+        "shop_orders_placed_total 2",
+        "shop_orders_finished_total{state=\"paid\",reason=\"\"} 1",
+        "shop_orders_finished_total{state=\"cancelled\",reason=\"payment_declined\"} 1",
+        "shop_orders_saga_step_duration_seconds_count{step=\"capture\",outcome=\"done\"} 1",
+        "shop_orders_sagas_unfinished",
+        "shop_orders_oldest_saga_age_seconds",
+    ] {
+        assert!(metrics.contains(line), "{line} is missing in\n{metrics}");
+    }
+}

@@ -1,0 +1,179 @@
+use futures::future::join_all;
+use reqwest::StatusCode;
+use serde_json::{Value, json};
+
+use chassis::testing::eventually;
+
+use crate::shop::{Answer, Person, Shop, answer};
+
+async fn import(shop: &Shop, who: &Person, body: String) -> Answer {
+    let headers = [("content-type", "application/x-ndjson")];
+    let token = chassis::testing::token(who.id, &["admin"]);
+    let mut request = shop
+        .service
+        .http
+        .post(shop.service.at("/stock/import"))
+        .bearer_auth(token)
+        .body(body);
+    for (name, value) in headers {
+        request = request.header(name, value);
+    }
+    answer(request).await
+}
+
+#[tokio::test]
+async fn stock_is_set_by_admins_and_its_changes_are_said_in_order() {
+    let shop = Shop::open().await;
+    let (admin, buyer) = (Person::admin(), Person::buyer());
+    assert_eq!(
+        shop.get(&buyer, "/stock/mug").await.status,
+        StatusCode::NOT_FOUND
+    );
+    let refused = shop.put(&buyer, "/stock/mug", json!({"on_hand": 5})).await;
+    assert_eq!(
+        (refused.status.as_u16(), refused.code()),
+        (403, "forbidden")
+    );
+    for wrong in [-1, 1_000_001] {
+        let refused = shop
+            .put(&admin, "/stock/mug", json!({"on_hand": wrong}))
+            .await;
+        assert_eq!((refused.status.as_u16(), refused.code()), (422, "invalid"));
+    }
+    for on_hand in [5, 5, 0, 7] {
+        let set = shop
+            .put(&admin, "/stock/mug", json!({"on_hand": on_hand}))
+            .await;
+        assert_eq!(set.body["available"], on_hand);
+    }
+    assert_eq!(shop.stock("mug").await, (7, 0, 7));
+
+    let said = eventually("three changes are said", || async {
+        let said = shop.backends.said("shop.orders.stock.changed.v1").await;
+        (said.len() == 3).then_some(said)
+    })
+    .await;
+    let told: Vec<_> = said
+        .iter()
+        .map(|e| {
+            (
+                e["subject"].clone(),
+                e["sequence"].clone(),
+                e["data"]["available"].clone(),
+            )
+        })
+        .collect();
+    let expected = [(1, 5), (2, 0), (3, 7)].map(|(n, left)| (json!("mug"), json!(n), json!(left)));
+    assert_eq!(told, expected);
+}
+
+#[tokio::test]
+async fn an_import_applies_good_lines_names_bad_ones_and_can_be_repeated() {
+    let shop = Shop::open().await;
+    let admin = Person::admin();
+    let mut lines: Vec<_> = (0..1500)
+        .map(|n| json!({"sku": format!("p-{n}"), "on_hand": n}).to_string())
+        .collect();
+    lines[7] = "{broken".to_owned();
+    lines[1200] = json!({"sku": "p-1200", "on_hand": -3}).to_string();
+    let first = import(&shop, &admin, lines.join("\n")).await;
+    assert_eq!(first.status, StatusCode::OK, "{}", first.body);
+    assert_eq!(first.body["updated"], 1498);
+    let failed: Vec<_> = first.body["failed"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|f| (f["line"].clone(), f["code"].clone()))
+        .collect();
+    assert_eq!(
+        failed,
+        [
+            (json!(8), json!("malformed_json")),
+            (json!(1201), json!("invalid"))
+        ]
+    );
+    assert_eq!(shop.stock("p-1499").await, (1499, 0, 1499));
+
+    let again = import(&shop, &admin, lines.join("\n")).await;
+    assert_eq!(
+        (&again.body["updated"], &again.body["unchanged"]),
+        (&json!(0), &json!(1498))
+    );
+
+    let many = (0..10_001)
+        .map(|n| format!("{{\"sku\": \"q{n}\", \"on_hand\": 1}}\n"))
+        .collect();
+    let refused = import(&shop, &admin, many).await;
+    assert_eq!(
+        (refused.status.as_u16(), refused.code()),
+        (413, "too_large")
+    );
+    let refused = import(&shop, &admin, "x".repeat(3 * 1024 * 1024)).await;
+    assert_eq!(
+        (refused.status.as_u16(), refused.code()),
+        (413, "too_large")
+    );
+}
+
+#[tokio::test]
+async fn what_is_reserved_stays_on_the_shelf() {
+    let shop = Shop::open().await;
+    let (admin, buyer) = (Person::admin(), Person::buyer());
+    shop.payments
+        .take("authorise", crate::payments::Manner::Unavailable);
+    shop.sell("mug", 100, 5).await;
+    let order = shop.buy(&buyer, "mug", 3).await;
+    assert_eq!(shop.stock("mug").await, (5, 3, 2));
+    let refused = shop.put(&admin, "/stock/mug", json!({"on_hand": 2})).await;
+    assert_eq!(
+        (refused.status.as_u16(), refused.code()),
+        (409, "below_reserved")
+    );
+    let lines = "{\"sku\": \"mug\", \"on_hand\": 2}".to_owned();
+    let imported = import(&shop, &admin, lines).await;
+    assert_eq!(imported.body["failed"][0]["code"], "below_reserved");
+    let set = shop.put(&admin, "/stock/mug", json!({"on_hand": 3})).await;
+    assert_eq!(
+        set.body,
+        json!({"sku": "mug", "on_hand": 3, "reserved": 3, "available": 0})
+    );
+
+    shop.payments
+        .take("authorise", crate::payments::Manner::Fine);
+    shop.until(order, "paid").await;
+    assert_eq!(shop.stock("mug").await, (0, 0, 0));
+}
+
+/// Buyers of the same products in opposite orders and an import of them all: nobody waits for anybody for ever.
+#[tokio::test]
+async fn no_two_changes_of_stock_block_one_another() {
+    let shop = Shop::open().await;
+    for sku in ["a", "b", "c", "d"] {
+        shop.sell(sku, 100, 1000).await;
+    }
+    let buyers: Vec<_> = (0..12).map(|_| Person::buyer()).collect();
+    for (n, buyer) in buyers.iter().enumerate() {
+        let mut skus = ["a", "b", "c", "d"];
+        if n % 2 == 0 {
+            skus.reverse();
+        }
+        for sku in skus {
+            shop.fill_cart(buyer, sku, 1).await;
+        }
+    }
+    let orders = join_all(buyers.iter().map(|buyer| shop.order(buyer, "k")));
+    let lines = ["d", "c", "b", "a"].map(|sku| json!({"sku": sku, "on_hand": 500}).to_string());
+    let admin = Person::admin();
+    let imports = join_all((0..4).map(|_| import(&shop, &admin, lines.join("\n"))));
+    let (orders, imports) = futures::join!(orders, imports);
+    for imported in imports {
+        assert_eq!(
+            (imported.status, &imported.body["failed"]),
+            (StatusCode::OK, &Value::Array(vec![]))
+        );
+    }
+    for order in orders {
+        shop.until(order.order(), "paid").await;
+    }
+    shop.assert_books_are_right().await;
+}

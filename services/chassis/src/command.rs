@@ -86,6 +86,7 @@ async fn serve<S: Service>(env: Env) -> anyhow::Result<()> {
     let mut term = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let running = server::start::<S>(&env).await?;
+    tracing::info!(version = S::VERSION, api = %running.api, admin = %running.admin, "listening");
     tokio::select! {
         _ = term.recv() => {}
         _ = interrupt.recv() => {}

@@ -105,7 +105,6 @@ pub(crate) async fn start<S: Service>(env: &Env) -> anyhow::Result<Running> {
     let api_listener = listen(basics.api, "HTTP_ADDR").await?;
     let admin_listener = listen(basics.admin, "ADMIN_ADDR").await?;
     let (api, admin) = (api_listener.local_addr()?, admin_listener.local_addr()?);
-    tracing::info!(version = S::VERSION, %api, %admin, "listening");
 
     let stop_admin = CancellationToken::new();
     let http = TaskTracker::new();

@@ -2,10 +2,10 @@
 # await-shop.sh NAME : wait until the Shop is Ready in its present generation; tell its message whenever it changes.
 . "$(dirname "$0")/common.sh"
 kube() { kubectl --context "${KUBE_CONTEXT:-kind-shopkeeper}" --namespace demo "$@"; }
-ready='{range .status.conditions[?(@.type=="Ready")]}{.status}{"\t"}{.observedGeneration}{"\t"}{.message}{end}'
+ready='{range .status.conditions[?(@.type=="Ready")]}{.status}{"|"}{.observedGeneration}{"|"}{.message}{end}'
 last='' deadline=$((SECONDS + 300))
 while [ $SECONDS -lt $deadline ]; do
-  IFS=$'\t' read -r generation status observed message < <(kube get shop "$1" -o jsonpath="{.metadata.generation}{'\t'}$ready{'\n'}" || true)
+  IFS='|' read -r generation status observed message < <(kube get shop "$1" -o jsonpath="{.metadata.generation}{'|'}$ready{'\n'}" 2>/dev/null) || true   # no status yet
   [ -z "${message:-}" ] || [ "$message" = "$last" ] || say "$message"
   last=${message:-}
   [ "${status:-}" != True ] || [ "$observed" != "$generation" ] || exit 0

@@ -27,13 +27,14 @@ create() {
   touch "$made"
 }
 
-wake() { # a cluster whose nodes were stopped, for instance by a restart of the machine
-  kind export kubeconfig -q --name "$name"
-  answers && return
-  say "the cluster '$name' does not answer; starting its nodes"
+wake() { # the nodes may have been stopped, for instance by a restart of the machine
+  local deadline=$((SECONDS + 120))
   nodes | xargs docker start >/dev/null
-  for _ in $(seq 120); do answers && return; sleep 1; done
-  die "the cluster '$name' does not answer; remove it ('kind delete cluster --name $name') and make it again"
+  kind export kubeconfig -q --name "$name"
+  until answers; do
+    [ $SECONDS -lt $deadline ] || die "the cluster '$name' does not answer; remove it ('kind delete cluster --name $name') and make it again"
+    sleep 1
+  done
 }
 
 stand_ins() { # the images that the nodes cannot pull

@@ -61,6 +61,7 @@ pub(crate) struct OrderCancelled {
 #[serde(rename_all = "snake_case")]
 pub(crate) enum CancelReason {
     PaymentDeclined,
+    PaymentRefused,
     TimedOut,
     #[serde(other)]
     Other,
@@ -72,6 +73,9 @@ impl CancelReason {
         match self {
             Self::PaymentDeclined => {
                 "Your payment was declined, so no money was taken. You can order again and pay in another way."
+            }
+            Self::PaymentRefused => {
+                "Your payment could not be made, so no money was taken. You can order again and pay in another way."
             }
             Self::TimedOut => {
                 "Your payment could not be completed in time. If an amount was reserved on your account, it is released. You can order again."
@@ -306,6 +310,11 @@ mod tests {
             }
         }
         for order in examples::<OrderCancelled>("order.cancelled") {
+            assert_ne!(
+                order.reason,
+                CancelReason::Other,
+                "a reason without words of its own"
+            );
             let letter = cancellation(&order, "Zoë".to_owned()).unwrap();
             let mail = renderer.render(&letter).unwrap();
             assert!(mail.text.contains(order.reason.in_words()), "{}", mail.text);

@@ -57,7 +57,7 @@ impl Sender {
             Some(server) => Delivery::Smtp(Box::new(SmtpClient::new(
                 server.clone(),
                 self.from.email.domain(),
-            ))),
+            )?)),
             None => Delivery::Keep,
         };
         let mut failures = 0;

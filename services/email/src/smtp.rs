@@ -36,18 +36,24 @@ pub(crate) enum Attempt {
 /// The client side of SMTP towards one configured server.
 pub(crate) struct SmtpClient {
     server: Smtp,
+    /// Whom to trust, where the connection is encrypted.
+    tls: TlsParameters,
     hello: ClientId,
     connection: Option<(AsyncSmtpConnection, Instant)>,
 }
 
 impl SmtpClient {
     /// Does not connect yet. `domain` is what the client calls itself.
-    pub(crate) fn new(server: Smtp, domain: &str) -> Self {
-        Self {
-            server,
+    ///
+    /// # Errors
+    /// When the public roots of trust cannot be read.
+    pub(crate) fn new(server: Smtp, domain: &str) -> Result<Self, Error> {
+        Ok(Self {
+            tls: TlsParameters::new(server.host.clone())?,
             hello: ClientId::Domain(domain.to_owned()),
             connection: None,
-        }
+            server,
+        })
     }
 
     /// Sends one message and keeps the connection when it went well.
@@ -108,7 +114,7 @@ impl SmtpClient {
             SmtpTls::StartTls => {
                 let mut connection = self.open_plain().await?;
                 connection
-                    .starttls(self.tls()?, &self.hello)
+                    .starttls(self.tls.clone(), &self.hello)
                     .await
                     .map_err(|e| format!("the connection cannot be encrypted: {e}"))?;
                 Ok(connection)
@@ -118,7 +124,7 @@ impl SmtpClient {
                 (server.host.as_str(), server.port),
                 Some(CONNECT_TIMEOUT),
                 &self.hello,
-                Some(self.tls()?),
+                Some(self.tls.clone()),
                 None,
             )
             .await
@@ -136,10 +142,6 @@ impl SmtpClient {
         AsyncSmtpConnection::connect_with_transport(Box::new(stream), &self.hello)
             .await
             .map_err(|e| e.to_string())
-    }
-
-    fn tls(&self) -> Result<TlsParameters, String> {
-        TlsParameters::new(self.server.host.clone()).map_err(|e| e.to_string())
     }
 }
 
@@ -160,5 +162,92 @@ fn classify(error: &Error) -> Attempt {
         // An address that this server cannot be told (not ASCII, no SMTPUTF8).
         None if error.is_client() => Attempt::Refused { code, cause },
         None => Attempt::Unreachable { cause },
+    }
+}
+
+#[cfg(test)]
+#[path = "../tests/support/sink.rs"]
+mod sink;
+
+#[cfg(test)]
+mod tests {
+    use lettre::transport::smtp::client::Certificate;
+
+    use super::sink::{Encryption, Sink};
+    use super::*;
+    use crate::settings::Login;
+
+    /// A client that trusts the public roots and `trusted`.
+    fn client(sink: &Sink, tls: SmtpTls, trusted: Option<&str>) -> SmtpClient {
+        let server = Smtp {
+            host: "localhost".to_owned(),
+            port: sink.port,
+            tls,
+            login: Some(Login {
+                username: "shop".to_owned(),
+                password: "s3cret".to_owned().into(),
+            }),
+        };
+        let mut client = SmtpClient::new(server, "shop.example").unwrap();
+        if let Some(pem) = trusted {
+            let certificate = Certificate::from_pem(pem.as_bytes()).unwrap();
+            let builder = TlsParameters::builder("localhost".to_owned());
+            client.tls = builder.add_root_certificate(certificate).build().unwrap();
+        }
+        client
+    }
+
+    fn message() -> Message {
+        Message::builder()
+            .from("shop@shop.example".parse().unwrap())
+            .to("zoe@home.example".parse().unwrap())
+            .body("Hello".to_owned())
+            .unwrap()
+    }
+
+    #[tokio::test]
+    async fn mails_and_the_log_in_go_over_an_encrypted_connection() {
+        for (encryption, tls) in [
+            (Encryption::StartTls, SmtpTls::StartTls),
+            (Encryption::Tls, SmtpTls::Tls),
+        ] {
+            let (sink, certificate) = Sink::start_encrypted(encryption).await;
+            let mut client = client(&sink, tls, Some(&certificate));
+            assert_eq!(client.send(&message()).await, Attempt::Taken, "{tls:?}");
+            assert_eq!(client.send(&message()).await, Attempt::Taken, "{tls:?}");
+            client.close().await;
+            assert_eq!((sink.mails().len(), sink.connections()), (2, 1));
+            // "\0shop\0s3cret" in base64 (RFC 4616).
+            assert_eq!(sink.encrypted_log_ins(), ["AUTH PLAIN AHNob3AAczNjcmV0"]);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_certificate_of_a_stranger_is_refused() {
+        for (encryption, tls) in [
+            (Encryption::StartTls, SmtpTls::StartTls),
+            (Encryption::Tls, SmtpTls::Tls),
+        ] {
+            let (sink, _) = Sink::start_encrypted(encryption).await;
+            let attempt = client(&sink, tls, None).send(&message()).await;
+            let Attempt::Unreachable { cause } = attempt else {
+                panic!("{tls:?}: {attempt:?}");
+            };
+            assert!(cause.contains("certificate"), "{cause}");
+            assert!(sink.mails().is_empty() && sink.encrypted_log_ins().is_empty());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_wrong_log_in_is_not_the_mails_fault() {
+        let (sink, certificate) = Sink::start_encrypted(Encryption::Tls).await;
+        sink.behave(sink::Manner::KnowsNobody);
+        let mut client = client(&sink, SmtpTls::Tls, Some(&certificate));
+        let attempt = client.send(&message()).await;
+        let Attempt::Unreachable { cause } = attempt else {
+            panic!("{attempt:?}");
+        };
+        assert!(cause.contains("does not accept the log-in"), "{cause}");
+        assert!(!cause.contains("s3cret"), "{cause}");
     }
 }

@@ -1,25 +1,41 @@
-//! A mail server in the test's process: takes mails, refuses them, or is away.
+//! A mail server in the test's process: takes mails, refuses them, or is away; in the clear or encrypted.
+
+#![allow(dead_code, reason = "each test file uses a part of it")]
 
 use std::sync::{Arc, Mutex};
 
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::pki_types::PrivatePkcs8KeyDer;
 
-/// What the sink answers to RCPT TO.
+/// How the sink answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Manner {
     Takes,
-    /// 450: not now.
+    /// 450 to RCPT TO: not now.
     Defers,
-    /// 550: never. Repeats the address, as servers do.
+    /// 550 to RCPT TO: never. Repeats the address, as servers do.
     Refuses,
     /// Takes the whole mail and closes the connection without a word.
     HangsUp,
+    /// 535 to AUTH.
+    KnowsNobody,
+}
+
+/// When the connection becomes TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Encryption {
+    Never,
+    StartTls,
+    Tls,
 }
 
 #[derive(Default)]
 struct Seen {
     mails: Vec<String>,
+    log_ins: Vec<String>,
     connections: usize,
 }
 
@@ -28,23 +44,52 @@ pub(crate) struct Sink {
     pub(crate) port: u16,
     seen: Arc<Mutex<Seen>>,
     manner: Arc<Mutex<Manner>>,
+    encryption: Encryption,
+}
+
+/// How a talk went on.
+#[derive(PartialEq, Eq)]
+enum Talk {
+    Over,
+    StartTls,
 }
 
 impl Sink {
+    /// In the clear.
     pub(crate) async fn start() -> Self {
+        Self::listen(Encryption::Never, None).await
+    }
+
+    /// Encrypted, with a certificate for `localhost` that it returns as PEM.
+    pub(crate) async fn start_encrypted(encryption: Encryption) -> (Self, String) {
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let key = PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
+        let config = ServerConfig::builder()
+            .with_no_client_auth()
+            .with_single_cert(vec![made.cert.der().clone()], key.into())
+            .unwrap();
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        (
+            Self::listen(encryption, Some(acceptor)).await,
+            made.cert.pem(),
+        )
+    }
+
+    async fn listen(encryption: Encryption, acceptor: Option<TlsAcceptor>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let sink = Self {
             port: listener.local_addr().unwrap().port(),
             seen: Arc::default(),
             manner: Arc::new(Mutex::new(Manner::Takes)),
+            encryption,
         };
         let served = sink.clone();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 served.seen.lock().unwrap().connections += 1;
-                let talk = served.clone();
+                let (sink, acceptor) = (served.clone(), acceptor.clone());
                 // A client that goes away in the middle of a talk is no failure of the test.
-                tokio::spawn(async move { talk.serve(stream).await.ok() });
+                tokio::spawn(async move { sink.serve(stream, acceptor).await.ok() });
             }
         });
         sink
@@ -59,6 +104,11 @@ impl Sink {
         self.seen.lock().unwrap().mails.clone()
     }
 
+    /// The AUTH commands that came over TLS.
+    pub(crate) fn encrypted_log_ins(&self) -> Vec<String> {
+        self.seen.lock().unwrap().log_ins.clone()
+    }
+
     pub(crate) fn connections(&self) -> usize {
         self.seen.lock().unwrap().connections
     }
@@ -67,38 +117,83 @@ impl Sink {
         *self.manner.lock().unwrap()
     }
 
-    async fn serve(&self, stream: TcpStream) -> std::io::Result<()> {
+    async fn serve(
+        &self,
+        mut stream: TcpStream,
+        acceptor: Option<TlsAcceptor>,
+    ) -> std::io::Result<()> {
         stream.set_nodelay(true)?;
-        let (read, mut write) = stream.into_split();
-        let mut read = BufReader::new(read);
-        write.write_all(b"220 sink ESMTP\r\n").await?;
+        let Some(acceptor) = acceptor else {
+            return self.talk(&mut stream, true, false).await.map(drop);
+        };
+        let plain = self.encryption == Encryption::StartTls;
+        if plain && self.talk(&mut stream, true, false).await? == Talk::Over {
+            return Ok(());
+        }
+        let mut encrypted = acceptor.accept(stream).await?;
+        self.talk(&mut encrypted, !plain, true).await.map(drop)
+    }
+
+    async fn talk(
+        &self,
+        stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
+        greet: bool,
+        encrypted: bool,
+    ) -> std::io::Result<Talk> {
+        let mut stream = BufReader::new(stream);
+        if greet {
+            stream.write_all(b"220 sink ESMTP\r\n").await?;
+        }
         let mut line = String::new();
         loop {
+            stream.flush().await?;
             line.clear();
-            if read.read_line(&mut line).await? == 0 {
-                return Ok(());
+            if stream.read_line(&mut line).await? == 0 {
+                return Ok(Talk::Over);
             }
-            let command = line.trim_end().to_ascii_uppercase();
+            let line = line.trim_end();
+            let command = line.to_ascii_uppercase();
             let answer = match command.split([' ', ':']).next().unwrap_or_default() {
+                "EHLO" if encrypted => "250-sink\r\n250-AUTH PLAIN\r\n250 8BITMIME\r\n".to_owned(),
+                "EHLO" if self.encryption == Encryption::StartTls => {
+                    "250-sink\r\n250-STARTTLS\r\n250 8BITMIME\r\n".to_owned()
+                }
                 "EHLO" => "250-sink\r\n250 8BITMIME\r\n".to_owned(),
+                "STARTTLS" => {
+                    stream.write_all(b"220 go on\r\n").await?;
+                    stream.flush().await?;
+                    return Ok(Talk::StartTls);
+                }
+                "AUTH" if self.manner() == Manner::KnowsNobody => "535 who?\r\n".to_owned(),
+                "AUTH" if encrypted => {
+                    self.seen.lock().unwrap().log_ins.push(line.to_owned());
+                    "235 welcome\r\n".to_owned()
+                }
                 "RCPT" => match self.manner() {
-                    Manner::Takes | Manner::HangsUp => "250 OK\r\n".to_owned(),
+                    Manner::Takes | Manner::HangsUp | Manner::KnowsNobody => {
+                        "250 OK\r\n".to_owned()
+                    }
                     Manner::Defers => "450 busy\r\n".to_owned(),
-                    Manner::Refuses => format!("550 no such person {}\r\n", line.trim_end()),
+                    Manner::Refuses => format!("550 no such person {line}\r\n"),
                 },
                 "DATA" => {
-                    write.write_all(b"354 go on\r\n").await?;
-                    let mail = data(&mut read).await?;
+                    stream.write_all(b"354 go on\r\n").await?;
+                    stream.flush().await?;
+                    let mail = data(&mut stream).await?;
                     self.seen.lock().unwrap().mails.push(mail);
                     if self.manner() == Manner::HangsUp {
-                        return Ok(());
+                        return Ok(Talk::Over);
                     }
                     "250 OK\r\n".to_owned()
                 }
-                "QUIT" => return write.write_all(b"221 bye\r\n").await,
+                "QUIT" => {
+                    stream.write_all(b"221 bye\r\n").await?;
+                    stream.flush().await?;
+                    return Ok(Talk::Over);
+                }
                 _ => "250 OK\r\n".to_owned(),
             };
-            write.write_all(answer.as_bytes()).await?;
+            stream.write_all(answer.as_bytes()).await?;
         }
     }
 }

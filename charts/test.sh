@@ -71,6 +71,15 @@ grep -qx "appVersion: $operator_version" shop-operator/Chart.yaml || fail "appVe
 awk '/^ *- apiGroups:/ && before !~ /^ *# / { print FILENAME ":" FNR ": a rule without its reason"; bad = 1 } { before = $0 } END { exit bad }' \
   shop-operator/templates/rbac.yaml >&2 || fail "a right has no reason"
 
+# The rights are those of operator/rbac.md: no right more, none less. One line for each group, resource and verb.
+granted=$(tr -d '[]"' <"$out/defaults" | awk '
+  $1 == "-" && $2 == "apiGroups:" { group = $3 }
+  $1 == "resources:" { sub(/.*: /, ""); n = split($0, resources, ", ") }
+  $1 == "verbs:" { sub(/.*: /, ""); m = split($0, verbs, ", "); for (i = 1; i <= n; i++) for (j = 1; j <= m; j++) print group, resources[i], verbs[j] }' | sort -u)
+documented=$(tr -d '"' <../operator/rbac.md | awk -F ' *[|] *' '
+  NF >= 5 && $4 ~ /^[a-z, ]+$/ { n = split($4, verbs, ", "); for (i = 1; i <= n; i++) print $2, $3, verbs[i] }' | sort -u)
+[ "$granted" = "$documented" ] || fail "the rights differ from operator/rbac.md (> is missing in the chart): $(diff <(echo "$granted") <(echo "$documented") | grep '^[<>]' | tr '\n' ';')"
+
 # The operator with everything else.
 render full shop-operator --set replicas=2 --set image.repository=example.com/op --set image.tag=1.2.3 \
   --set images.registry=example.com/shop --set images.postgres=pg:17 --set images.nats=nats:2 --set serviceMonitor.enabled=true \

@@ -3,7 +3,7 @@
 . "$(dirname "$0")/common.sh"
 kube() { kubectl --context "${KUBE_CONTEXT:-kind-shopkeeper}" --namespace demo "$@"; }
 ready='{range .status.conditions[?(@.type=="Ready")]}{.status}{"|"}{.observedGeneration}{"|"}{.message}{end}'
-last='' deadline=$((SECONDS + 300))
+last='' deadline=$((SECONDS + 600))
 while [ $SECONDS -lt $deadline ]; do
   IFS='|' read -r generation status observed message < <(kube get shop "$1" -o jsonpath="{.metadata.generation}{'|'}$ready{'\n'}" 2>/dev/null) || true   # no status yet
   [ -z "${message:-}" ] || [ "$message" = "$last" ] || say "$message"
@@ -12,4 +12,4 @@ while [ $SECONDS -lt $deadline ]; do
   sleep 0.5
 done
 kube get shop,pods >&2 || true
-die "the Shop '$1' is not Ready after 5 minutes: ${last:-the operator has not said anything about it}"
+die "the Shop '$1' is not Ready after 10 minutes: ${last:-the operator has not said anything about it}"

@@ -134,11 +134,7 @@ async fn a_missing_secret_becomes_a_sentence_and_the_shop_goes_on() -> Result<()
         "from": "Shop <shop@example.com>",
         "smtp": { "host": "mail.example.com", "port": 587, "tls": "StartTls", "credentialsFrom": { "name": "no-such-secret" } },
     } } });
-    mistake(
-        &world,
-        wrong,
-        "no-such-secret",
-        json!({ "spec": { "email": null } }),
-    )
-    .await
+    let take_back =
+        json!({ "spec": { "email": { "smtp": null, "from": "Demo Shop <shop@example.com>" } } });
+    mistake(&world, wrong, "no-such-secret", take_back).await
 }

@@ -18,6 +18,8 @@ const POLL: Duration = Duration::from_millis(300);
 const COMMIT_GAP: Duration = Duration::from_millis(200);
 /// Products read from the database at once.
 const BATCH: usize = 500;
+/// A writer without work is let go after this long: idle, its queue alone takes five megabytes.
+const REST: Duration = Duration::from_secs(2);
 
 /// All the worker needs.
 #[derive(Clone)]
@@ -92,6 +94,8 @@ impl Follower {
         if built && news.is_empty() {
             progress.followed.took(look);
             self.freshness.seen(as_of, self.index.searcher().num_docs());
+            drop(connection);
+            progress.rest().await?;
             return Ok(Duration::ZERO);
         }
         for skus in news.chunks(BATCH) {
@@ -123,10 +127,12 @@ impl Follower {
 
 /// What one run of the worker has done so far.
 struct Progress {
+    index: ProductIndex,
     followed: Followed,
     built: bool,
-    /// Out while it works on a blocking thread; lost when that panics.
+    /// There while there is work for it.
     writer: Option<Writer>,
+    wrote_at: Instant,
 }
 
 enum Step {
@@ -140,17 +146,19 @@ impl Progress {
         let mut writer = index.writer().context("the index cannot be written")?;
         writer.clear()?;
         Ok(Self {
+            index: index.clone(),
             followed: Followed::default(),
             built: false,
             writer: Some(writer),
+            wrote_at: Instant::now(),
         })
     }
 
     async fn write(&mut self, step: Step) -> anyhow::Result<()> {
-        let mut writer = self
-            .writer
-            .take()
-            .context("the writer of the index is gone")?;
+        let mut writer = match self.writer.take() {
+            Some(writer) => writer,
+            None => self.index.writer().context("the index cannot be written")?,
+        };
         let (writer, outcome) = tokio::task::spawn_blocking(move || {
             let outcome = match step {
                 Step::Apply(products) => writer.apply(products),
@@ -161,7 +169,22 @@ impl Progress {
         .await
         .context("the writer of the index panicked")?;
         self.writer = Some(writer);
+        self.wrote_at = Instant::now();
         outcome
+    }
+
+    /// Lets the writer go when it had nothing to do for a while.
+    async fn rest(&mut self) -> anyhow::Result<()> {
+        if self.wrote_at.elapsed() < REST {
+            return Ok(());
+        }
+        let Some(writer) = self.writer.take() else {
+            return Ok(());
+        };
+        tokio::task::spawn_blocking(move || writer.finish())
+            .await
+            .context("the writer of the index panicked")??;
+        Ok(())
     }
 }
 

@@ -100,4 +100,10 @@ impl Writer {
         self.writer.commit()?;
         self.reader.reload()
     }
+
+    /// Ends the writer once the merges that are under way are done, and shows what they made.
+    pub(crate) fn finish(self) -> tantivy::Result<()> {
+        self.writer.wait_merging_threads()?;
+        self.reader.reload()
+    }
 }

@@ -5,6 +5,8 @@
     reason = "the derive of KubeSchema repeats each struct inside a function"
 )]
 
+#[cfg(test)]
+mod rules;
 mod shop;
 mod status;
 

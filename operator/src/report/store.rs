@@ -9,31 +9,21 @@ use super::{
 };
 use crate::{catalogue::ServiceName, database::DatabaseState, names, observe::ObservedStore};
 
-/// Why a service's database is not ready.
+/// Why a service's database is not ready. Whether role and database are made is another question: the service that waits
+/// for them says so itself.
 pub(super) fn database(findings: &Findings<'_>, service: ServiceName) -> Option<Problem> {
-    let name = names::database(&findings.shop.name, service);
     match &findings.databases[service] {
         DatabaseState::Refused { reason, message } => {
             Some(Problem::blocked(reason, message.clone()))
         }
-        DatabaseState::Starting | DatabaseState::Connecting => Some(
+        DatabaseState::Starting | DatabaseState::Connecting | DatabaseState::Prepared => {
+            let name = names::database(&findings.shop.name, service);
             not_ready(
                 findings,
                 &name,
                 &findings.observed.services[service].database,
             )
-            .unwrap_or_else(|| {
-                Problem::waiting(
-                    "DatabaseStarting",
-                    format!("database {name} does not take connections yet"),
-                )
-            }),
-        ),
-        DatabaseState::Prepared => not_ready(
-            findings,
-            &name,
-            &findings.observed.services[service].database,
-        ),
+        }
     }
 }
 

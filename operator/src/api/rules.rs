@@ -1,0 +1,142 @@
+//! The admission rules, run offline.
+
+use serde_json::{Value, json};
+
+use super::Shop;
+
+fn shop(spec: Value) -> Shop {
+    named("corner", spec)
+}
+
+fn named(name: &str, spec: Value) -> Shop {
+    serde_json::from_value(json!({
+        "apiVersion": "shopkeeper.dev/v1alpha1", "kind": "Shop", "metadata": {"name": name}, "spec": spec,
+    }))
+    .expect("a Shop")
+}
+
+#[track_caller]
+fn refused(result: Result<(), impl std::fmt::Display>, path: &str, reason: &str) {
+    let text = result
+        .err()
+        .map(|error| error.to_string())
+        .expect("must be refused");
+    assert!(text.contains(path) && text.contains(reason), "{text}");
+}
+
+#[test]
+fn a_shop_that_names_only_its_version_is_fine() {
+    assert!(shop(json!({"version": "1"})).validate_cel().is_ok());
+}
+
+#[test]
+fn names_that_do_not_fit_are_refused() {
+    for name in ["Upper", "1a", "a-", "dots.in"] {
+        refused(
+            named(name, json!({"version": "1"})).validate_cel(),
+            "metadata.name",
+            "beginning with a letter",
+        );
+    }
+    refused(
+        named(&"a".repeat(31), json!({"version": "1"})).validate_cel(),
+        "metadata.name",
+        "at most 30",
+    );
+    assert!(
+        named(&"a".repeat(30), json!({"version": "1"}))
+            .validate_cel()
+            .is_ok()
+    );
+}
+
+#[test]
+fn what_excludes_each_other_is_refused_for_every_service() {
+    for service in crate::catalogue::ServiceName::ALL {
+        let name = service.as_str();
+        let with =
+            |value: Value| shop(json!({"version": "1", "services": {name: value}})).validate_cel();
+        let path = format!("spec.services.{name}");
+        refused(
+            with(json!({"version": "1", "image": "a/b:1"})),
+            &path,
+            "version and image exclude each other",
+        );
+        refused(
+            with(json!({"replicas": 1, "autoscaling": {"maxReplicas": 2}})),
+            &path,
+            "replicas and autoscaling",
+        );
+        refused(
+            with(json!({"autoscaling": {"minReplicas": 3, "maxReplicas": 2}})),
+            &path,
+            "minReplicas must not",
+        );
+        assert!(with(json!({"autoscaling": {"minReplicas": 2, "maxReplicas": 2}})).is_ok());
+        assert!(with(json!({"replicas": 0, "image": "a/b:1"})).is_ok());
+    }
+}
+
+#[test]
+fn every_reserved_variable_is_refused_and_others_are_not() {
+    let with = |name: &str| {
+        let env = json!([{"name": name, "value": "x"}]);
+        shop(json!({"version": "1", "services": {"orders": {"env": env}}})).validate_cel()
+    };
+    for name in crate::catalogue::RESERVED_ENV {
+        refused(
+            with(name),
+            "spec.services.orders.env[0].name",
+            "set by the operator",
+        );
+    }
+    for name in ["LOG", "ADMIN_EMAIL", "OTEL_TRACES_SAMPLER_ARG", "ANYTHING"] {
+        assert!(with(name).is_ok(), "{name}");
+    }
+}
+
+#[test]
+fn node_ports_and_their_type_belong_together() {
+    let with = |exposure: Value| shop(json!({"version": "1", "exposure": exposure})).validate_cel();
+    refused(
+        with(json!({"type": "NodePort"})),
+        "spec.exposure",
+        "nodePorts belong to type NodePort",
+    );
+    refused(
+        with(json!({"type": "ClusterIP", "nodePorts": {}})),
+        "spec.exposure",
+        "nodePorts belong to type NodePort",
+    );
+    assert!(with(json!({"type": "NodePort", "nodePorts": {"users": 30081}})).is_ok());
+    assert!(with(json!({"type": "ClusterIP"})).is_ok());
+}
+
+#[test]
+fn volumes_cannot_be_changed() {
+    let with = |storage: Value| shop(json!({"version": "1", "database": {"storage": storage}}));
+    let (plain, fast) = (with(json!({})), with(json!({"className": "fast"})));
+    refused(
+        with(json!({"size": "2Gi"})).validate_cel_update(&plain),
+        "spec.database.storage.size",
+        "cannot be changed",
+    );
+    refused(
+        fast.validate_cel_update(&plain),
+        "spec.database.storage",
+        "className cannot be changed",
+    );
+    refused(
+        plain.validate_cel_update(&fast),
+        "spec.database.storage",
+        "className cannot be changed",
+    );
+    refused(
+        with(json!({"className": "slow"})).validate_cel_update(&fast),
+        "spec.database.storage",
+        "className",
+    );
+    assert!(fast.validate_cel_update(&fast).is_ok());
+    let policy = shop(json!({"version": "2", "database": {"deletionPolicy": "Delete"}}));
+    assert!(policy.validate_cel_update(&plain).is_ok());
+}

@@ -1,0 +1,146 @@
+//! The whole controller: what goes wrong in one Shop leaves the others alone.
+
+use std::{
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
+
+use k8s_openapi::api::{apps::v1::StatefulSet, batch::v1::Job};
+use kube::{
+    Api, ResourceExt,
+    api::{DeleteParams, ListParams, Patch, PatchParams},
+};
+use serde_json::json;
+use shop_operator::{api::Shop, controller, database::Databases, metrics::Metrics};
+use tokio_util::sync::CancellationToken;
+
+use crate::harness::{
+    admin, apply_shop, make_namespace, operator_client, operator_config, test_database, unique,
+};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_panic_in_one_shop_leaves_the_others_alone() {
+    let admin = admin().await;
+    let namespace = unique("ctl");
+    make_namespace(&admin, &namespace).await;
+
+    let test_database = test_database();
+    let databases = Databases::redirected(Arc::new(move |config| {
+        let host = format!("{:?}", config.get_hosts());
+        // The databases of the other tests' Shops are none of ours: nobody answers there.
+        if host.contains("\"bad-") {
+            panic!("as if by a bug")
+        }
+        if host.contains("\"good-") {
+            test_database(config)
+        } else {
+            unanswered()
+        }
+    }));
+    let metrics = Metrics::default();
+    let stop = CancellationToken::new();
+    let mut config = operator_config(&namespace);
+    // Whatever Shops other tests have: this operator must not think it could run them.
+    config.image_registry = None;
+    let client = operator_client(Arc::new(Mutex::new(Vec::new()))).await;
+    let running = tokio::spawn(controller::run(
+        client,
+        config,
+        databases,
+        metrics.clone(),
+        stop.clone(),
+    ));
+
+    let images: serde_json::Map<_, _> = ["users", "search", "orders", "payments", "email"]
+        .into_iter()
+        .map(|service| {
+            (
+                service.to_owned(),
+                json!({"image": format!("x/{service}:1")}),
+            )
+        })
+        .collect();
+    for name in ["bad", "good"] {
+        apply_shop(
+            &admin,
+            &namespace,
+            name,
+            json!({"version": "1", "services": images}),
+        )
+        .await
+        .expect("accepted");
+    }
+    let sets: Api<StatefulSet> = Api::namespaced(admin.clone(), &namespace);
+    until("both Shops have their databases", async || {
+        sets.list(&ListParams::default())
+            .await
+            .expect("a list")
+            .items
+            .len()
+            == 12
+    })
+    .await;
+    for set in sets.list(&ListParams::default()).await.expect("a list") {
+        let status =
+            json!({"status": {"observedGeneration": 1, "replicas": 1, "readyReplicas": 1}});
+        sets.patch_status(
+            &set.name_any(),
+            &PatchParams::default(),
+            &Patch::Merge(status),
+        )
+        .await
+        .expect("a status");
+    }
+    until("the bad one panicked", async || {
+        metrics.render().contains("shop_operator_panics_total 1")
+    })
+    .await;
+    let jobs: Api<Job> = Api::namespaced(admin.clone(), &namespace);
+    until("the good one goes on", async || {
+        jobs.list(&ListParams::default())
+            .await
+            .expect("a list")
+            .items
+            .len()
+            == 5
+    })
+    .await;
+    // And it still hears of changes.
+    let shops: Api<Shop> = Api::namespaced(admin.clone(), &namespace);
+    let patch = Patch::Merge(json!({"spec": {"version": "2"}}));
+    shops
+        .patch("good", &PatchParams::default(), &patch)
+        .await
+        .expect("patched");
+    until("the change is seen", async || {
+        let status = shops.get("good").await.expect("the Shop").status;
+        status.and_then(|status| status.observed_generation) == Some(2)
+    })
+    .await;
+
+    for name in ["bad", "good"] {
+        shops
+            .delete(name, &DeleteParams::default())
+            .await
+            .expect("deleted");
+    }
+    stop.cancel();
+    running
+        .await
+        .expect("the controller did not panic")
+        .expect("it ends well");
+}
+
+fn unanswered() -> tokio_postgres::Config {
+    let mut config = tokio_postgres::Config::new();
+    config.host("127.0.0.1").port(1).user("nobody");
+    config
+}
+
+async fn until(what: &str, holds: impl AsyncFn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !holds().await {
+        assert!(Instant::now() < deadline, "not in time: {what}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}

@@ -1,0 +1,14 @@
+//! The operator against a real API server (TEST_KUBECONFIG) and a real PostgreSQL (TEST_DATABASE_URL), both of
+//! `dev/backends.sh up`. There is no kubelet and no controller: the tests play them by writing statuses. Every test has a
+//! namespace of its own, and the operator has the rights of rbac.md and no more.
+
+mod admission;
+mod containment;
+mod data;
+mod database;
+mod failures;
+mod harness;
+mod install;
+mod rbac;
+mod rollout;
+mod scale;

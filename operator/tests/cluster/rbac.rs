@@ -1,0 +1,161 @@
+//! The operator has exactly the rights of rbac.md: the tests run with them, and what a whole life of a Shop uses is there.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
+use kube::api::{DeleteParams, Patch, PatchParams};
+use serde_json::json;
+
+use crate::harness::{Harness, is_ready};
+
+/// As this user the tests' operator works.
+pub(crate) const USER: &str = "shop-operator-under-test";
+
+/// (group, resource) -> verbs, read from the table.
+fn table() -> BTreeMap<(String, String), BTreeSet<String>> {
+    include_str!("../../rbac.md")
+        .lines()
+        .filter_map(|line| {
+            let cells: Vec<_> = line.strip_prefix('|')?.split('|').map(str::trim).collect();
+            let [group, resource, verbs, _reason, _] = cells[..] else {
+                return None;
+            };
+            let verbs = verbs.split(", ").map(str::to_owned).collect();
+            (group != "API group" && !group.starts_with("---")).then(|| {
+                (
+                    (group.trim_matches('"').to_owned(), resource.to_owned()),
+                    verbs,
+                )
+            })
+        })
+        .collect()
+}
+
+pub(crate) fn rights() -> (ClusterRole, ClusterRoleBinding) {
+    let rules: Vec<_> = table()
+        .into_iter()
+        .map(|((group, resource), verbs)| json!({"apiGroups": [group], "resources": [resource], "verbs": verbs}))
+        .collect();
+    let role = json!({"metadata": {"name": USER}, "rules": rules});
+    let binding = json!({
+        "metadata": {"name": USER},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": USER},
+        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": USER}],
+    });
+    (
+        serde_json::from_value(role).expect("a role"),
+        serde_json::from_value(binding).expect("a binding"),
+    )
+}
+
+/// The right that a request needs.
+fn right(verb: &str, path: &str) -> (String, String, String) {
+    let parts: Vec<_> = path.trim_start_matches('/').split('/').collect();
+    let (group, rest) = match parts[..] {
+        ["api", _, ref rest @ ..] => ("", rest),
+        ["apis", group, _, ref rest @ ..] => (group, rest),
+        _ => panic!("not a resource: {path}"),
+    };
+    let (resource, named) = match *rest {
+        ["namespaces", _, resource] | [resource] => (resource.to_owned(), false),
+        ["namespaces", _, resource, _] => (resource.to_owned(), true),
+        ["namespaces", _, resource, _, sub] => (format!("{resource}/{sub}"), true),
+        _ => panic!("not a resource: {path}"),
+    };
+    let verb = match (verb, named) {
+        ("WATCH", _) => "watch",
+        ("GET", false) => "list",
+        ("GET", true) => "get",
+        ("POST", _) => "create",
+        ("PATCH", _) => "patch",
+        ("DELETE", _) => "delete",
+        _ => panic!("not a verb: {verb}"),
+    };
+    (group.to_owned(), resource, verb.to_owned())
+}
+
+#[tokio::test]
+async fn every_right_in_the_table_is_used_but_those_of_other_places() {
+    let harness = Harness::new().await;
+    let email = json!({"from": "a@b.example", "smtp": {"host": "mail.example", "credentialsFrom": {"name": "login"}}});
+    let scaled = json!({"replicas": 2});
+    let auto = json!({"autoscaling": {"maxReplicas": 3}});
+    harness
+        .apply(
+            json!({"version": "1", "services": {"search": auto, "users": scaled}, "email": email}),
+        )
+        .await;
+    let login = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "login"}, "stringData": {"username": "u", "password": "p"}});
+    harness
+        .api::<k8s_openapi::api::core::v1::Secret>()
+        .patch("login", &PatchParams::apply("user"), &Patch::Apply(login))
+        .await
+        .expect("a Secret");
+    harness.reconcile().await.expect("the first reconcile");
+    harness.start_stores().await;
+    harness
+        .reconcile_until_status("migrating", |status| {
+            status
+                .services
+                .iter()
+                .all(|s| s.phase == shop_operator::api::Phase::Migrating)
+        })
+        .await;
+    harness.finish_jobs().await;
+    harness
+        .reconcile_until("Deployments", || async {
+            harness
+                .list::<k8s_openapi::api::apps::v1::Deployment>()
+                .await
+                .len()
+                == 5
+        })
+        .await;
+    harness.reconcile().await.expect("a reconcile");
+    harness.roll_all().await;
+    harness.reconcile_until_status("Ready", is_ready).await;
+    // Everything superfluous once; and Secrets change hands.
+    harness.apply(json!({"version": "1", "services": {"users": {"replicas": 1, "image": "x/users:2"}}, "database": {"deletionPolicy": "Delete"}})).await;
+    harness
+        .reconcile_until("budget, autoscaler and old Job are pruned", || async {
+            let deleted = harness
+                .requests()
+                .iter()
+                .filter(|(verb, _)| verb == "DELETE")
+                .count();
+            deleted >= 3
+        })
+        .await;
+
+    let used: BTreeSet<_> = harness
+        .all_requests()
+        .iter()
+        .map(|(verb, path)| right(verb, path))
+        .collect();
+    let unused: Vec<_> = table()
+        .into_iter()
+        .flat_map(|((group, resource), verbs)| {
+            verbs
+                .into_iter()
+                .map(move |verb| (group.clone(), resource.clone(), verb))
+        })
+        // A server-side apply asks for `create` too, without a POST; other replicas and races need the rest.
+        .filter(|(_, _, verb)| verb != "create")
+        .filter(|(group, resource, verb)| {
+            !matches!(
+                (group.as_str(), resource.as_str(), verb.as_str()),
+                ("coordination.k8s.io", "leases", _)            // leader election is not part of this harness
+                    | ("shopkeeper.dev", "shops", _)            // the harness reads Shops itself
+                    | ("batch", "jobs", "get")                  // two writers at the same moment
+                    | ("events.k8s.io", "events", "patch") // the same event twice within minutes
+            )
+        })
+        .filter(|right| !used.contains(right))
+        .collect();
+    assert!(unused.is_empty(), "in rbac.md but not used: {unused:?}");
+    harness
+        .api::<shop_operator::api::Shop>()
+        .delete("demo", &DeleteParams::default())
+        .await
+        .expect("deleted");
+}

@@ -1,0 +1,198 @@
+//! A new image of one service: its migration first, then its pods, and nothing else.
+
+use k8s_openapi::api::{apps::v1::Deployment, batch::v1::Job};
+use kube::{ResourceExt, api::DeleteParams};
+use serde_json::{Value, json};
+use shop_operator::{api::Phase, decide::image_of};
+
+use crate::harness::{Harness, condition, is_ready, phase};
+
+impl Harness {
+    async fn image(&self, name: &str) -> Option<String> {
+        image_of(
+            &self
+                .api::<Deployment>()
+                .get(name)
+                .await
+                .expect("a Deployment"),
+        )
+        .map(Into::into)
+    }
+
+    async fn jobs_of(&self, service: &str) -> Vec<Job> {
+        let jobs = self.list::<Job>().await;
+        jobs.into_iter()
+            .filter(|job| {
+                job.name_any()
+                    .starts_with(&format!("demo-{service}-migrate-"))
+            })
+            .collect()
+    }
+
+    async fn fail_job(&self, name: &str) {
+        let now = k8s_openapi::jiff::Timestamp::now().to_string();
+        let condition = |type_: &str| json!({"type": type_, "status": "True", "reason": "BackoffLimitExceeded", "message": "x", "lastProbeTime": now, "lastTransitionTime": now});
+        let status = json!({"startTime": now, "failed": 3, "conditions": [condition("FailureTarget"), condition("Failed")]});
+        self.set_status::<Job>(name, status).await;
+    }
+}
+
+fn shop(orders: Value) -> Value {
+    json!({"version": "1", "services": {"orders": orders}})
+}
+
+#[tokio::test]
+async fn a_new_image_is_migrated_before_its_pods_roll_and_touches_its_service_alone() {
+    let harness = Harness::new().await;
+    harness.apply(shop(json!({}))).await;
+    harness.bring_up().await;
+    let before = harness.versions().await;
+
+    harness.apply(shop(json!({"version": "2"}))).await;
+    harness
+        .reconcile_until("the new Job alone", || async {
+            let jobs = harness.jobs_of("orders").await;
+            jobs.len() == 1
+                && jobs[0]
+                    .status
+                    .as_ref()
+                    .is_none_or(|status| status.succeeded.is_none())
+        })
+        .await;
+    assert_eq!(
+        harness.image("demo-orders").await.as_deref(),
+        Some("registry.example/orders:1"),
+        "old pods go on"
+    );
+    let status = harness.status().await;
+    assert_eq!(phase(&status, "orders"), Some(Phase::Migrating));
+    assert_eq!(status.services_ready.as_deref(), Some("4/5"));
+
+    harness.finish_jobs().await;
+    harness
+        .reconcile_until("the new image", || async {
+            harness.image("demo-orders").await.as_deref() == Some("registry.example/orders:2")
+        })
+        .await;
+    assert_eq!(
+        phase(&harness.status().await, "orders"),
+        Some(Phase::Rolling)
+    );
+    harness.roll("demo-orders").await;
+    harness.reconcile_until_status("Ready", is_ready).await;
+    harness.until_quiet().await;
+
+    let after = harness.versions().await;
+    let changed: Vec<_> = after
+        .iter()
+        .filter(|version| !before.contains(version))
+        .collect();
+    assert!(
+        changed.iter().all(|version| {
+            version.starts_with("Deployment demo-orders ")
+                || version.starts_with("Job demo-orders-migrate-")
+                || version.starts_with("Shop demo ")
+        }),
+        "{changed:?}"
+    );
+    assert_eq!(changed.len(), 3, "{changed:?}");
+}
+
+#[tokio::test]
+async fn a_failed_migration_leaves_the_old_pods_and_the_other_services_and_can_be_tried_again() {
+    let harness = Harness::new().await;
+    harness.apply(shop(json!({}))).await;
+    harness.bring_up().await;
+    harness.apply(shop(json!({"version": "2"}))).await;
+    harness
+        .reconcile_until("the new Job", || async {
+            harness.jobs_of("orders").await.len() == 1
+                && harness.jobs_of("orders").await[0]
+                    .status
+                    .as_ref()
+                    .is_none_or(|s| s.succeeded.is_none())
+        })
+        .await;
+    let job = harness.jobs_of("orders").await[0].clone();
+    harness.fail_job(&job.name_any()).await;
+    // Another service goes on meanwhile.
+    harness.apply(json!({"version": "1", "services": {"orders": {"version": "2"}, "email": {"env": [{"name": "A", "value": "1"}]}}})).await;
+    let status = harness
+        .reconcile_until_status("MigrationFailed", |status| {
+            condition(status, "Ready").1 == "MigrationFailed"
+        })
+        .await;
+    assert!(
+        condition(&status, "Ready").2.contains(&job.name_any()),
+        "{status:#?}"
+    );
+    assert_eq!(
+        harness.image("demo-orders").await.as_deref(),
+        Some("registry.example/orders:1")
+    );
+    harness.roll("demo-email").await;
+    harness
+        .reconcile_until_status("email runs", |status| {
+            phase(status, "email") == Some(Phase::Running)
+        })
+        .await;
+    assert_eq!(
+        harness.status().await.services_ready.as_deref(),
+        Some("4/5")
+    );
+    harness.until_quiet().await;
+
+    // As the message says: mend, and delete the Job.
+    harness
+        .api::<Job>()
+        .delete(&job.name_any(), &DeleteParams::background())
+        .await
+        .expect("deleted");
+    harness
+        .reconcile_until("a new Job of the same name", || async {
+            harness
+                .jobs_of("orders")
+                .await
+                .first()
+                .is_some_and(|new| new.metadata.uid != job.metadata.uid)
+        })
+        .await;
+    harness.finish_jobs().await;
+    harness
+        .reconcile_until("the new image", || async {
+            harness.image("demo-orders").await.as_deref() == Some("registry.example/orders:2")
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn a_failed_migration_is_tried_again_when_the_shop_changes_what_it_runs_with() {
+    let harness = Harness::new().await;
+    harness.apply(shop(json!({}))).await;
+    harness.reconcile().await.expect("a reconcile");
+    harness.start_stores().await;
+    harness
+        .reconcile_until("the Job", || async {
+            harness.jobs_of("orders").await.len() == 1
+        })
+        .await;
+    let job = harness.jobs_of("orders").await[0].clone();
+    harness.fail_job(&job.name_any()).await;
+    harness
+        .reconcile_until_status("Failed", |status| {
+            phase(status, "orders") == Some(Phase::Failed)
+        })
+        .await;
+    harness
+        .apply(json!({"version": "1", "images": {"pullPolicy": "Always"}}))
+        .await;
+    harness
+        .reconcile_until("a new Job", || async {
+            harness
+                .jobs_of("orders")
+                .await
+                .first()
+                .is_some_and(|new| new.metadata.uid != job.metadata.uid)
+        })
+        .await;
+}

@@ -1,0 +1,455 @@
+//! What the status says in which situation.
+
+use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Condition, jiff::Timestamp};
+use serde_json::{Value, json};
+use shop_operator::{
+    api::{Phase, ServiceStatus, ShopStatus},
+    apply::Failure,
+    catalogue::ServiceName::{Email, Orders, Search},
+    database::DatabaseState,
+    error::Error,
+    observe::UserSecret,
+    render::meta::Component,
+    report::{Problem, notices, same, stopped},
+};
+
+use crate::fixtures::{Scene, job, plain, pod, valid};
+
+fn condition<'a>(status: &'a ShopStatus, type_: &str) -> &'a Condition {
+    status
+        .conditions
+        .iter()
+        .find(|condition| condition.type_ == type_)
+        .expect("the condition")
+}
+
+fn service<'a>(status: &'a ShopStatus, name: &str) -> &'a ServiceStatus {
+    status
+        .services
+        .iter()
+        .find(|service| service.name == name)
+        .expect("the service")
+}
+
+#[track_caller]
+fn assert_condition(status: &ShopStatus, type_: &str, value: &str, reason: &str, message: &str) {
+    let found = condition(status, type_);
+    assert_eq!(
+        (
+            found.status.as_str(),
+            found.reason.as_str(),
+            found.message.as_str()
+        ),
+        (value, reason, message)
+    );
+}
+
+#[test]
+fn all_well() {
+    let status = Scene::all_well(plain()).report();
+    assert_condition(&status, "Ready", "True", "Running", "all services run");
+    assert_condition(
+        &status,
+        "Progressing",
+        "False",
+        "Settled",
+        "everything is as the Shop asks",
+    );
+    assert_condition(
+        &status,
+        "DatabasesReady",
+        "True",
+        "Ready",
+        "all databases take connections",
+    );
+    assert_condition(
+        &status,
+        "BrokerReady",
+        "True",
+        "Ready",
+        "the broker takes connections",
+    );
+    assert_eq!(
+        (status.services_ready.as_deref(), status.version.as_deref()),
+        (Some("5/5"), Some("1.2.3"))
+    );
+    assert_eq!(status.observed_generation, Some(3));
+    assert!(
+        status
+            .conditions
+            .iter()
+            .all(|condition| condition.observed_generation == Some(3))
+    );
+    let orders = service(&status, "orders");
+    assert_eq!(
+        (
+            orders.phase,
+            orders.ready,
+            orders.desired,
+            orders.message.as_str()
+        ),
+        (Phase::Running, 1, 1, "")
+    );
+}
+
+#[test]
+fn a_deployment_whose_new_generation_was_not_seen_by_its_controller_is_not_ready() {
+    let mut scene = Scene::all_well(plain());
+    scene.deployment(Orders).metadata.generation = Some(2);
+    assert_condition(
+        &scene.report(),
+        "Ready",
+        "False",
+        "Rolling",
+        "Deployment corner-orders rolls: 1 of 1 pods are ready",
+    );
+}
+
+#[test]
+fn a_count_that_is_not_reached_is_rolling() {
+    let mut scene = Scene::all_well(valid(
+        json!({"version": "1.2.3", "services": {"search": {"replicas": 3}}}),
+    ));
+    scene
+        .deployment(Search)
+        .spec
+        .as_mut()
+        .expect("a spec")
+        .replicas = Some(3);
+    let status = scene.report();
+    let search = service(&status, "search");
+    assert_eq!(
+        (search.phase, search.ready, search.desired),
+        (Phase::Rolling, 1, 3)
+    );
+    assert_condition(
+        &status,
+        "Progressing",
+        "True",
+        "Working",
+        "4 of 5 services run as asked",
+    );
+}
+
+/// The phase and the sentence when the pods of `orders` are like this and its Deployment is not whole.
+fn with_pods(pod_status: Value) -> (Phase, String, String) {
+    let mut scene = Scene::all_well(plain());
+    scene.observed.services[Orders].pods =
+        vec![pod(&scene.shop, Orders, Component::Service, pod_status)];
+    scene
+        .deployment(Orders)
+        .status
+        .as_mut()
+        .expect("a status")
+        .available_replicas = None;
+    let status = scene.report();
+    let orders = service(&status, "orders").clone();
+    (
+        orders.phase,
+        condition(&status, "Ready").reason.clone(),
+        orders.message,
+    )
+}
+
+fn container(extra: Value) -> Value {
+    let mut status = json!({"name": "orders", "image": "registry.example/shop/orders:1.2.3", "imageID": "", "ready": false, "restartCount": 0});
+    status
+        .as_object_mut()
+        .expect("an object")
+        .extend(extra.as_object().expect("an object").clone());
+    json!({"phase": "Pending", "containerStatuses": [status]})
+}
+
+#[test]
+fn the_deepest_cause_of_a_pod_becomes_the_message() {
+    let pull = "pod corner-orders-x cannot get its image registry.example/shop/orders:1.2.3: it does not exist, or the registry refuses it";
+    for (pods, phase, reason, message) in [
+        (
+            container(
+                json!({"state": {"waiting": {"reason": "ErrImagePull", "message": "long and changing"}}}),
+            ),
+            Phase::Failed,
+            "ImagePullFailed",
+            pull,
+        ),
+        (
+            container(json!({"state": {"waiting": {"reason": "ImagePullBackOff"}}})),
+            Phase::Failed,
+            "ImagePullFailed",
+            pull,
+        ),
+        (
+            container(
+                json!({"state": {"waiting": {"reason": "CreateContainerConfigError", "message": "secret \"x\" not found"}}}),
+            ),
+            Phase::Failed,
+            "ContainerNotCreated",
+            "pod corner-orders-x cannot start its container: secret \"x\" not found",
+        ),
+        (
+            container(
+                json!({"state": {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 40s"}}, "lastState": {"terminated": {"exitCode": 1, "reason": "Error"}}}),
+            ),
+            Phase::Failed,
+            "Crashing",
+            "pod corner-orders-x crashes: exit code 1; its log says why",
+        ),
+        (
+            container(
+                json!({"state": {"running": {}}, "lastState": {"terminated": {"exitCode": 137, "reason": "OOMKilled"}}}),
+            ),
+            Phase::Failed,
+            "Crashing",
+            "pod corner-orders-x crashes: it needs more memory than its limit",
+        ),
+        (
+            container(json!({"state": {"terminated": {"exitCode": 2, "reason": "Error"}}})),
+            Phase::Failed,
+            "Crashing",
+            "pod corner-orders-x crashes: it refuses its settings (exit code 2); its log says which",
+        ),
+        (
+            json!({"phase": "Pending", "conditions": [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/2 nodes are available: 2 Insufficient cpu."}]}),
+            Phase::Failed,
+            "Unschedulable",
+            "pod corner-orders-x fits on no node: 0/2 nodes are available: 2 Insufficient cpu.",
+        ),
+        (
+            container(json!({"state": {"waiting": {"reason": "ContainerCreating"}}})),
+            Phase::Rolling,
+            "Rolling",
+            "Deployment corner-orders rolls: 1 of 1 pods are ready",
+        ),
+    ] {
+        assert_eq!(
+            with_pods(pods.clone()),
+            (phase, reason.to_owned(), message.to_owned()),
+            "{pods}"
+        );
+    }
+}
+
+#[test]
+fn a_rollout_that_gets_nowhere_is_failed_with_the_deployments_own_words() {
+    for (conditions, reason, message) in [
+        (
+            json!([{"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": "pods \"x\" is forbidden: exceeded quota"}]),
+            "PodsRefused",
+            "Deployment corner-orders gets no pods: pods \"x\" is forbidden: exceeded quota",
+        ),
+        (
+            json!([{"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded"}]),
+            "RolloutStuck",
+            "Deployment corner-orders gets no new pod ready",
+        ),
+    ] {
+        let mut scene = Scene::all_well(plain());
+        let status = scene.deployment(Orders).status.as_mut().expect("a status");
+        status.available_replicas = None;
+        status.conditions = Some(serde_json::from_value(conditions).expect("conditions"));
+        let status = scene.report();
+        assert_condition(&status, "Ready", "False", reason, message);
+        assert_condition(&status, "Progressing", "False", "Blocked", message);
+    }
+}
+
+#[test]
+fn a_failed_migration_names_its_job_and_what_to_do_and_the_others_run() {
+    let mut scene = Scene::all_well(plain());
+    let conditions =
+        json!({"conditions": [{"type": "Failed", "status": "True", "reason": "PodFailurePolicy"}]});
+    let failed = job(&scene.shop, Orders, conditions);
+    let name = failed.metadata.name.clone().expect("a name");
+    scene.observed.services[Orders].migration = Some(failed);
+    scene.decide_again();
+    let status = scene.report();
+    let message = format!(
+        "migration Job {name} of orders failed: the service refuses its settings; after mending, delete the Job to try again or name another image"
+    );
+    assert_condition(&status, "Ready", "False", "MigrationFailed", &message);
+    assert_eq!(status.services_ready.as_deref(), Some("4/5"));
+}
+
+#[test]
+fn a_refused_object_is_named_and_only_its_service_fails() {
+    let mut scene = Scene::all_well(plain());
+    let answer = kube::core::Status::failure("exceeded quota: small", "Forbidden").with_code(403);
+    scene.fail(Failure {
+        service: Some(Orders),
+        error: Error::kube("Deployment corner-orders")(kube::Error::Api(Box::new(answer))),
+    });
+    let status = scene.report();
+    let ready = condition(&status, "Ready");
+    assert_eq!(
+        (ready.status.as_str(), ready.reason.as_str()),
+        ("False", "Forbidden")
+    );
+    assert!(
+        ready.message.contains("Deployment corner-orders")
+            && ready.message.contains("exceeded quota: small"),
+        "{}",
+        ready.message
+    );
+    assert_eq!(status.services_ready.as_deref(), Some("4/5"));
+}
+
+#[test]
+fn a_missing_login_of_the_mail_server_fails_email_alone() {
+    let smtp = json!({"from": "a@b.example", "smtp": {"host": "mail.example", "credentialsFrom": {"name": "login"}}});
+    let mut scene = Scene::all_well(valid(json!({"version": "1.2.3", "email": smtp})));
+    let secret = |content: Option<&str>, missing_keys| UserSecret {
+        name: "login".into(),
+        field: "spec.email.smtp.credentialsFrom",
+        content: content.map(Into::into),
+        missing_keys,
+    };
+    scene.observed.user_secrets = vec![secret(None, vec!["username", "password"])];
+    assert_condition(
+        &scene.report(),
+        "Ready",
+        "False",
+        "SecretMissing",
+        "Secret login, named by spec.email.smtp.credentialsFrom, does not exist",
+    );
+    scene.observed.user_secrets = vec![secret(Some("x"), vec!["password"])];
+    assert_condition(
+        &scene.report(),
+        "Ready",
+        "False",
+        "SecretIncomplete",
+        "Secret login, named by spec.email.smtp.credentialsFrom, has no key `password`",
+    );
+    assert_eq!(service(&scene.report(), "email").phase, Phase::Failed);
+    scene.observed.user_secrets = vec![secret(Some("x"), vec![])];
+    assert_condition(
+        &scene.report(),
+        "Ready",
+        "True",
+        "Running",
+        "all services run",
+    );
+    assert!(service(&scene.report(), Email.as_str()).message.is_empty());
+}
+
+#[test]
+fn a_database_that_refuses_comes_before_one_that_only_starts() {
+    let mut scene = Scene::all_well(plain());
+    scene.observed = Default::default();
+    scene.databases[Search] = DatabaseState::Starting;
+    scene.databases[Orders] = DatabaseState::Refused {
+        reason: "WrongPassword",
+        message: "database corner-orders-db refuses".into(),
+    };
+    scene.decide_again();
+    let status = scene.report();
+    assert_condition(
+        &status,
+        "DatabasesReady",
+        "False",
+        "WrongPassword",
+        "database corner-orders-db refuses",
+    );
+    assert_condition(
+        &status,
+        "Ready",
+        "False",
+        "WrongPassword",
+        "database corner-orders-db refuses",
+    );
+}
+
+#[test]
+fn a_condition_keeps_its_time_until_its_status_changes() {
+    let mut scene = Scene::all_well(plain());
+    let at = |second| Timestamp::from_second(second).expect("a time");
+    let first = scene.report_after(None, at(1));
+    assert!(same(&first, &scene.report_after(Some(&first), at(2))));
+    assert_eq!(first, scene.report_after(Some(&first), at(2)));
+
+    scene.deployment(Orders).metadata.generation = Some(2);
+    let second = scene.report_after(Some(&first), at(3));
+    assert_eq!(condition(&second, "Ready").last_transition_time.0, at(3));
+    assert_eq!(
+        condition(&second, "BrokerReady").last_transition_time.0,
+        at(1)
+    );
+    assert_eq!(
+        second.version.as_deref(),
+        Some("1.2.3"),
+        "the release that last ran whole"
+    );
+}
+
+#[test]
+fn an_invalid_shop_keeps_what_was_known_of_its_services() {
+    let before = Scene::all_well(plain()).report();
+    let status = stopped(
+        Some(&before),
+        Some(4),
+        &Problem::blocked("Invalid", "spec.x: wrong"),
+        Timestamp::UNIX_EPOCH,
+    );
+    assert_condition(&status, "Ready", "False", "Invalid", "spec.x: wrong");
+    assert_condition(
+        &status,
+        "DatabasesReady",
+        "True",
+        "Ready",
+        "all databases take connections",
+    );
+    assert_eq!(status.services, before.services);
+    assert!(
+        status
+            .conditions
+            .iter()
+            .all(|condition| condition.observed_generation == Some(4))
+    );
+}
+
+#[test]
+fn a_rollout_makes_an_event_when_it_starts_and_when_it_ends_and_nothing_between() {
+    let at = |phase, image: &str, message: &str| ShopStatus {
+        services: vec![ServiceStatus {
+            name: "orders".into(),
+            version: "1".into(),
+            image: image.into(),
+            phase,
+            ready: 0,
+            desired: 1,
+            message: message.into(),
+        }],
+        ..ShopStatus::default()
+    };
+    let steps = [
+        at(Phase::Running, "o:1", ""),
+        at(Phase::Migrating, "o:1", "migration Job m runs"),
+        at(Phase::Rolling, "o:2", "0 of 1"),
+        at(Phase::Rolling, "o:2", "1 of 1"),
+        at(Phase::Running, "o:2", ""),
+        at(Phase::Running, "o:2", ""),
+        at(Phase::Failed, "o:2", "it crashes"),
+        at(Phase::Failed, "o:2", "it crashes"),
+    ];
+    let seen: Vec<_> = steps
+        .windows(2)
+        .map(|pair| {
+            notices(Some(&pair[0]), &pair[1])
+                .iter()
+                .map(|n| n.reason)
+                .collect::<Vec<_>>()
+                .join(",")
+        })
+        .collect();
+    assert_eq!(
+        seen,
+        [
+            "MigrationStarted",
+            "RolloutStarted",
+            "",
+            "Running",
+            "",
+            "Failed",
+            ""
+        ]
+    );
+}

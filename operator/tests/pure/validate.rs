@@ -1,0 +1,131 @@
+//! The rules of admission, checked again by the operator, and the defaults.
+
+use serde_json::{Value, json};
+use shop_operator::{
+    catalogue::ServiceName::{Orders, Search},
+    validate::{Replicas, bytes, validate},
+};
+
+use crate::fixtures::{config, shop, valid};
+
+fn refused(spec: Value) -> String {
+    validate(&shop(spec), &config())
+        .expect_err("must be refused")
+        .join("\n")
+}
+
+#[test]
+fn everything_that_is_wrong_is_named_with_its_path() {
+    let text = refused(json!({"version": "1", "services": {
+        "users": {"version": "1", "image": "x/y:1"},
+        "search": {"replicas": 1, "autoscaling": {"maxReplicas": 2}},
+        "orders": {"autoscaling": {"minReplicas": 3, "maxReplicas": 2}},
+        "email": {"env": [{"name": "DATABASE_URL", "value": "mine"}]},
+    }}));
+    assert_eq!(
+        text,
+        "spec.services.users: version and image exclude each other\n\
+         spec.services.search: replicas and autoscaling exclude each other\n\
+         spec.services.orders.autoscaling: minReplicas must not be greater than maxReplicas\n\
+         spec.services.email.env[DATABASE_URL]: this name is set by the operator"
+    );
+}
+
+#[test]
+fn a_name_that_would_not_fit_is_refused() {
+    for name in ["A", "1a", "a-", "a.b", "", &"a".repeat(31)] {
+        let mut shop = shop(json!({"version": "1"}));
+        shop.metadata.name = Some(name.into());
+        let wrong = validate(&shop, &config()).expect_err(name);
+        assert!(wrong[0].starts_with("metadata.name: "), "{name}: {wrong:?}");
+    }
+}
+
+#[test]
+fn without_any_registry_the_missing_field_is_named_unless_all_images_are() {
+    let config = shop_operator::config::Config {
+        image_registry: None,
+        ..config()
+    };
+    let wrong = validate(&shop(json!({"version": "1"})), &config).expect_err("no registry");
+    assert!(
+        wrong[0].starts_with("spec.images.registry: needed for users"),
+        "{wrong:?}"
+    );
+
+    let all = ["users", "search", "orders", "payments", "email"];
+    let services: serde_json::Map<_, _> = all
+        .into_iter()
+        .map(|s| (s.into(), json!({"image": format!("r/{s}:1")})))
+        .collect();
+    validate(
+        &shop(json!({"version": "1", "services": services})),
+        &config,
+    )
+    .expect("valid");
+}
+
+#[test]
+fn a_service_runs_its_image_before_its_version_before_the_shops() {
+    let shop = valid(
+        json!({"version": "1", "services": {"orders": {"version": "2"}, "search": {"image": "x/s:3"}}}),
+    );
+    assert_eq!(
+        shop.services[Orders].image,
+        "registry.example/shop/orders:2"
+    );
+    assert_eq!(
+        (
+            shop.services[Search].image.as_str(),
+            &shop.services[Search].version
+        ),
+        ("x/s:3", &None)
+    );
+    assert_eq!(
+        shop.services[shop_operator::catalogue::ServiceName::Email].image,
+        "registry.example/shop/email:1"
+    );
+}
+
+#[test]
+fn the_autoscalers_defaults_are_one_pod_and_80_percent() {
+    let shop =
+        valid(json!({"version": "1", "services": {"search": {"autoscaling": {"maxReplicas": 5}}}}));
+    assert_eq!(
+        shop.services[Search].replicas,
+        Replicas::Autoscaled {
+            min: 1,
+            max: 5,
+            target: 80
+        }
+    );
+}
+
+#[test]
+fn the_default_limit_follows_a_request_that_exceeds_it() {
+    let shop = valid(
+        json!({"version": "1", "services": {"search": {"resources": {"requests": {"memory": "1Gi"}}}}}),
+    );
+    let limits = shop.services[Search]
+        .resources
+        .limits
+        .clone()
+        .expect("limits");
+    assert_eq!(limits.memory.as_deref(), Some("1Gi"));
+}
+
+#[test]
+fn amounts_are_counted_in_bytes() {
+    for (amount, expected) in [
+        ("1Ki", 1024),
+        ("64Mi", 64 << 20),
+        ("2Gi", 2 << 30),
+        ("1Ti", 1 << 40),
+        ("5", 0),
+        ("Gi", 0),
+        ("", 0),
+    ] {
+        assert_eq!(bytes(amount), expected, "{amount}");
+    }
+    assert_eq!(bytes("99999999999999999999Gi"), 0);
+}

@@ -176,7 +176,7 @@ async fn a_search_shows_facets_highlights_and_pages() {
     assert_eq!(first["highlight"]["title"], "Desk <mark>Lamp</mark> 3");
     assert_eq!(
         first["highlight"]["description"],
-        "A warm light for <mark>late</mark> work.".replace("light", "<mark>light</mark>")
+        "A warm light for <mark>late</mark> work."
     );
     assert_eq!(
         page["facets"]["brand"],

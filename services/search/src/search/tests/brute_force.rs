@@ -15,7 +15,7 @@ const WORDS: &[&str] = &[
     "lamp",
     "lamps",
     "lampshade",
-    "light",
+    "lantern",
     "desk",
     "oak",
     "chair",

@@ -252,7 +252,7 @@ fn a_product_put_again_takes_the_place_of_its_older_self_and_a_removed_one_is_go
 #[test]
 fn a_highlight_shows_why_a_product_was_found() {
     let index = index(&[with(product("1", "Desk <Lamp>"), |p| {
-        p.description = "Warm \"light\" & more".into()
+        p.description = "Warm \"lantern\" & more".into()
     })]);
     let page = search(&index, &request("lmap desc dsek lamp ")).unwrap();
     assert_eq!(
@@ -261,7 +261,7 @@ fn a_highlight_shows_why_a_product_was_found() {
     );
     assert_eq!(
         page.items[0].highlight.description,
-        "Warm &quot;<mark>light</mark>&quot; &amp; more"
+        "Warm &quot;<mark>lantern</mark>&quot; &amp; more"
     );
 }
 

@@ -58,7 +58,8 @@ impl Cores {
         });
         match done.await {
             Ok(outcome) => Ok(outcome),
-            // A panic belongs to the request that caused it; the edge turns it into a 500.
+            // Work that has begun is never cancelled, so this is a panic. It belongs to the request that caused it; the edge
+            // turns it into a 500.
             Err(error) => std::panic::resume_unwind(error.into_panic()),
         }
     }

@@ -1,6 +1,6 @@
 //! What the service counts beside the chassis's own metrics.
 
-use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
+use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
@@ -8,17 +8,27 @@ use prometheus_client::registry::Registry;
 use crate::index::freshness::Freshness;
 
 /// What came of a search.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) enum Answer {
     Found,
     Nothing,
-    /// Refused: too many at once.
+    /// Too many at once.
     Refused,
+}
+
+impl Answer {
+    fn label(self) -> &'static str {
+        match self {
+            Self::Found => "found",
+            Self::Nothing => "nothing",
+            Self::Refused => "refused",
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Labels {
-    answer: Answer,
+    answer: &'static str,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -40,6 +50,10 @@ impl Metrics {
     }
 
     pub(crate) fn searched(&self, answer: Answer) {
-        self.searches.get_or_create(&Labels { answer }).inc();
+        self.searches
+            .get_or_create(&Labels {
+                answer: answer.label(),
+            })
+            .inc();
     }
 }

@@ -55,6 +55,7 @@ pub(crate) struct Failed {
     request_body(content = String, content_type = "application/x-ndjson"),
     responses(
         (status = 200, description = "What came of the lines", body = Report),
+        (status = 400, description = "`malformed_body`: it broke off", body = Problem, content_type = "application/problem+json"),
         (status = 401, description = "`unauthenticated`", body = Problem, content_type = "application/problem+json"),
         (status = 403, description = "`forbidden`", body = Problem, content_type = "application/problem+json"),
         (status = 413, description = "`too_large`: what came before the limit was kept", body = Problem, content_type = "application/problem+json"),

@@ -22,7 +22,7 @@ pub(crate) struct Parameters {
     /// Words of title, brand, category, description and attributes, or a sku. The first 12 words count. Words of 5
     /// letters may have one typo, words of 9 two; the last word may be unfinished unless a blank follows it.
     #[garde(length(chars, max = 200))]
-    #[param(max_length = 200, example = "dsek lamp")]
+    #[param(max_length = 200, example = "wireles haedphones")]
     q: String,
     /// Only these categories; may be repeated.
     #[garde(length(max = 50))]
@@ -40,6 +40,7 @@ pub(crate) struct Parameters {
     #[garde(skip)]
     in_stock: Option<bool>,
     #[garde(skip)]
+    #[param(inline)]
     sort: Sort,
     /// Products of a page, 20 if not given.
     #[garde(range(min = 1, max = 100))]

@@ -32,7 +32,7 @@ use crate::{
     cluster::{Cluster, FIELD_MANAGER},
     config::Config,
     database::Databases,
-    error::{Class, Error},
+    error::Error,
     metrics::Metrics,
     reconcile::{Context, Done, reconcile},
 };
@@ -74,14 +74,15 @@ pub async fn run(
         controller: FIELD_MANAGER.into(),
         instance: Some(config.pod_name.clone()),
     };
-    let context = Context {
-        recorder: Recorder::new(client.clone(), reporter),
+    let recorder = Recorder::new(client.clone(), reporter);
+    let context = Context::new(
+        client.clone(),
         cluster,
         databases,
         config,
         metrics,
-        statuses: Default::default(),
-    };
+        recorder,
+    );
     let running = Arc::new(Running {
         context,
         backoffs: Backoffs::default(),
@@ -182,18 +183,13 @@ fn words_of(panic: &(dyn std::any::Any + Send)) -> String {
         .unwrap_or_else(|| "without words".into())
 }
 
-fn on_error(shop: Arc<Guarded>, error: &Error, running: Arc<Running>) -> Action {
-    match error.class() {
-        // Nothing changes before somebody changes the Shop; but a Secret may come back by itself.
-        Class::Invalid | Class::Conflict | Class::Forbidden | Class::Transient | Class::Bug => {
-            let uid = shop.uid().unwrap_or_default();
-            Action::requeue(
-                running
-                    .backoffs
-                    .failed(&uid, Instant::now(), rand::random()),
-            )
-        }
-    }
+fn on_error(shop: Arc<Guarded>, _: &Error, running: Arc<Running>) -> Action {
+    let uid = shop.uid().unwrap_or_default();
+    Action::requeue(
+        running
+            .backoffs
+            .failed(&uid, Instant::now(), rand::random()),
+    )
 }
 
 async fn log(

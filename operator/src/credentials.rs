@@ -177,42 +177,14 @@ async fn keep(
     cluster: &Cluster,
     kept: Kept,
 ) -> Result<(String, BTreeMap<String, String>), Error> {
-    let mut metadata = meta::object(shop, kept.name.clone(), kept.app, kept.component);
-    if kept.data_of_the_shop && shop.deletion_policy == DeletionPolicy::Retain {
-        metadata.owner_references = None;
-    }
-    let wanted = Arc::new(Secret {
-        metadata,
-        type_: Some("Opaque".into()),
-        data: Some(
-            kept.values
-                .iter()
-                .map(|(key, value)| ((*key).into(), ByteString(value.clone().into())))
-                .collect(),
-        ),
-        ..Secret::default()
-    });
+    let wanted = Arc::new(secret(shop, &kept));
     let failed = || Error::kube(format!("Secret {} cannot be made", kept.name));
     let live = cluster
         .secrets
         .create_once(wanted.clone())
         .await
         .map_err(failed())?;
-    let same_owner = live
-        .metadata
-        .owner_references
-        .as_deref()
-        .unwrap_or_default()
-        == wanted
-            .metadata
-            .owner_references
-            .as_deref()
-            .unwrap_or_default();
-    let same_labels = wanted
-        .labels()
-        .iter()
-        .all(|(key, value)| live.labels().get(key) == Some(value));
-    if !(same_owner && same_labels) {
+    if !has_metadata_of(&live, &wanted) {
         let patch = json!({"metadata": {
             "uid": live.metadata.uid,
             "labels": wanted.metadata.labels,
@@ -224,12 +196,7 @@ async fn keep(
             .await
             .map_err(failed())?;
     }
-    let data: BTreeMap<String, String> = live
-        .data
-        .iter()
-        .flatten()
-        .filter_map(|(key, value)| Some((key.clone(), String::from_utf8(value.0.clone()).ok()?)))
-        .collect();
+    let data = texts(&live);
     match kept.values.keys().find(|key| !data.contains_key(**key)) {
         Some(missing) => Err(Error::Invalid(format!(
             "Secret {} has no key `{missing}`: restore it, or delete the Secret to have a new one made",
@@ -237,4 +204,36 @@ async fn keep(
         ))),
         None => Ok((kept.name, data)),
     }
+}
+
+fn secret(shop: &ValidShop, kept: &Kept) -> Secret {
+    let mut metadata = meta::object(shop, kept.name.clone(), kept.app, kept.component);
+    if kept.data_of_the_shop && shop.deletion_policy == DeletionPolicy::Retain {
+        metadata.owner_references = None;
+    }
+    let data = kept
+        .values
+        .iter()
+        .map(|(key, value)| ((*key).into(), ByteString(value.clone().into())));
+    Secret {
+        metadata,
+        type_: Some("Opaque".into()),
+        data: Some(data.collect()),
+        ..Secret::default()
+    }
+}
+
+fn has_metadata_of(live: &Secret, wanted: &Secret) -> bool {
+    live.owner_references() == wanted.owner_references()
+        && wanted
+            .labels()
+            .iter()
+            .all(|(key, value)| live.labels().get(key) == Some(value))
+}
+
+fn texts(secret: &Secret) -> BTreeMap<String, String> {
+    let text = |(key, value): (&String, &ByteString)| {
+        Some((key.clone(), String::from_utf8(value.0.clone()).ok()?))
+    };
+    secret.data.iter().flatten().filter_map(text).collect()
 }

@@ -52,7 +52,7 @@ impl Class {
     /// As the reason of a condition.
     pub fn reason(self) -> &'static str {
         match self {
-            Self::Invalid => "Refused",
+            Self::Invalid => "Invalid",
             Self::Conflict => "Conflict",
             Self::Forbidden => "Forbidden",
             Self::Transient => "ApiUnavailable",

@@ -11,19 +11,26 @@ use tokio_util::sync::CancellationToken;
 
 use crate::metrics::Metrics;
 
+/// Takes the port.
+///
+/// # Errors
+/// When the address is taken or not ours.
+pub async fn bind(addr: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(addr)
+        .await
+        .with_context(|| format!("cannot listen on {addr}"))
+}
+
 /// Serves until told to stop. The operator is ready as soon as this answers: a replica that waits for the lease is ready to
 /// take over, and one that cannot reach the API server says so by ending.
 ///
 /// # Errors
-/// When the address cannot be bound.
+/// When the listener fails.
 pub async fn serve(
-    addr: SocketAddr,
+    listener: TcpListener,
     metrics: Metrics,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
-    let listener = TcpListener::bind(addr)
-        .await
-        .with_context(|| format!("cannot listen on {addr}"))?;
     let router = Router::new()
         .route("/livez", get(|| async { "ok\n" }))
         .route("/readyz", get(|| async { "ok\n" }))

@@ -23,5 +23,6 @@ pub mod reconcile;
 pub mod render;
 pub mod report;
 pub mod resources;
+pub mod status;
 pub mod telemetry;
 pub mod validate;

@@ -80,11 +80,8 @@ async fn lead(config: Config) -> anyhow::Result<()> {
     let stop = CancellationToken::new();
     tokio::spawn(stop_on_signal(stop.clone())?);
     let metrics = Metrics::default();
-    let health = tokio::spawn(health::serve(
-        config.admin_addr,
-        metrics.clone(),
-        stop.clone(),
-    ));
+    let listener = health::bind(config.admin_addr).await?;
+    let health = tokio::spawn(health::serve(listener, metrics.clone(), stop.clone()));
 
     let client = Client::try_default()
         .await

@@ -69,6 +69,13 @@ pub struct UserSecret {
     pub missing_keys: Vec<&'static str>,
 }
 
+impl UserSecret {
+    /// It is there with all its keys.
+    pub fn is_usable(&self) -> bool {
+        self.content.is_some() && self.missing_keys.is_empty()
+    }
+}
+
 /// Takes the snapshot.
 ///
 /// # Errors

@@ -6,24 +6,28 @@ use std::{collections::HashSet, sync::Arc};
 use kube::ResourceExt;
 
 use crate::{
+    apply::Outcome,
     cluster::{Cluster, Kind, Tracked},
     error::Error,
     metrics::Metrics,
-    resources::{Applied, Resources},
     validate::ValidShop,
 };
 
-/// Deletes superfluous objects of the Shop. Must not be called when something was not applied: what is missing in
-/// `applied` would be taken for superfluous.
+/// Deletes superfluous objects of the Shop; nothing at all when something was not applied, because what is missing among the
+/// applied objects would be taken for superfluous.
 ///
 /// # Errors
 /// When the API server refuses.
 pub async fn prune(
     shop: &ValidShop,
     cluster: &Cluster,
-    applied: &Resources<Applied>,
+    outcome: &Outcome,
     metrics: &Metrics,
 ) -> Result<(), Error> {
+    if !outcome.failures.is_empty() {
+        return Ok(());
+    }
+    let applied = &outcome.applied;
     tokio::try_join!(
         superfluous(shop, &cluster.jobs, &applied.jobs, metrics),
         superfluous(

@@ -1,33 +1,30 @@
 //! One reconcile of one Shop: observe, validate, decide, render, apply, prune, report.
 
-use std::{collections::HashMap, sync::Mutex, time::Duration};
+use std::time::Duration;
 
-use k8s_openapi::{api::core::v1::ObjectReference, jiff::Timestamp};
+use k8s_openapi::jiff::Timestamp;
 use kube::{
-    Api, Resource, ResourceExt,
-    api::{Patch, PatchParams},
-    runtime::{
-        controller::Action,
-        events::{Event, EventType, Recorder},
-    },
+    Client,
+    runtime::{controller::Action, events::Recorder},
 };
-use serde_json::json;
 
 use crate::{
     api::{Shop, ShopStatus},
-    apply::{Outcome, apply},
-    cluster::{Cluster, FIELD_MANAGER},
+    apply::apply,
+    catalogue::{PerService, ServiceName},
+    cluster::Cluster,
     config::Config,
-    credentials,
+    credentials::{self, Credentials},
     database::{DatabaseState, Databases},
     decide::decide,
     error::Error,
     metrics::Metrics,
     names,
-    observe::observe,
+    observe::{Observed, observe},
     prune::prune,
     render::render,
     report::{self, Findings, Problem},
+    status::Statuses,
     validate::{ValidShop, validate},
 };
 
@@ -40,7 +37,7 @@ const LOOK_AGAIN_WHILE_WORKING: Duration = Duration::from_secs(30);
 /// The same for a Shop where nothing is to be done.
 const LOOK_AGAIN: Duration = Duration::from_secs(300);
 
-/// What a reconcile works with.
+/// What reconciles work with.
 pub struct Context {
     /// The cluster as we see it.
     pub cluster: Cluster,
@@ -50,17 +47,8 @@ pub struct Context {
     pub config: Config,
     /// What is counted.
     pub metrics: Metrics,
-    /// Writes Kubernetes events.
-    pub recorder: Recorder,
-    /// What was last written, by namespace and name: the store may not have it yet.
-    pub statuses: Mutex<HashMap<(String, String), Written>>,
-}
-
-/// A status that was written.
-pub struct Written {
-    uid: Option<String>,
-    version: Option<String>,
-    status: ShopStatus,
+    /// Where results are told.
+    pub statuses: Statuses,
 }
 
 /// What came of a reconcile.
@@ -77,95 +65,104 @@ pub struct Done {
 /// # Errors
 /// When something was refused or did not answer; the status says so as far as it could be written.
 pub async fn reconcile(shop: &Shop, context: &Context, now: Timestamp) -> Result<Done, Error> {
-    let valid = match validate(shop, &context.config) {
-        Ok(valid) => valid,
-        Err(wrong) => {
-            let problem = Problem::blocked("Invalid", wrong.join("; "));
-            report_stopped(shop, context, &problem, now).await?;
-            return Err(Error::Invalid(problem.message));
+    let previous = context.statuses.last(shop);
+    let seen = match look(shop, context).await {
+        Ok(seen) => seen,
+        Err(error) => {
+            let status = report::stopped(
+                previous.as_ref(),
+                shop.metadata.generation,
+                &Problem::from(&error),
+                now,
+            );
+            context
+                .statuses
+                .publish(shop, previous.as_ref(), status)
+                .await?;
+            return Err(error);
         }
     };
-    match work(shop, &valid, context, now).await {
-        // Before anything of the Shop could be looked at: say so, and leave what is there alone.
-        Err(Stopped::Early(error)) => {
-            report_stopped(shop, context, &Problem::from(&error), now).await?;
-            Err(error)
-        }
-        Err(Stopped::Late(error)) => Err(error),
-        Ok(done) => Ok(done),
-    }
-}
 
-enum Stopped {
-    /// Nothing was applied, nothing was reported.
-    Early(Error),
-    /// The status tells.
-    Late(Error),
-}
-
-async fn work(
-    shop: &Shop,
-    valid: &ValidShop,
-    context: &Context,
-    now: Timestamp,
-) -> Result<Done, Stopped> {
-    let Context {
-        cluster,
-        databases,
-        metrics,
-        ..
-    } = context;
-    let observed = observe(valid, cluster).await.map_err(Stopped::Early)?;
-    let credentials = credentials::provide(valid, cluster)
-        .await
-        .map_err(Stopped::Early)?;
-    let databases = databases.prepare(valid, &observed, &credentials).await;
-
-    let decision = decide(valid, &observed, &databases);
-    let rendered = render(valid, &decision, &observed, &credentials);
-    let outcome = apply(valid, cluster, rendered).await;
-    let pruned = if outcome.failures.is_empty() {
-        prune(valid, cluster, &outcome.applied, metrics).await
-    } else {
-        Ok(())
-    };
+    let decision = decide(&seen.shop, &seen.observed, &seen.databases);
+    let rendered = render(&seen.shop, &decision, &seen.observed, &seen.credentials);
+    let outcome = apply(&seen.shop, &context.cluster, rendered).await;
+    let pruned = prune(&seen.shop, &context.cluster, &outcome, &context.metrics).await;
 
     let findings = Findings {
-        shop: valid,
-        observed: &observed,
-        databases: &databases,
+        shop: &seen.shop,
+        observed: &seen.observed,
+        databases: &seen.databases,
         decision: &decision,
         outcome: &outcome,
     };
-    let previous = last_status(shop, context);
+    let generation = shop.metadata.generation;
     let status = report::status(
         previous.as_ref(),
-        shop.metadata.generation,
+        generation,
         &shop.spec.version,
         &findings,
         now,
     );
-    let settled = status
+    let settled = is_ready(&status);
+    context
+        .statuses
+        .publish(shop, previous.as_ref(), status)
+        .await?;
+
+    pruned?;
+    match outcome.failures.into_iter().next() {
+        Some(failure) => Err(failure.error),
+        None => Ok(Done {
+            action: Action::requeue(next_look(&seen, settled)),
+            settled,
+        }),
+    }
+}
+
+/// What is wanted and what there is.
+struct Seen {
+    shop: ValidShop,
+    observed: Observed,
+    credentials: Credentials,
+    databases: PerService<DatabaseState>,
+}
+
+/// Nothing here changes what runs: what fails here leaves the shop as it is.
+async fn look(shop: &Shop, context: &Context) -> Result<Seen, Error> {
+    let shop = validate(shop, &context.config).map_err(|wrong| Error::Invalid(wrong.join("; ")))?;
+    let observed = observe(&shop, &context.cluster).await?;
+    let credentials = credentials::provide(&shop, &context.cluster).await?;
+    let databases = context
+        .databases
+        .prepare(&shop, &observed, &credentials)
+        .await;
+    Ok(Seen {
+        shop,
+        observed,
+        credentials,
+        databases,
+    })
+}
+
+fn is_ready(status: &ShopStatus) -> bool {
+    status
         .conditions
         .iter()
-        .any(|c| c.type_ == "Ready" && c.status == "True");
-    publish(shop, context, previous, status)
-        .await
-        .map_err(Stopped::Late)?;
+        .any(|condition| condition.type_ == "Ready" && condition.status == "True")
+}
 
-    pruned.map_err(Stopped::Late)?;
-    if let Some(error) = worst(outcome) {
-        return Err(Stopped::Late(error));
-    }
-    let wait = if databases
+fn next_look(seen: &Seen, settled: bool) -> Duration {
+    let connecting = seen
+        .databases
         .iter()
-        .any(|(_, state)| *state == DatabaseState::Connecting)
-    {
+        .any(|(_, state)| *state == DatabaseState::Connecting);
+    if connecting {
         ASK_DATABASE_AGAIN
-    } else if observed
+    } else if seen
+        .observed
         .user_secrets
         .iter()
-        .any(|secret| secret.content.is_none() || !secret.missing_keys.is_empty())
+        .any(|secret| !secret.is_usable())
     {
         LOOK_FOR_SECRET_AGAIN
     } else if settled {
@@ -173,152 +170,32 @@ async fn work(
         LOOK_AGAIN.mul_f64(rand::random_range(1.0..1.2))
     } else {
         LOOK_AGAIN_WHILE_WORKING
-    };
-    Ok(Done {
-        action: Action::requeue(wait),
-        settled,
-    })
-}
-
-fn worst(outcome: Outcome) -> Option<Error> {
-    outcome
-        .failures
-        .into_iter()
-        .map(|failure| failure.error)
-        .next()
-}
-
-async fn report_stopped(
-    shop: &Shop,
-    context: &Context,
-    problem: &Problem,
-    now: Timestamp,
-) -> Result<(), Error> {
-    let previous = last_status(shop, context);
-    let status = report::stopped(previous.as_ref(), shop.metadata.generation, problem, now);
-    publish(shop, context, previous, status).await
-}
-
-/// The newer of what the store has and what we wrote.
-fn last_status(shop: &Shop, context: &Context) -> Option<ShopStatus> {
-    let statuses = lock(&context.statuses);
-    let number = |version: &Option<String>| {
-        version
-            .as_ref()
-            .and_then(|version| version.parse::<u64>().ok())
-    };
-    let written = statuses.get(&key_of(shop)).filter(|written| {
-        written.uid == shop.metadata.uid
-            && number(&written.version) > number(&shop.metadata.resource_version)
-    });
-    written
-        .map(|written| written.status.clone())
-        .or_else(|| shop.status.clone())
-}
-
-/// Writes the status if it says something new, and an event for what changed.
-async fn publish(
-    shop: &Shop,
-    context: &Context,
-    previous: Option<ShopStatus>,
-    status: ShopStatus,
-) -> Result<(), Error> {
-    if previous
-        .as_ref()
-        .is_some_and(|previous| report::same(previous, &status))
-    {
-        return Ok(());
-    }
-    let name = shop.name_any();
-    let api: Api<Shop> = Api::namespaced(
-        context.cluster.client.clone(),
-        &shop.namespace().unwrap_or_default(),
-    );
-    let patch = Patch::Apply(json!({
-        "apiVersion": Shop::api_version(&()),
-        "kind": Shop::kind(&()),
-        // Not the status of another Shop that took the name meanwhile.
-        "metadata": {"uid": shop.metadata.uid},
-        "status": status,
-    }));
-    let params = PatchParams::apply(FIELD_MANAGER)
-        .force()
-        .validation_strict();
-    let written = match api.patch_status(&name, &params, &patch).await {
-        Ok(written) => written,
-        // The Shop was deleted while we worked.
-        Err(kube::Error::Api(answer)) if answer.is_not_found() => return Ok(()),
-        Err(source) => return Err(Error::kube(format!("status of Shop {name}"))(source)),
-    };
-    notify(shop, context, previous.as_ref(), &status).await;
-    let written = Written {
-        uid: written.metadata.uid,
-        version: written.metadata.resource_version,
-        status,
-    };
-    lock(&context.statuses).insert(key_of(shop), written);
-    Ok(())
-}
-
-/// Events are a courtesy: a reconcile does not fail for want of one.
-async fn notify(
-    shop: &Shop,
-    context: &Context,
-    previous: Option<&ShopStatus>,
-    status: &ShopStatus,
-) {
-    for notice in report::notices(previous, status) {
-        tracing::info!(
-            reason = notice.reason,
-            service = notice.service,
-            "{}",
-            notice.note
-        );
-        let event = Event {
-            type_: if notice.warning {
-                EventType::Warning
-            } else {
-                EventType::Normal
-            },
-            reason: notice.reason.into(),
-            note: Some(notice.note),
-            action: "Reconcile".into(),
-            // Tells the recorder the events of two services apart.
-            secondary: Some(ObjectReference {
-                api_version: Some("apps/v1".into()),
-                kind: Some("Deployment".into()),
-                namespace: shop.namespace(),
-                name: Some(format!("{}-{}", shop.name_any(), notice.service)),
-                ..ObjectReference::default()
-            }),
-        };
-        if let Err(error) = context
-            .recorder
-            .publish(&event, &shop.object_ref(&()))
-            .await
-        {
-            tracing::warn!(%error, "an event could not be written");
-        }
     }
 }
 
 impl Context {
+    /// A context that has seen nothing yet.
+    pub fn new(
+        client: Client,
+        cluster: Cluster,
+        databases: Databases,
+        config: Config,
+        metrics: Metrics,
+        recorder: Recorder,
+    ) -> Self {
+        Self {
+            cluster,
+            databases,
+            config,
+            metrics,
+            statuses: Statuses::new(client, recorder),
+        }
+    }
+
     /// Forgets a Shop that is no longer there.
     pub async fn forget(&self, namespace: &str, name: &str) {
-        lock(&self.statuses).remove(&(namespace.to_owned(), name.to_owned()));
-        let databases =
-            crate::catalogue::ServiceName::ALL.map(|service| names::database(name, service));
+        self.statuses.forget(namespace, name);
+        let databases = ServiceName::ALL.map(|service| names::database(name, service));
         self.databases.forget(namespace, &databases).await;
     }
-}
-
-fn key_of(shop: &Shop) -> (String, String) {
-    (shop.namespace().unwrap_or_default(), shop.name_any())
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    // A panic while the lock was held left at worst one entry out: the map itself is whole.
-    mutex
-        .lock()
-        .unwrap_or_else(std::sync::PoisonError::into_inner)
 }

@@ -1,4 +1,4 @@
-//! The `Shop` resource: what a user may ask for ([`shop`]) and what the operator answers ([`status`]).
+//! The `Shop` resource: what a user may ask for and what the operator answers.
 
 #![expect(
     unreachable_pub,
@@ -7,8 +7,12 @@
 
 #[cfg(test)]
 mod rules;
+mod service;
 mod shop;
 mod status;
+mod surroundings;
 
+pub use service::*;
 pub use shop::*;
 pub use status::*;
+pub use surroundings::*;

@@ -147,7 +147,7 @@ async fn a_secret_that_was_spoilt_is_named() {
         })
         .await;
     let (_, reason, message) = condition(&status, "Ready");
-    assert_eq!(reason, "Refused");
+    assert_eq!(reason, "Invalid");
     assert!(
         message.contains("Secret demo-orders-db has no key `password`"),
         "{message}"

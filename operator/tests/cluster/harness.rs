@@ -40,7 +40,7 @@ use shop_operator::{
     metrics::Metrics,
     reconcile::{Context, Done, reconcile},
 };
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, RwLock, RwLockReadGuard};
 use tower::util::MapRequestLayer;
 
 use crate::rbac;
@@ -57,7 +57,11 @@ pub(crate) struct Harness {
     pub(crate) namespace: String,
     pub(crate) context: Context,
     requests: Arc<Mutex<Vec<Request>>>,
+    _beside_others: RwLockReadGuard<'static, ()>,
 }
+
+/// A whole controller looks after every Shop of the API server: the test that runs one runs alone.
+pub(crate) static ALONE: RwLock<()> = RwLock::const_new(());
 
 /// A setting that the tests need.
 pub(crate) fn required(name: &str) -> String {
@@ -165,6 +169,7 @@ pub(crate) async fn make_namespace(admin: &Client, name: &str) {
 
 impl Harness {
     pub(crate) async fn new() -> Self {
+        let beside_others = ALONE.read().await;
         let admin = admin().await;
         let namespace = unique("op");
         make_namespace(&admin, &namespace).await;
@@ -176,6 +181,7 @@ impl Harness {
             namespace,
             context,
             requests,
+            _beside_others: beside_others,
         }
     }
 
@@ -407,20 +413,18 @@ async fn new_context(client: Client, namespace: &str) -> Context {
         .await
         .expect("in time")
         .expect("stores are filled");
-    Context {
+    let reporter = Reporter {
+        controller: "shop-operator".into(),
+        instance: None,
+    };
+    Context::new(
+        client.clone(),
         cluster,
-        databases: Databases::redirected(test_database()),
-        config: operator_config(namespace),
-        recorder: Recorder::new(
-            client,
-            Reporter {
-                controller: "shop-operator".into(),
-                instance: None,
-            },
-        ),
+        Databases::redirected(test_database()),
+        operator_config(namespace),
         metrics,
-        statuses: Default::default(),
-    }
+        Recorder::new(client, reporter),
+    )
 }
 
 pub(crate) async fn apply_shop(

@@ -72,9 +72,10 @@ async fn after_a_restart_everything_is_applied_once_and_nothing_changes() {
         .apply(json!({"version": "1", "services": {"users": {"replicas": 2}}}))
         .await;
     harness.bring_up().await;
-    let versions = harness.versions().await;
+    let (status, versions) = (harness.status().await, harness.versions().await);
     let restarted = harness.restarted().await;
     restarted.reconcile().await.expect("a reconcile");
+    assert_eq!(restarted.status().await, status);
     assert_eq!(restarted.versions().await, versions);
     restarted.until_quiet().await;
 }

@@ -1,0 +1,155 @@
+//! Writes a Shop's status when it says something new, and Kubernetes events for what changed.
+
+use std::{
+    collections::HashMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use k8s_openapi::api::core::v1::ObjectReference;
+use kube::{
+    Api, Client, Resource, ResourceExt,
+    api::{Patch, PatchParams},
+    runtime::events::{Event, EventType, Recorder},
+};
+use serde_json::json;
+
+use crate::{
+    api::{Shop, ShopStatus},
+    cluster::FIELD_MANAGER,
+    error::Error,
+    report::{self, Notice},
+};
+
+/// Namespace and name.
+type Key = (String, String);
+
+/// The statuses of all Shops.
+pub struct Statuses {
+    client: Client,
+    recorder: Recorder,
+    /// What was last written: the store may not have it yet.
+    written: Mutex<HashMap<Key, Written>>,
+}
+
+struct Written {
+    uid: Option<String>,
+    version: Option<String>,
+    status: ShopStatus,
+}
+
+impl Statuses {
+    /// Writes through `client`, and events through `recorder`.
+    pub fn new(client: Client, recorder: Recorder) -> Self {
+        Self {
+            client,
+            recorder,
+            written: Mutex::default(),
+        }
+    }
+
+    /// The newer of what came with the Shop and what we wrote.
+    pub fn last(&self, shop: &Shop) -> Option<ShopStatus> {
+        let number = |version: &Option<String>| {
+            version
+                .as_ref()
+                .and_then(|version| version.parse::<u64>().ok())
+        };
+        let all = self.lock();
+        let written = all.get(&key_of(shop)).filter(|written| {
+            written.uid == shop.metadata.uid
+                && number(&written.version) > number(&shop.metadata.resource_version)
+        });
+        written
+            .map(|written| written.status.clone())
+            .or_else(|| shop.status.clone())
+    }
+
+    /// Writes the status if it says something new, and events for what changed.
+    ///
+    /// # Errors
+    /// When the API server refuses.
+    pub async fn publish(
+        &self,
+        shop: &Shop,
+        previous: Option<&ShopStatus>,
+        status: ShopStatus,
+    ) -> Result<(), Error> {
+        if previous.is_some_and(|previous| report::same(previous, &status)) {
+            return Ok(());
+        }
+        let name = shop.name_any();
+        let api: Api<Shop> =
+            Api::namespaced(self.client.clone(), &shop.namespace().unwrap_or_default());
+        let patch = Patch::Apply(json!({
+            "apiVersion": Shop::api_version(&()),
+            "kind": Shop::kind(&()),
+            // Not the status of another Shop that took the name meanwhile.
+            "metadata": {"uid": shop.metadata.uid},
+            "status": status,
+        }));
+        let params = PatchParams::apply(FIELD_MANAGER)
+            .force()
+            .validation_strict();
+        let answer = match api.patch_status(&name, &params, &patch).await {
+            Ok(answer) => answer,
+            // The Shop was deleted while we worked.
+            Err(kube::Error::Api(answer)) if answer.is_not_found() => return Ok(()),
+            Err(source) => return Err(Error::kube(format!("status of Shop {name}"))(source)),
+        };
+        for notice in report::notices(previous, &status) {
+            self.tell(shop, notice).await;
+        }
+        let written = Written {
+            uid: answer.metadata.uid,
+            version: answer.metadata.resource_version,
+            status,
+        };
+        self.lock().insert(key_of(shop), written);
+        Ok(())
+    }
+
+    /// Forgets a Shop that is no longer there.
+    pub fn forget(&self, namespace: &str, name: &str) {
+        self.lock().remove(&(namespace.to_owned(), name.to_owned()));
+    }
+
+    /// Events are a courtesy: a reconcile does not fail for want of one.
+    async fn tell(&self, shop: &Shop, notice: Notice) {
+        tracing::info!(
+            reason = notice.reason,
+            service = notice.service,
+            "{}",
+            notice.note
+        );
+        let event = Event {
+            type_: if notice.warning {
+                EventType::Warning
+            } else {
+                EventType::Normal
+            },
+            reason: notice.reason.into(),
+            note: Some(notice.note),
+            action: "Reconcile".into(),
+            // Tells the recorder the events of two services apart.
+            secondary: Some(ObjectReference {
+                api_version: Some("apps/v1".into()),
+                kind: Some("Deployment".into()),
+                namespace: shop.namespace(),
+                name: Some(format!("{}-{}", shop.name_any(), notice.service)),
+                ..ObjectReference::default()
+            }),
+        };
+        if let Err(error) = self.recorder.publish(&event, &shop.object_ref(&())).await {
+            tracing::warn!(%error, "an event could not be written");
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Key, Written>> {
+        // A panic while the lock was held left at worst one entry out: the map itself is whole.
+        self.written.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn key_of(shop: &Shop) -> Key {
+    (shop.namespace().unwrap_or_default(), shop.name_any())
+}

@@ -171,61 +171,72 @@ pub(crate) fn next(
     now: OffsetDateTime,
     jitter: f64,
 ) -> Transition {
-    match saga.step {
-        Step::Authorise { payment } => after_authorise(saga, payment, outcome, now, jitter),
-        Step::Capture { payment } => after_capture(saga, payment, outcome, now, jitter),
-        Step::Void { payment } => after_void(saga, payment, outcome, now, jitter),
-    }
+    let verdict = match saga.step {
+        Step::Authorise { payment } => {
+            let in_time = now < saga.deadline;
+            after_authorise(saga, payment, outcome, in_time)
+        }
+        Step::Capture { payment } => after_capture(payment, outcome),
+        Step::Void { payment } => {
+            let nothing_is_under_way = now >= saga.deadline + STRAGGLERS;
+            after_void(payment, outcome, nothing_is_under_way)
+        }
+    };
+    saga.transition(verdict, now, jitter)
+}
+
+/// The meaning of an outcome, in words where people will read it.
+enum Verdict {
+    Confirmed {
+        payment: Uuid,
+    },
+    Paid {
+        payment: Uuid,
+    },
+    Cancelled {
+        reason: CancelReason,
+        why: String,
+        next: Next,
+    },
+    /// No money is held for the cancelled order, now or later.
+    NothingHeld {
+        payment: Option<Uuid>,
+        why: &'static str,
+    },
+    NotYet {
+        step: Step,
+        why: String,
+    },
 }
 
 fn after_authorise(
     saga: &Saga,
     payment: Option<Uuid>,
     outcome: StepOutcome,
-    now: OffsetDateTime,
-    jitter: f64,
-) -> Transition {
-    let in_time = now < saga.deadline;
-    match outcome {
+    in_time: bool,
+) -> Verdict {
+    use PaymentStatus::{Authorised, Captured, Declined, Processing, Voided};
+    let declined = |payment, why| Verdict::Cancelled {
+        reason: CancelReason::PaymentDeclined,
+        why,
+        next: Next::Ended {
+            payment: Some(payment),
+        },
+    };
+    let (payment, why) = match outcome {
         StepOutcome::Payment { id, status } => match status {
-            PaymentStatus::Authorised | PaymentStatus::Captured if in_time => Transition {
-                next: Next::Step(Step::Capture { payment: id }),
-                effect: Some(Effect::Confirm),
-                entries: vec![
-                    saga.entry(EntryOutcome::Done, "the payment is authorised"),
-                    Entry::of_orders(
-                        "confirm",
-                        EntryOutcome::Done,
-                        "the order is confirmed and its units are sold",
-                    ),
-                ],
-            },
-            PaymentStatus::Authorised | PaymentStatus::Captured => {
-                saga.timed_out(Some(id), "the payment was authorised, but too late")
+            Authorised | Captured if in_time => return Verdict::Confirmed { payment: id },
+            Authorised | Captured => (Some(id), "the payment is authorised".to_owned()),
+            Declined { reason: None } => {
+                return declined(id, "the payment was declined".to_owned());
             }
-            PaymentStatus::Declined { reason } => {
-                let why = reason.map_or_else(
-                    || "the payment was declined".to_owned(),
-                    |reason| format!("the payment was declined: {reason}"),
-                );
-                saga.cancelled(
-                    Next::Ended { payment: Some(id) },
-                    CancelReason::PaymentDeclined,
-                    why,
-                )
+            Declined {
+                reason: Some(reason),
+            } => {
+                return declined(id, format!("the payment was declined: {reason}"));
             }
-            PaymentStatus::Voided => saga.cancelled(
-                Next::Ended { payment: Some(id) },
-                CancelReason::PaymentDeclined,
-                "the payment was voided before the order was confirmed".to_owned(),
-            ),
-            PaymentStatus::Processing if in_time => {
-                let step = Step::Authorise { payment: Some(id) };
-                saga.again(step, "payments is still working on it", now, jitter)
-            }
-            PaymentStatus::Processing => {
-                saga.timed_out(Some(id), "payments was still working on it")
-            }
+            Voided => return declined(id, "the payment was voided by somebody else".to_owned()),
+            Processing => (Some(id), "payments is still working on it".to_owned()),
         },
         StepOutcome::Refused { why } => {
             // An earlier attempt whose answer was lost may have been accepted all the same.
@@ -234,112 +245,111 @@ fn after_authorise(
             } else {
                 Next::Ended { payment }
             };
-            saga.cancelled(next, CancelReason::PaymentRefused, why)
+            let reason = CancelReason::PaymentRefused;
+            return Verdict::Cancelled { reason, why, next };
         }
-        StepOutcome::NoPayment if in_time => {
-            saga.again(saga.step, "payments knows of no payment", now, jitter)
+        StepOutcome::NoPayment => (payment, "payments knows of no payment".to_owned()),
+        StepOutcome::Unclear { why } => (payment, why),
+    };
+    if in_time {
+        let step = Step::Authorise { payment };
+        Verdict::NotYet { step, why }
+    } else {
+        Verdict::Cancelled {
+            reason: CancelReason::TimedOut,
+            why: format!("{why}, but the time for it is over"),
+            next: Next::Step(Step::Void { payment }),
         }
-        StepOutcome::NoPayment => saga.timed_out(payment, "payments knows of no payment"),
-        StepOutcome::Unclear { why } if in_time => saga.again(saga.step, &why, now, jitter),
-        StepOutcome::Unclear { why } => saga.timed_out(payment, &why),
     }
 }
 
 /// The order is confirmed: whatever payments says but "captured", the answer is to ask again.
-fn after_capture(
-    saga: &Saga,
-    payment: Uuid,
-    outcome: StepOutcome,
-    now: OffsetDateTime,
-    jitter: f64,
-) -> Transition {
+fn after_capture(payment: Uuid, outcome: StepOutcome) -> Verdict {
+    use PaymentStatus::{Authorised, Captured, Declined, Processing, Voided};
     let why = match outcome {
         StepOutcome::Payment { id: _, status } => match status {
-            PaymentStatus::Captured => {
-                return Transition {
-                    next: Next::Ended {
-                        payment: Some(payment),
-                    },
-                    effect: Some(Effect::Pay),
-                    entries: vec![
-                        saga.entry(EntryOutcome::Done, "the money was taken"),
-                        Entry::of_orders("pay", EntryOutcome::Done, "the order is paid"),
-                    ],
-                };
-            }
-            PaymentStatus::Processing | PaymentStatus::Authorised => {
-                "the money was not taken yet".to_owned()
-            }
-            PaymentStatus::Voided => {
-                "the payment was voided although the order is confirmed".to_owned()
-            }
-            PaymentStatus::Declined { reason: _ } => {
+            Captured => return Verdict::Paid { payment },
+            Processing | Authorised => "the money was not taken yet".to_owned(),
+            Voided => "the payment was voided although the order is confirmed".to_owned(),
+            Declined { reason: _ } => {
                 "the payment was declined although the order is confirmed".to_owned()
             }
         },
         StepOutcome::NoPayment => "payments does not know the payment any more".to_owned(),
         StepOutcome::Refused { why } | StepOutcome::Unclear { why } => why,
     };
-    saga.again(saga.step, &why, now, jitter)
+    let step = Step::Capture { payment };
+    Verdict::NotYet { step, why }
 }
 
 /// The order is cancelled: asked again until it is certain that no money is held.
-fn after_void(
-    saga: &Saga,
-    payment: Option<Uuid>,
-    outcome: StepOutcome,
-    now: OffsetDateTime,
-    jitter: f64,
-) -> Transition {
-    match outcome {
-        StepOutcome::Payment { id, status } => {
-            let step = Step::Void { payment: Some(id) };
-            match status {
-                PaymentStatus::Voided => saga.voided(Some(id), "the authorisation was given back"),
-                PaymentStatus::Declined { reason: _ } => saga.voided(
-                    Some(id),
-                    "the payment was declined in the end: nothing to give back",
-                ),
-                PaymentStatus::Processing => {
-                    saga.again(step, "payments is still working on it", now, jitter)
-                }
-                PaymentStatus::Authorised => saga.again(
-                    step,
-                    "the authorisation was not given back yet",
-                    now,
-                    jitter,
-                ),
-                PaymentStatus::Captured => saga.again(
-                    step,
-                    "the money was taken although the order is cancelled: refund it",
-                    now,
-                    jitter,
-                ),
+fn after_void(payment: Option<Uuid>, outcome: StepOutcome, nothing_is_under_way: bool) -> Verdict {
+    use PaymentStatus::{Authorised, Captured, Declined, Processing, Voided};
+    let nothing_held = |payment, why| Verdict::NothingHeld { payment, why };
+    let (payment, why) = match outcome {
+        StepOutcome::Payment { id, status } => match status {
+            Voided => return nothing_held(Some(id), "the authorisation was given back"),
+            Declined { reason: _ } => {
+                return nothing_held(Some(id), "the payment was declined in the end");
             }
-        }
-        StepOutcome::NoPayment if payment.is_none() && now >= saga.deadline + STRAGGLERS => saga
-            .voided(
-                None,
-                "payments never got to know the payment: nothing to give back",
+            Processing => (Some(id), "payments is still working on it".to_owned()),
+            Authorised => (
+                Some(id),
+                "the authorisation was not given back yet".to_owned(),
             ),
+            Captured => {
+                let why = "the money was taken although the order is cancelled: refund it";
+                (Some(id), why.to_owned())
+            }
+        },
+        StepOutcome::NoPayment if payment.is_none() && nothing_is_under_way => {
+            return nothing_held(
+                None,
+                "payments never heard of it: there is nothing to give back",
+            );
+        }
         StepOutcome::NoPayment => {
             let why = "payments knows of no payment, but may still get to know it";
-            saga.again(saga.step, why, now, jitter)
+            (payment, why.to_owned())
         }
-        StepOutcome::Refused { why } | StepOutcome::Unclear { why } => {
-            saga.again(saga.step, &why, now, jitter)
-        }
-    }
+        StepOutcome::Refused { why } | StepOutcome::Unclear { why } => (payment, why),
+    };
+    let step = Step::Void { payment };
+    Verdict::NotYet { step, why }
 }
 
 impl Saga {
-    fn entry(&self, outcome: EntryOutcome, detail: impl Into<String>) -> Entry {
-        Entry {
-            service: Source::Payments,
-            step: self.step.name().into(),
-            outcome,
-            detail: detail.into(),
-            attempt: Some(self.attempt),
+    fn transition(&self, verdict: Verdict, now: OffsetDateTime, jitter: f64) -> Transition {
+        match verdict {
+            Verdict::Confirmed { payment } => Transition {
+                next: Next::Step(Step::Capture { payment }),
+                effect: Some(Effect::Confirm),
+                entries: vec![
+                    self.entry(EntryOutcome::Done, "the payment is authorised"),
+                    by_orders("confirm", "the order is confirmed and its units are sold"),
+                ],
+            },
+            Verdict::Paid { payment } => Transition {
+                next: Next::Ended {
+                    payment: Some(payment),
+                },
+                effect: Some(Effect::Pay),
+                entries: vec![
+                    self.entry(EntryOutcome::Done, "the money was taken"),
+                    by_orders("pay", "the order is paid"),
+                ],
+            },
+            Verdict::Cancelled { reason, why, next } => Transition {
+                next,
+                effect: Some(Effect::Cancel(reason)),
+                entries: vec![self.entry(EntryOutcome::Failed, why), cancelled(reason)],
+            },
+            Verdict::NothingHeld { payment, why } => Transition {
+                next: Next::Ended { payment },
+                effect: None,
+                entries: vec![self.entry(EntryOutcome::Compensated, why)],
+            },
+            Verdict::NotYet { step, why } => self.again(step, &why, now, jitter),
         }
     }
 
@@ -349,52 +359,37 @@ impl Saga {
             Step::Authorise { .. } => due.min(self.deadline),
             Step::Capture { .. } | Step::Void { .. } => due,
         };
-        let detail = format!(
-            "{why}; attempt {}, next try in {}",
-            self.attempt,
-            seconds(due - now)
-        );
+        let attempt = self.attempt;
+        let pause = seconds(due - now);
+        let detail = format!("{why}; attempt {attempt}, next try in {pause}");
         // A long outage must not fill the timeline.
-        let is_telling = self.attempt <= 20 || self.attempt.is_power_of_two();
+        let is_telling = attempt <= 20 || attempt.is_power_of_two();
+        let entry = is_telling.then(|| self.entry(EntryOutcome::Retrying, detail));
         Transition {
             next: Next::Again { step, due },
             effect: None,
-            entries: is_telling
-                .then(|| self.entry(EntryOutcome::Retrying, detail))
-                .into_iter()
-                .collect(),
+            entries: entry.into_iter().collect(),
         }
     }
 
-    fn cancelled(&self, next: Next, reason: CancelReason, why: String) -> Transition {
-        Transition {
-            next,
-            effect: Some(Effect::Cancel(reason)),
-            entries: vec![self.entry(EntryOutcome::Failed, why), cancel_entry(reason)],
-        }
-    }
-
-    fn timed_out(&self, payment: Option<Uuid>, why: &str) -> Transition {
-        let next = Next::Step(Step::Void { payment });
-        let why = format!("{why}; the time for it is over");
-        self.cancelled(next, CancelReason::TimedOut, why)
-    }
-
-    fn voided(&self, payment: Option<Uuid>, detail: &str) -> Transition {
-        Transition {
-            next: Next::Ended { payment },
-            effect: None,
-            entries: vec![self.entry(EntryOutcome::Compensated, detail)],
+    fn entry(&self, outcome: EntryOutcome, detail: impl Into<String>) -> Entry {
+        Entry {
+            service: Source::Payments,
+            step: self.step.name().into(),
+            outcome,
+            detail: detail.into(),
+            attempt: Some(self.attempt),
         }
     }
 }
 
-fn cancel_entry(reason: CancelReason) -> Entry {
-    Entry::of_orders(
-        "cancel",
-        EntryOutcome::Compensated,
-        format!("the order is cancelled ({reason}) and its units are free again"),
-    )
+fn by_orders(step: &'static str, detail: &str) -> Entry {
+    Entry::of_orders(step, EntryOutcome::Done, detail)
+}
+
+fn cancelled(reason: CancelReason) -> Entry {
+    let detail = format!("the order is cancelled ({reason}) and its units are free again");
+    Entry::of_orders("cancel", EntryOutcome::Compensated, detail)
 }
 
 /// "4 s", or "350 ms" below a second.

@@ -29,6 +29,8 @@ pub(crate) enum Manner {
     Unavailable,
     /// Does it and does not answer; see [`Payments::answer_at_last`].
     Hangs,
+    /// Takes it, does not know the end yet, and takes its time to say so; see [`Payments::answer_at_last`].
+    HangsStillAtIt,
     /// Takes it and does not know the end yet; see [`Payments::settle`].
     StillAtIt,
 }
@@ -222,13 +224,17 @@ async fn authorise(State(world): Shared, headers: HeaderMap, Json(body): Json<Va
         match manner {
             Manner::Unavailable => return problem(StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
             Manner::Refuses => return problem(StatusCode::UNPROCESSABLE_ENTITY, "unknown_token"),
-            Manner::Fine | Manner::Declines | Manner::Hangs | Manner::StillAtIt => {}
+            Manner::Fine
+            | Manner::Declines
+            | Manner::Hangs
+            | Manner::HangsStillAtIt
+            | Manner::StillAtIt => {}
         }
         let id = *world.done.entry(key).or_insert_with(Uuid::now_v7);
         if world.payment(id).is_none() {
             let status = match manner {
                 Manner::Declines => "declined",
-                Manner::StillAtIt => "processing",
+                Manner::StillAtIt | Manner::HangsStillAtIt => "processing",
                 Manner::Fine | Manner::Hangs | Manner::Refuses | Manner::Unavailable => {
                     "authorised"
                 }
@@ -241,7 +247,8 @@ async fn authorise(State(world): Shared, headers: HeaderMap, Json(body): Json<Va
                 token: body["token"].as_str().unwrap().to_owned(),
             });
         }
-        let hung_on = (manner == Manner::Hangs).then(|| world.answer_at_last.clone());
+        let hung_on = (matches!(manner, Manner::Hangs | Manner::HangsStillAtIt))
+            .then(|| world.answer_at_last.clone());
         (show(world.payment(id).unwrap()), hung_on)
     };
     if let Some(release) = hung_on {
@@ -273,7 +280,7 @@ async fn change(
         match manner {
             Manner::Unavailable => return problem(StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
             Manner::Refuses | Manner::Declines => return problem(StatusCode::CONFLICT, "conflict"),
-            Manner::Fine | Manner::Hangs | Manner::StillAtIt => {}
+            Manner::Fine | Manner::Hangs | Manner::HangsStillAtIt | Manner::StillAtIt => {}
         }
         let is_new = world.done.insert(key, id).is_none();
         let payment = world.payment(id).unwrap();
@@ -282,7 +289,8 @@ async fn change(
         }
         payment.status = after;
         let answer = show(payment);
-        let hung_on = (manner == Manner::Hangs).then(|| world.answer_at_last.clone());
+        let hung_on = (matches!(manner, Manner::Hangs | Manner::HangsStillAtIt))
+            .then(|| world.answer_at_last.clone());
         (answer, hung_on)
     };
     if let Some(release) = hung_on {

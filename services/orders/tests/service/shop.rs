@@ -127,6 +127,16 @@ impl Shop {
             .await
     }
 
+    /// Checks out as a client should: who is told to come back does so, with the same key.
+    pub(crate) async fn order_patiently(&self, who: &Person) -> Uuid {
+        let key = Uuid::now_v7().to_string();
+        eventually("the order is placed", || async {
+            let answer = self.order(who, &key).await;
+            (answer.status != StatusCode::SERVICE_UNAVAILABLE).then(|| answer.order())
+        })
+        .await
+    }
+
     /// Has something on offer, as search says, with stock.
     pub(crate) async fn sell(&self, sku: &str, amount: i64, on_hand: i32) {
         self.offer(sku, 1, amount, "EUR").await;
@@ -165,7 +175,7 @@ impl Shop {
     /// Puts one product into the cart and checks out.
     pub(crate) async fn buy(&self, who: &Person, sku: &str, quantity: i32) -> Uuid {
         self.fill_cart(who, sku, quantity).await;
-        self.order(who, &Uuid::now_v7().to_string()).await.order()
+        self.order_patiently(who).await
     }
 
     /// Waits until the order is in `state`, and returns it.

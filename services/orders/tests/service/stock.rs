@@ -161,7 +161,7 @@ async fn no_two_changes_of_stock_block_one_another() {
             shop.fill_cart(buyer, sku, 1).await;
         }
     }
-    let orders = join_all(buyers.iter().map(|buyer| shop.order(buyer, "k")));
+    let orders = join_all(buyers.iter().map(|buyer| shop.order_patiently(buyer)));
     let lines = ["d", "c", "b", "a"].map(|sku| json!({"sku": sku, "on_hand": 500}).to_string());
     let admin = Person::admin();
     let imports = join_all((0..4).map(|_| import(&shop, &admin, lines.join("\n"))));
@@ -173,7 +173,7 @@ async fn no_two_changes_of_stock_block_one_another() {
         );
     }
     for order in orders {
-        shop.until(order.order(), "paid").await;
+        shop.until(order, "paid").await;
     }
     shop.assert_books_are_right().await;
 }

@@ -158,3 +158,39 @@ async fn a_node_port_that_is_taken_is_named_and_the_other_services_go_on() {
         .expect("mended");
     harness.reconcile().await.expect("mended");
 }
+
+#[tokio::test]
+async fn a_service_can_be_exposed_moved_and_hidden_again() {
+    let harness = Harness::new().await;
+    let port = || async {
+        let service = harness
+            .api::<Service>()
+            .get("demo-payments")
+            .await
+            .expect("a Service");
+        let spec = service.spec.expect("a spec");
+        (
+            spec.type_.expect("a type"),
+            spec.ports.expect("ports")[0].node_port,
+        )
+    };
+    // The lower ports are kept free for those that are asked for by number.
+    let first = 30000 + 2 * rand::random_range(0..40);
+    for (exposure, expected) in [
+        (
+            json!({"type": "NodePort", "nodePorts": {"payments": first}}),
+            ("NodePort", Some(first)),
+        ),
+        (
+            json!({"type": "NodePort", "nodePorts": {"payments": first + 1}}),
+            ("NodePort", Some(first + 1)),
+        ),
+        (json!({"type": "ClusterIP"}), ("ClusterIP", None)),
+    ] {
+        harness
+            .apply(json!({"version": "1", "exposure": exposure}))
+            .await;
+        harness.reconcile().await.expect("a reconcile");
+        assert_eq!(port().await, (expected.0.to_owned(), expected.1));
+    }
+}

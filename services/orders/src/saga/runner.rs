@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 use tracing::Instrument;
 
-use super::{Effect, StepOutcome, Transition, next};
+use super::{Effect, Next, StepOutcome, Transition, next};
 use crate::events::{OrderCancelled, OrderConfirmed};
 use crate::metrics::Metrics;
 use crate::order::{Order, OrderState};
@@ -32,6 +32,8 @@ const CALL: Duration = Duration::from_secs(5);
 const LEASE: Duration = Duration::from_secs(15);
 /// How often to look for due sagas of which no signal told.
 const POLL: Duration = Duration::from_millis(500);
+/// From this attempt on, waiting is not the ordinary course of things.
+const WORTH_A_LOOK: u32 = 4;
 /// The pause while the database does not answer.
 const DATABASE_AWAY: Duration = Duration::from_secs(1);
 
@@ -100,7 +102,6 @@ impl Runner {
             let outcome = self.ask_payments(&claimed).await;
             let now = OffsetDateTime::now_utc();
             let transition = next(&claimed.saga, outcome, now, rand::random_range(0.0..1.0));
-            log(&claimed, &transition);
             match self.apply(&claimed, &transition, now).await {
                 Ok(true) => self.tell(&claimed, &transition, started.elapsed()),
                 Ok(false) => tracing::info!("another replica has taken this checkout over"),
@@ -149,8 +150,9 @@ impl Runner {
         Ok(true)
     }
 
-    /// Tells those who wait, and the metrics.
+    /// Tells the log, the metrics and those who wait.
     fn tell(&self, claimed: &Claimed, transition: &Transition, took: Duration) {
+        log(claimed, transition);
         let outcome = transition
             .entries
             .first()
@@ -206,17 +208,19 @@ async fn order(tx: &Transaction<'_>, claimed: &Claimed) -> anyhow::Result<Order>
 
 /// One line a business fact; a warning where a person may have to look.
 fn log(claimed: &Claimed, transition: &Transition) {
-    let Some(entry) = transition.entries.first() else {
-        return;
-    };
     let (step, attempt) = (claimed.saga.step.name(), claimed.saga.attempt);
-    let detail = &entry.detail;
-    match entry.outcome {
-        EntryOutcome::Done | EntryOutcome::Info | EntryOutcome::Compensated => {
-            tracing::info!(step, attempt, detail, "checkout went on");
+    let detail = transition.entries.first().map(|entry| &entry.detail);
+    match (transition.effect, transition.next) {
+        (Some(Effect::Confirm), _) => tracing::info!("order confirmed"),
+        (Some(Effect::Pay), _) => tracing::info!("order paid"),
+        (Some(Effect::Cancel(reason)), _) => tracing::info!(%reason, detail, "order cancelled"),
+        (None, Next::Again { .. }) if attempt < WORTH_A_LOOK => {
+            tracing::info!(step, attempt, detail, "checkout waits");
         }
-        EntryOutcome::Failed => tracing::info!(step, attempt, detail, "checkout came to nothing"),
-        EntryOutcome::Retrying => tracing::warn!(step, attempt, detail, "checkout waits"),
+        (None, Next::Again { .. }) => tracing::warn!(step, attempt, detail, "checkout waits"),
+        (None, Next::Step(_) | Next::Ended { .. }) => {
+            tracing::info!(step, attempt, detail, "checkout ended");
+        }
     }
 }
 

@@ -34,7 +34,7 @@ pub struct ServiceDecision {
 /// Where a migration stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Migration {
-    /// Its database is not prepared.
+    /// Its database is not there.
     Waiting,
     /// Its Job is to be made, or runs.
     Running,
@@ -94,8 +94,11 @@ fn decide_service(
         Replicas::Autoscaled { min, .. } => (None, live_count.unwrap_or(1).max(min)),
         Replicas::Unmanaged => (None, live_count.unwrap_or(1)),
     };
+    // The very first pods have nobody to replace. They start beside the database and its migration, and are not ready
+    // before both are done: that saves the seconds that starting them takes.
+    let first = observed.deployment.is_none() && is_there(database);
     ServiceDecision {
-        roll: migration == Migration::Done || runs_already,
+        roll: migration == Migration::Done || runs_already || first,
         migration,
         replicas,
         disruption_budget: expected > 1,
@@ -109,25 +112,33 @@ fn migration_state(
     database: &DatabaseState,
 ) -> Migration {
     let Some(job) = &observed.migration else {
-        return match database {
-            DatabaseState::Prepared => Migration::Running,
-            DatabaseState::Starting | DatabaseState::Connecting | DatabaseState::Refused { .. } => {
-                Migration::Waiting
-            }
+        return if is_there(database) {
+            Migration::Running
+        } else {
+            Migration::Waiting
         };
     };
     if succeeded(job, &observed.migration_pods) {
         return Migration::Done;
     }
     let written_for = job.annotations().get(migration::TEMPLATE_ANNOTATION);
-    if job.metadata.deletion_timestamp.is_some()
-        || written_for != Some(&migration::template_of(shop, service))
-    {
+    let goes = job.metadata.deletion_timestamp.is_some();
+    if goes || written_for != Some(&migration::template_of(shop, service)) {
         return Migration::Superseded;
     }
     match failure(job) {
+        // It gave up waiting for a database that still is not there: that says nothing about the migration.
+        Some(_) if *database != DatabaseState::Prepared => Migration::Superseded,
         Some(how) => Migration::Failed(how),
         None => Migration::Running,
+    }
+}
+
+/// A pod of the database runs. A migration waits for two minutes until it takes connections, so both may start together.
+fn is_there(database: &DatabaseState) -> bool {
+    match database {
+        DatabaseState::Connecting | DatabaseState::Prepared => true,
+        DatabaseState::Starting | DatabaseState::Refused { .. } => false,
     }
 }
 

@@ -93,50 +93,66 @@ fn phase(
         return failed(problem);
     }
     let decided = &findings.decision.services[service];
-    let job = names::migration(
+    if let Migration::Failed(how) = &decided.migration {
+        return failed(Problem::blocked(
+            "MigrationFailed",
+            format!(
+                "migration Job {} of {service} failed: {how}; after mending, delete the Job to try again or name another image",
+                job_name(findings, service)
+            ),
+        ));
+    }
+    let wanted = findings.shop.services[service].replicas;
+    let runs = |deployment: &Deployment| is_complete(deployment, wanted_count(wanted, deployment));
+    if decided.roll && deployment.is_some_and(runs) {
+        return (Phase::Running, None);
+    }
+    match &decided.migration {
+        Migration::Waiting => pending(findings, service),
+        Migration::Running | Migration::Superseded => migrating(findings, service),
+        Migration::Done | Migration::Failed(_) => rollout(findings, service, deployment),
+    }
+}
+
+fn job_name(findings: &Findings<'_>, service: ServiceName) -> String {
+    names::migration(
         &findings.shop.name,
         service,
         &findings.shop.services[service].image,
-    );
-    match &decided.migration {
-        Migration::Waiting => {
-            let problem = store::database(findings, service).unwrap_or_else(|| {
-                Problem::waiting(
-                    "DatabaseStarting",
-                    format!("{service} waits for its database"),
-                )
-            });
+    )
+}
+
+fn pending(findings: &Findings<'_>, service: ServiceName) -> (Phase, Option<Problem>) {
+    let problem = store::database(findings, service).unwrap_or_else(|| {
+        Problem::waiting(
+            "DatabaseStarting",
+            format!("{service} waits for its database"),
+        )
+    });
+    (
+        if problem.needs_help {
+            Phase::Failed
+        } else {
+            Phase::Pending
+        },
+        Some(problem),
+    )
+}
+
+fn migrating(findings: &Findings<'_>, service: ServiceName) -> (Phase, Option<Problem>) {
+    let observed = &findings.observed.services[service];
+    let stuck = |pods| of_pods(pods).filter(|cause| cause.needs_help);
+    match stuck(&observed.migration_pods).or_else(|| stuck(&observed.pods)) {
+        Some(cause) => (
+            Phase::Failed,
+            Some(with_missing_pull_secret(findings, cause)),
+        ),
+        None => {
+            let message = format!("migration Job {} runs", job_name(findings, service));
             (
-                if problem.needs_help {
-                    Phase::Failed
-                } else {
-                    Phase::Pending
-                },
-                Some(problem),
+                Phase::Migrating,
+                Some(Problem::waiting("Migrating", message)),
             )
-        }
-        Migration::Failed(how) => failed(Problem::blocked(
-            "MigrationFailed",
-            format!(
-                "migration Job {job} of {service} failed: {how}; after mending, delete the Job to try again or name another image"
-            ),
-        )),
-        Migration::Running | Migration::Superseded if !decided.roll => {
-            match of_pods(&findings.observed.services[service].migration_pods)
-                .filter(|cause| cause.needs_help)
-            {
-                Some(cause) => failed(cause),
-                None => (
-                    Phase::Migrating,
-                    Some(Problem::waiting(
-                        "Migrating",
-                        format!("migration Job {job} runs"),
-                    )),
-                ),
-            }
-        }
-        Migration::Running | Migration::Superseded | Migration::Done => {
-            rollout(findings, service, deployment)
         }
     }
 }
@@ -190,9 +206,6 @@ fn rollout(
         );
     };
     let desired = wanted_count(findings.shop.services[service].replicas, deployment);
-    if is_complete(deployment, desired) {
-        return (Phase::Running, None);
-    }
     if let Some(cause) = of_pods(&findings.observed.services[service].pods) {
         let cause = with_missing_pull_secret(findings, cause);
         return (

@@ -6,7 +6,7 @@ use k8s_openapi::api::{
 };
 use kube::api::{Patch, PatchParams, PostParams};
 use serde_json::json;
-use shop_operator::api::Phase;
+use shop_operator::api::{Phase, ShopStatus};
 
 use crate::harness::{Harness, condition, is_ready, phase};
 
@@ -86,21 +86,10 @@ async fn a_quota_that_refuses_a_deployment_is_named() {
     let harness = Harness::new().await;
     harness.apply(json!({"version": "1"})).await;
     harness.reconcile().await.expect("a reconcile");
-    harness.start_stores().await;
-    harness
-        .reconcile_until("Jobs", || async {
-            harness
-                .list::<k8s_openapi::api::batch::v1::Job>()
-                .await
-                .len()
-                == 5
-        })
-        .await;
 
     let hard = json!({"count/deployments.apps": "0"});
-    let quota: ResourceQuota =
-        serde_json::from_value(json!({"metadata": {"name": "small"}, "spec": {"hard": hard}}))
-            .expect("a quota");
+    let quota = json!({"metadata": {"name": "small"}, "spec": {"hard": hard}});
+    let quota: ResourceQuota = serde_json::from_value(quota).expect("a quota");
     harness
         .api::<ResourceQuota>()
         .create(&PostParams::default(), &quota)
@@ -109,12 +98,10 @@ async fn a_quota_that_refuses_a_deployment_is_named() {
     harness
         .set_status::<ResourceQuota>("small", json!({"hard": hard, "used": hard}))
         .await;
-    harness.finish_jobs().await;
-    let status = harness
-        .reconcile_until_status("Forbidden", |status| {
-            condition(status, "Ready").1 == "Forbidden"
-        })
-        .await;
+
+    harness.start_stores().await;
+    let forbidden = |status: &ShopStatus| condition(status, "Ready").1 == "Forbidden";
+    let status = harness.reconcile_until_status("Forbidden", forbidden).await;
     let message = condition(&status, "Ready").2;
     assert!(
         message.contains("Deployment demo-") && message.contains("exceeded quota"),

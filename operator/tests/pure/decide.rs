@@ -32,10 +32,9 @@ fn running(shop: &ValidShop, service: ServiceName, replicas: i32) -> Observed {
 }
 
 #[test]
-fn nothing_of_a_service_starts_before_its_database_is_prepared() {
+fn nothing_of_a_service_starts_before_its_database_runs() {
     for state in [
         DatabaseState::Starting,
-        DatabaseState::Connecting,
         DatabaseState::Refused {
             reason: "WrongPassword",
             message: String::new(),
@@ -65,26 +64,50 @@ fn one_database_that_is_late_does_not_hold_up_the_other_services() {
 }
 
 #[test]
-fn a_prepared_database_is_migrated_before_pods_start() {
-    let decision = decided(&plain(), &Observed::default(), DatabaseState::Prepared);
+fn the_first_pods_and_the_migration_start_beside_a_database_that_starts() {
+    for state in [DatabaseState::Connecting, DatabaseState::Prepared] {
+        let decision = decided(&plain(), &Observed::default(), state);
+        assert_eq!(
+            (decision.migration, decision.roll),
+            (Migration::Running, true)
+        );
+    }
+}
+
+#[test]
+fn a_migration_that_failed_while_its_database_was_away_is_tried_again() {
+    let shop = plain();
+    let mut observed = Observed::default();
+    observed.services[Orders].migration = Some(job(&shop, Orders, failed("BackoffLimitExceeded")));
+    for state in [DatabaseState::Starting, DatabaseState::Connecting] {
+        assert_eq!(
+            decided(&shop, &observed, state).migration,
+            Migration::Superseded
+        );
+    }
+    let decision = decided(&shop, &observed, DatabaseState::Prepared);
     assert_eq!(
-        (decision.migration, decision.roll),
-        (Migration::Running, false)
+        decision.migration,
+        Migration::Failed("all its attempts failed".into())
     );
 }
 
 #[test]
-fn pods_start_when_the_job_counts_a_success() {
+fn pods_roll_when_the_job_counts_a_success() {
     let shop = plain();
     let decision = decided(&shop, &migrated(&shop), DatabaseState::Prepared);
     assert_eq!((decision.migration, decision.roll), (Migration::Done, true));
 }
 
 #[test]
-fn pods_start_when_the_jobs_pod_has_ended_well_though_the_job_does_not_count_it_yet() {
+fn pods_roll_when_the_jobs_pod_has_ended_well_though_the_job_does_not_count_it_yet() {
     let shop = plain();
     let mut observed = Observed::default();
+    let old = valid(json!({"version": "1.2.2"}));
+    observed.services[Orders].deployment =
+        running(&old, Orders, 1).services[Orders].deployment.clone();
     observed.services[Orders].migration = Some(job(&shop, Orders, json!({"active": 1})));
+    assert!(!decided(&shop, &observed, DatabaseState::Prepared).roll);
     observed.services[Orders].migration_pods = vec![pod(
         &shop,
         Orders,

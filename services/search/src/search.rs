@@ -22,7 +22,7 @@ use crate::index::ProductIndex;
 use crate::product::{Money, ProductBody};
 use collect::{Found, TopAndFacets};
 pub(crate) use cursor::Cursor;
-use query::Need;
+use query::{Need, Plan};
 pub(crate) use request::{MAX_DEPTH, Request, Sort, Text};
 
 /// A product as a search shows it.
@@ -98,7 +98,8 @@ pub(crate) struct Page {
 pub(crate) fn search(index: &ProductIndex, request: &Request) -> anyhow::Result<Page> {
     let searcher = index.searcher();
     let collector = TopAndFacets::of(request);
-    let find = |need| searcher.search(&*query::build(index.fields(), request, need), &collector);
+    let plan = Plan::new(index.fields(), request)?;
+    let find = |need| searcher.search(&plan.query(need), &collector);
     let mut found = find(Need::AllWords)?;
     if !found.any && request.text.words().len() > 1 {
         found = find(Need::AnyWord)?;

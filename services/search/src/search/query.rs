@@ -4,12 +4,15 @@
 //! index, which differ between replicas until their segments are merged. So every replica ranks alike, and pages fit
 //! together whoever answers them.
 
+use std::fmt;
 use std::ops::Bound;
+use std::sync::Arc;
 
 use tantivy::Term;
 use tantivy::query::{
-    AllQuery, BooleanQuery, ConstScoreQuery, DisjunctionMaxQuery, EmptyQuery, FuzzyTermQuery,
-    Occur, PhraseQuery, Query, RangeQuery, TermQuery, TermSetQuery,
+    AllQuery, AutomatonWeight, BooleanQuery, ConstScoreQuery, DfaWrapper, DisjunctionMaxQuery,
+    EmptyQuery, EnableScoring, FuzzyTermQuery, Occur, PhraseQuery, Query, RangeQuery, TermQuery,
+    Weight,
 };
 use tantivy::schema::{Field, IndexRecordOption};
 
@@ -76,13 +79,58 @@ pub(super) fn score(matched: Match, attribute: Attribute) -> u32 {
     word + typos + place + kind
 }
 
-/// The query for everything but the chosen categories and brands: those are the collector's, which needs to see what they
-/// leave out to count the facets.
-pub(super) fn build(fields: &Fields, request: &Request, need: Need) -> Box<dyn Query> {
-    let mut clauses = vec![(Occur::Must, text(fields, &request.text, need))];
-    clauses.extend(price(fields, request).map(filter));
-    clauses.extend(in_stock(fields, request).map(filter));
-    Box::new(BooleanQuery::new(clauses))
+/// A request as queries. Made once for both runs, all words and any word: the automata of its words are what costs.
+pub(super) struct Plan<'a> {
+    fields: &'a Fields,
+    request: &'a Request,
+    words: Vec<Box<dyn Query>>,
+}
+
+impl<'a> Plan<'a> {
+    pub(super) fn new(fields: &'a Fields, request: &'a Request) -> tantivy::Result<Self> {
+        let words = request.text.words().iter();
+        Ok(Self {
+            fields,
+            request,
+            words: words
+                .map(|w| word(fields, w))
+                .collect::<tantivy::Result<_>>()?,
+        })
+    }
+
+    /// The query for everything but the chosen categories and brands: those are the collector's, which needs to see what
+    /// they leave out to count the facets.
+    pub(super) fn query(&self, need: Need) -> BooleanQuery {
+        let mut clauses = vec![(Occur::Must, self.text(need))];
+        clauses.extend(price(self.fields, self.request).map(filter));
+        clauses.extend(in_stock(self.fields, self.request).map(filter));
+        BooleanQuery::new(clauses)
+    }
+
+    fn text(&self, need: Need) -> Box<dyn Query> {
+        match &self.request.text {
+            Text::Anything => scored(Box::new(AllQuery), 0),
+            Text::NoWord => Box::new(EmptyQuery),
+            Text::Words { words, whole } => {
+                let sku = scored(whole_term(self.fields.sku, whole), SKU);
+                Box::new(BooleanQuery::union(vec![sku, self.words(words, need)]))
+            }
+        }
+    }
+
+    fn words(&self, words: &[Word], need: Need) -> Box<dyn Query> {
+        let occur = match need {
+            Need::AllWords => Occur::Must,
+            Need::AnyWord => Occur::Should,
+        };
+        let mut clauses: Vec<_> = self.words.iter().map(|w| (occur, w.box_clone())).collect();
+        for pair in words.windows(2) {
+            let term = |w: &Word| Term::from_field_text(self.fields.title_text, &w.text);
+            let side_by_side = PhraseQuery::new(pair.iter().map(term).collect());
+            clauses.push((Occur::Should, scored(Box::new(side_by_side), SIDE_BY_SIDE)));
+        }
+        Box::new(BooleanQuery::new(clauses))
+    }
 }
 
 fn filter(query: Box<dyn Query>) -> (Occur, Box<dyn Query>) {
@@ -112,77 +160,86 @@ fn in_stock(fields: &Fields, request: &Request) -> Option<Box<dyn Query>> {
     Some(Box::new(TermQuery::new(term, IndexRecordOption::Basic)))
 }
 
-fn text(fields: &Fields, text: &Text, need: Need) -> Box<dyn Query> {
-    match text {
-        Text::Anything => scored(Box::new(AllQuery), 0),
-        Text::NoWord => Box::new(EmptyQuery),
-        Text::Words { words, whole } => {
-            let sku = Term::from_field_text(fields.sku, whole);
-            let sku = scored(Box::new(TermQuery::new(sku, IndexRecordOption::Basic)), SKU);
-            Box::new(BooleanQuery::union(vec![
-                sku,
-                all_words(fields, words, need),
-            ]))
-        }
-    }
-}
-
-fn all_words(fields: &Fields, words: &[Word], need: Need) -> Box<dyn Query> {
-    let occur = match need {
-        Need::AllWords => Occur::Must,
-        Need::AnyWord => Occur::Should,
-    };
-    let mut clauses: Vec<_> = words.iter().map(|w| (occur, word(fields, w))).collect();
-    for pair in words.windows(2) {
-        let terms = pair
-            .iter()
-            .map(|w| Term::from_field_text(fields.title_text, &w.text))
-            .collect();
-        clauses.push((
-            Occur::Should,
-            scored(Box::new(PhraseQuery::new(terms)), SIDE_BY_SIDE),
-        ));
-    }
-    Box::new(BooleanQuery::new(clauses))
+fn whole_term(field: Field, text: &str) -> Box<dyn Query> {
+    Box::new(TermQuery::new(
+        Term::from_field_text(field, text),
+        IndexRecordOption::Basic,
+    ))
 }
 
 /// One word, wherever and however it matches; the best match counts.
-fn word(fields: &Fields, word: &Word) -> Box<dyn Query> {
+fn word(fields: &Fields, word: &Word) -> tantivy::Result<Box<dyn Query>> {
+    let automata = automata(word)?;
     let ways = Attribute::ALL.into_iter().flat_map(|attribute| {
         let field = attribute.field(fields);
-        ways(field, word)
+        ways(field, word, &automata)
             .into_iter()
             .map(move |(matched, query)| scored(query, score(matched, attribute)))
     });
-    Box::new(DisjunctionMaxQuery::new(ways.collect()))
+    Ok(Box::new(DisjunctionMaxQuery::new(ways.collect())))
 }
 
-fn ways(field: Field, word: &Word) -> Vec<(Match, Box<dyn Query>)> {
-    let term = || Term::from_field_text(field, &word.text);
-    let any_of = |words: &[String]| {
-        let terms = words.iter().map(|w| Term::from_field_text(field, w));
-        Box::new(TermSetQuery::new(terms.collect::<Vec<_>>()))
+type Automata = Vec<(Match, Arc<DfaWrapper>)>;
+
+/// What accepts the words that begin like this one, and those that differ by one typo and by two.
+fn automata(word: &Word) -> tantivy::Result<Automata> {
+    // Only its text goes into an automaton, which then serves every field.
+    let term = || Term::from_field_text(Field::from_field_id(0), &word.text);
+    let mut automata = Vec::new();
+    if word.open {
+        let prefix = FuzzyTermQuery::new_prefix(term(), 0, true).automaton()?;
+        automata.push((Match::Prefix, Arc::new(prefix)));
+    }
+    for (typos, matched) in [(1, Match::OneTypo), (2, Match::TwoTypos)] {
+        if typos <= word.typos {
+            let mistyped = FuzzyTermQuery::new(term(), typos, true).automaton()?;
+            automata.push((matched, Arc::new(mistyped)));
+        }
+    }
+    Ok(automata)
+}
+
+fn ways(field: Field, word: &Word, automata: &Automata) -> Vec<(Match, Box<dyn Query>)> {
+    // A set of terms as one query would cost a finite-state transducer each: some terms are looked up much faster.
+    let any_of = |words: &[String]| -> Box<dyn Query> {
+        Box::new(BooleanQuery::union(
+            words.iter().map(|w| whole_term(field, w)).collect(),
+        ))
     };
-    let mut ways: Vec<(Match, Box<dyn Query>)> = vec![(
-        Match::Exact,
-        Box::new(TermQuery::new(term(), IndexRecordOption::Basic)),
-    )];
+    let mut ways = vec![(Match::Exact, whole_term(field, &word.text))];
     if !word.forms.is_empty() {
         ways.push((Match::Form, any_of(&word.forms)));
-    }
-    if word.open {
-        ways.push((
-            Match::Prefix,
-            Box::new(FuzzyTermQuery::new_prefix(term(), 0, true)),
-        ));
     }
     if !word.synonyms.is_empty() {
         ways.push((Match::Synonym, any_of(&word.synonyms)));
     }
-    for (typos, matched) in [(1, Match::OneTypo), (2, Match::TwoTypos)] {
-        if typos <= word.typos {
-            ways.push((matched, Box::new(FuzzyTermQuery::new(term(), typos, true))));
-        }
+    for (matched, automaton) in automata {
+        let automaton = Arc::clone(automaton);
+        ways.push((*matched, Box::new(Accepted { field, automaton })));
     }
     ways
+}
+
+/// The products that have a word in `field` which the automaton accepts.
+#[derive(Clone)]
+struct Accepted {
+    field: Field,
+    automaton: Arc<DfaWrapper>,
+}
+
+impl fmt::Debug for Accepted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Accepted")
+            .field("field", &self.field)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Query for Accepted {
+    fn weight(&self, _: EnableScoring<'_>) -> tantivy::Result<Box<dyn Weight>> {
+        Ok(Box::new(AutomatonWeight::<DfaWrapper>::new(
+            self.field,
+            Arc::clone(&self.automaton),
+        )))
+    }
 }

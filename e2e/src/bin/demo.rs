@@ -153,7 +153,7 @@ async fn story(shop: &Shop, admin: &Account) -> Result<()> {
     for entry in &entries {
         let at = text(entry, "at")?;
         println!(
-            "  {}  {:<9} {:<10} {:<12} {}",
+            "  {}  {:<9} {:<19} {:<12} {}",
             at.get(11..23).unwrap_or(&at),
             text(entry, "service")?,
             text(entry, "step")?,

@@ -86,10 +86,15 @@ pub(crate) fn cargo() -> Command {
 }
 
 /// Runs `cargo build` for the programs; its progress goes to the terminal.
-pub(crate) fn build(mut cargo: Command, flags: &[&str], programs: &[&Program]) -> Result<()> {
+pub(crate) fn build(mut cargo: Command, flags: &[&str], wanted: &[&Program]) -> Result<()> {
     cargo.arg("build").args(flags);
-    for program in programs {
-        cargo.args(["--package", program.package, "--bin", program.binary]);
+    // All packages are named, however few programs are wanted: features of dependencies are united over the named packages,
+    // and another union would compile most dependencies again.
+    for program in programs() {
+        cargo.args(["--package", program.package]);
+    }
+    for program in wanted {
+        cargo.args(["--bin", program.binary]);
     }
     let status = cargo.status().context("cargo does not start")?;
     ensure!(

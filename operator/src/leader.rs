@@ -14,50 +14,38 @@ const LEASE: &str = "shop-operator";
 const DURATION_SECONDS: u64 = 15;
 /// It renews this long before the end.
 const GRACE_SECONDS: u64 = 5;
+/// A replica that waits looks this often whether the lease is free.
+const LOOK_AGAIN: Duration = Duration::from_secs(2);
 /// A stop must not hang on an API server that is away.
 const RELEASE: Duration = Duration::from_secs(3);
 
-/// A place in the queue for the lease.
-pub struct Candidate {
+/// The lease, while this replica holds it.
+pub struct Leadership {
     state: watch::Receiver<bool>,
     task: JoinHandle<kube_lease_manager::Result<LeaseManager>>,
 }
 
-impl Candidate {
-    /// Starts to ask for the lease.
-    ///
-    /// # Errors
-    /// When the lease can be neither made nor read.
-    pub async fn new(client: Client, config: &Config) -> anyhow::Result<Self> {
-        let manager = LeaseManagerBuilder::new(client, LEASE)
-            .with_namespace(&config.pod_namespace)
-            .with_identity(&config.pod_name)
-            .with_duration(DURATION_SECONDS)
-            .with_grace(GRACE_SECONDS)
-            .with_field_manager(format!("shop-operator-{}", config.pod_name))
-            .with_create_mode(LeaseCreateMode::AutoCreate)
-            .build()
-            .await
-            .with_context(|| {
-                format!(
-                    "Lease {LEASE} in namespace {} cannot be made",
-                    config.pod_namespace
-                )
-            })?;
-        let (state, task) = manager.watch().await;
-        Ok(Self { state, task })
-    }
-
+impl Leadership {
     /// Waits until this replica holds the lease.
     ///
     /// # Errors
-    /// When the task that renews it ended.
-    pub async fn elected(&mut self) -> anyhow::Result<()> {
-        self.state
-            .wait_for(|leads| *leads)
-            .await
-            .context("the task that asks for the lease ended")?;
-        Ok(())
+    /// When the lease can be neither made nor read.
+    pub async fn acquire(client: &Client, config: &Config) -> anyhow::Result<Self> {
+        loop {
+            let manager = manager(client.clone(), config).await?;
+            // The manager itself sleeps until the holder's time is over, also when the holder has given the lease back.
+            match tokio::time::timeout(LOOK_AGAIN, manager.changed()).await {
+                Ok(Ok(true)) => {
+                    let (state, task) = manager.watch().await;
+                    return Ok(Self { state, task });
+                }
+                Ok(Ok(false)) | Err(_) => {}
+                Ok(Err(error)) => {
+                    tracing::warn!(%error, "the lease could not be asked for");
+                    tokio::time::sleep(LOOK_AGAIN).await;
+                }
+            }
+        }
     }
 
     /// Waits until the lease is lost, or nobody renews it any more, which is the same soon.
@@ -78,4 +66,22 @@ impl Candidate {
             Err(_) => tracing::warn!("the lease could not be given back in time and will run out"),
         }
     }
+}
+
+async fn manager(client: Client, config: &Config) -> anyhow::Result<LeaseManager> {
+    LeaseManagerBuilder::new(client, LEASE)
+        .with_namespace(&config.pod_namespace)
+        .with_identity(&config.pod_name)
+        .with_duration(DURATION_SECONDS)
+        .with_grace(GRACE_SECONDS)
+        .with_field_manager(format!("shop-operator-{}", config.pod_name))
+        .with_create_mode(LeaseCreateMode::AutoCreate)
+        .build()
+        .await
+        .with_context(|| {
+            format!(
+                "Lease {LEASE} in namespace {} cannot be made",
+                config.pod_namespace
+            )
+        })
 }

@@ -6,7 +6,7 @@ use anyhow::Context;
 use clap::{Parser, Subcommand};
 use kube::{Client, CustomResourceExt};
 use shop_operator::{
-    api::Shop, config::Config, controller, database::Databases, docs, health, leader::Candidate,
+    api::Shop, config::Config, controller, database::Databases, docs, health, leader::Leadership,
     metrics::Metrics, telemetry,
 };
 use tokio::signal::unix::{SignalKind, signal};
@@ -86,28 +86,24 @@ async fn lead(config: Config) -> anyhow::Result<()> {
     let client = Client::try_default()
         .await
         .context("no way to the API server")?;
-    let mut candidate = Candidate::new(client.clone(), &config).await?;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "waiting for the lease");
-    tokio::select! {
-        elected = candidate.elected() => elected?,
-        () = stop.cancelled() => {
-            candidate.release().await;
-            return Ok(());
-        }
-    }
+    let mut leadership = tokio::select! {
+        acquired = Leadership::acquire(&client, &config) => acquired?,
+        () = stop.cancelled() => return Ok(()),
+    };
     tracing::info!("this replica leads");
     metrics.leading(true);
 
     let result = tokio::select! {
         result = controller::run(client, config, Databases::default(), metrics, stop.clone()) => result,
-        () = candidate.lost() => Err(anyhow::anyhow!("the lease is lost; another replica works now")),
+        () = leadership.lost() => Err(anyhow::anyhow!("the lease is lost; another replica works now")),
         ended = health => match ended {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => Err(error),
             Err(error) => Err(error.into()),
         },
     };
-    candidate.release().await;
+    leadership.release().await;
     result
 }
 

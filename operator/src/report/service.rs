@@ -103,8 +103,7 @@ fn phase(
         ));
     }
     let wanted = findings.shop.services[service].replicas;
-    let runs = |deployment: &Deployment| is_complete(deployment, wanted_count(wanted, deployment));
-    if decided.roll && deployment.is_some_and(runs) {
+    if decided.roll && deployment.is_some_and(|deployment| is_complete(deployment, wanted)) {
         return (Phase::Running, None);
     }
     match &decided.migration {
@@ -229,7 +228,9 @@ fn rollout(
     (Phase::Rolling, Some(Problem::waiting("Rolling", message)))
 }
 
-fn is_complete(deployment: &Deployment, desired: i32) -> bool {
+/// All pods are of the newest template and as many as should be are available. Pods that an autoscaler has just asked for are
+/// no reason to call a service unready.
+fn is_complete(deployment: &Deployment, replicas: Replicas) -> bool {
     let Some(status) = &deployment.status else {
         return false;
     };
@@ -238,11 +239,16 @@ fn is_complete(deployment: &Deployment, desired: i32) -> bool {
         .as_ref()
         .and_then(|spec| spec.replicas)
         .unwrap_or(1);
-    asked == desired
+    let there = status.replicas.unwrap_or(0);
+    let (count_is_right, needed) = match replicas {
+        Replicas::Fixed(count) => (asked == count && there == count, count),
+        Replicas::Unmanaged => (there == asked, asked),
+        Replicas::Autoscaled { min, .. } => (true, min.min(asked)),
+    };
+    count_is_right
         && status.observed_generation >= deployment.metadata.generation
-        && status.updated_replicas.unwrap_or(0) == desired
-        && status.replicas.unwrap_or(0) == desired
-        && status.available_replicas.unwrap_or(0) == desired
+        && status.updated_replicas.unwrap_or(0) == there
+        && status.available_replicas.unwrap_or(0) >= needed
 }
 
 /// What the Deployment itself says: a quota, a refused pod, a deadline.

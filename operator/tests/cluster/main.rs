@@ -9,6 +9,7 @@ mod database;
 mod failures;
 mod harness;
 mod install;
+mod leader;
 mod rbac;
 mod rollout;
 mod scale;

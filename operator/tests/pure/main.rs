@@ -1,9 +1,7 @@
 //! What needs no cluster: rendering, deciding, reporting, and the generated files.
 
-#[path = "../fixtures/mod.rs"]
-mod fixtures;
-
 mod decide;
+mod fixtures;
 mod generated;
 mod golden;
 mod properties;

@@ -131,6 +131,30 @@ fn a_count_that_is_not_reached_is_rolling() {
     );
 }
 
+#[test]
+fn pods_that_an_autoscaler_has_just_asked_for_do_not_make_a_service_unready() {
+    for (search, phase) in [
+        (
+            json!({"autoscaling": {"minReplicas": 1, "maxReplicas": 9}}),
+            Phase::Running,
+        ),
+        (
+            json!({"autoscaling": {"minReplicas": 2, "maxReplicas": 9}}),
+            Phase::Rolling,
+        ),
+        (json!({}), Phase::Rolling),
+    ] {
+        let mut scene = Scene::all_well(valid(
+            json!({"version": "1.2.3", "services": {"search": search}}),
+        ));
+        let deployment = scene.deployment(Search);
+        deployment.spec.as_mut().expect("a spec").replicas = Some(3);
+        let status = deployment.status.as_mut().expect("a status");
+        (status.replicas, status.updated_replicas) = (Some(3), Some(3));
+        assert_eq!(service(&scene.report(), "search").phase, phase, "{search}");
+    }
+}
+
 /// The phase and the sentence when the pods of `orders` are like this and its Deployment is not whole.
 fn with_pods(pod_status: Value) -> (Phase, String, String) {
     let mut scene = Scene::all_well(plain());

@@ -44,7 +44,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let programs: Vec<_> = workspace::programs().filter(wanted).collect();
     let workspace = Workspace::load()?;
     let base = base_layer()?;
-    build_static(&workspace)?;
+    build_static(&workspace, &programs)?;
 
     let out = workspace.root.join(&options.out);
     fs::create_dir_all(&out)
@@ -120,9 +120,8 @@ fn write_image(
     })
 }
 
-/// One cargo for all programs, also when the image of one is wanted: a dependency is built with the features that all who
-/// are built with it ask for, so another selection would build the dependencies anew. Static glibc needs the target named, so that build scripts and macros stay as they are.
-fn build_static(workspace: &Workspace) -> Result<()> {
+/// One cargo for all. Static glibc needs the target named, so that build scripts and macros stay as they are.
+fn build_static(workspace: &Workspace, programs: &[&Program]) -> Result<()> {
     let home = |name: &str, default: &str| {
         let home = std::env::var_os(name).map(PathBuf::from);
         home.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(default)))
@@ -140,8 +139,7 @@ fn build_static(workspace: &Workspace) -> Result<()> {
     cargo.current_dir(&workspace.root);
     cargo.env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}"));
     cargo.env("CARGO_BUILD_TARGET", TARGET);
-    let programs: Vec<_> = workspace::programs().collect();
-    workspace::build(cargo, &["--release"], &programs)
+    workspace::build(cargo, &["--release"], programs)
 }
 
 /// What every image shares: names for the user, how hosts are looked up, whom to trust, and a /tmp.

@@ -5,24 +5,24 @@
 # A name that a node already holds is never given another content, or running pods and new ones would differ under one name:
 # a changed program gets a tag of its own, its version followed by the digest of its binary's layer.
 . "$(dirname "$0")/common.sh"
-cluster=$1 table=$STATE/images.table
+cluster=$1 table=$STATE/images.table held=$STATE/held-$1
 images_from
 worker=$(kind get nodes --name "$cluster" | grep -v control-plane | head -1)
 ctr() { docker exec "$worker" ctr -n k8s.io images "$@"; }
-held() { awk -v image="$1" '$1 == image {print $3}' "$STATE/held"; }   # the digest that the node holds under a name
+held() { awk -v image="$1" '$1 == image {print $3}' "$held"; }   # the digest that the node holds under a name
 
-load() { # NAME
-  say "putting $1 on the cluster's nodes"
-  "$DEV/cluster.sh" load "$cluster" "$STATE/images/$1.tar"
+load() { # ARCHIVE
+  say "putting $(basename "$1" .tar) on the cluster's nodes"
+  "$DEV/cluster.sh" load "$cluster" "$1"
 }
 
-ctr ls > "$STATE/held"
+ctr ls > "$held"
 operator=
 while read -r name image _ digest; do
-  if [ -z "$(held "$image")" ]; then load "$name"
+  if [ -z "$(held "$image")" ]; then load "$STATE/images/$name.tar"
   elif [ "$(held "$image")" != "$digest" ]; then
-    image=$(cd "$ROOT" && cargo xtask images --service "$name" --unique 2>/dev/null | awk 'NR == 2 {print $2}')
-    [ -n "$(held "$image")" ] || load "$name"
+    image=$(cd "$ROOT" && cargo xtask images --service "$name" --unique --out .state/shipped 2>/dev/null | awk 'NR == 2 {print $2}')
+    [ -n "$(held "$image")" ] || load "$STATE/shipped/$name.tar"
   fi
   echo "$name ${image##*:}"
   [ "$name" != shop-operator ] || operator=${image##*:}
@@ -30,5 +30,5 @@ done < <(tail -n +2 "$table")
 
 say "installing the operator with Helm"
 helm upgrade --install shop-operator "$ROOT/charts/shop-operator" --kube-context "kind-$cluster" --namespace shop-system --create-namespace \
-  --set "image.tag=$operator" --set "images.postgres=$POSTGRES_IMAGE" --set "images.nats=$NATS_IMAGE" --wait --timeout 3m > "$STATE/helm.log" 2>&1 ||
-  { cat "$STATE/helm.log" >&2; die "Helm could not install the operator; its words stand above"; }
+  --set "image.tag=$operator" --set "images.postgres=$POSTGRES_IMAGE" --set "images.nats=$NATS_IMAGE" --wait --timeout 3m > "$STATE/helm-$cluster.log" 2>&1 ||
+  { cat "$STATE/helm-$cluster.log" >&2; die "Helm could not install the operator; its words stand above"; }

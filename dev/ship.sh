@@ -8,8 +8,8 @@ case $service in users|orders|email|search|payments) ;; *) die "say which servic
 need_rust
 kube get shop "$shop" >/dev/null || die "there is no Shop '$shop' in the cluster '$cluster'; run 'make up' first"
 
-build()  { (cd "$ROOT" && cargo xtask images --service "$service" --unique) > "$STATE/ship.table"; cat "$STATE/ship.table" >&2; }
-load()   { "$DEV/cluster.sh" load "$cluster" "$STATE/images/$service.tar"; }
+build()  { (cd "$ROOT" && cargo xtask images --service "$service" --unique --out .state/shipped) > "$STATE/ship.table"; cat "$STATE/ship.table" >&2; }
+load()   { "$DEV/cluster.sh" load "$cluster" "$STATE/shipped/$service.tar"; }
 rollout() {
   local image deadline=$((SECONDS + 120))
   image=$(awk 'NR == 2 {print $2}' "$STATE/ship.table")

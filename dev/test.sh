@@ -25,7 +25,7 @@ generated()  { cargo xtask generate --check; }
 charts()     { "$ROOT/charts/test.sh"; }
 fast_tests() { cargo test --quiet --locked --workspace --exclude e2e; }
 
-images()     { cargo xtask images > "$STATE/images.table"; cat "$STATE/images.table" >&2; }
+images()     { cargo xtask images > "$STATE/images.table.new"; mv "$STATE/images.table.new" "$STATE/images.table"; cat "$STATE/images.table" >&2; }
 cluster_up() {
   [ "${KEEP:-}" = 1 ] || "$DEV/cluster.sh" down "$cluster"
   HOST_PORTS=31 "$DEV/cluster.sh" up "$cluster"

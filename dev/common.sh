@@ -18,8 +18,8 @@ have() { command -v "$1" >/dev/null 2>&1; }
 # step TITLE COMMAND... : a heading, the command, and the seconds it took (kept in DONE, a line for each step)
 step() {
   local start=$SECONDS
-  STEP=$1; shift
-  printf '\n== %s\n' "$STEP" >&2
+  printf '\n== %s\n' "$1" >&2
+  STEP=${1%% (*}; shift
   "$@"
   printf '== %s: %s s\n' "$STEP" "$((SECONDS - start))" >&2
   DONE+=$(printf '%5s s  %s' "$((SECONDS - start))" "$STEP")$'\n'

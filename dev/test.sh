@@ -63,20 +63,23 @@ finish() {
 }
 trap finish EXIT
 
-exclusive test
-step "Tools and docker engine" tools
-step "Test back ends: PostgreSQL, NATS, a Kubernetes API server" backends
-step "Formatting" formatting
-step "One TLS stack" one_tls
-step "Clippy" lint
-step "Generated files" generated
-step "Charts" charts
-step "Unit and service tests" fast_tests
-if [ "${1:-all}" = all ]; then
-  export KUBECONFIG=$STATE/e2e.kubeconfig KUBE_CONTEXT=kind-$cluster
-  made=yes
-  step "Images" images
-  step "Cluster '$cluster'" cluster_up
-  step "Operator" operator
-  step "End-to-end tests" end_to_end
-fi
+main() { # read whole before it runs, so that an edit or a pull meanwhile does not meet it half-way
+  exclusive test
+  step "Tools and docker engine" tools
+  step "Test back ends: PostgreSQL, NATS, a Kubernetes API server" backends
+  step "Formatting" formatting
+  step "One TLS stack" one_tls
+  step "Clippy" lint
+  step "Generated files" generated
+  step "Charts" charts
+  step "Unit and service tests" fast_tests
+  if [ "${1:-all}" = all ]; then
+    export KUBECONFIG=$STATE/e2e.kubeconfig KUBE_CONTEXT=kind-$cluster
+    step "Images" images
+    made=yes
+    step "Cluster '$cluster'" cluster_up
+    step "Operator" operator
+    step "End-to-end tests" end_to_end
+  fi
+}
+main "$@"; exit

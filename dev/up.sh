@@ -45,21 +45,7 @@ apply_shop() {
 
 seed() { (cd "$ROOT" && cargo run --quiet --package e2e --bin demo -- seed) >&2; }
 
-need_platform
-need_rust
-[ -e "$CACHE/cluster-$cluster" ] || need_disk 15
-need_packages cc:build-essential
-exclusive up
-background build
-trap 'stop $JOB' EXIT
-step "Cluster (20 s; 16 minutes on a machine where everything has to be built first)" "$DEV/cluster.sh" up "$cluster"
-step "Images of this tree" await_images
-step "Operator" deploy
-step "Shop" apply_shop
-step "Waiting for the Shop to be Ready (20 s)" "$DEV/await-shop.sh" "$shop"
-step "Catalogue" seed
-
-cat <<X
+welcome() { cat <<X
 
 The shop runs (context kind-$cluster, namespace $namespace):
   users    http://127.0.0.1:30081      search   http://127.0.0.1:30082
@@ -72,3 +58,22 @@ What to try next:
   kubectl -n $namespace scale deployment/$shop-search --replicas=3
   make ship S=search                                   change services/search, and roll it out alone
 X
+}
+
+main() { # read whole before it runs, so that an edit or a pull meanwhile does not meet it half-way
+  need_platform
+  need_rust
+  [ -e "$CACHE/cluster-$cluster" ] || need_disk 15
+  need_packages cc:build-essential
+  exclusive up
+  background build
+  trap 'stop $JOB' EXIT
+  step "Cluster (20 s; 16 minutes on a machine where everything has to be built first)" "$DEV/cluster.sh" up "$cluster"
+  step "Images of this tree" await_images
+  step "Operator" deploy
+  step "Shop" apply_shop
+  step "Waiting for the Shop to be Ready (20 s)" "$DEV/await-shop.sh" "$shop"
+  step "Catalogue" seed
+  welcome
+}
+main; exit

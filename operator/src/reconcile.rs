@@ -29,7 +29,7 @@ use crate::{
 };
 
 /// A database that starts tells nobody: it is asked.
-const ASK_DATABASE_AGAIN: Duration = Duration::from_millis(300);
+pub const ASK_DATABASE_AGAIN: Duration = Duration::from_millis(300);
 /// A Secret of the user carries no label of ours, so that no watch tells of it.
 const LOOK_FOR_SECRET_AGAIN: Duration = Duration::from_secs(10);
 /// Everything else is watched; this only catches what a watch may have lost.

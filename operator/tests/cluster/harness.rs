@@ -25,6 +25,7 @@ use kube::{
     config::{KubeConfigOptions, Kubeconfig},
     runtime::{
         conditions,
+        controller::Action,
         events::{Recorder, Reporter},
         wait::await_condition,
     },
@@ -38,7 +39,7 @@ use shop_operator::{
     database::{Databases, Redirect},
     error::Error,
     metrics::Metrics,
-    reconcile::{Context, Done, reconcile},
+    reconcile::{ASK_DATABASE_AGAIN, Context, Done, reconcile},
 };
 use tokio::sync::{OnceCell, RwLock, RwLockReadGuard};
 use tower::util::MapRequestLayer;
@@ -268,6 +269,19 @@ impl Harness {
         })
         .await;
         self.until_quiet().await;
+    }
+
+    /// Reconciles until it no longer asks to look again at once, which is what it does while it prepares databases.
+    pub(crate) async fn until_databases_are_prepared(&self) {
+        let deadline = Instant::now() + PATIENCE;
+        let soon = Action::requeue(ASK_DATABASE_AGAIN);
+        while self.reconcile().await.expect("a reconcile").action == soon {
+            assert!(
+                Instant::now() < deadline,
+                "databases are not prepared in time"
+            );
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
     }
 
     /// Reconciles until a round sends nothing: every watch has caught up.

@@ -176,6 +176,7 @@ async fn a_failed_migration_is_tried_again_when_the_shop_changes_what_it_runs_wi
             harness.jobs_of("orders").await.len() == 1
         })
         .await;
+    harness.until_databases_are_prepared().await;
     let job = harness.jobs_of("orders").await[0].clone();
     harness.fail_job(&job.name_any()).await;
     harness

@@ -1,31 +1,32 @@
 //! Makes a service's role and database as soon as its PostgreSQL takes connections. The role owns that database and nothing
-//! else. Everything here may be done again at any time.
+//! else.
+
+mod ensure;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use futures::future::join_all;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
-use postgres_protocol::{
-    escape::{escape_identifier, escape_literal},
-    password::scram_sha_256,
-};
 use secrecy::{ExposeSecret, SecretString};
-use tokio::sync::Mutex;
-use tokio_postgres::{Client, NoTls, config::SslMode, error::SqlState};
+use tokio::{sync::Mutex, task::JoinHandle};
+use tokio_postgres::error::SqlState;
+
+pub use ensure::ensure;
 
 use crate::{
     catalogue::{DATABASE_PORT, PerService, ServiceName},
-    credentials::Credentials,
+    credentials::{Credentials, ServiceCredentials},
     names,
     observe::{Observed, ObservedStore},
     validate::ValidShop,
 };
 
-/// Long enough for a busy machine, short enough to look again soon.
-const CONNECT: Duration = Duration::from_secs(1);
 /// Making a database copies a template; on a slow disk that takes a while.
-const PREPARE: Duration = Duration::from_secs(10);
+const LONGEST: Duration = Duration::from_secs(30);
+/// A reconcile waits this long for it, which is enough on a quiet machine. Then it goes on with the other services, and the
+/// next one sees what has come of it.
+const PATIENCE: Duration = Duration::from_millis(200);
 
 /// How far a database is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,8 +52,17 @@ pub type Redirect = Arc<dyn Fn(tokio_postgres::Config) -> tokio_postgres::Config
 /// The databases of all Shops, with a memory of those that are prepared.
 pub struct Databases {
     redirect: Redirect,
-    /// By namespace and name: for which pod and which passwords the database was prepared.
-    prepared: Mutex<HashMap<(String, String), String>>,
+    preparations: Mutex<HashMap<Key, Preparation>>,
+}
+
+/// Namespace and name.
+type Key = (String, String);
+
+struct Preparation {
+    /// For which pod and which passwords.
+    incarnation: String,
+    /// None when role and database are there.
+    task: Option<JoinHandle<DatabaseState>>,
 }
 
 impl Default for Databases {
@@ -66,7 +76,7 @@ impl Databases {
     pub fn redirected(redirect: Redirect) -> Self {
         Self {
             redirect,
-            prepared: Mutex::default(),
+            preparations: Mutex::default(),
         }
     }
 
@@ -93,9 +103,9 @@ impl Databases {
 
     /// Forgets databases of a Shop that is no longer there.
     pub async fn forget(&self, namespace: &str, names: &[String]) {
-        let mut prepared = self.prepared.lock().await;
+        let mut preparations = self.preparations.lock().await;
         for name in names {
-            prepared.remove(&(namespace.to_owned(), name.clone()));
+            preparations.remove(&(namespace.to_owned(), name.clone()));
         }
     }
 
@@ -120,32 +130,77 @@ impl Databases {
         };
         let incarnation = format!("{}/{}/{}", pod.uid, content(&name), content(&admin));
         let key = (shop.namespace.clone(), name.clone());
-        if self.prepared.lock().await.get(&key) == Some(&incarnation) {
-            return DatabaseState::Prepared;
-        }
-
-        let login = &credentials.services[service];
-        let mut config = tokio_postgres::Config::new();
-        config
-            .host(
-                pod.ip
-                    .unwrap_or_else(|| format!("{name}.{}.svc", shop.namespace)),
-            )
-            .port(DATABASE_PORT as u16)
-            .user("postgres")
-            .password(login.admin_password.expose_secret())
-            .dbname("postgres");
-        let config = (self.redirect)(config);
-        let prepared = ensure(&config, service.as_str(), &login.role_password);
-        match tokio::time::timeout(PREPARE, prepared).await {
-            Ok(Ok(())) => {
-                tracing::info!(database = name, "role and database are there");
-                self.prepared.lock().await.insert(key, incarnation);
-                DatabaseState::Prepared
+        let known = self.preparations.lock().await.remove(&key);
+        let task = match known.filter(|known| known.incarnation == incarnation) {
+            Some(Preparation { task: None, .. }) => None,
+            Some(Preparation {
+                task: Some(task), ..
+            }) => Some(task),
+            None => {
+                let host = pod
+                    .ip
+                    .unwrap_or_else(|| format!("{name}.{}.svc", shop.namespace));
+                let login = &credentials.services[service];
+                let config = (self.redirect)(as_administrator(&host, login));
+                let password = login.role_password.clone();
+                Some(tokio::spawn(prepare(
+                    config, service, password, name, admin,
+                )))
             }
-            Ok(Err(error)) => state_of(&error, &name, &admin),
-            Err(_) => DatabaseState::Connecting,
+        };
+        let (state, task) = outcome(task).await;
+        if state == DatabaseState::Prepared || task.is_some() {
+            self.preparations
+                .lock()
+                .await
+                .insert(key, Preparation { incarnation, task });
         }
+        state
+    }
+}
+
+/// What has come of a preparation, and the task if it goes on.
+async fn outcome(
+    task: Option<JoinHandle<DatabaseState>>,
+) -> (DatabaseState, Option<JoinHandle<DatabaseState>>) {
+    let Some(mut task) = task else {
+        return (DatabaseState::Prepared, None);
+    };
+    match tokio::time::timeout(PATIENCE, &mut task).await {
+        Ok(Ok(state)) => (state, None),
+        // A bug there is a bug here.
+        Ok(Err(error)) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+        // The runtime ends.
+        Ok(Err(_)) => (DatabaseState::Connecting, None),
+        Err(_) => (DatabaseState::Connecting, Some(task)),
+    }
+}
+
+fn as_administrator(host: &str, login: &ServiceCredentials) -> tokio_postgres::Config {
+    let mut config = tokio_postgres::Config::new();
+    config
+        .host(host)
+        .port(DATABASE_PORT as u16)
+        .user("postgres")
+        .password(login.admin_password.expose_secret())
+        .dbname("postgres");
+    config
+}
+
+async fn prepare(
+    config: tokio_postgres::Config,
+    service: ServiceName,
+    password: SecretString,
+    name: String,
+    admin: String,
+) -> DatabaseState {
+    match tokio::time::timeout(LONGEST, ensure(&config, service.as_str(), &password)).await {
+        Ok(Ok(())) => {
+            tracing::info!(database = name, "role and database are there");
+            DatabaseState::Prepared
+        }
+        Ok(Err(error)) => state_of(&error, &name, &admin),
+        Err(_) => DatabaseState::Connecting,
     }
 }
 
@@ -201,90 +256,5 @@ fn state_of(error: &tokio_postgres::Error, name: &str, admin: &str) -> DatabaseS
                 code.code()
             ),
         },
-    }
-}
-
-/// Makes role and database `name`, or brings them to what they should be: the role is no superuser and owns its database,
-/// and nobody else may connect to it.
-///
-/// # Errors
-/// What the server answers.
-pub async fn ensure(
-    admin: &tokio_postgres::Config,
-    name: &str,
-    password: &SecretString,
-) -> Result<(), tokio_postgres::Error> {
-    let mut config = admin.clone();
-    config
-        .connect_timeout(CONNECT)
-        .ssl_mode(SslMode::Disable)
-        .application_name("shop-operator");
-    let (client, connection) = config.connect(NoTls).await?;
-    let connection = tokio::spawn(connection);
-    let result = ensure_with(&client, name, password).await;
-    drop(client);
-    connection.abort();
-    result
-}
-
-async fn ensure_with(
-    client: &Client,
-    name: &str,
-    password: &SecretString,
-) -> Result<(), tokio_postgres::Error> {
-    let role = escape_identifier(name);
-    // The server gets the verifier, so that the password cannot stand in its log.
-    let verifier = escape_literal(&scram_sha_256(password.expose_secret().as_bytes()));
-    let rights = format!(
-        "LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS PASSWORD {verifier}"
-    );
-    let exists = client
-        .query_opt("SELECT 1 FROM pg_roles WHERE rolname = $1", &[&name])
-        .await?
-        .is_some();
-    let verb = if exists { "ALTER" } else { "CREATE" };
-    done_before(
-        client
-            .batch_execute(&format!("{verb} ROLE {role} {rights}"))
-            .await,
-    )?;
-
-    let exists = client
-        .query_opt("SELECT 1 FROM pg_database WHERE datname = $1", &[&name])
-        .await?
-        .is_some();
-    if !exists {
-        done_before(
-            client
-                .batch_execute(&format!("CREATE DATABASE {role} OWNER {role}"))
-                .await,
-        )?;
-    }
-    client
-        .batch_execute(&format!(
-            "ALTER DATABASE {role} OWNER TO {role};
-             REVOKE ALL ON DATABASE {role} FROM PUBLIC;
-             REVOKE ALL ON DATABASE postgres FROM PUBLIC;
-             REVOKE ALL ON DATABASE template1 FROM PUBLIC"
-        ))
-        .await
-}
-
-/// Somebody else made it between our look and our command.
-fn done_before(result: Result<(), tokio_postgres::Error>) -> Result<(), tokio_postgres::Error> {
-    match result {
-        Err(error)
-            if matches!(
-                error.code(),
-                Some(
-                    &(SqlState::DUPLICATE_OBJECT
-                        | SqlState::DUPLICATE_DATABASE
-                        | SqlState::UNIQUE_VIOLATION)
-                )
-            ) =>
-        {
-            Ok(())
-        }
-        other => other,
     }
 }

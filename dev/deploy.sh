@@ -17,13 +17,20 @@ load() { # ARCHIVE
 }
 
 ctr ls > "$held"
-operator=
+changed=()
 while read -r name image _ digest; do
-  if [ -z "$(held "$image")" ]; then load "$STATE/images/$name.tar"
-  elif [ "$(held "$image")" != "$digest" ]; then
-    image=$(cd "$ROOT" && cargo xtask images --service "$name" --unique --out .state/shipped 2>/dev/null | awk 'NR == 2 {print $2}')
-    [ -n "$(held "$image")" ] || load "$STATE/shipped/$name.tar"
-  fi
+  node=$(held "$image")
+  [ -z "$node" ] || [ "$node" = "$digest" ] || changed+=(--service "$name")
+done < <(tail -n +2 "$table")
+: > "$STATE/shipped.table"
+[ ${#changed[@]} = 0 ] || (cd "$ROOT" && cargo xtask images "${changed[@]}" --unique --out .state/shipped) > "$STATE/shipped.table"
+
+operator=
+while read -r name image _; do
+  archive=$STATE/images/$name.tar
+  own=$(awk -v name="$name" '$1 == name {print $2}' "$STATE/shipped.table")
+  [ -z "$own" ] || image=$own archive=$STATE/shipped/$name.tar
+  [ -n "$(held "$image")" ] || load "$archive"
   echo "$name ${image##*:}"
   [ "$name" != shop-operator ] || operator=${image##*:}
 done < <(tail -n +2 "$table")

@@ -119,7 +119,8 @@ fn alike(schema: &JSONSchemaProps) -> Option<&JSONSchemaProps> {
     let mut all = schema.properties.as_ref()?.values();
     let first = all.next().filter(|first| first.properties.is_some())?;
     let same = |other: &JSONSchemaProps| other.properties == first.properties;
-    (all.len() > 0 && all.all(same)).then_some(first)
+    // Two alike may be a coincidence (`requests` and `limits`); three are a pattern.
+    (all.len() > 1 && all.all(same)).then_some(first)
 }
 
 fn items(schema: &JSONSchemaProps) -> Option<&JSONSchemaProps> {

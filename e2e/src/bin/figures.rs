@@ -313,7 +313,7 @@ fn images() -> Result<()> {
         if let [name, _, size, ..] = columns[..] {
             row(
                 &format!("image, {name}"),
-                size,
+                &format!("{size} MB"),
                 "`cargo xtask images`, compressed layers",
             );
         }

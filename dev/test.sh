@@ -62,6 +62,9 @@ finish() {
   exit $status
 }
 trap finish EXIT
+# A run that is ended from outside has not passed, whatever its last command said.
+trap 'exit 143' TERM
+trap 'exit 130' INT
 
 main() { # read whole before it runs, so that an edit or a pull meanwhile does not meet it half-way
   exclusive test

@@ -19,7 +19,7 @@ await_images() {
     sleep 0.2
     [ $((SECONDS - told)) -ge 15 ] || continue
     told=$SECONDS
-    say "still building (12 minutes on two cores when cold):$(tail -1 "$STATE/build.log" | cut -c1-90)"
+    say "still building (a quarter of an hour or more when cold):$(tail -1 "$STATE/build.log" | cut -c1-90)"
   done
   wait "$JOB" || { tail -40 "$STATE/build.log" >&2; die "the build failed; all of its output is in $STATE/build.log"; }
   cat "$STATE/images.table" >&2

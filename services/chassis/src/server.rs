@@ -80,7 +80,6 @@ pub(crate) async fn start<S: Service>(env: &Env) -> anyhow::Result<Running> {
     let connected = readiness.condition("broker");
     let stop = CancellationToken::new();
     let mut chassis = Chassis {
-        name: S::NAME,
         db: db.clone(),
         registry,
         readiness: readiness.clone(),

@@ -41,7 +41,6 @@ pub trait Service: Send + Sync + 'static {
 
 /// What a service is given to start with.
 pub struct Chassis {
-    pub(crate) name: &'static str,
     pub(crate) db: Db,
     pub(crate) registry: Registry,
     pub(crate) readiness: Readiness,
@@ -98,10 +97,5 @@ impl Chassis {
     /// Cancelled when the process has been told to stop.
     pub fn stop(&self) -> CancellationToken {
         self.stop.clone()
-    }
-
-    /// The name of the service.
-    pub fn name(&self) -> &'static str {
-        self.name
     }
 }

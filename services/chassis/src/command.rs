@@ -92,6 +92,7 @@ async fn serve<S: Service>(env: Env) -> anyhow::Result<()> {
         _ = interrupt.recv() => {}
     }
     tracing::info!("told to stop");
+    running.leave().await;
     running.stop().await;
     Ok(())
 }

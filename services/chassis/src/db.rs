@@ -77,17 +77,7 @@ fn describe(e: &tokio_postgres::Error) -> String {
 impl From<tokio_postgres::Error> for Error {
     fn from(e: tokio_postgres::Error) -> Self {
         let away = match e.as_db_error() {
-            Some(db) => matches!(
-                *db.code(),
-                SqlState::ADMIN_SHUTDOWN
-                    | SqlState::CRASH_SHUTDOWN
-                    | SqlState::CANNOT_CONNECT_NOW
-                    | SqlState::TOO_MANY_CONNECTIONS
-                    | SqlState::QUERY_CANCELED
-                    | SqlState::LOCK_NOT_AVAILABLE
-                    | SqlState::READ_ONLY_SQL_TRANSACTION
-                    | SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT
-            ),
+            Some(db) => is_passing(db.code()),
             None => {
                 e.is_closed()
                     || std::error::Error::source(&e).is_some_and(|s| s.is::<std::io::Error>())
@@ -99,6 +89,19 @@ impl From<tokio_postgres::Error> for Error {
             Self::Query(e)
         }
     }
+}
+
+/// Whether it is the server's condition and not the statement: by class, connection lost, resources short, operator's
+/// doing or cancelled, system error (PostgreSQL, appendix A).
+fn is_passing(code: &SqlState) -> bool {
+    let class = code.code().get(..2).unwrap_or_default();
+    matches!(class, "08" | "53" | "57" | "58")
+        || [
+            SqlState::LOCK_NOT_AVAILABLE,
+            SqlState::READ_ONLY_SQL_TRANSACTION,
+            SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT,
+        ]
+        .contains(code)
 }
 
 impl From<PoolError> for Error {
@@ -254,4 +257,21 @@ pub async fn execute(
 ) -> Result<u64, Error> {
     let statement = client.prepare_cached(sql).await?;
     Ok(client.execute(&statement, params).await?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_state_of_the_server_is_an_outage_and_a_constraint_is_not() {
+        for passing in [
+            "08006", "53100", "53300", "57P01", "57P03", "57014", "58030", "55P03", "25006",
+        ] {
+            assert!(is_passing(&SqlState::from_code(passing)), "{passing}");
+        }
+        for ours in ["23505", "42601", "22003", "40001", "40P01"] {
+            assert!(!is_passing(&SqlState::from_code(ours)), "{ours}");
+        }
+    }
 }

@@ -1,11 +1,13 @@
-//! The HTTP edge: problems, extractors, limits.
+//! The HTTP edge: connections, limits, extractors, problems.
 
+mod connection;
 mod edge;
 mod extract;
 mod observe;
 mod problem;
 
-pub(crate) use edge::{Born, layer};
+pub(crate) use connection::serve;
+pub(crate) use edge::layer;
 pub use extract::{IdempotencyKey, Json, Path, Query};
 pub use observe::HttpMetrics;
 pub use problem::{FieldError, Problem};

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use axum::Router;
 use prometheus_client::registry::Registry;
 use secrecy::SecretString;
 use tokio::net::TcpListener;
@@ -18,7 +17,7 @@ use crate::events::consumer::Consumer;
 use crate::events::dead_letters::Desk;
 use crate::events::relay::Relay;
 use crate::health::{Condition, Readiness};
-use crate::http::{Born, HttpMetrics};
+use crate::http::{HttpMetrics, serve};
 use crate::metrics::EventMetrics;
 use crate::service::{Chassis, Service};
 use crate::settings::{Env, SettingError};
@@ -26,8 +25,10 @@ use crate::worker::Worker;
 
 mod admin;
 
-/// Within a grace period of 30 s less 5 s of `preStop`: requests, then work beside them, then the relay.
-const STOP_REQUESTS: Duration = Duration::from_secs(14);
+/// Within a grace period of 30 s less 5 s of `preStop`: clients move on, requests end, then work beside them, then the
+/// relay.
+const LEAVE: Duration = Duration::from_secs(2);
+const STOP_REQUESTS: Duration = Duration::from_secs(12);
 const STOP_WORK: Duration = Duration::from_secs(6);
 const STOP_RELAY: Duration = Duration::from_secs(3);
 
@@ -36,6 +37,8 @@ pub(crate) struct Running {
     pub(crate) api: SocketAddr,
     pub(crate) admin: SocketAddr,
     readiness: Readiness,
+    /// From here on each answer asks its client to take another connection.
+    leaving: CancellationToken,
     http: TaskTracker,
     work: TaskTracker,
     relay: TaskTracker,
@@ -90,7 +93,8 @@ pub(crate) async fn start<S: Service>(env: &Env) -> anyhow::Result<Running> {
     let state = S::start(settings, &mut chassis)?;
 
     let routes = S::routes().with_state(state).split_for_parts().0;
-    let routes = crate::http::layer(routes, http_metrics);
+    let leaving = CancellationToken::new();
+    let routes = crate::http::layer(routes, http_metrics, leaving.clone());
     let desk = Desk {
         db: db.clone(),
         handler: chassis.consumer.clone(),
@@ -154,6 +158,7 @@ pub(crate) async fn start<S: Service>(env: &Env) -> anyhow::Result<Running> {
         api,
         admin,
         readiness,
+        leaving,
         http,
         work,
         relay: relaying,
@@ -164,6 +169,14 @@ pub(crate) async fn start<S: Service>(env: &Env) -> anyhow::Result<Running> {
 }
 
 impl Running {
+    /// Gives clients that hold a connection the time to take another one, at another replica: requests are still
+    /// answered, and each answer says that its connection ends.
+    pub(crate) async fn leave(&self) {
+        self.readiness.stop();
+        self.leaving.cancel();
+        tokio::time::sleep(LEAVE).await;
+    }
+
     /// Stops: not ready, no new request, requests finish, heard events and workers finish, the outbox is published.
     pub(crate) async fn stop(self) {
         self.readiness.stop();
@@ -192,16 +205,6 @@ async fn listen(address: SocketAddr, setting: &str) -> anyhow::Result<TcpListene
     TcpListener::bind(address)
         .await
         .with_context(|| format!("cannot listen on {address}, as {setting} says"))
-}
-
-async fn serve(listener: TcpListener, routes: Router, stop: CancellationToken) {
-    let service = routes.into_make_service_with_connect_info::<Born>();
-    let served = axum::serve(listener, service)
-        .with_graceful_shutdown(stop.cancelled_owned())
-        .await;
-    if let Err(error) = served {
-        tracing::error!(%error, "listening ended");
-    }
 }
 
 /// Runs `worker` from the moment the schema is there.

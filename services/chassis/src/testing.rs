@@ -90,7 +90,14 @@ impl TestService {
         answer.expect("metrics").text().await.expect("a text")
     }
 
-    /// Stops as SIGTERM does.
+    /// Lets clients move on, as SIGTERM does first.
+    pub async fn leave(&self) {
+        if let Some(running) = &self.running {
+            running.leave().await;
+        }
+    }
+
+    /// Stops as SIGTERM does then.
     pub async fn stop(mut self) {
         if let Some(running) = self.running.take() {
             running.stop().await;

@@ -71,6 +71,22 @@ async fn it_starts_without_database_and_broker_and_is_ready_when_both_came() {
 }
 
 #[tokio::test]
+async fn a_service_that_leaves_still_answers_and_sends_its_clients_elsewhere() {
+    let backends = Backends::new().await;
+    let service = testing::start::<Notes>(&backends, &[]).await;
+    let closes = || async {
+        let answer = service.http.get(service.at("/notes/none")).send().await;
+        let answer = answer.expect("an answer, also while it leaves");
+        answer.headers().get("connection").map(|v| v == "close")
+    };
+    assert_eq!(closes().await, None, "connections stay open");
+    let told = eventually("answers end their connection", closes);
+    let (told, ()) = futures::future::join(told, service.leave()).await;
+    assert!(told);
+    service.stop().await;
+}
+
+#[tokio::test]
 async fn twins_with_one_key_get_one_answer_and_have_one_effect() {
     let backends = Backends::new().await;
     let service = testing::start::<Notes>(&backends, &[]).await;

@@ -113,6 +113,39 @@ fn node_ports_and_their_type_belong_together() {
 }
 
 #[test]
+fn a_password_for_the_mail_server_is_never_sent_unencrypted() {
+    let with = |smtp: Value| {
+        let email = json!({"from": "a@b.example", "smtp": smtp});
+        shop(json!({"version": "1", "email": email})).validate_cel()
+    };
+    let login = json!({"name": "login"});
+    refused(
+        with(json!({"host": "mail.example", "tls": "None", "credentialsFrom": login})),
+        "spec.email.smtp",
+        "tls None would send the password",
+    );
+    assert!(with(json!({"host": "mail.example", "tls": "Tls", "credentialsFrom": login})).is_ok());
+    assert!(with(json!({"host": "mail.example", "credentialsFrom": login})).is_ok());
+    assert!(with(json!({"host": "mail.example", "tls": "None"})).is_ok());
+}
+
+#[test]
+fn the_usual_port_of_the_mail_server_goes_with_its_encryption() {
+    let port = |smtp: Value| {
+        serde_json::from_value::<crate::api::SmtpSpec>(smtp)
+            .map(|s| s.port())
+            .ok()
+    };
+    assert_eq!(port(json!({"host": "m"})), Some(587));
+    assert_eq!(port(json!({"host": "m", "tls": "Tls"})), Some(465));
+    assert_eq!(port(json!({"host": "m", "tls": "None"})), Some(25));
+    assert_eq!(
+        port(json!({"host": "m", "tls": "Tls", "port": 2525})),
+        Some(2525)
+    );
+}
+
+#[test]
 fn volumes_cannot_be_changed() {
     let with = |storage: Value| shop(json!({"version": "1", "database": {"storage": storage}}));
     let (plain, fast) = (with(json!({})), with(json!({"className": "fast"})));

@@ -73,11 +73,15 @@ pub struct EmailSpec {
 /// A mail server.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("!(has(self.credentialsFrom) && has(self.tls) && self.tls == 'None')")
+        .message("tls None would send the password of credentialsFrom unencrypted: say StartTls or Tls, or leave credentialsFrom out")
+)]
 pub struct SmtpSpec {
     /// Host name or address.
     #[schemars(length(min = 1, max = 253))]
     pub host: String,
-    /// Port. Default: 587.
+    /// Port. Default: 587, with `tls: Tls` 465, with `tls: None` 25.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 65535))]
     pub port: Option<i32>,
@@ -87,6 +91,22 @@ pub struct SmtpSpec {
     /// A Secret with the keys `username` and `password`. Without it mail is handed over without a login.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credentials_from: Option<SecretRef>,
+}
+
+impl SmtpSpec {
+    /// How the connection is encrypted, where the Shop does not say.
+    pub fn tls(&self) -> SmtpTls {
+        self.tls.unwrap_or(SmtpTls::StartTls)
+    }
+
+    /// The port, by default the one that is usual for the encryption (RFC 8314, RFC 5321).
+    pub fn port(&self) -> i32 {
+        self.port.unwrap_or(match self.tls() {
+            SmtpTls::None => 25,
+            SmtpTls::StartTls => 587,
+            SmtpTls::Tls => 465,
+        })
+    }
 }
 
 /// How a connection to a mail server is encrypted. Default: StartTls.

@@ -94,11 +94,19 @@ authorization {{
         let password = credentials.services[service]
             .broker_password
             .expose_secret();
+        // Each says its own events and has its own consumer. All read all; nobody changes or deletes the stream.
         // Writing to a String cannot fail.
         let _ = writeln!(
             file,
             r#"    {{ user: "{service}", password: "{password}", permissions: {{
-      publish: ["shop.{service}.>", "$JS.API.>", "$JS.ACK.>", "_INBOX.>"]
+      publish: [
+        "shop.{service}.>",
+        "$JS.API.INFO", "$JS.API.STREAM.CREATE.SHOP",
+        "$JS.API.STREAM.INFO.SHOP", "$JS.API.STREAM.MSG.GET.SHOP", "$JS.API.CONSUMER.INFO.SHOP.*",
+        "$JS.API.CONSUMER.CREATE.SHOP.{service}", "$JS.API.CONSUMER.CREATE.SHOP.{service}.>",
+        "$JS.API.CONSUMER.DURABLE.CREATE.SHOP.{service}", "$JS.API.CONSUMER.MSG.NEXT.SHOP.{service}",
+        "$JS.ACK.SHOP.{service}.>",
+      ]
       subscribe: ["_INBOX.>"]
     }} }}"#
         );

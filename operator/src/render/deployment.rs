@@ -19,7 +19,7 @@ use super::{
     pod,
 };
 use crate::{
-    api::{AmountsSpec, EmailSpec, SmtpTls},
+    api::{AmountsSpec, EmailSpec},
     catalogue::{ADMIN_PORT, HTTP_PORT, ServiceName},
     credentials::Credentials,
     hash::Fingerprint,
@@ -236,14 +236,8 @@ fn mail(email: &EmailSpec) -> Vec<EnvVar> {
     let mut env = vec![pod::variable("MAIL_FROM", &email.from)];
     let Some(smtp) = &email.smtp else { return env };
     env.push(pod::variable("SMTP_HOST", &smtp.host));
-    env.push(pod::variable(
-        "SMTP_PORT",
-        smtp.port.unwrap_or(587).to_string(),
-    ));
-    env.push(pod::variable(
-        "SMTP_TLS",
-        smtp.tls.unwrap_or(SmtpTls::StartTls).as_str(),
-    ));
+    env.push(pod::variable("SMTP_PORT", smtp.port().to_string()));
+    env.push(pod::variable("SMTP_TLS", smtp.tls().as_str()));
     if let Some(login) = &smtp.credentials_from {
         env.push(pod::secret_variable(
             "SMTP_USERNAME",

@@ -58,7 +58,7 @@ pub fn service(shop: &ValidShop, service: ServiceName) -> NetworkPolicy {
         .and_then(|email| email.smtp.as_ref())
         .filter(|_| descriptor.sends_mail)
     {
-        egress.push(to_anywhere(&[("TCP", smtp.port.unwrap_or(587))]));
+        egress.push(to_anywhere(&[("TCP", smtp.port())]));
     }
     let mut policy = policy(
         shop,

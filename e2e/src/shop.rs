@@ -144,6 +144,21 @@ impl Shop {
         .await
     }
 
+    /// From the cart to the order's end: paid or cancelled.
+    pub async fn buy(
+        &self,
+        buyer: &Account,
+        sku: &str,
+        quantity: u32,
+        payment_token: &str,
+    ) -> Result<Value> {
+        self.fill_cart(buyer, sku, quantity).await?;
+        let key = uuid::Uuid::new_v4().to_string();
+        let order = self.place_order(buyer, &key, payment_token).await?;
+        self.final_order(buyer, &text(&order, "id")?, Duration::from_secs(120))
+            .await
+    }
+
     /// Waits until the order is paid or cancelled.
     pub async fn final_order(&self, buyer: &Account, id: &str, limit: Duration) -> Result<Value> {
         until(

@@ -82,15 +82,7 @@ async fn mistake(world: &World, patch: Value, names: &str, take_back: Value) -> 
     assert!(found["total"].is_u64());
     let buyer = world.shop.register("Ida").await?;
     let sku = world.shop.product_for_sale(&world.admin, 1).await?;
-    world.shop.fill_cart(&buyer, &sku, 1).await?;
-    let order = world
-        .shop
-        .place_order(&buyer, "beside-a-mistake", "tok_approved")
-        .await?;
-    let order = world
-        .shop
-        .final_order(&buyer, order["id"].as_str().unwrap_or_default(), PATIENCE)
-        .await?;
+    let order = world.shop.buy(&buyer, &sku, 1, "tok_approved").await?;
     assert_eq!(order["state"], "paid");
     world.cluster.patch_shop(take_back).await?;
     world.cluster.ready(PATIENCE).await?;

@@ -1,25 +1,19 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use e2e::cluster::SHOP;
 use e2e::shop::{code, text};
 use e2e::wait::until;
 use futures::future::join_all;
 
-use crate::support::{PATIENCE, ledger, payments, port_of_service, world};
+use crate::support::{PATIENCE, broker_as, ledger, payments, port_of_service, world};
 
 #[tokio::test]
 async fn a_declined_card_cancels_the_order_and_gives_the_stock_back() -> Result<()> {
     let world = world().await?;
     let buyer = world.shop.register("Ben").await?;
     let sku = world.shop.product_for_sale(&world.admin, 1).await?;
-    world.shop.fill_cart(&buyer, &sku, 1).await?;
-    let order = world
-        .shop
-        .place_order(&buyer, "declined", "tok_declined")
-        .await?;
+    let order = world.shop.buy(&buyer, &sku, 1, "tok_declined").await?;
     let id = text(&order, "id")?;
-    let order = world.shop.final_order(&buyer, &id, PATIENCE).await?;
     assert_eq!(
         (
             text(&order, "state")?.as_str(),
@@ -153,13 +147,8 @@ async fn events_that_are_delivered_again_change_nothing() -> Result<()> {
     let world = world().await?;
     let buyer = world.shop.register("Emil").await?;
     let sku = world.shop.product_for_sale(&world.admin, 3).await?;
-    world.shop.fill_cart(&buyer, &sku, 1).await?;
-    let order = world
-        .shop
-        .place_order(&buyer, "again", "tok_approved")
-        .await?;
+    let order = world.shop.buy(&buyer, &sku, 1, "tok_approved").await?;
     let id = text(&order, "id")?;
-    world.shop.final_order(&buyer, &id, PATIENCE).await?;
     until("the mail is there", PATIENCE, || async {
         Ok((world
             .shop
@@ -171,24 +160,7 @@ async fn events_that_are_delivered_again_change_nothing() -> Result<()> {
     })
     .await?;
 
-    let secret = format!("{SHOP}-orders-broker");
-    let (user, password) = (
-        world.cluster.secret(&secret, "username").await?,
-        world.cluster.secret(&secret, "password").await?,
-    );
-    let labels = format!("app.kubernetes.io/instance={SHOP},app.kubernetes.io/component=broker");
-    let port = crate::support::port_of(
-        &world.cluster.client,
-        e2e::cluster::NAMESPACE,
-        &labels,
-        4222,
-    )
-    .await?;
-    let broker = async_nats::ConnectOptions::new()
-        .user_and_password(user, password)
-        .connect(format!("127.0.0.1:{port}"))
-        .await?;
-    let jetstream = async_nats::jetstream::new(broker);
+    let jetstream = broker_as(&world.cluster, "orders").await?;
     let mut stream = jetstream.get_stream("SHOP").await?;
     let last = stream.info().await?.state.last_sequence;
     let mut again = 0;

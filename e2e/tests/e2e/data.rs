@@ -15,13 +15,8 @@ async fn a_deleted_shop_leaves_its_data_and_finds_it_again_when_it_is_made_anew(
     let world = world().await?;
     let buyer = world.shop.register("Fritz").await?;
     let sku = world.shop.product_for_sale(&world.admin, 7).await?;
-    world.shop.fill_cart(&buyer, &sku, 2).await?;
-    let order = world
-        .shop
-        .place_order(&buyer, "kept", "tok_approved")
-        .await?;
+    let order = world.shop.buy(&buyer, &sku, 2, "tok_approved").await?;
     let id = text(&order, "id")?;
-    world.shop.final_order(&buyer, &id, PATIENCE).await?;
     let credentials = world
         .cluster
         .secret(&format!("{SHOP}-orders-db"), "password")

@@ -24,13 +24,8 @@ async fn an_order_goes_through_all_five_services_and_can_be_followed() -> Result
     assert_eq!(text(&welcome, "to")?, buyer.email);
 
     let sku = world.shop.product_for_sale(&world.admin, 5).await?;
-    world.shop.fill_cart(&buyer, &sku, 2).await?;
-    let order = world
-        .shop
-        .place_order(&buyer, "journey", "tok_approved")
-        .await?;
+    let order = world.shop.buy(&buyer, &sku, 2, "tok_approved").await?;
     let id = text(&order, "id")?;
-    let order = world.shop.final_order(&buyer, &id, PATIENCE).await?;
     assert_eq!(order["state"], "paid", "{order}");
     assert_eq!(order["total"], json!({ "amount": 3980, "currency": "EUR" }));
     assert_eq!(world.shop.stock(&sku).await?["available"], 3);

@@ -1,4 +1,5 @@
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
+use async_nats::jetstream::consumer::PullConsumer;
 use e2e::cluster::SHOP;
 use e2e::wait::until;
 use k8s_openapi::api::apps::v1::StatefulSet;
@@ -6,7 +7,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::api::{DeleteParams, PostParams};
 use serde_json::json;
 
-use crate::support::{PATIENCE, world};
+use crate::support::{PATIENCE, broker_as, world};
 
 #[tokio::test]
 async fn a_database_takes_no_connection_from_a_pod_that_is_not_its_service() -> Result<()> {
@@ -44,5 +45,29 @@ async fn a_database_takes_no_connection_from_a_pod_that_is_not_its_service() -> 
     .await;
     pods.delete("stranger", &DeleteParams::default()).await?;
     assert_eq!(phase?, "Succeeded", "the database answered a stranger");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_service_cannot_speak_for_another_nor_harm_its_events() -> Result<()> {
+    let world = world().await?;
+    let jetstream = broker_as(&world.cluster, "email").await?;
+    let mut stream = jetstream.get_stream("SHOP").await?;
+    let before = stream.info().await?.state.last_sequence;
+
+    let forged = jetstream
+        .publish("shop.orders.order.paid.v1", "forged".into())
+        .await?;
+    assert!(forged.await.is_err(), "only orders says what orders did");
+    assert!(stream.delete_consumer("orders").await.is_err());
+    assert!(stream.purge().await.is_err());
+    assert!(jetstream.delete_stream("SHOP").await.is_err());
+
+    assert_eq!(stream.info().await?.state.last_sequence, before);
+    let consumer: PullConsumer = stream
+        .get_consumer("orders")
+        .await
+        .map_err(|e| anyhow!(e))?;
+    assert_eq!(consumer.cached_info().name, "orders");
     Ok(())
 }

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context as _, Result};
+use async_nats::jetstream::Context;
 use e2e::cluster::{Cluster, NAMESPACE, SHOP};
 use e2e::forward::forward;
 use e2e::shop::{ADMIN_EMAIL, Account, Shop};
@@ -76,6 +77,26 @@ pub(crate) async fn port_of_service(cluster: &Cluster, service: &str, port: u16)
         "app.kubernetes.io/instance={SHOP},app.kubernetes.io/name={service},app.kubernetes.io/component=service"
     );
     port_of(&cluster.client, NAMESPACE, &labels, port).await
+}
+
+/// The broker, with a service's own credentials.
+pub(crate) async fn broker_as(cluster: &Cluster, service: &str) -> Result<Context> {
+    let secret = format!("{SHOP}-{service}-broker");
+    let (user, password) = (
+        cluster.secret(&secret, "username").await?,
+        cluster.secret(&secret, "password").await?,
+    );
+    let labels = format!("app.kubernetes.io/instance={SHOP},app.kubernetes.io/component=broker");
+    let port = port_of(&cluster.client, NAMESPACE, &labels, 4222).await?;
+    let broker = async_nats::ConnectOptions::new()
+        .user_and_password(user, password)
+        .connect(format!("127.0.0.1:{port}"))
+        .await?;
+    // The broker leaves what is not allowed unanswered.
+    let jetstream = async_nats::jetstream::ContextBuilder::new()
+        .timeout(Duration::from_secs(2))
+        .ack_timeout(Duration::from_secs(2));
+    Ok(jetstream.build(broker))
 }
 
 pub(crate) fn is_ready(pod: &Pod) -> bool {

@@ -1,0 +1,56 @@
+//! What the pods hold while nothing happens.
+
+use std::collections::BTreeMap;
+
+use anyhow::Result;
+use e2e::cluster::{Cluster, NAMESPACE, SHOP};
+use e2e::usage;
+
+use crate::{SERVICES, row};
+
+/// Working sets, idle.
+pub(crate) async fn memory(cluster: &Cluster) -> Result<()> {
+    let usage = usage::after_now(cluster, NAMESPACE).await?;
+    let mut groups: BTreeMap<&str, Vec<u64>> = BTreeMap::new();
+    for (pod, usage) in &usage {
+        let group = if pod.contains("-db-0") {
+            "a database"
+        } else if pod.starts_with(&format!("{SHOP}-nats")) {
+            "broker"
+        } else {
+            SERVICES
+                .into_iter()
+                .find(|s| pod.starts_with(&format!("{SHOP}-{s}-")))
+                .unwrap_or("other")
+        };
+        groups.entry(group).or_default().push(usage.memory);
+    }
+    for (group, pods) in &groups {
+        let mean = pods.iter().sum::<u64>() / pods.len() as u64;
+        row(
+            &format!("idle memory, {group}"),
+            &mib(mean),
+            &format!("working set, mean of {}", pods.len()),
+        );
+    }
+    let total: u64 = usage.values().map(|u| u.memory).sum();
+    row(
+        "idle memory, the whole shop",
+        &mib(total),
+        &format!(
+            "working sets of {} pods, with databases and broker",
+            usage.len()
+        ),
+    );
+    let operator = usage::after_now(cluster, "shop-system").await?;
+    row(
+        "idle memory, operator",
+        &mib(operator.values().map(|u| u.memory).sum()),
+        "working set",
+    );
+    Ok(())
+}
+
+fn mib(bytes: u64) -> String {
+    format!("{:.0} MiB", bytes as f64 / 1024.0 / 1024.0)
+}

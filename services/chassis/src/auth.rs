@@ -23,6 +23,8 @@ pub const ISSUER: &str = "shop";
 pub const JWKS_PATH: &str = "/.well-known/jwks.json";
 /// An unknown key id may be a new key: the keys are fetched again, but not more often than this.
 const REFETCH: Duration = Duration::from_secs(5);
+/// How long a request waits for them.
+const FETCH: Duration = Duration::from_millis(500);
 
 /// The claims of an access token.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -75,7 +77,13 @@ struct Inner {
 struct Source {
     url: Url,
     http: reqwest::Client,
-    fetched: tokio::sync::Mutex<Option<Instant>>,
+    last: tokio::sync::Mutex<Option<Attempt>>,
+}
+
+/// The last time the keys were asked for.
+struct Attempt {
+    at: Instant,
+    succeeded: bool,
 }
 
 impl Verifier {
@@ -99,7 +107,7 @@ impl Verifier {
                 source: Some(Source {
                     url,
                     http: crate::client::plain_http(),
-                    fetched: tokio::sync::Mutex::new(None),
+                    last: tokio::sync::Mutex::new(None),
                 }),
             }),
         }
@@ -126,10 +134,18 @@ impl Verifier {
         let Some(source) = &self.inner.source else {
             return Ok(());
         };
-        let mut fetched = source.fetched.lock().await;
-        if fetched.is_some_and(|at| at.elapsed() < not_younger_than) {
+        let mut last = source.last.lock().await;
+        if let Some(attempt) = &*last
+            && attempt.at.elapsed() < not_younger_than
+        {
+            anyhow::ensure!(attempt.succeeded, "the last try is too young to try again");
             return Ok(());
         }
+        // Noted before it is made, so that a try that fails or is given up counts too.
+        let attempt = last.insert(Attempt {
+            at: Instant::now(),
+            succeeded: false,
+        });
         let keys: JwkSet = source
             .http
             .get(source.url.clone())
@@ -138,7 +154,7 @@ impl Verifier {
             .error_for_status()?
             .json()
             .await?;
-        *fetched = Some(Instant::now());
+        attempt.succeeded = true;
         *self
             .inner
             .keys
@@ -154,9 +170,10 @@ impl Verifier {
         let kid = header.kid.unwrap_or_default();
         let mut key = self.key(&kid);
         if key.is_none() {
-            let fetched = self.fetch(REFETCH).await;
+            // Requests must not pile up here while the issuer is away: whoever does not get the keys soon goes away.
+            let fetched = tokio::time::timeout(FETCH, self.fetch(REFETCH)).await;
             key = self.key(&kid);
-            if key.is_none() && fetched.is_err() {
+            if key.is_none() && !matches!(fetched, Ok(Ok(()))) {
                 return Err(Problem::unavailable(
                     "The keys that tokens are checked with cannot be had from the users service.",
                 ));
@@ -244,5 +261,30 @@ where
         } else {
             Err(unauthenticated())
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A token with a key that nobody published; `{"alg":"EdDSA","kid":"x"}` is its head.
+    const UNKNOWN_KEY: &str = "eyJhbGciOiJFZERTQSIsImtpZCI6IngifQ.e30.AA";
+
+    #[tokio::test]
+    async fn requests_do_not_pile_up_behind_an_issuer_that_does_not_answer() {
+        crate::command::install_crypto();
+        let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", silent.local_addr().unwrap());
+        let verifier = Verifier::remote(url.parse().unwrap());
+        let started = Instant::now();
+        let all = (0..100).map(|_| verifier.verify(UNKNOWN_KEY));
+        for outcome in futures::future::join_all(all).await {
+            assert_eq!(
+                outcome.unwrap_err().status,
+                http::StatusCode::SERVICE_UNAVAILABLE
+            );
+        }
+        assert!(started.elapsed() < 3 * FETCH, "{:?}", started.elapsed());
     }
 }

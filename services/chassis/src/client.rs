@@ -113,7 +113,7 @@ pub struct Call<'a> {
     peer: &'a Peer,
     method: Method,
     path: String,
-    body: Option<serde_json::Value>,
+    body: Option<Result<serde_json::Value, String>>,
     key: Option<String>,
 }
 
@@ -121,7 +121,7 @@ impl Call<'_> {
     /// The JSON body. What cannot be written as JSON is a mistake of the caller and answers as `Malformed` when sent.
     #[must_use]
     pub fn json(mut self, body: &impl Serialize) -> Self {
-        self.body = serde_json::to_value(body).ok();
+        self.body = Some(serde_json::to_value(body).map_err(|e| e.to_string()));
         self
     }
 
@@ -162,6 +162,7 @@ impl Call<'_> {
     async fn once<T: DeserializeOwned>(&self) -> Result<T, PeerError> {
         let name = self.peer.name;
         let unreachable = |cause: String| PeerError::Unreachable { peer: name, cause };
+        let malformed = |cause: String| PeerError::Malformed { peer: name, cause };
         let wait = deadline::remaining()
             .map_or(LONGEST, |d| d.saturating_sub(MARGIN))
             .min(LONGEST);
@@ -172,10 +173,7 @@ impl Call<'_> {
             .peer
             .base
             .join(&self.path)
-            .map_err(|e| PeerError::Malformed {
-                peer: name,
-                cause: e.to_string(),
-            })?;
+            .map_err(|e| malformed(e.to_string()))?;
         let mut request = self
             .peer
             .http
@@ -183,7 +181,7 @@ impl Call<'_> {
             .timeout(wait)
             .header(deadline::HEADER, wait.as_millis().to_string());
         if let Some(body) = &self.body {
-            request = request.json(body);
+            request = request.json(body.as_ref().map_err(|cause| malformed(cause.clone()))?);
         }
         if let Some(key) = &self.key {
             request = request.header(IdempotencyKey::HEADER, key);
@@ -191,31 +189,26 @@ impl Call<'_> {
         if let Some(token) = &self.peer.token {
             request = request.bearer_auth(token.expose_secret());
         }
-        let mut request = request.build().map_err(|e| PeerError::Malformed {
-            peer: name,
-            cause: e.to_string(),
-        })?;
+        let mut request = request.build().map_err(|e| malformed(e.to_string()))?;
         inject(request.headers_mut());
-        let response = self
+        let mut response = self
             .peer
             .http
             .execute(request)
             .await
             .map_err(|e| unreachable(describe(&e)))?;
         let status = response.status();
-        if response
-            .content_length()
-            .is_some_and(|n| n > ANSWER_LIMIT as u64)
-        {
-            return Err(PeerError::Malformed {
-                peer: name,
-                cause: "the answer is too large".to_owned(),
-            });
-        }
-        let body = response
-            .bytes()
+        let mut body = vec![];
+        while let Some(chunk) = response
+            .chunk()
             .await
-            .map_err(|e| unreachable(describe(&e)))?;
+            .map_err(|e| unreachable(describe(&e)))?
+        {
+            if body.len() + chunk.len() > ANSWER_LIMIT {
+                return Err(malformed("the answer is too large".to_owned()));
+            }
+            body.extend_from_slice(&chunk);
+        }
         if !status.is_success() {
             return Err(PeerError::Status {
                 peer: name,
@@ -223,10 +216,7 @@ impl Call<'_> {
                 problem: serde_json::from_slice(&body).ok(),
             });
         }
-        serde_json::from_slice(&body).map_err(|e| PeerError::Malformed {
-            peer: name,
-            cause: e.to_string(),
-        })
+        serde_json::from_slice(&body).map_err(|e| malformed(e.to_string()))
     }
 }
 

@@ -9,5 +9,5 @@ mod problem;
 pub(crate) use connection::serve;
 pub(crate) use edge::layer;
 pub use extract::{IdempotencyKey, Json, Path, Query};
-pub use observe::HttpMetrics;
+pub(crate) use observe::HttpMetrics;
 pub use problem::{FieldError, Problem};

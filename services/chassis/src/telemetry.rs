@@ -9,6 +9,8 @@ use opentelemetry_otlp::SpanExporter;
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider};
+use tracing::{Level, Metadata};
+use tracing_subscriber::filter::{FilterExt, filter_fn};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer};
@@ -20,6 +22,13 @@ pub use context::{
 use log_lines::LogLines;
 
 use crate::settings::{Env, SettingError, wrong};
+
+/// The exporter's own HTTP client must not make spans that are exported again.
+fn is_traced(m: &Metadata<'_>) -> bool {
+    *m.level() <= Level::INFO
+        && !m.target().starts_with("hyper")
+        && !m.target().starts_with("reqwest")
+}
 
 /// Holds the exporter until the end, so that the last spans get out.
 pub(crate) struct Telemetry {
@@ -69,16 +78,15 @@ impl Telemetry {
         let tracer = tracer.build();
         opentelemetry::global::set_text_map_propagator(TraceContextPropagator::new());
         opentelemetry::global::set_tracer_provider(tracer.clone());
+        // Traces are the same whatever LOG says: their ids go into warnings, problems and events.
         let spans = tracing_opentelemetry::layer()
             .with_tracer(tracer.tracer(service))
-            // The exporter's own HTTP client must not make spans that are exported again.
-            .with_filter(tracing_subscriber::filter::filter_fn(|m| {
-                !m.target().starts_with("hyper") && !m.target().starts_with("reqwest")
-            }));
+            .with_filter(filter_fn(is_traced));
+        let lines = LogLines::new(service)
+            .with_filter(filter.or(filter_fn(|m| m.is_span() && is_traced(m))));
         tracing_subscriber::registry()
-            .with(filter)
             .with(spans)
-            .with(LogLines::new(service))
+            .with(lines)
             .init();
         Ok(Self { tracer })
     }

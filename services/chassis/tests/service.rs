@@ -217,7 +217,10 @@ async fn an_event_that_must_wait_is_applied_later_and_leaves_nothing_behind() {
 async fn broken_events_end_among_the_dead_letters_and_the_queue_goes_on() {
     let backends = Backends::new().await;
     let service = testing::start::<Notes>(&backends, &[]).await;
-    backends.publish(HEARD, "no JSON at all".to_owned()).await;
+    // With a character that PostgreSQL's text does not take.
+    backends
+        .publish(HEARD, "no JSON at all \0".to_owned())
+        .await;
     let never = backends
         .say(HEARD, "a", 1, json!({ "when": "never" }))
         .await;

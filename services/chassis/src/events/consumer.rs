@@ -229,7 +229,7 @@ impl Consumer {
                 tracing::info!(event_id = %id, subject = %message.subject, cause, "event will be tried again");
                 (AckKind::Nak(Some(after)), "retried")
             }
-            Err(_) => (AckKind::Nak(Some(PAUSE)), "waiting"),
+            Err(error) => not_remembered(id, &error),
         }
     }
 
@@ -240,7 +240,7 @@ impl Consumer {
                 tracing::warn!(event_id = %id, subject = %message.subject, cause, "event cannot be applied; see /dead-letters");
                 (AckKind::Term, "dead")
             }
-            Err(_) => (AckKind::Nak(Some(PAUSE)), "waiting"),
+            Err(error) => not_remembered(id, &error),
         }
     }
 
@@ -249,6 +249,18 @@ impl Consumer {
         let subject = message.subject.as_str();
         let known = self.handler.subjects().contains(&subject);
         if known { subject } else { "other" }.to_owned()
+    }
+}
+
+/// What becomes of an event whose failure could not be written down: it waits for the database. One that the database
+/// will never take must not block the queue; the stream keeps it for a week.
+fn not_remembered(id: Uuid, error: &db::Error) -> (AckKind, &'static str) {
+    match error {
+        db::Error::Unavailable(_) => (AckKind::Nak(Some(PAUSE)), "waiting"),
+        db::Error::Query(_) => {
+            tracing::error!(event_id = %id, %error, "an event that failed could not be kept as a dead letter");
+            (AckKind::Term, "lost")
+        }
     }
 }
 

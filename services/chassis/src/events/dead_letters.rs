@@ -25,6 +25,11 @@ pub(crate) async fn remember(
     cause: &str,
     finally: bool,
 ) -> Result<bool, db::Error> {
+    // PostgreSQL's text takes every character but this one.
+    let (payload, cause) = (
+        payload.replace('\0', "\u{fffd}"),
+        cause.replace('\0', "\u{fffd}"),
+    );
     let connection = db.get().await?;
     let row = db::query_one(
         &connection,

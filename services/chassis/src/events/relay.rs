@@ -21,6 +21,8 @@ use crate::metrics::EventMetrics;
 
 /// Rows in one transaction.
 const BATCH: i64 = 200;
+/// Rows in one statement when a lost stream is filled again.
+const REFILL: i64 = 2_000;
 /// The longest time between two looks when nobody wakes the relay: another replica may have died with its rows.
 const POLL: Duration = Duration::from_millis(500);
 /// A wake-up comes before the commit it is about: so many short looks follow it.
@@ -49,7 +51,8 @@ impl Relay {
         Ok(())
     }
 
-    /// Every ten seconds until `stop`: looks whether the broker lost its stream, measures, deletes what is old.
+    /// Every ten seconds until `stop`: measures, deletes what is old, closes connections nobody uses, and looks whether
+    /// the broker lost its stream (last, because that needs the broker).
     pub(crate) async fn keep_house(&self, stop: CancellationToken) -> anyhow::Result<()> {
         let mut tick = tokio::time::interval(Duration::from_secs(10));
         loop {
@@ -57,9 +60,10 @@ impl Relay {
                 () = stop.cancelled() => return Ok(()),
                 _ = tick.tick() => {}
             }
-            self.refill().await?;
             self.measure().await?;
             self.delete_old().await?;
+            self.db.trim();
+            self.refill().await?;
         }
     }
 
@@ -146,12 +150,21 @@ impl Relay {
             .context("the broker does not answer")?;
         let created = stream.info().await?.created;
         let connection = self.db.get().await?;
-        let again = db::execute(
-            &connection,
-            "update outbox set published_at = null where published_at < $1",
-            &[&created],
-        )
-        .await?;
+        let mut again = 0;
+        loop {
+            // In parts: a week of events in one statement would not end within its time.
+            let part = db::execute(
+                &connection,
+                "update outbox set published_at = null where id in
+                     (select id from outbox where published_at < $1 limit $2 for update skip locked)",
+                &[&created, &REFILL],
+            )
+            .await?;
+            again += part;
+            if part == 0 {
+                break;
+            }
+        }
         if again > 0 {
             tracing::warn!(
                 events = again,

@@ -27,6 +27,9 @@ const SILENCE: Duration = Duration::from_secs(120);
 /// A connection is ended after this age, plus or minus a fifth, so that new replicas behind a plain Service get their
 /// share of connections that would otherwise stay where they are for ever.
 const AGE: Duration = Duration::from_secs(60);
+/// No connection lives longer: its age, a request, and then silence. It ends one whose client never reads its answers,
+/// which no other limit notices.
+const LIFE: Duration = Duration::from_secs(300);
 
 /// When and from where a connection was accepted.
 #[derive(Clone, Copy)]
@@ -57,8 +60,10 @@ pub(crate) async fn serve(listener: TcpListener, routes: Router, stop: Cancellat
             connections.watch(protocol.serve_connection(TokioIo::new(stream), service));
         tokio::spawn(async move {
             // The client's doing: it went away, said nothing for too long, or does not speak HTTP.
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "a connection ended");
+            match tokio::time::timeout(LIFE, connection).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::debug!(%error, "a connection ended"),
+                Err(_) => tracing::debug!("a connection was cut at the end of its life"),
             }
             drop(place);
         });

@@ -16,7 +16,7 @@ use tracing::Instrument;
 use crate::telemetry::{continue_trace, http_method};
 
 /// Measurements of the HTTP edge. Labels are bounded: the route is the pattern, never the path.
-pub struct HttpMetrics {
+pub(crate) struct HttpMetrics {
     duration: Family<Labels, Histogram>,
     active: Gauge,
 }

@@ -50,6 +50,26 @@ async fn a_request_continues_its_trace_into_the_collector_and_the_logs() {
 }
 
 #[tokio::test]
+async fn a_quiet_log_does_not_quieten_the_traces() {
+    let backends = Backends::new().await;
+    Process::start(&backends, "migrate", &[]).end().await;
+    // Quiet but for the line that says where it listens.
+    let quiet = [("LOG", "warn,chassis::command=info")];
+    let users = Process::start(&backends, "serve", &quiet);
+    let api = users.ready().await;
+    let answer = reqwest::Client::new()
+        .get(format!("http://{api}/me"))
+        .header("traceparent", format!("00-{TRACE}-b7ad6b7169203331-01"))
+        .send()
+        .await
+        .unwrap();
+    let problem: Value = answer.json().await.unwrap();
+    assert_eq!(problem["trace_id"], TRACE);
+    users.terminate();
+    users.end().await;
+}
+
+#[tokio::test]
 async fn a_collector_that_is_away_or_hangs_slows_no_request_and_no_stop() {
     let backends = Backends::new().await;
     Process::start(&backends, "migrate", &[]).end().await;

@@ -62,6 +62,8 @@ pub(crate) enum Refusal {
     CartEmpty,
     Removed(Vec<Sku>),
     Money(MoneyError),
+    /// The total is nothing, or in a currency that has no minor unit.
+    NotPayable(Money),
     OutOfStock(Vec<Shortage>),
 }
 
@@ -140,9 +142,16 @@ pub(crate) fn total_to_order(lines: &[CartLine]) -> Result<Money, Refusal> {
         .map(CartLine::total)
         .collect::<Result<Vec<_>, _>>()
         .map_err(Refusal::Money)?;
-    Money::sum(totals)
+    let total = Money::sum(totals)
         .map_err(Refusal::Money)?
-        .ok_or(Refusal::CartEmpty)
+        .ok_or(Refusal::CartEmpty)?;
+    if total.is_too_large_to_pay() {
+        return Err(Refusal::Money(MoneyError::TooLarge));
+    }
+    if !total.can_be_charged() {
+        return Err(Refusal::NotPayable(total));
+    }
+    Ok(total)
 }
 
 /// The lines that the stock cannot fill. `available` says how many units of a sku can be reserved.
@@ -240,6 +249,23 @@ mod tests {
             total(&[line("a", 99, i64::MAX / 2)]),
             Err(Refusal::Money(MoneyError::TooLarge))
         );
+    }
+
+    #[test]
+    fn only_what_payments_takes_is_ordered() {
+        let total = |lines: &[CartLine]| total_to_order(lines);
+        let most = Money::new(9_999_999_999, Currency::EUR);
+        assert_eq!(total(&[line("a", 1, most.amount)]), Ok(most));
+        assert_eq!(
+            total(&[line("a", 1, most.amount), line("b", 1, 1)]),
+            Err(Refusal::Money(MoneyError::TooLarge))
+        );
+        let nothing = Money::new(0, Currency::EUR);
+        assert_eq!(total(&[line("a", 9, 0)]), Err(Refusal::NotPayable(nothing)));
+        let mut gold = line("a", 1, 5);
+        gold.offer.price.currency = Currency::XAU;
+        let price = gold.offer.price;
+        assert_eq!(total(&[gold]), Err(Refusal::NotPayable(price)));
     }
 
     #[test]

@@ -167,7 +167,15 @@ fn problem(refusal: &Refusal) -> Problem {
         ),
         Refusal::Money(MoneyError::TooLarge) => Problem::invalid(
             "total_too_large",
-            "The total is too large to be ordered at once.",
+            "The total is larger than 9999999999 minor units. Order in parts.",
+        ),
+        Refusal::NotPayable(total) => Problem::invalid(
+            "not_payable",
+            format!(
+                "A total of {} minor units of {} cannot be paid. Take out what is priced so.",
+                total.amount,
+                total.currency.code()
+            ),
         ),
         Refusal::OutOfStock(short) => {
             let names: Vec<_> = short.iter().map(|line| line.sku.as_str()).collect();

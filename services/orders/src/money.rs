@@ -18,6 +18,9 @@ pub(crate) struct Money {
     pub(crate) currency: Currency,
 }
 
+/// The most that payments takes at once, in minor units.
+const MOST_TO_PAY: i64 = 9_999_999_999;
+
 /// Why amounts could not be put together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum MoneyError {
@@ -50,6 +53,16 @@ impl Money {
             .checked_add(other.amount)
             .ok_or(MoneyError::TooLarge)?;
         Ok(Self { amount, ..self })
+    }
+
+    /// Whether payments takes more at once than this.
+    pub(crate) fn is_too_large_to_pay(self) -> bool {
+        self.amount > MOST_TO_PAY
+    }
+
+    /// Whether there is something to pay, in a currency of which there can be a minor unit: not gold, not a test code.
+    pub(crate) fn can_be_charged(self) -> bool {
+        self.amount > 0 && self.currency.exponent().is_some()
     }
 
     /// The sum; `None` of nothing, because nothing has no currency.

@@ -55,7 +55,7 @@ impl fmt::Display for Sku {
     }
 }
 
-/// An ISO 4217 code: `EUR`.
+/// The ISO 4217 code of a currency with a minor unit: `EUR`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, ToSchema)]
 #[serde(try_from = "String")]
 #[schemars(with = "String")]
@@ -78,22 +78,26 @@ impl TryFrom<String> for CurrencyCode {
 
     fn try_from(code: String) -> Result<Self, String> {
         match Currency::from_code(&code) {
+            // Gold, test codes and the like have no minor unit, so nobody could pay in them.
+            Some(currency) if currency.exponent().is_none() => {
+                Err(format!("{code} has no minor unit, so nothing can be sold in it"))
+            }
             Some(_) => Ok(Self(code)),
             None => Err("a currency is an ISO 4217 code such as EUR".to_owned()),
         }
     }
 }
 
-/// The highest price, in minor units.
-const HIGHEST: i64 = 100_000_000_000;
+/// The highest price, in minor units: the most that payments takes at once.
+const HIGHEST: i64 = 9_999_999_999;
 
 /// An amount in minor units: 1999 EUR is 19.99 €.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Validate, JsonSchema, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Money {
-    /// 0 to 100 000 000 000 minor units.
-    #[garde(range(min = 0, max = HIGHEST))]
-    #[schema(minimum = 0, maximum = 100_000_000_000_i64, example = 1999)]
+    /// 1 to 9 999 999 999 minor units.
+    #[garde(range(min = 1, max = HIGHEST))]
+    #[schema(minimum = 1, maximum = 9_999_999_999_i64, example = 1999)]
     pub(crate) amount: i64,
     #[garde(skip)]
     pub(crate) currency: CurrencyCode,
@@ -202,6 +206,20 @@ mod tests {
     }
 
     #[test]
+    fn nothing_is_sold_that_cannot_be_paid() {
+        for amount in [1, 9_999_999_999] {
+            assert!(body(|b| b.price.amount = amount).is_ok(), "{amount}");
+        }
+        for amount in [i64::MIN, -1, 0, 10_000_000_000] {
+            assert!(body(|b| b.price.amount = amount).is_err(), "{amount}");
+        }
+        for code in ["XAU", "XXX", "XTS"] {
+            assert!(CurrencyCode::try_from(code.to_owned()).is_err(), "{code}");
+        }
+        assert!(CurrencyCode::try_from("JPY".to_owned()).is_ok());
+    }
+
+    #[test]
     fn each_field_has_its_limits() {
         assert!(body(|_| {}).is_ok());
         assert!(body(|b| b.title = "x".repeat(201)).is_err());
@@ -211,8 +229,6 @@ mod tests {
         assert!(body(|b| b.description = "x".repeat(5001)).is_err());
         assert!(body(|b| b.brand = String::new()).is_err());
         assert!(body(|b| b.category = "a\nb".into()).is_err());
-        assert!(body(|b| b.price.amount = -1).is_err());
-        assert!(body(|b| b.price.amount = i64::MAX).is_err());
         assert!(
             body(|b| b.attributes = (0..51).map(|n| (n.to_string(), String::new())).collect())
                 .is_err()

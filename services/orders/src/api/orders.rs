@@ -60,7 +60,7 @@ fn is_token(token: &SecretString, (): &()) -> garde::Result {
         (status = 400, description = "`idempotency_key_missing`, `malformed_json`", body = Problem, content_type = "application/problem+json"),
         (status = 401, description = "`unauthenticated`", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "`out_of_stock` or `offer_removed` with the skus as pointers; `mixed_currencies`", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "`cart_empty`, `invalid`, `idempotency_key_reused`, `total_too_large`", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "`cart_empty`, `invalid`, `idempotency_key_reused`, `total_too_large`, `not_payable`: free of charge or in a currency without minor units", body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "`unavailable`: try again with the same key after Retry-After", body = Problem, content_type = "application/problem+json"),
     ))]
 pub(super) async fn place(

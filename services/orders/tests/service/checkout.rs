@@ -260,6 +260,25 @@ async fn what_cannot_be_ordered_is_refused_with_its_code() {
     assert_eq!(shop.count("select count(*) from orders").await, 0);
 }
 
+/// Payments would refuse it, and the buyer would learn it from a cancelled order.
+#[tokio::test]
+async fn what_cannot_be_paid_is_not_ordered() {
+    let shop = Shop::open().await;
+    for (sku, amount, currency, code) in [
+        ("yacht", 5_000_000_000, "EUR", "total_too_large"),
+        ("gift", 0, "EUR", "not_payable"),
+        ("nugget", 100, "XAU", "not_payable"),
+    ] {
+        let buyer = Person::buyer();
+        shop.sell(sku, 100, 10).await;
+        shop.offer(sku, 2, amount, currency).await;
+        shop.fill_cart(&buyer, sku, 2).await;
+        let refused = shop.order(&buyer, "k").await;
+        assert_eq!((refused.status.as_u16(), refused.code()), (422, code));
+        assert_eq!(shop.stock(sku).await, (10, 0, 10));
+    }
+}
+
 #[tokio::test]
 async fn an_order_is_its_buyers_own() {
     let shop = Shop::open().await;

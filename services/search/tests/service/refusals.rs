@@ -37,7 +37,12 @@ async fn wrong_products_are_refused_with_the_field() {
         ("title", json!("a\0b")),
         ("description", json!("\0")),
         ("brand", json!(" ")),
-        ("price", json!({"amount": -1, "currency": "EUR"})),
+        ("price", json!({"amount": 0, "currency": "EUR"})),
+        (
+            "price",
+            json!({"amount": 10_000_000_000_i64, "currency": "EUR"}),
+        ),
+        ("price", json!({"amount": 1, "currency": "XAU"})),
         ("price", json!({"amount": 1, "currency": "EURO"})),
         ("price", json!({"amount": 1.5, "currency": "EUR"})),
         ("attributes", json!({"": "x"})),

@@ -4,6 +4,7 @@
 . "$(dirname "$0")/common.sh"
 cluster=shopkeeper-e2e
 cd "$ROOT"
+unset RUST_BACKTRACE # a failed test names its line; hundreds of frames would bury what it says
 
 tools() {
   need_platform

@@ -68,7 +68,7 @@ main() { # read whole before it runs, so that an edit or a pull meanwhile does n
   exclusive up
   background build
   trap 'stop $JOB' EXIT
-  step "Cluster (20 s; 16 minutes on a machine where everything has to be built first)" "$DEV/cluster.sh" up "$cluster"
+  step "Cluster (20 s; 25 minutes on a machine where everything has to be built first)" "$DEV/cluster.sh" up "$cluster"
   step "Images of this tree" await_images
   step "Operator" deploy
   step "Shop" apply_shop

@@ -261,8 +261,7 @@ fn product(n: usize) -> Product {
         sku: format!("{}-{:04}", kind.code, n + 1),
         title: format!("{quality} {noun}, {material}, {colour}"),
         description: format!(
-            "A {} {} of {material}, made for {purpose}. Colour: {colour}. Comes with a two-year warranty from {brand}.",
-            quality.to_lowercase(),
+            "{quality} {} of {material}, made for {purpose}. Colour: {colour}. Comes with a two-year warranty from {brand}.",
             noun.to_lowercase(),
         ),
         brand,

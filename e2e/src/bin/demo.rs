@@ -1,5 +1,6 @@
 //! `seed` fills the shop's catalogue and stock; `story` follows one order from registration to the mail.
 
+use std::io::IsTerminal;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -168,8 +169,13 @@ async fn story(shop: &Shop, admin: &Account) -> Result<()> {
     Ok(())
 }
 
+/// Bold where somebody looks, plain in a file.
 fn title(text: &str) {
-    println!("\n\u{1b}[1m{text}\u{1b}[0m");
+    if std::io::stdout().is_terminal() {
+        println!("\n\u{1b}[1m{text}\u{1b}[0m");
+    } else {
+        println!("\n{text}");
+    }
 }
 
 fn money(value: &Value) -> String {

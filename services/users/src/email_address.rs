@@ -5,7 +5,8 @@ use std::fmt;
 /// The longest address that a mail server accepts, in characters (RFC 5321, 4.5.3.1.3, without the angle brackets).
 pub(crate) const MAX_LENGTH: usize = 254;
 
-/// An address as HTML5 accepts it (so ASCII only), trimmed, its domain in lower case.
+/// An address as HTML5 accepts it (so ASCII only), trimmed, its domain in lower case. Mail can be sent to it: unlike HTML5,
+/// RFC 5321 (4.1.2) has no empty piece between the dots of the part before the `@`.
 ///
 /// The part before the `@` keeps its spelling, because a mail server may tell `Ada` from `ada`.
 /// `Debug` shows nothing of it: addresses do not belong into logs.
@@ -32,6 +33,9 @@ impl EmailAddress {
         let (local, domain) = text
             .rsplit_once('@')
             .ok_or(InvalidEmailAddress::Malformed)?;
+        if local.split('.').any(str::is_empty) {
+            return Err(InvalidEmailAddress::Malformed);
+        }
         Ok(Self(format!("{local}@{}", domain.to_ascii_lowercase())))
     }
 
@@ -75,6 +79,9 @@ mod tests {
             "ada@a@b",
             "ada\0@shop.example",
             "ä@shop.example",
+            "a..b@shop.example",
+            ".a@shop.example",
+            "a.@shop.example",
         ] {
             assert_eq!(
                 EmailAddress::parse(text),
@@ -101,6 +108,15 @@ mod tests {
             if let Ok(once) = EmailAddress::parse(&text) {
                 prop_assert!(once.as_str().is_ascii());
                 prop_assert_eq!(EmailAddress::parse(once.as_str()).unwrap(), once);
+            }
+        }
+
+        #[test]
+        fn mail_can_be_sent_to_whatever_is_taken(local in "[a-z0-9.!#$%&'*+/=?^_`{|}~-]{1,70}|[a-z.]{1,5}", domain in "[a-z0-9.-]{1,12}|\\[[0-9a-f.:]{3,15}\\]") {
+            if let Ok(address) = EmailAddress::parse(&format!("{local}@{domain}")) {
+                // The parser that email sends with.
+                let sendable = address.as_str().parse::<lettre::Address>();
+                prop_assert!(sendable.is_ok(), "{}: {sendable:?}", address.as_str());
             }
         }
 

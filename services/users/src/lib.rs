@@ -6,7 +6,7 @@ mod admin;
 mod api;
 mod email_address;
 mod events;
-mod login_limits;
+mod limits;
 mod metrics;
 mod password;
 mod refresh_token;
@@ -24,7 +24,7 @@ use tokio::time::sleep;
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::{
-    access_token::Signer, admin::ensure_admin, events::UserRegistered, login_limits::LoginLimits,
+    access_token::Signer, admin::ensure_admin, events::UserRegistered, limits::Limits,
     metrics::Metrics, password::Hasher, settings::Settings, state::State,
 };
 
@@ -66,7 +66,7 @@ impl Service for Users {
             verifier: chassis::auth::Verifier::local(signer.public_keys().clone()),
             signer,
             hasher: Hasher::new(metrics.clone()),
-            login_limits: Arc::new(LoginLimits::new()),
+            limits: Arc::new(Limits::new()),
             metrics,
         };
 

@@ -8,7 +8,10 @@ use argon2::{
 };
 use chassis::http::Problem;
 use secrecy::{ExposeSecret, SecretString};
-use tokio::{sync::Semaphore, task, time};
+use tokio::{
+    sync::{AcquireError, OwnedSemaphorePermit, Semaphore},
+    task, time,
+};
 
 use crate::metrics::Metrics;
 
@@ -69,6 +72,8 @@ impl From<HashError> for Problem {
 pub(crate) struct Hasher {
     argon2: Argon2<'static>,
     turns: Arc<Semaphore>,
+    /// Half of the turns, one at least: log-ins go on however many register.
+    new_passwords: Arc<Semaphore>,
     metrics: Metrics,
 }
 
@@ -83,13 +88,14 @@ impl Hasher {
         Self {
             argon2: Argon2::new(Algorithm::Argon2id, Version::V0x13, cost()),
             turns: Arc::new(Semaphore::new(turns)),
+            new_passwords: Arc::new(Semaphore::new((turns / 2).max(1))),
             metrics,
         }
     }
 
     /// Hashes a new password with a random salt.
     pub(crate) async fn hash(&self, password: SecretString) -> Result<PasswordHash, HashError> {
-        self.on_a_core(move |argon2| {
+        self.on_a_core(&[&self.new_passwords, &self.turns], move |argon2| {
             argon2
                 .hash_password(password.expose_secret().as_bytes())
                 .map(|phc| PasswordHash(phc.to_string().into()))
@@ -104,7 +110,7 @@ impl Hasher {
         password: SecretString,
         hash: Option<PasswordHash>,
     ) -> Result<bool, HashError> {
-        self.on_a_core(move |argon2| {
+        self.on_a_core(&[&self.turns], move |argon2| {
             let text = hash.as_ref().map_or(NOBODY, PasswordHash::expose);
             let phc = Phc::new(text).map_err(|error| HashError::Failed(error.to_string()))?;
             let right = argon2
@@ -117,9 +123,10 @@ impl Hasher {
 
     async fn on_a_core<T: Send + 'static>(
         &self,
+        queues: &[&Arc<Semaphore>],
         work: impl FnOnce(&Argon2<'_>) -> Result<T, HashError> + Send + 'static,
     ) -> Result<T, HashError> {
-        let turn = match time::timeout(PATIENCE, self.turns.clone().acquire_owned()).await {
+        let turn = match time::timeout(PATIENCE, turn(queues)).await {
             Ok(Ok(turn)) => turn,
             Ok(Err(_)) | Err(_) => {
                 self.metrics.hashing_refused.inc();
@@ -142,6 +149,15 @@ impl Hasher {
     }
 }
 
+/// Waits in one queue after the other.
+async fn turn(queues: &[&Arc<Semaphore>]) -> Result<Vec<OwnedSemaphorePermit>, AcquireError> {
+    let mut turn = vec![];
+    for &queue in queues {
+        turn.push(queue.clone().acquire_owned().await?);
+    }
+    Ok(turn)
+}
+
 fn cost() -> Params {
     Params::new(MEMORY_KIB, ITERATIONS, LANES, None)
         .expect("the constants lie within argon2's limits")
@@ -159,6 +175,10 @@ pub(crate) fn check_length(password: &SecretString) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
+
+    use futures::{future::join_all, poll};
+
     use super::*;
 
     fn secret(text: &str) -> SecretString {
@@ -213,6 +233,18 @@ mod tests {
         assert_eq!(metrics.hashing_refused.get(), 1);
         drop(held);
         assert!(hasher.hash(secret("correct horse battery")).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn whoever_logs_in_need_not_wait_for_all_who_register() {
+        let hasher = Hasher::with_turns(4, Metrics::default());
+        let registrations = (0..8).map(|_| hasher.hash(secret("correct horse battery")));
+        let mut registrations = pin!(join_all(registrations));
+        assert!(poll!(&mut registrations).is_pending());
+        assert!(hasher.turns.available_permits() >= 2);
+        let log_in = hasher.matches(secret("correct horse battery"), None).await;
+        assert!(matches!(log_in, Ok(false)));
+        assert!(registrations.await.iter().all(Result::is_ok));
     }
 
     #[tokio::test]

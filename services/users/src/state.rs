@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::extract::{FromRef, FromRequestParts};
 use chassis::{auth::Verifier, db::Db};
 
-use crate::{access_token::Signer, login_limits::LoginLimits, metrics::Metrics, password::Hasher};
+use crate::{access_token::Signer, limits::Limits, metrics::Metrics, password::Hasher};
 
 /// Handlers take it as an argument of its own: `state: State`.
 #[derive(Clone, FromRequestParts)]
@@ -15,7 +15,7 @@ pub struct State {
     pub(crate) hasher: Hasher,
     pub(crate) signer: Arc<Signer>,
     pub(crate) verifier: Verifier,
-    pub(crate) login_limits: Arc<LoginLimits>,
+    pub(crate) limits: Arc<Limits>,
     pub(crate) metrics: Metrics,
 }
 

@@ -151,6 +151,28 @@ async fn the_longest_that_is_allowed_is_accepted() {
 }
 
 #[tokio::test]
+async fn one_client_cannot_register_without_end() {
+    let shop = Shop::open().await;
+    let tokens = shop.tokens_of("ada@shop.example").await;
+    let mut refused = None;
+    for n in 2..200 {
+        let answer = shop.register("ada@shop.example").await;
+        if answer.status() == 429 {
+            problem(answer, 429, "rate_limited").await;
+            refused = Some(n);
+            break;
+        }
+        problem(answer, 409, "email_taken").await;
+    }
+    assert!(refused > Some(60), "{refused:?}");
+    let limited = "shop_users_registrations_total{outcome=\"limited\"}";
+    assert_eq!(metric(&shop.users, limited).await, 1.0);
+    // Who has an account goes on.
+    assert_eq!(shop.me(&tokens.access).await.status(), 200);
+    common::Tokens::of(shop.log_in("ada@shop.example", PASSWORD).await).await;
+}
+
+#[tokio::test]
 async fn a_repeated_registration_with_its_key_gets_the_first_answer() {
     let shop = Shop::open().await;
     let send = async |key: &str, body: &Value| {

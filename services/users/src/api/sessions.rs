@@ -18,7 +18,6 @@ use crate::{
     access_token,
     account::Role,
     email_address::EmailAddress,
-    login_limits::Limited,
     password, refresh_token,
     refresh_token::RefreshToken,
     session::{self, Exchange},
@@ -87,12 +86,9 @@ pub(crate) async fn log_in(
     let email = EmailAddress::parse(&credentials.email)
         .map_err(|cause| Problem::invalid("invalid", cause.to_string()))?;
     state
-        .login_limits
-        .attempt(client.ip(), &email)
-        .map_err(|limited| {
-            state.metrics.logins.count("limited");
-            too_many_attempts(&limited)
-        })?;
+        .limits
+        .log_in(client.ip(), &email)
+        .inspect_err(|_| state.metrics.logins.count("limited"))?;
     let Some(account) = prove(&state, &email, credentials.password).await? else {
         state.metrics.logins.count("wrong_credentials");
         return Err(wrong_credentials());
@@ -202,18 +198,6 @@ fn wrong_credentials() -> Problem {
         "wrong_credentials",
         "The e-mail address or the password is wrong.",
     )
-}
-
-fn too_many_attempts(Limited(wait): &Limited) -> Problem {
-    let seconds = u16::try_from(wait.as_secs())
-        .unwrap_or(u16::MAX)
-        .saturating_add(1);
-    Problem::new(
-        StatusCode::TOO_MANY_REQUESTS,
-        "rate_limited",
-        format!("Too many attempts to log in. Try again in {seconds} s."),
-    )
-    .retry_after(seconds)
 }
 
 fn is_no_longer_than<const MAX: usize>(secret: &SecretString, (): &()) -> garde::Result {

@@ -1,6 +1,9 @@
 //! Accounts.
 
+use std::net::SocketAddr;
+
 use axum::{
+    extract::ConnectInfo,
     http::StatusCode,
     response::{IntoResponse, Response},
 };
@@ -47,13 +50,19 @@ pub(crate) struct Registration {
         (status = 400, description = "`malformed_json`", body = Problem),
         (status = 409, description = "`email_taken`: the address has an account", body = Problem),
         (status = 422, description = "`invalid` with the fields; `idempotency_key_reused`", body = Problem),
+        (status = 429, description = "`rate_limited`: too many registrations, try again after Retry-After", body = Problem),
         (status = 503, description = "`overloaded`, `unavailable`: try again after Retry-After", body = Problem),
     ))]
 pub(crate) async fn register(
     state: State,
+    ConnectInfo(client): ConnectInfo<SocketAddr>,
     key: Option<IdempotencyKey>,
     Json(request): Json<Registration>,
 ) -> Result<Response, Problem> {
+    state
+        .limits
+        .register(client.ip())
+        .inspect_err(|_| state.metrics.registrations.count("limited"))?;
     let account = request.account()?;
     let hash = state.hasher.hash(request.password).await?;
     let mut connection = state.db.get().await?;

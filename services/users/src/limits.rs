@@ -1,4 +1,4 @@
-//! How often someone may try to log in. Counted per replica.
+//! How often someone may try to log in, and to register. Counted per replica.
 
 use std::{
     hash::{BuildHasher, Hash, RandomState},
@@ -7,6 +7,8 @@ use std::{
     time::Duration,
 };
 
+use axum::http::StatusCode;
+use chassis::http::Problem;
 use governor::{
     DefaultKeyedRateLimiter, Quota, RateLimiter,
     clock::{Clock, DefaultClock},
@@ -23,28 +25,53 @@ const PER_ADDRESS_EVERY: Duration = Duration::from_secs(60);
 const PER_CLIENT_BURST: NonZeroU32 = NonZeroU32::new(300).unwrap();
 const PER_CLIENT_EVERY: Duration = Duration::from_millis(200);
 
+// Every account costs a hash and a mail to an address that nobody has proved to be his.
+const REGISTRATIONS_BURST: NonZeroU32 = NonZeroU32::new(60).unwrap();
+const REGISTRATIONS_EVERY: Duration = Duration::from_secs(1);
+
 /// The attempt must wait this long.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Limited(pub(crate) Duration);
 
-/// The limits of log-in attempts, per e-mail address and per client.
-pub(crate) struct LoginLimits {
-    addresses: Buckets,
-    clients: Buckets,
+impl From<Limited> for Problem {
+    fn from(Limited(wait): Limited) -> Self {
+        let seconds = u16::try_from(wait.as_secs())
+            .unwrap_or(u16::MAX)
+            .saturating_add(1);
+        Problem::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "rate_limited",
+            format!("Too many attempts. Try again in {seconds} s."),
+        )
+        .retry_after(seconds)
+    }
 }
 
-impl LoginLimits {
+/// The limits of log-in attempts, per e-mail address and per client, and of registrations, per client.
+pub(crate) struct Limits {
+    addresses: Buckets,
+    clients: Buckets,
+    registrations: Buckets,
+}
+
+impl Limits {
     pub(crate) fn new() -> Self {
         Self {
             addresses: Buckets::new(PER_ADDRESS_EVERY, PER_ADDRESS_BURST),
             clients: Buckets::new(PER_CLIENT_EVERY, PER_CLIENT_BURST),
+            registrations: Buckets::new(REGISTRATIONS_EVERY, REGISTRATIONS_BURST),
         }
     }
 
-    /// Counts one attempt of `client` on the account of `address`, existing or not.
-    pub(crate) fn attempt(&self, client: IpAddr, address: &EmailAddress) -> Result<(), Limited> {
+    /// Counts one attempt of `client` to log in to the account of `address`, existing or not.
+    pub(crate) fn log_in(&self, client: IpAddr, address: &EmailAddress) -> Result<(), Limited> {
         self.clients.take(&network(client))?;
         self.addresses.take(&address.key())
+    }
+
+    /// Counts one attempt of `client` to register.
+    pub(crate) fn register(&self, client: IpAddr) -> Result<(), Limited> {
+        self.registrations.take(&network(client))
     }
 }
 
@@ -94,12 +121,12 @@ mod tests {
 
     #[test]
     fn one_account_is_protected_whatever_the_spelling_and_the_client() {
-        let limits = LoginLimits::new();
+        let limits = Limits::new();
         for n in 0..PER_ADDRESS_BURST.get() {
             let client = IpAddr::from([10, 0, (n / 256) as u8, n as u8]);
-            assert_eq!(limits.attempt(client, &address("ada@shop.example")), Ok(()));
+            assert_eq!(limits.log_in(client, &address("ada@shop.example")), Ok(()));
         }
-        let Err(Limited(wait)) = limits.attempt([10, 1, 1, 1].into(), &address("ADA@shop.example"))
+        let Err(Limited(wait)) = limits.log_in([10, 1, 1, 1].into(), &address("ADA@shop.example"))
         else {
             panic!("the attempt after the last was let through");
         };
@@ -108,20 +135,20 @@ mod tests {
             "{wait:?}"
         );
         assert_eq!(
-            limits.attempt([10, 1, 1, 1].into(), &address("bob@shop.example")),
+            limits.log_in([10, 1, 1, 1].into(), &address("bob@shop.example")),
             Ok(())
         );
     }
 
     #[test]
     fn one_client_may_not_try_every_account() {
-        let limits = LoginLimits::new();
+        let limits = Limits::new();
         let client: IpAddr = "2001:db8::1".parse().unwrap();
         let neighbour: IpAddr = "2001:db8::ffff:2".parse().unwrap();
         let refused = (0..2 * PER_CLIENT_BURST.get())
             .find(|n| {
                 limits
-                    .attempt(client, &address(&format!("a{n}@shop.example")))
+                    .log_in(client, &address(&format!("a{n}@shop.example")))
                     .is_err()
             })
             .expect("a client is stopped at some time");
@@ -131,17 +158,35 @@ mod tests {
         );
         assert!(
             limits
-                .attempt(neighbour, &address("ada@shop.example"))
+                .log_in(neighbour, &address("ada@shop.example"))
                 .is_err(),
             "same /64"
         );
         assert!(
             limits
-                .attempt(
+                .log_in(
                     "2001:db8:0:1::1".parse().unwrap(),
                     &address("ada@shop.example")
                 )
                 .is_ok()
+        );
+    }
+
+    #[test]
+    fn a_client_registers_sixty_accounts_at_once_and_then_waits() {
+        let limits = Limits::new();
+        let (client, other) = ([192, 0, 2, 7].into(), [192, 0, 2, 8].into());
+        let refused = (0..2 * REGISTRATIONS_BURST.get()).find(|_| limits.register(client).is_err());
+        assert!(refused >= Some(60), "stopped too early: {refused:?}");
+        let Err(Limited(wait)) = limits.register(client) else {
+            panic!("the registration after the last was let through");
+        };
+        assert!(wait <= REGISTRATIONS_EVERY, "{wait:?}");
+        assert_eq!(limits.register(other), Ok(()));
+        assert_eq!(
+            limits.log_in(client, &address("ada@shop.example")),
+            Ok(()),
+            "log-ins are counted by themselves"
         );
     }
 

@@ -17,8 +17,11 @@ mod stock_import;
 mod store;
 mod timeline;
 
+use std::sync::Arc;
+
 use chassis::client::Peer;
 use chassis::{Chassis, Env, EventContract, Service, SettingError};
+use tokio::sync::Semaphore;
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::events::{OrderCancelled, OrderConfirmed, OrderPlaced, StockChanged};
@@ -27,7 +30,7 @@ use crate::metrics::Metrics;
 use crate::payments::Payments;
 use crate::saga::runner::{Runner, measure};
 use crate::settings::Settings;
-use crate::state::{Signals, State};
+use crate::state::{Signals, State, WAITS};
 
 mod embedded {
     refinery::embed_migrations!("migrations");
@@ -69,6 +72,7 @@ impl Service for Orders {
             verifier: chassis.verifier(settings.users_url),
             metrics: Metrics::new(chassis.metrics()),
             signals: Signals::new(),
+            waits: Arc::new(Semaphore::new(WAITS)),
             stop: chassis.stop(),
         };
         chassis.consume(Ears {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::FromRef;
 use chassis::{CancellationToken, auth::Verifier, db::Db};
-use tokio::sync::{Notify, broadcast};
+use tokio::sync::{Notify, Semaphore, broadcast};
 use uuid::Uuid;
 
 use crate::metrics::Metrics;
@@ -15,6 +15,8 @@ pub struct State {
     pub(crate) verifier: Verifier,
     pub(crate) metrics: Metrics,
     pub(crate) signals: Signals,
+    /// Places for requests that wait for an order.
+    pub(crate) waits: Arc<Semaphore>,
     /// Cancelled when the process is told to stop.
     pub(crate) stop: CancellationToken,
 }
@@ -24,6 +26,10 @@ impl FromRef<State> for Verifier {
         state.verifier.clone()
     }
 }
+
+/// Each who waits holds a place for requests and asks the database twice a second. While payments is away every order is
+/// waited for, and the rest of the service must go on.
+pub(crate) const WAITS: usize = 64;
 
 /// What the parts of this process tell one another. Other replicas do not hear it: whoever waits for a signal also looks
 /// for himself from time to time.

@@ -122,7 +122,8 @@ pub(super) async fn list(
 #[derive(Deserialize, Validate, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct Waiting {
-    /// Seconds to wait for a final state (`paid` or `cancelled`), 0 to 20; 0 when not given.
+    /// Seconds to wait for a final state (`paid` or `cancelled`), 0 to 20; 0 when not given. While many wait, the others are
+    /// answered at once.
     #[garde(range(max = 20))]
     #[param(maximum = 20)]
     wait: Option<u64>,
@@ -132,7 +133,7 @@ pub(super) struct Waiting {
 #[utoipa::path(get, path = "/orders/{id}", operation_id = "read_order", tag = "orders", security(("bearer" = [])),
     params(("id" = Uuid, Path), Waiting),
     responses(
-        (status = 200, description = "The order, as soon as its state is final or the wait is over", body = Order),
+        (status = 200, description = "The order, as soon as its state is final or the wait is over; at once while many wait", body = Order),
         (status = 401, description = "`unauthenticated`", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "`not_found`: there is no such order of this buyer", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "`invalid` with the fields", body = Problem, content_type = "application/problem+json"),
@@ -149,6 +150,9 @@ pub(super) async fn read(
     if order.state.is_final() || wait.is_zero() {
         return Ok(Json(order));
     }
+    let Ok(_place) = state.waits.try_acquire() else {
+        return Ok(Json(order));
+    };
     until_final(&state, id, wait).await?;
     visible(&state, &reader, id).await.map(Json)
 }

@@ -1,4 +1,6 @@
+use futures::StreamExt;
 use futures::future::join_all;
+use futures::stream::FuturesUnordered;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -374,4 +376,25 @@ async fn whoever_waits_is_told_at_once_and_no_longer_than_asked() {
         started.elapsed().as_secs() < 5,
         "the event wakes the saga, the saga whoever waits"
     );
+}
+
+#[tokio::test]
+async fn so_many_may_wait_and_the_next_are_answered_at_once() {
+    let shop = Shop::open().await;
+    let buyer = Person::buyer();
+    shop.sell("mug", 100, 100).await;
+    shop.payments.take("authorise", Manner::StillAtIt);
+    let order = shop.buy(&buyer, "mug", 1).await;
+    let path = format!("/orders/{order}?wait=20");
+    let started = std::time::Instant::now();
+    let mut answers: FuturesUnordered<_> = (0..80).map(|_| shop.get(&buyer, &path)).collect();
+    for _ in 64..80 {
+        let answer = answers.next().await.unwrap();
+        assert_eq!(answer.body["state"], "pending", "{}", answer.body);
+    }
+    assert!(started.elapsed().as_secs() < 15, "nobody was turned away");
+    shop.payments.settle(order, "authorised");
+    while let Some(answer) = answers.next().await {
+        assert_eq!(answer.body["state"], "paid", "{}", answer.body);
+    }
 }

@@ -20,7 +20,7 @@ use crate::smtp::{Attempt, SmtpClient};
 use crate::store::mails::{self, Claimed, End};
 
 /// Longer than connecting and sending may take together.
-const LEASE: Duration = Duration::from_secs(120);
+const LEASE: Duration = Duration::from_secs(6 * 60);
 /// Pause between two looks for new mails when there are none.
 const POLL: Duration = Duration::from_millis(500);
 

@@ -15,8 +15,9 @@ use crate::settings::{Smtp, SmtpTls};
 
 /// From the first packet to a connection that takes mails.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
-/// From MAIL FROM to the server's last word. Together with the connect shorter than a sender's lease.
-const SEND_TIMEOUT: Duration = Duration::from_secs(60);
+/// From MAIL FROM to the server's last word, which may take minutes (RFC 5321, 4.5.3.2.6): a server that has the whole mail
+/// looks into it. Together with the connect shorter than a sender's lease.
+const SEND_TIMEOUT: Duration = Duration::from_secs(5 * 60);
 /// A connection that was idle longer is asked whether it still lives before it is used.
 const IDLE: Duration = Duration::from_secs(5);
 
@@ -27,7 +28,7 @@ pub(crate) enum Attempt {
     Taken,
     /// The server will never take this mail (5xx).
     Refused { code: Option<u16>, cause: String },
-    /// The server does not take this mail now (4xx).
+    /// The server does not take this mail now (4xx, or it broke off in the middle). It may be the mail's fault.
     Deferred { code: Option<u16>, cause: String },
     /// No server to talk to, or none that lets this service in: not the mail's fault.
     Unreachable { cause: String },
@@ -61,7 +62,11 @@ impl SmtpClient {
         let mut connection = match timeout(CONNECT_TIMEOUT, self.connection()).await {
             Ok(Ok(connection)) => connection,
             Ok(Err(cause)) => return Attempt::Unreachable { cause },
-            Err(_) => return unreachable("no connection in time"),
+            Err(_) => {
+                return Attempt::Unreachable {
+                    cause: "no connection in time".to_owned(),
+                };
+            }
         };
         let bytes = message.formatted();
         match timeout(SEND_TIMEOUT, connection.send(message.envelope(), &bytes)).await {
@@ -71,7 +76,10 @@ impl SmtpClient {
             }
             // After an error lettre has closed the connection.
             Ok(Err(error)) => classify(&error),
-            Err(_) => unreachable("the server did not answer in time"),
+            Err(_) => Attempt::Deferred {
+                code: None,
+                cause: "the server did not answer in time".to_owned(),
+            },
         }
     }
 
@@ -145,12 +153,7 @@ impl SmtpClient {
     }
 }
 
-fn unreachable(cause: &str) -> Attempt {
-    Attempt::Unreachable {
-        cause: cause.to_owned(),
-    }
-}
-
+/// What an error after the connection stood says.
 fn classify(error: &Error) -> Attempt {
     let code = error.status().map(u16::from);
     let cause = error.to_string();
@@ -158,10 +161,9 @@ fn classify(error: &Error) -> Attempt {
         // Log-in required, refused or too weak: a setting is wrong, no mail is.
         Some(530 | 534 | 535 | 538) => Attempt::Unreachable { cause },
         Some(500..=599) => Attempt::Refused { code, cause },
-        Some(_) => Attempt::Deferred { code, cause },
         // An address that this server cannot be told (not ASCII, no SMTPUTF8).
         None if error.is_client() => Attempt::Refused { code, cause },
-        None => Attempt::Unreachable { cause },
+        Some(_) | None => Attempt::Deferred { code, cause },
     }
 }
 
@@ -171,6 +173,7 @@ mod sink;
 
 #[cfg(test)]
 mod tests {
+    use chassis::testing::eventually;
     use lettre::transport::smtp::client::Certificate;
 
     use super::sink::{Encryption, Sink};
@@ -235,6 +238,28 @@ mod tests {
             };
             assert!(cause.contains("certificate"), "{cause}");
             assert!(sink.mails().is_empty() && sink.encrypted_log_ins().is_empty());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_server_that_breaks_off_has_put_the_mail_off() {
+        for manner in [sink::Manner::HangsUp, sink::Manner::FallsSilent] {
+            let (sink, certificate) = Sink::start_encrypted(Encryption::Tls).await;
+            sink.behave(manner);
+            let mut client = client(&sink, SmtpTls::Tls, Some(&certificate));
+            let attempt = tokio::spawn(async move { client.send(&message()).await });
+            eventually("the server has the mail", || async {
+                (sink.mails().len() == 1).then_some(())
+            })
+            .await;
+            // From here on nothing is left but to wait for the server.
+            tokio::time::pause();
+            let attempt = attempt.await.unwrap();
+            tokio::time::resume();
+            assert!(
+                matches!(attempt, Attempt::Deferred { code: None, .. }),
+                "{manner:?}: {attempt:?}"
+            );
         }
     }
 

@@ -20,6 +20,8 @@ pub(crate) enum Manner {
     Refuses,
     /// Takes the whole mail and closes the connection without a word.
     HangsUp,
+    /// Takes the whole mail and never says so.
+    FallsSilent,
     /// 535 to AUTH.
     KnowsNobody,
 }
@@ -170,7 +172,7 @@ impl Sink {
                     "235 welcome\r\n".to_owned()
                 }
                 "RCPT" => match self.manner() {
-                    Manner::Takes | Manner::HangsUp | Manner::KnowsNobody => {
+                    Manner::Takes | Manner::HangsUp | Manner::FallsSilent | Manner::KnowsNobody => {
                         "250 OK\r\n".to_owned()
                     }
                     Manner::Defers => "450 busy\r\n".to_owned(),
@@ -181,8 +183,10 @@ impl Sink {
                     stream.flush().await?;
                     let mail = data(&mut stream).await?;
                     self.seen.lock().unwrap().mails.push(mail);
-                    if self.manner() == Manner::HangsUp {
-                        return Ok(Talk::Over);
+                    match self.manner() {
+                        Manner::HangsUp => return Ok(Talk::Over),
+                        Manner::FallsSilent => std::future::pending().await,
+                        Manner::Takes | Manner::Defers | Manner::Refuses | Manner::KnowsNobody => {}
                     }
                     "250 OK\r\n".to_owned()
                 }

@@ -128,7 +128,8 @@ fn kept<T>(results: Vec<Result<T, Failure>>, failures: &mut Vec<Failure>) -> Vec
         .collect()
 }
 
-fn service_of<K: Kind>(object: &K) -> Option<ServiceName> {
+/// The service that an object belongs to; none for the broker.
+pub(crate) fn service_of<K: Kind>(object: &K) -> Option<ServiceName> {
     let app = object.labels().get(NAME_LABEL)?;
     ServiceName::ALL
         .into_iter()

@@ -6,15 +6,15 @@ use std::{collections::HashSet, sync::Arc};
 use kube::ResourceExt;
 
 use crate::{
-    apply::Outcome,
+    apply::{Failure, Outcome, service_of},
     cluster::{Cluster, Kind, Tracked},
     error::Error,
     metrics::Metrics,
     validate::ValidShop,
 };
 
-/// Deletes superfluous objects of the Shop; nothing at all when something was not applied, because what is missing among the
-/// applied objects would be taken for superfluous.
+/// Deletes superfluous objects of the Shop; nothing of a service of which something was not applied, because what is missing
+/// among the applied objects would be taken for superfluous.
 ///
 /// # Errors
 /// When the API server refuses.
@@ -24,19 +24,23 @@ pub async fn prune(
     outcome: &Outcome,
     metrics: &Metrics,
 ) -> Result<(), Error> {
-    if !outcome.failures.is_empty() {
-        return Ok(());
-    }
-    let applied = &outcome.applied;
+    let Outcome { applied, failures } = outcome;
     tokio::try_join!(
-        superfluous(shop, &cluster.jobs, &applied.jobs, metrics),
+        superfluous(shop, &cluster.jobs, &applied.jobs, failures, metrics),
         superfluous(
             shop,
             &cluster.disruption_budgets,
             &applied.disruption_budgets,
+            failures,
             metrics
         ),
-        superfluous(shop, &cluster.autoscalers, &applied.autoscalers, metrics),
+        superfluous(
+            shop,
+            &cluster.autoscalers,
+            &applied.autoscalers,
+            failures,
+            metrics
+        ),
     )?;
     Ok(())
 }
@@ -45,6 +49,7 @@ async fn superfluous<K: Kind>(
     shop: &ValidShop,
     tracked: &Tracked<K>,
     applied: &[Arc<K>],
+    failures: &[Failure],
     metrics: &Metrics,
 ) -> Result<(), Error> {
     let needed: HashSet<_> = applied.iter().filter_map(|object| object.uid()).collect();
@@ -54,7 +59,10 @@ async fn superfluous<K: Kind>(
             .iter()
             .any(|owner| owner.uid == shop.owner.uid);
         let goes_already = object.meta().deletion_timestamp.is_some();
-        if !ours || goes_already || object.uid().is_none_or(|uid| needed.contains(&uid)) {
+        let spared = failures
+            .iter()
+            .any(|failure| failure.service == service_of(&*object));
+        if !ours || goes_already || spared || object.uid().is_none_or(|uid| needed.contains(&uid)) {
             continue;
         }
         let what = format!("{} {}", K::kind(&()), object.name_any());

@@ -2,9 +2,13 @@
 
 use k8s_openapi::api::{
     apps::v1::Deployment,
+    autoscaling::v2::HorizontalPodAutoscaler,
     core::v1::{ResourceQuota, Secret, Service},
 };
-use kube::api::{Patch, PatchParams, PostParams};
+use kube::{
+    ResourceExt,
+    api::{Patch, PatchParams, PostParams},
+};
 use serde_json::json;
 use shop_operator::api::{Phase, ShopStatus};
 
@@ -123,10 +127,10 @@ async fn a_node_port_that_is_taken_is_named_and_the_other_services_go_on() {
         .await
         .expect("made");
     let port = taken.spec.expect("a spec").ports.expect("ports")[0].node_port;
+    let exposure = json!({"type": "NodePort", "nodePorts": {"users": port}});
+    let auto = json!({"autoscaling": {"maxReplicas": 3}});
     harness
-        .apply(
-            json!({"version": "1", "exposure": {"type": "NodePort", "nodePorts": {"users": port}}}),
-        )
+        .apply(json!({"version": "1", "exposure": exposure, "services": {"users": auto, "search": auto}}))
         .await;
     harness.reconcile().await.expect_err("refused");
     let status = harness.status().await;
@@ -137,6 +141,19 @@ async fn a_node_port_that_is_taken_is_named_and_the_other_services_go_on() {
         message.contains("Service demo-users") && message.contains("already allocated"),
         "{message}"
     );
+    let autoscalers = || async {
+        let all = harness.list::<HorizontalPodAutoscaler>().await;
+        all.iter().map(ResourceExt::name_any).collect::<Vec<_>>()
+    };
+    assert_eq!(autoscalers().await, ["demo-search", "demo-users"]);
+    harness
+        .apply(json!({"version": "1", "exposure": exposure}))
+        .await;
+    harness
+        .reconcile_until("only what belongs to users is spared", || async {
+            autoscalers().await == ["demo-users"]
+        })
+        .await;
     let patch = Patch::Merge(json!({"spec": {"exposure": null}}));
     harness
         .api::<shop_operator::api::Shop>()

@@ -81,6 +81,8 @@ impl Error {
                 kube::Error::Api(status) if status.code == 422 || status.code == 400 => {
                     Class::Invalid
                 }
+                // A name that cannot stand in a request's path.
+                kube::Error::BuildRequest(_) => Class::Invalid,
                 _ => Class::Transient,
             },
             Self::Panicked(_) => Class::Bug,

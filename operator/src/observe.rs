@@ -12,7 +12,7 @@ use kube::ResourceExt;
 use crate::{
     catalogue::{PerService, ServiceName},
     cluster::Cluster,
-    error::Error,
+    error::{Class, Error},
     hash::Fingerprint,
     names,
     render::meta::{COMPONENT_LABEL, Component, NAME_LABEL},
@@ -63,23 +63,37 @@ pub struct UserSecret {
     pub name: String,
     /// The field that names it.
     pub field: &'static str,
-    /// A fingerprint of its content; none when there is no such Secret.
-    pub content: Option<String>,
-    /// Keys that it must have and has not.
-    pub missing_keys: Vec<&'static str>,
+    /// What was found under this name.
+    pub found: Found,
+}
+
+/// What was found under the name of a Secret of the user.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Found {
+    /// All keys that it must have, with this fingerprint of its content.
+    Usable(String),
+    /// A Secret that lacks this key.
+    Incomplete(&'static str),
+    /// No Secret.
+    Nothing,
+    /// The API server refuses to show it; the text says why.
+    Refused(String),
 }
 
 impl UserSecret {
-    /// It is there with all its keys.
-    pub fn is_usable(&self) -> bool {
-        self.content.is_some() && self.missing_keys.is_empty()
+    /// A fingerprint of its content, where there is all that it must have.
+    pub fn content(&self) -> Option<&str> {
+        match &self.found {
+            Found::Usable(content) => Some(content),
+            Found::Incomplete(_) | Found::Nothing | Found::Refused(_) => None,
+        }
     }
 }
 
 /// Takes the snapshot.
 ///
 /// # Errors
-/// When a Secret of the user cannot be read (that there is none is no error).
+/// When the API server does not answer (that it refuses a Secret of the user, or knows of none, is no error).
 pub async fn observe(shop: &ValidShop, cluster: &Cluster) -> Result<Observed, Error> {
     let pods = cluster.pods.of_shop(&shop.namespace, &shop.name);
     let of = |app: &str, component: Component| -> Vec<Arc<Pod>> {
@@ -153,34 +167,38 @@ async fn user_secrets(shop: &ValidShop, cluster: &Cluster) -> Result<Vec<UserSec
 
     let mut secrets = Vec::new();
     for (name, field, keys) in named {
-        let secret = cluster
+        let answer = cluster
             .secrets
             .api(&shop.namespace)
             .get_opt(name)
             .await
             .map_err(Error::kube(format!(
                 "Secret {name}, named by {field}, cannot be read"
-            )))?;
-        secrets.push(user_secret(name, field, keys, secret.as_ref()));
+            )));
+        let found = match answer {
+            Ok(Some(secret)) => usable(&secret, keys),
+            Ok(None) => Found::Nothing,
+            Err(error) if error.class() == Class::Transient => return Err(error),
+            Err(error) => Found::Refused(error.to_string()),
+        };
+        secrets.push(UserSecret {
+            name: name.to_owned(),
+            field,
+            found,
+        });
     }
     Ok(secrets)
 }
 
-fn user_secret(
-    name: &str,
-    field: &'static str,
-    keys: &'static [&'static str],
-    secret: Option<&Secret>,
-) -> UserSecret {
+fn usable(secret: &Secret, keys: &'static [&'static str]) -> Found {
     let has = |key: &str| {
         secret
-            .and_then(|s| s.data.as_ref())
+            .data
+            .as_ref()
             .is_some_and(|data| data.contains_key(key))
     };
-    UserSecret {
-        name: name.to_owned(),
-        field,
-        content: secret.map(|secret| Fingerprint::of(&secret.data).hex()),
-        missing_keys: keys.iter().copied().filter(|key| !has(key)).collect(),
+    match keys.iter().find(|key| !has(key)) {
+        Some(missing) => Found::Incomplete(missing),
+        None => Found::Usable(Fingerprint::of(&secret.data).hex()),
     }
 }

@@ -162,7 +162,7 @@ fn next_look(seen: &Seen, settled: bool) -> Duration {
         .observed
         .user_secrets
         .iter()
-        .any(|secret| !secret.is_usable())
+        .any(|secret| secret.content().is_none())
     {
         LOOK_FOR_SECRET_AGAIN
     } else if settled {

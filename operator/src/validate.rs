@@ -247,23 +247,41 @@ fn replicas(path: &str, spec: &ServiceSpec, wrong: &mut Vec<String>) -> Replicas
 }
 
 /// A small request, so that five services fit on a laptop, and a limit on memory alone: a limit on CPU only slows.
-fn with_default_resources(mut resources: ResourcesSpec) -> ResourcesSpec {
-    let default = |amounts: Option<AmountsSpec>, cpu: Option<&str>, memory: &str| {
-        let amounts = amounts.unwrap_or_default();
-        AmountsSpec {
-            cpu: amounts.cpu.or(cpu.map(Into::into)),
-            memory: amounts.memory.or(Some(memory.into())),
-        }
+fn with_default_resources(resources: ResourcesSpec) -> ResourcesSpec {
+    let requests = resources.requests.unwrap_or_default();
+    let limits = resources.limits.unwrap_or_default();
+    // A default gives way: whoever limits less than the default request, or requests more than the default limit, gets what
+    // was named as both.
+    let unless = |named: &Option<String>, beats: fn(&str) -> bool, default: &str| match named {
+        Some(amount) if beats(amount) => amount.clone(),
+        Some(_) | None => default.to_owned(),
     };
-    let requests = resources.requests.take();
-    // Whoever asks for more than the default limit gets what was asked for as the limit too.
-    let limit = match requests.as_ref().and_then(|r| r.memory.as_deref()) {
-        Some(memory) if bytes(memory) > bytes("256Mi") => memory.to_owned(),
-        _ => "256Mi".into(),
-    };
-    resources.limits = Some(default(resources.limits.take(), None, &limit));
-    resources.requests = Some(default(requests, Some("20m"), "32Mi"));
-    resources
+    let cpu = unless(&limits.cpu, |cpu| thousandths(cpu) < 20.0, "20m");
+    let memory = unless(&limits.memory, |limit| bytes(limit) < bytes("32Mi"), "32Mi");
+    let memory_limit = unless(
+        &requests.memory,
+        |request| bytes(request) > bytes("256Mi"),
+        "256Mi",
+    );
+    ResourcesSpec {
+        requests: Some(AmountsSpec {
+            cpu: requests.cpu.or(Some(cpu)),
+            memory: requests.memory.or(Some(memory)),
+        }),
+        limits: Some(AmountsSpec {
+            cpu: limits.cpu,
+            memory: limits.memory.or(Some(memory_limit)),
+        }),
+    }
+}
+
+/// Thousandths of a core of an amount such as "20m" or "0.5"; 0 for what the schema refuses.
+fn thousandths(cpu: &str) -> f64 {
+    let number = |text: &str| text.parse::<f64>().unwrap_or_default();
+    match cpu.strip_suffix('m') {
+        Some(thousandths) => number(thousandths),
+        None => number(cpu) * 1000.0,
+    }
 }
 
 /// Bytes of an amount such as "64Mi"; 0 for what the schema refuses.

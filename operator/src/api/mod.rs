@@ -12,6 +12,9 @@ mod shop;
 mod status;
 mod surroundings;
 
+/// The name of a Secret or a StorageClass: what may stand in a DNS name.
+const OBJECT_NAME: &str = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$";
+
 pub use service::*;
 pub use shop::*;
 pub use status::*;

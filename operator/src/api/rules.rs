@@ -110,6 +110,32 @@ fn node_ports_and_their_type_belong_together() {
     );
     assert!(with(json!({"type": "NodePort", "nodePorts": {"users": 30081}})).is_ok());
     assert!(with(json!({"type": "ClusterIP"})).is_ok());
+    refused(
+        with(json!({"type": "NodePort", "nodePorts": {"users": 30081, "email": 30081}})),
+        "spec.exposure.nodePorts",
+        "two services cannot have the same node port",
+    );
+    let all = json!({"users": 1, "search": 2, "orders": 3, "payments": 4, "email": 5});
+    assert!(with(json!({"type": "NodePort", "nodePorts": all})).is_ok());
+}
+
+#[test]
+fn a_request_above_its_limit_is_refused() {
+    let with = |requests: Value, limits: Value| {
+        let resources = json!({"requests": requests, "limits": limits});
+        shop(json!({"version": "1", "services": {"orders": {"resources": resources}}}))
+            .validate_cel()
+    };
+    for (name, request, limit) in [("memory", "1Gi", "1023Mi"), ("cpu", "0.5", "499m")] {
+        refused(
+            with(json!({name: request}), json!({name: limit})),
+            "spec.services.orders.resources",
+            &format!("the request of {name} must not be greater than its limit"),
+        );
+        assert!(with(json!({name: request}), json!({name: request})).is_ok());
+        assert!(with(json!({name: limit}), json!({name: request})).is_ok());
+        assert!(with(json!({name: request}), json!({})).is_ok());
+    }
 }
 
 #[test]

@@ -62,7 +62,7 @@ pub struct ServiceSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub autoscaling: Option<AutoscalingSpec>,
 
-    /// Requests and limits of each pod. What is not named keeps the default: requests of 20m and 32Mi, a limit of 256Mi.
+    /// Requests and limits of each pod. What is not named keeps the default: requests of 20m and 32Mi, a limit of 256Mi. A default gives way to what is named: it is never a request above the limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<ResourcesSpec>,
 
@@ -103,6 +103,12 @@ pub struct AutoscalingSpec {
 /// Requests and limits of a pod.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("!(has(self.requests) && has(self.requests.cpu) && has(self.limits) && has(self.limits.cpu)) || quantity(self.requests.cpu).compareTo(quantity(self.limits.cpu)) <= 0")
+        .message("the request of cpu must not be greater than its limit"),
+    validation = Rule::new("!(has(self.requests) && has(self.requests.memory) && has(self.limits) && has(self.limits.memory)) || quantity(self.requests.memory).compareTo(quantity(self.limits.memory)) <= 0")
+        .message("the request of memory must not be greater than its limit")
+)]
 pub struct ResourcesSpec {
     /// What the pod is sure to get.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -86,7 +86,10 @@ pub struct ImagesSpec {
 
     /// Names of Secrets in the Shop's namespace that hold logins of registries.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 8), inner(length(min = 1, max = 253)))]
+    #[schemars(
+        length(max = 8),
+        inner(length(min = 1, max = 253), regex(pattern = super::OBJECT_NAME))
+    )]
     pub pull_secrets: Vec<String>,
 
     /// The PostgreSQL image. Default: the operator's own setting.
@@ -176,7 +179,7 @@ pub struct StorageSpec {
 
     /// The StorageClass. Default: the cluster's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(min = 1, max = 253), regex(pattern = super::OBJECT_NAME))]
     pub class_name: Option<String>,
 }
 

@@ -31,9 +31,18 @@ pub enum ExposureType {
     NodePort,
 }
 
+/// Compares every port with every other; negative numbers stand for those that are not named.
+const DISTINCT_NODE_PORTS: &str = "[[has(self.users) ? self.users : -1, has(self.search) ? self.search : -2, \
+    has(self.orders) ? self.orders : -3, has(self.payments) ? self.payments : -4, has(self.email) ? self.email : -5]]\
+    .all(ports, ports.all(port, ports.exists_one(other, other == port)))";
+
 /// Node ports by service.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new(DISTINCT_NODE_PORTS)
+        .message("two services cannot have the same node port")
+)]
 pub struct NodePortsSpec {
     /// Port of users.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -136,7 +145,7 @@ impl SmtpTls {
 #[serde(rename_all = "camelCase")]
 pub struct SecretRef {
     /// Its name.
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(min = 1, max = 253), regex(pattern = super::OBJECT_NAME))]
     pub name: String,
 }
 

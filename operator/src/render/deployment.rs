@@ -260,8 +260,7 @@ fn secret_contents(env: &[EnvVar], observed: &Observed, credentials: &Credential
             .user_secrets
             .iter()
             .find(|secret| secret.name == name)?
-            .content
-            .as_deref()
+            .content()
     };
     let read: BTreeMap<&str, &str> = env
         .iter()

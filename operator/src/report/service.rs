@@ -15,6 +15,7 @@ use crate::{
     catalogue::ServiceName,
     decide::{Migration, image_of},
     names,
+    observe::Found,
     validate::Replicas,
 };
 
@@ -174,19 +175,14 @@ fn missing_secret(findings: &Findings<'_>, service: ServiceName) -> Option<Probl
         .user_secrets
         .iter()
         .find(|secret| secret.name == login.name)?;
-    if secret.content.is_none() {
-        let message = format!(
-            "Secret {}, named by {}, does not exist",
-            secret.name, secret.field
-        );
-        return Some(Problem::blocked("SecretMissing", message));
-    }
-    let key = secret.missing_keys.first()?;
-    let message = format!(
-        "Secret {}, named by {}, has no key `{key}`",
-        secret.name, secret.field
-    );
-    Some(Problem::blocked("SecretIncomplete", message))
+    let (reason, what) = match &secret.found {
+        Found::Usable(_) => return None,
+        Found::Incomplete(key) => ("SecretIncomplete", format!("has no key `{key}`")),
+        Found::Nothing => ("SecretMissing", "does not exist".to_owned()),
+        Found::Refused(why) => return Some(Problem::blocked("SecretRefused", why.clone())),
+    };
+    let message = format!("Secret {}, named by {}, {what}", secret.name, secret.field);
+    Some(Problem::blocked(reason, message))
 }
 
 fn rollout(
@@ -277,7 +273,7 @@ fn stuck(deployment: &Deployment, name: &str) -> Option<Problem> {
 fn with_missing_pull_secret(findings: &Findings<'_>, mut cause: Problem) -> Problem {
     if cause.reason == "ImagePullFailed" {
         let missing = findings.observed.user_secrets.iter().find(|secret| {
-            secret.content.is_none() && findings.shop.pull_secrets.contains(&secret.name)
+            secret.found == Found::Nothing && findings.shop.pull_secrets.contains(&secret.name)
         });
         if let Some(secret) = missing {
             cause.message += &format!(

@@ -61,6 +61,33 @@ async fn a_wrong_shop_is_refused_with_the_path_and_the_reason() {
             "duplicate",
         ),
         (
+            service(
+                json!({"resources": {"requests": {"memory": "2Gi"}, "limits": {"memory": "1Gi"}}}),
+            ),
+            "spec.services.search.resources",
+            "the request of memory must not be greater",
+        ),
+        (
+            json!({"version": "1", "exposure": {"type": "NodePort", "nodePorts": {"users": 30081, "email": 30081}}}),
+            "spec.exposure.nodePorts",
+            "two services cannot have the same node port",
+        ),
+        (
+            json!({"version": "1", "images": {"pullSecrets": ["my login"]}}),
+            "spec.images.pullSecrets[0]",
+            "should match",
+        ),
+        (
+            json!({"version": "1", "email": {"from": "a@b.example", "smtp": {"host": "m", "credentialsFrom": {"name": "x#y"}}}}),
+            "spec.email.smtp.credentialsFrom.name",
+            "should match",
+        ),
+        (
+            json!({"version": "1", "broker": {"storage": {"className": "a/b"}}}),
+            "spec.broker.storage.className",
+            "should match",
+        ),
+        (
             json!({"version": "1", "services": {"shipping": {}}}),
             "spec.services.shipping",
             "field not declared",

@@ -39,8 +39,7 @@ fn of_app(shop: &ValidShop, app: &str) -> String {
         observed.user_secrets = vec![shop_operator::observe::UserSecret {
             name: "mail-login".into(),
             field: "spec.email.smtp.credentialsFrom",
-            content: Some("content-of-mail-login".into()),
-            missing_keys: vec![],
+            found: shop_operator::observe::Found::Usable("content-of-mail-login".into()),
         }];
         observed
     };

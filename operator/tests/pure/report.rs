@@ -8,7 +8,7 @@ use shop_operator::{
     catalogue::ServiceName::{Email, Orders, Search},
     database::DatabaseState,
     error::Error,
-    observe::UserSecret,
+    observe::{Found, UserSecret},
     render::meta::Component,
     report::{Problem, notices, same, stopped},
 };
@@ -321,13 +321,12 @@ fn a_refused_object_is_named_and_only_its_service_fails() {
 fn a_missing_login_of_the_mail_server_fails_email_alone() {
     let smtp = json!({"from": "a@b.example", "smtp": {"host": "mail.example", "credentialsFrom": {"name": "login"}}});
     let mut scene = Scene::all_well(valid(json!({"version": "1.2.3", "email": smtp})));
-    let secret = |content: Option<&str>, missing_keys| UserSecret {
+    let secret = |found| UserSecret {
         name: "login".into(),
         field: "spec.email.smtp.credentialsFrom",
-        content: content.map(Into::into),
-        missing_keys,
+        found,
     };
-    scene.observed.user_secrets = vec![secret(None, vec!["username", "password"])];
+    scene.observed.user_secrets = vec![secret(Found::Nothing)];
     assert_condition(
         &scene.report(),
         "Ready",
@@ -335,7 +334,7 @@ fn a_missing_login_of_the_mail_server_fails_email_alone() {
         "SecretMissing",
         "Secret login, named by spec.email.smtp.credentialsFrom, does not exist",
     );
-    scene.observed.user_secrets = vec![secret(Some("x"), vec!["password"])];
+    scene.observed.user_secrets = vec![secret(Found::Incomplete("password"))];
     assert_condition(
         &scene.report(),
         "Ready",
@@ -344,7 +343,16 @@ fn a_missing_login_of_the_mail_server_fails_email_alone() {
         "Secret login, named by spec.email.smtp.credentialsFrom, has no key `password`",
     );
     assert_eq!(service(&scene.report(), "email").phase, Phase::Failed);
-    scene.observed.user_secrets = vec![secret(Some("x"), vec![])];
+    scene.observed.user_secrets = vec![secret(Found::Refused("forbidden".into()))];
+    assert_condition(
+        &scene.report(),
+        "Ready",
+        "False",
+        "SecretRefused",
+        "forbidden",
+    );
+    assert_eq!(scene.report().services_ready.as_deref(), Some("4/5"));
+    scene.observed.user_secrets = vec![secret(Found::Usable("x".into()))];
     assert_condition(
         &scene.report(),
         "Ready",

@@ -115,6 +115,30 @@ fn the_default_limit_follows_a_request_that_exceeds_it() {
 }
 
 #[test]
+fn the_default_request_follows_a_limit_below_it() {
+    for (limits, cpu, memory) in [
+        (json!({"memory": "16Mi"}), "20m", "16Mi"),
+        (json!({"cpu": "0.01"}), "0.01", "32Mi"),
+        (json!({"cpu": "10m", "memory": "1Ki"}), "10m", "1Ki"),
+        (json!({"cpu": "2", "memory": "1Gi"}), "20m", "32Mi"),
+    ] {
+        let shop = valid(
+            json!({"version": "1", "services": {"search": {"resources": {"limits": limits}}}}),
+        );
+        let requests = shop.services[Search]
+            .resources
+            .requests
+            .clone()
+            .expect("requests");
+        assert_eq!(
+            (requests.cpu.as_deref(), requests.memory.as_deref()),
+            (Some(cpu), Some(memory)),
+            "{limits}"
+        );
+    }
+}
+
+#[test]
 fn amounts_are_counted_in_bytes() {
     for (amount, expected) in [
         ("1Ki", 1024),

@@ -47,7 +47,7 @@ struct StockLine {
 /// Applies the lines of `text`, some hundred in each transaction.
 ///
 /// # Errors
-/// 413 `too_large`; 503 when the database goes away meanwhile: what was applied stays, and sending it all again is safe.
+/// 413 `too_large`; 503 when the database goes away meanwhile: what was applied stays.
 pub(crate) async fn import(db: &Db, text: &str) -> Result<Imported, Problem> {
     let lines = text.lines().filter(|line| !line.trim().is_empty()).count();
     if lines > MAX_LINES {

@@ -8,7 +8,7 @@ use chassis::auth::Principal;
 use chassis::db;
 use chassis::http::{Json as Body, Path, Problem};
 use garde::Validate;
-use http::StatusCode;
+use http::{HeaderMap, HeaderName, StatusCode, header};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -44,29 +44,34 @@ pub(super) struct OnHand {
 /// How many units of a product there are. Needs no token.
 #[utoipa::path(get, path = "/stock/{sku}", operation_id = "read_stock", tag = "stock", params(("sku" = String, Path)),
     responses(
-        (status = 200, description = "The stock of the product", body = StockView),
+        (status = 200, description = "The stock of the product", body = StockView, headers(("ETag" = String, description = "Its version"))),
         (status = 404, description = "`not_found`: its stock was never set", body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "`unavailable`: try again after Retry-After", body = Problem, content_type = "application/problem+json"),
     ))]
 pub(super) async fn read(
     AxumState(state): AxumState<State>,
     Path(sku): Path<Sku>,
-) -> Result<Json<StockView>, Problem> {
+) -> Result<Tagged, Problem> {
     let connection = state.db.get().await?;
     let stock = store::stock::find(&connection, &sku)
         .await?
         .ok_or_else(|| Problem::not_found(format!("The stock of {sku} was never set.")))?;
-    Ok(Json(view(sku, stock)))
+    Ok(view(sku, stock))
 }
 
-/// Sets how many units are on the shelf, the reserved ones among them. Needs the role `admin`.
+/// A stock-take: sets how many units are on the shelf now, the reserved ones among them. Needs the role `admin`.
+///
+/// Units that are sold between the count and this request come back with it. Whoever counts reads the stock first and sends
+/// its `ETag` as `If-Match`: a stock that has changed since is left alone.
 #[utoipa::path(put, path = "/stock/{sku}", operation_id = "set_stock", tag = "stock", security(("bearer" = [])),
-    params(("sku" = String, Path)), request_body = OnHand,
+    params(("sku" = String, Path), ("If-Match" = Option<String>, Header, description = "Set only if the stock is at this version")),
+    request_body = OnHand,
     responses(
-        (status = 200, description = "The stock of the product", body = StockView),
+        (status = 200, description = "The stock of the product", body = StockView, headers(("ETag" = String, description = "Its version"))),
         (status = 401, description = "`unauthenticated`", body = Problem, content_type = "application/problem+json"),
         (status = 403, description = "`forbidden`", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "`below_reserved`: more is reserved for orders", body = Problem, content_type = "application/problem+json"),
+        (status = 412, description = "`precondition_failed`: units were reserved, sold or counted meanwhile", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "`invalid` with the fields", body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "`unavailable`: try again after Retry-After", body = Problem, content_type = "application/problem+json"),
     ))]
@@ -74,16 +79,25 @@ pub(super) async fn set(
     AxumState(state): AxumState<State>,
     admin: Principal,
     Path(sku): Path<Sku>,
+    headers: HeaderMap,
     Body(wanted): Body<OnHand>,
-) -> Result<Json<StockView>, Problem> {
+) -> Result<Tagged, Problem> {
     admin.require_role("admin")?;
     let mut connection = state.db.get().await?;
     let tx = connection.transaction().await.map_err(db::Error::from)?;
+    let current = store::stock::lock(&tx, &[sku.as_str()]).await?;
+    if !is_expected(&headers, current.get(&sku)) {
+        return Err(Problem::new(
+            StatusCode::PRECONDITION_FAILED,
+            "precondition_failed",
+            format!("The stock of {sku} is not as If-Match says. Read it again and decide anew."),
+        ));
+    }
     let wanted = [(sku.clone(), wanted.on_hand)].into();
     let counted = store::stock::set_on_hand(&tx, &wanted).await?;
     tx.commit().await.map_err(db::Error::from)?;
     match counted.get(&sku) {
-        Some(Count::Changed(stock) | Count::Unchanged(stock)) => Ok(Json(view(sku, *stock))),
+        Some(Count::Changed(stock) | Count::Unchanged(stock)) => Ok(view(sku, *stock)),
         Some(Count::BelowReserved(stock)) => Err(Problem::conflict(
             "below_reserved",
             stock_import::below_reserved(&sku, *stock),
@@ -94,8 +108,9 @@ pub(super) async fn set(
 
 /// Sets the stock of many products: one JSON object `{"sku": ..., "on_hand": ...}` a line, at most 10 000 lines and 2 MiB.
 ///
-/// Lines that are wrong are named in the answer, the others are applied. Sending the same lines again changes nothing.
-/// Needs the role `admin`.
+/// Lines that are wrong are named in the answer, the others are applied. Each line is a stock-take: it sets the units that are
+/// on the shelf now. Sent again later it brings back what was sold in between; count anew, or set single products with
+/// `If-Match`. Needs the role `admin`.
 #[utoipa::path(post, path = "/stock/import", operation_id = "import_stock", tag = "stock", security(("bearer" = [])),
     request_body(content = String, content_type = "application/x-ndjson"),
     responses(
@@ -103,7 +118,7 @@ pub(super) async fn set(
         (status = 401, description = "`unauthenticated`", body = Problem, content_type = "application/problem+json"),
         (status = 403, description = "`forbidden`", body = Problem, content_type = "application/problem+json"),
         (status = 413, description = "`too_large`: more than 10 000 lines or 2 MiB", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "`unavailable`: send it again after Retry-After", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "`unavailable`: some lines may be applied; send it again after Retry-After if nothing was sold meanwhile", body = Problem, content_type = "application/problem+json"),
     ))]
 pub(super) async fn import(
     AxumState(state): AxumState<State>,
@@ -138,11 +153,32 @@ fn unreadable(rejection: &BytesRejection) -> Problem {
     }
 }
 
-fn view(sku: Sku, stock: Stock) -> StockView {
-    StockView {
+/// Whether the stock is at one of the versions that `If-Match` names (RFC 9110, 13.1.1), where it names any.
+fn is_expected(headers: &HeaderMap, current: Option<&Stock>) -> bool {
+    let mut named = headers.get_all(header::IF_MATCH).iter().peekable();
+    if named.peek().is_none() {
+        return true;
+    }
+    let Some(current) = current else { return false };
+    let tag = tag(*current);
+    named
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .any(|named| named.trim() == "*" || named.trim() == tag)
+}
+
+fn tag(stock: Stock) -> String {
+    format!("\"{}\"", stock.version)
+}
+
+type Tagged = ([(HeaderName, String); 1], Json<StockView>);
+
+fn view(sku: Sku, stock: Stock) -> Tagged {
+    let view = StockView {
         sku,
         on_hand: stock.on_hand,
         reserved: stock.reserved,
         available: stock.available(),
-    }
+    };
+    ([(header::ETAG, tag(stock))], Json(view))
 }

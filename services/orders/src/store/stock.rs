@@ -17,6 +17,8 @@ pub(crate) struct Stock {
     /// On the shelf, the reserved ones among them.
     pub(crate) on_hand: i32,
     pub(crate) reserved: i32,
+    /// Rises with every change of the two.
+    pub(crate) version: i64,
 }
 
 impl Stock {
@@ -28,7 +30,7 @@ impl Stock {
 pub(crate) async fn find(client: &impl Client, sku: &Sku) -> Result<Option<Stock>, db::Error> {
     let row = db::query_opt(
         client,
-        "select on_hand, reserved from stock where sku = $1",
+        "select on_hand, reserved, version from stock where sku = $1",
         &[&sku.as_str()],
     )
     .await?;
@@ -42,7 +44,7 @@ pub(crate) async fn lock(
 ) -> Result<HashMap<Sku, Stock>, db::Error> {
     let rows = db::query(
         tx,
-        "select sku, on_hand, reserved from stock where sku = any($1) order by sku for update",
+        "select sku, on_hand, reserved, version from stock where sku = any($1) order by sku for update",
         &[&skus],
     )
     .await?;
@@ -95,13 +97,14 @@ pub(crate) async fn release(tx: &Transaction<'_>, order: Uuid) -> Result<(), db:
     say_changed(tx, &released).await
 }
 
-/// Takes what is reserved for an order off the shelf. What can be ordered stays the same, so nothing is said.
+/// Takes what is reserved for an order off the shelf. What can be ordered stays the same, so nothing is
+/// said; the version rises for whoever counts the shelf.
 pub(crate) async fn sell(tx: &Transaction<'_>, order: Uuid) -> Result<(), db::Error> {
     lock_reserved(tx, order).await?;
     db::execute(
         tx,
         "with gone as (delete from reservations where order_id = $1 returning sku, quantity)
-         update stock set reserved = reserved - quantity, on_hand = on_hand - quantity
+         update stock set reserved = reserved - quantity, on_hand = on_hand - quantity, version = version + 1
          from gone where stock.sku = gone.sku",
         &[&order],
     )
@@ -149,7 +152,7 @@ pub(crate) async fn set_on_hand(
     let changed = stocks(&changed)?;
     let rows = db::query(
         tx,
-        "select sku, on_hand, reserved from stock where sku = any($1)",
+        "select sku, on_hand, reserved, version from stock where sku = any($1)",
         &[&skus],
     )
     .await?;
@@ -192,5 +195,6 @@ fn of_row(row: &Row) -> Stock {
     Stock {
         on_hand: row.get("on_hand"),
         reserved: row.get("reserved"),
+        version: row.get("version"),
     }
 }

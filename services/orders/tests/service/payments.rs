@@ -3,12 +3,15 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use chassis::http::Query;
 use chassis::testing::Proxy;
+use garde::Validate;
+use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
@@ -306,12 +309,18 @@ async fn read(State(world): Shared, Path(id): Path<Uuid>) -> Response {
     }
 }
 
-async fn list(State(world): Shared, Query(of): Query<HashMap<String, Uuid>>) -> Json<Value> {
+#[derive(Deserialize, Validate)]
+struct Of {
+    #[garde(skip)]
+    order_id: Uuid,
+}
+
+async fn list(State(world): Shared, Query(of): Query<Of>) -> Json<Value> {
     let world = world.lock().unwrap();
     let items: Vec<_> = world
         .payments
         .iter()
-        .filter(|p| p.order == of["order_id"])
+        .filter(|p| p.order == of.order_id)
         .map(show)
         .collect();
     Json(json!({ "items": items }))

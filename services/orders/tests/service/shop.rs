@@ -23,6 +23,7 @@ pub(crate) struct Answer {
     pub(crate) body: Value,
     pub(crate) location: Option<String>,
     pub(crate) retry_after: Option<String>,
+    pub(crate) etag: Option<String>,
 }
 
 /// Someone who asks.
@@ -311,6 +312,7 @@ pub(crate) async fn answer(request: reqwest::RequestBuilder) -> Answer {
         Some(value.to_str().expect("text").to_owned())
     };
     let (location, retry_after) = (header("location"), header("retry-after"));
+    let etag = header("etag");
     let status = response.status();
     let text = response.text().await.expect("a body");
     Answer {
@@ -318,5 +320,6 @@ pub(crate) async fn answer(request: reqwest::RequestBuilder) -> Answer {
         body: serde_json::from_str(&text).unwrap_or(Value::String(text)),
         location,
         retry_after,
+        etag,
     }
 }

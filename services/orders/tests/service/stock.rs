@@ -1,5 +1,5 @@
 use futures::future::join_all;
-use reqwest::StatusCode;
+use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use chassis::testing::eventually;
@@ -142,6 +142,47 @@ async fn what_is_reserved_stays_on_the_shelf() {
         .take("authorise", crate::payments::Manner::Fine);
     shop.until(order, "paid").await;
     assert_eq!(shop.stock("mug").await, (0, 0, 0));
+}
+
+#[tokio::test]
+async fn a_count_that_sales_overtook_is_refused() {
+    let shop = Shop::open().await;
+    let (admin, buyer) = (Person::admin(), Person::buyer());
+    let count = async |on_hand: i32, version: &str| {
+        let (path, body) = ("/stock/mug", json!({"on_hand": on_hand}));
+        let headers = [("if-match", version)];
+        shop.ask_with(&admin, Method::PUT, path, Some(body), &headers)
+            .await
+    };
+    for version in ["\"1\"", "*"] {
+        let nothing = count(5, version).await;
+        let told = (nothing.status.as_u16(), nothing.code());
+        assert_eq!(told, (412, "precondition_failed"), "there is none yet");
+    }
+    shop.sell("mug", 100, 5).await;
+    shop.payments
+        .take("authorise", crate::payments::Manner::Unavailable);
+    let order = shop.buy(&buyer, "mug", 1).await;
+    // The unit is reserved when it is counted, and sold when the count arrives.
+    let counted = shop.get(&admin, "/stock/mug").await.etag.unwrap();
+    shop.payments
+        .take("authorise", crate::payments::Manner::Fine);
+    shop.until(order, "paid").await;
+    shop.until_ended(order).await;
+    let overtaken = count(5, &counted).await;
+    assert_eq!(overtaken.code(), "precondition_failed");
+    assert_eq!(shop.stock("mug").await, (4, 0, 4));
+
+    let counted = shop.get(&admin, "/stock/mug").await.etag.unwrap();
+    let set = count(6, &format!("\"0\", {counted}")).await;
+    assert_eq!(
+        (set.status.as_u16(), &set.body["on_hand"]),
+        (200, &json!(6))
+    );
+    assert_ne!(set.etag, Some(counted.clone()));
+    assert_eq!(count(7, &counted).await.status.as_u16(), 412);
+    assert_eq!(count(7, &set.etag.unwrap()).await.status.as_u16(), 200);
+    assert_eq!(count(8, "*").await.status.as_u16(), 200);
 }
 
 /// Buyers of the same products in opposite orders and an import of them all: nobody waits for anybody for ever.

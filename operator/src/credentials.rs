@@ -33,54 +33,93 @@ pub struct Credentials {
 /// The logins of one service.
 #[derive(Debug)]
 pub struct ServiceCredentials {
-    /// Password of its database's administrator.
-    pub admin_password: SecretString,
-    /// Password of its own role.
-    pub role_password: SecretString,
+    /// At its database, or what its Secrets lack.
+    pub database: Result<DatabaseLogin, String>,
     /// Password at the broker.
     pub broker_password: SecretString,
+}
+
+/// The passwords of a database.
+#[derive(Debug)]
+pub struct DatabaseLogin {
+    /// Of its administrator.
+    pub admin_password: SecretString,
+    /// Of the service's own role.
+    pub role_password: SecretString,
 }
 
 /// A Secret as it is made when there is none.
 struct Kept {
     name: String,
     app: &'static str,
-    component: Component,
-    /// It outlives the Shop where the Shop's policy says so.
-    data_of_the_shop: bool,
+    holds: Holds,
     values: BTreeMap<&'static str, String>,
+}
+
+/// What a Secret holds, which says how long it lives and how a key that got lost comes back.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Holds {
+    /// Lives as long as the volume, which knows the password: a new one would not fit.
+    DatabaseLogin,
+    /// Lives as long as the Shop. The broker reads it from here as its clients do, so that a new one is as good.
+    BrokerLogin,
+    /// Live as long as the data that was made with them; each is independent of the others.
+    Keys,
 }
 
 /// Reads every Secret of the Shop, after making those that are missing.
 ///
 /// # Errors
-/// When the API server refuses, or a Secret lacks a key.
+/// When the API server refuses or does not answer.
 pub async fn provide(shop: &ValidShop, cluster: &Cluster) -> Result<Credentials, Error> {
     let kept = ServiceName::ALL
         .into_iter()
         .flat_map(|service| kept_secrets(shop, service));
     let secrets = try_join_all(kept.map(|kept| keep(shop, cluster, kept))).await?;
     let secrets: BTreeMap<String, BTreeMap<String, String>> = secrets.into_iter().collect();
-    let value = |secret: String, key: &str| {
-        // `keep` has checked that every key is there.
-        SecretString::from(
-            secrets
-                .get(&secret)
-                .and_then(|data| data.get(key))
-                .cloned()
-                .unwrap_or_default(),
-        )
+    let value = |secret: &str, key: &str| {
+        secrets
+            .get(secret)
+            .and_then(|data| data.get(key))
+            .map(|value| SecretString::from(value.as_str()))
     };
     Ok(Credentials {
         services: PerService::new(|service| ServiceCredentials {
-            admin_password: value(names::database_admin(&shop.name, service), "password"),
-            role_password: value(names::database(&shop.name, service), "password"),
-            broker_password: value(names::broker_login(&shop.name, service), "password"),
+            database: database_login(shop, service, &secrets),
+            // `keep` has put back what was missing.
+            broker_password: value(&names::broker_login(&shop.name, service), "password")
+                .unwrap_or_default(),
         }),
         contents: secrets
             .iter()
             .map(|(name, data)| (name.clone(), Fingerprint::of(data).hex()))
             .collect(),
+    })
+}
+
+fn database_login(
+    shop: &ValidShop,
+    service: ServiceName,
+    secrets: &BTreeMap<String, BTreeMap<String, String>>,
+) -> Result<DatabaseLogin, String> {
+    let value = |secret: &str, key: &str| {
+        let value = secrets.get(secret).and_then(|data| data.get(key));
+        value.cloned().ok_or_else(|| {
+            format!(
+                "Secret {secret} has no key `{key}`: put it back as it was, for example from a backup; the database was made with it and does not know a new one"
+            )
+        })
+    };
+    let (admin, role) = (
+        names::database_admin(&shop.name, service),
+        names::database(&shop.name, service),
+    );
+    for key in role_values(shop, service).keys() {
+        value(&role, key)?;
+    }
+    Ok(DatabaseLogin {
+        admin_password: value(&admin, "password")?.into(),
+        role_password: value(&role, "password")?.into(),
     })
 }
 
@@ -90,22 +129,19 @@ fn kept_secrets(shop: &ValidShop, service: ServiceName) -> Vec<Kept> {
         Kept {
             name: names::database_admin(&shop.name, service),
             app,
-            component: Component::Database,
-            data_of_the_shop: true,
+            holds: Holds::DatabaseLogin,
             values: BTreeMap::from([("password", password())]),
         },
         Kept {
             name: names::database(&shop.name, service),
             app,
-            component: Component::Database,
-            data_of_the_shop: true,
+            holds: Holds::DatabaseLogin,
             values: role_values(shop, service),
         },
         Kept {
             name: names::broker_login(&shop.name, service),
             app,
-            component: Component::Service,
-            data_of_the_shop: false,
+            holds: Holds::BrokerLogin,
             values: broker_values(shop, service),
         },
     ];
@@ -114,8 +150,7 @@ fn kept_secrets(shop: &ValidShop, service: ServiceName) -> Vec<Kept> {
         kept.push(Kept {
             name: names::keys(&shop.name, service),
             app,
-            component: Component::Service,
-            data_of_the_shop: true,
+            holds: Holds::Keys,
             values: keys
                 .iter()
                 .map(|key| (key.name, generate(key.shape)))
@@ -179,7 +214,7 @@ async fn keep(
 ) -> Result<(String, BTreeMap<String, String>), Error> {
     let wanted = Arc::new(secret(shop, &kept));
     let failed = || Error::kube(format!("Secret {} cannot be made", kept.name));
-    let live = cluster
+    let mut live = cluster
         .secrets
         .create_once(wanted.clone())
         .await
@@ -190,25 +225,56 @@ async fn keep(
             "labels": wanted.metadata.labels,
             "ownerReferences": wanted.metadata.owner_references,
         }});
-        cluster
+        live = cluster
             .secrets
             .merge(&live, &patch)
             .await
             .map_err(failed())?;
     }
     let data = texts(&live);
-    match kept.values.keys().find(|key| !data.contains_key(**key)) {
-        Some(missing) => Err(Error::Invalid(format!(
-            "Secret {} has no key `{missing}`: restore it, or delete the Secret to have a new one made",
-            kept.name
-        ))),
-        None => Ok((kept.name, data)),
+    let put_back = put_back(&kept, &data);
+    if put_back.is_empty() {
+        return Ok((kept.name, data));
+    }
+    let patch = json!({
+        // Not over what somebody else has put back meanwhile.
+        "metadata": {"uid": live.metadata.uid, "resourceVersion": live.metadata.resource_version},
+        "stringData": put_back,
+    });
+    live = cluster
+        .secrets
+        .merge(&live, &patch)
+        .await
+        .map_err(failed())?;
+    tracing::warn!(secret = kept.name, keys = ?put_back.keys(), "keys were missing and are made anew");
+    Ok((kept.name, texts(&live)))
+}
+
+/// What is to be written into a Secret that lacks keys.
+fn put_back<'a>(
+    kept: &'a Kept,
+    data: &BTreeMap<String, String>,
+) -> BTreeMap<&'static str, &'a str> {
+    let is_missing = |key: &str| !data.contains_key(key);
+    let values = kept.values.iter();
+    let values = values.map(|(key, value)| (*key, value.as_str()));
+    match kept.holds {
+        Holds::DatabaseLogin => BTreeMap::new(),
+        // Password and URL belong together.
+        Holds::BrokerLogin if kept.values.keys().copied().any(is_missing) => values.collect(),
+        Holds::BrokerLogin => BTreeMap::new(),
+        Holds::Keys => values.filter(|(key, _)| is_missing(key)).collect(),
     }
 }
 
 fn secret(shop: &ValidShop, kept: &Kept) -> Secret {
-    let mut metadata = meta::object(shop, kept.name.clone(), kept.app, kept.component);
-    if kept.data_of_the_shop && shop.deletion_policy == DeletionPolicy::Retain {
+    let (component, outlives_the_shop) = match kept.holds {
+        Holds::DatabaseLogin => (Component::Database, true),
+        Holds::BrokerLogin => (Component::Service, false),
+        Holds::Keys => (Component::Service, true),
+    };
+    let mut metadata = meta::object(shop, kept.name.clone(), kept.app, component);
+    if outlives_the_shop && shop.deletion_policy == DeletionPolicy::Retain {
         metadata.owner_references = None;
     }
     let data = kept
@@ -236,4 +302,27 @@ fn texts(secret: &Secret) -> BTreeMap<String, String> {
         Some((key.clone(), String::from_utf8(value.0.clone()).ok()?))
     };
     secret.data.iter().flatten().filter_map(text).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_secret_lacks_comes_back_where_a_new_value_is_as_good_and_the_rest_is_not_rewritten() {
+        let with_half = |holds| {
+            let kept = Kept {
+                name: "any".into(),
+                app: "users",
+                holds,
+                values: BTreeMap::from([("a", "new".into()), ("b", "new".into())]),
+            };
+            let data = BTreeMap::from([("a".to_owned(), "old".to_owned())]);
+            let keys = put_back(&kept, &data);
+            keys.into_keys().collect::<Vec<_>>()
+        };
+        assert_eq!(with_half(Holds::Keys), ["b"]);
+        assert_eq!(with_half(Holds::BrokerLogin), ["a", "b"]);
+        assert!(with_half(Holds::DatabaseLogin).is_empty());
+    }
 }

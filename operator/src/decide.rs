@@ -137,7 +137,9 @@ fn migration_state(
 /// A pod of the database runs. A migration waits for two minutes until it takes connections, so both may start together.
 fn is_there(database: &DatabaseState) -> bool {
     match database {
-        DatabaseState::Connecting | DatabaseState::Prepared => true,
+        DatabaseState::Connecting | DatabaseState::Unreachable { .. } | DatabaseState::Prepared => {
+            true
+        }
         DatabaseState::Starting | DatabaseState::Refused { .. } => false,
     }
 }

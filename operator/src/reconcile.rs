@@ -30,6 +30,8 @@ use crate::{
 
 /// A database that starts tells nobody: it is asked.
 pub const ASK_DATABASE_AGAIN: Duration = Duration::from_millis(300);
+/// One that takes no connections for long.
+const ASK_UNREACHABLE_DATABASE_AGAIN: Duration = Duration::from_secs(5);
 /// A Secret of the user carries no label of ours, so that no watch tells of it.
 const LOOK_FOR_SECRET_AGAIN: Duration = Duration::from_secs(10);
 /// Everything else is watched; this only catches what a watch may have lost.
@@ -66,7 +68,7 @@ pub struct Done {
 /// When something was refused or did not answer; the status says so as far as it could be written.
 pub async fn reconcile(shop: &Shop, context: &Context, now: Timestamp) -> Result<Done, Error> {
     let previous = context.statuses.last(shop);
-    let seen = match look(shop, context).await {
+    let seen = match look(shop, context, now).await {
         Ok(seen) => seen,
         Err(error) => {
             let status = report::stopped(
@@ -128,13 +130,13 @@ struct Seen {
 }
 
 /// Nothing here changes what runs: what fails here leaves the shop as it is.
-async fn look(shop: &Shop, context: &Context) -> Result<Seen, Error> {
+async fn look(shop: &Shop, context: &Context, now: Timestamp) -> Result<Seen, Error> {
     let shop = validate(shop, &context.config).map_err(|wrong| Error::Invalid(wrong.join("; ")))?;
     let observed = observe(&shop, &context.cluster).await?;
     let credentials = credentials::provide(&shop, &context.cluster).await?;
     let databases = context
         .databases
-        .prepare(&shop, &observed, &credentials)
+        .prepare(&shop, &observed, &credentials, now)
         .await;
     Ok(Seen {
         shop,
@@ -152,12 +154,11 @@ fn is_ready(status: &ShopStatus) -> bool {
 }
 
 fn next_look(seen: &Seen, settled: bool) -> Duration {
-    let connecting = seen
-        .databases
-        .iter()
-        .any(|(_, state)| *state == DatabaseState::Connecting);
-    if connecting {
+    let any_database = |is: fn(&DatabaseState) -> bool| seen.databases.iter().any(|(_, s)| is(s));
+    if any_database(|state| *state == DatabaseState::Connecting) {
         ASK_DATABASE_AGAIN
+    } else if any_database(|state| matches!(state, DatabaseState::Unreachable { .. })) {
+        ASK_UNREACHABLE_DATABASE_AGAIN.mul_f64(rand::random_range(1.0..2.0))
     } else if seen
         .observed
         .user_secrets

@@ -3,10 +3,13 @@
 
 mod ensure;
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::HashMap, error::Error as _, sync::Arc, time::Duration};
 
 use futures::future::join_all;
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::{
+    api::core::v1::Pod,
+    jiff::{SignedDuration, Timestamp},
+};
 use kube::ResourceExt;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::{sync::Mutex, task::JoinHandle};
@@ -16,7 +19,7 @@ pub use ensure::ensure;
 
 use crate::{
     catalogue::{DATABASE_PORT, PerService, ServiceName},
-    credentials::{Credentials, ServiceCredentials},
+    credentials::{Credentials, DatabaseLogin},
     names,
     observe::{Observed, ObservedStore},
     validate::ValidShop,
@@ -28,6 +31,9 @@ const LONGEST: Duration = Duration::from_secs(30);
 /// next one sees what has come of it.
 const PATIENCE: Duration = Duration::from_millis(200);
 
+/// A database that takes no connections for this long will not do so soon.
+const UNREACHABLE_AFTER: SignedDuration = SignedDuration::from_secs(60);
+
 /// How far a database is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DatabaseState {
@@ -35,6 +41,11 @@ pub enum DatabaseState {
     Starting,
     /// The pod runs but does not take connections yet: ask again soon.
     Connecting,
+    /// That goes on for long.
+    Unreachable {
+        /// One sentence.
+        message: String,
+    },
     /// Role and database are there.
     Prepared,
     /// It answers, but not as it should.
@@ -61,8 +72,23 @@ type Key = (String, String);
 struct Preparation {
     /// For which pod and which passwords.
     incarnation: String,
-    /// None when role and database are there.
-    task: Option<JoinHandle<DatabaseState>>,
+    /// The first attempt.
+    since: Timestamp,
+    progress: Progress,
+}
+
+/// How far a preparation is.
+enum Progress {
+    /// Role and database are there.
+    Done,
+    /// An attempt goes on.
+    Trying {
+        task: JoinHandle<DatabaseState>,
+        /// What came of the one before.
+        before: Option<DatabaseState>,
+    },
+    /// The last attempt ended like this.
+    Failed(DatabaseState),
 }
 
 impl Default for Databases {
@@ -86,6 +112,7 @@ impl Databases {
         shop: &ValidShop,
         observed: &Observed,
         credentials: &Credentials,
+        now: Timestamp,
     ) -> PerService<DatabaseState> {
         let states = join_all(ServiceName::ALL.map(|service| {
             self.prepare_one(
@@ -93,6 +120,7 @@ impl Databases {
                 service,
                 &observed.services[service].database,
                 credentials,
+                now,
             )
         }))
         .await;
@@ -115,9 +143,19 @@ impl Databases {
         service: ServiceName,
         observed: &ObservedStore,
         credentials: &Credentials,
+        now: Timestamp,
     ) -> DatabaseState {
         let name = names::database(&shop.name, service);
         let admin = names::database_admin(&shop.name, service);
+        let login = match &credentials.services[service].database {
+            Ok(login) => login,
+            Err(lacking) => {
+                return DatabaseState::Refused {
+                    reason: "SecretIncomplete",
+                    message: lacking.clone(),
+                };
+            }
+        };
         let Some(pod) = serving_pod(observed) else {
             return DatabaseState::Starting;
         };
@@ -131,52 +169,78 @@ impl Databases {
         let incarnation = format!("{}/{}/{}", pod.uid, content(&name), content(&admin));
         let key = (shop.namespace.clone(), name.clone());
         let known = self.preparations.lock().await.remove(&key);
-        let task = match known.filter(|known| known.incarnation == incarnation) {
-            Some(Preparation { task: None, .. }) => None,
-            Some(Preparation {
-                task: Some(task), ..
-            }) => Some(task),
-            None => {
-                let host = pod
-                    .ip
-                    .unwrap_or_else(|| format!("{name}.{}.svc", shop.namespace));
-                let login = &credentials.services[service];
-                let config = (self.redirect)(as_administrator(&host, login));
-                let password = login.role_password.clone();
-                Some(tokio::spawn(prepare(
-                    config, service, password, name, admin,
-                )))
+        let known = known.filter(|known| known.incarnation == incarnation);
+        let since = known.as_ref().map_or(now, |known| known.since);
+        let attempt = |before| {
+            let host = pod
+                .ip
+                .clone()
+                .unwrap_or_else(|| format!("{name}.{}.svc", shop.namespace));
+            let config = (self.redirect)(as_administrator(&host, login));
+            let password = login.role_password.clone();
+            let task = prepare(config, service, password, name.clone(), admin.clone());
+            Progress::Trying {
+                task: tokio::spawn(task),
+                before,
             }
         };
-        let (state, task) = outcome(task).await;
-        if state == DatabaseState::Prepared || task.is_some() {
-            self.preparations
-                .lock()
-                .await
-                .insert(key, Preparation { incarnation, task });
+        let progress = match known.map(|known| known.progress) {
+            None => attempt(None),
+            Some(Progress::Failed(before)) => attempt(Some(before)),
+            Some(progress @ (Progress::Trying { .. } | Progress::Done)) => progress,
+        };
+        let progress = advanced(progress).await;
+        let state = state_after(&progress, now.duration_since(since));
+        if let (Progress::Failed(_), DatabaseState::Unreachable { message }) = (&progress, &state) {
+            tracing::warn!(database = name, "{message}");
         }
+        let preparation = Preparation {
+            incarnation,
+            since,
+            progress,
+        };
+        self.preparations.lock().await.insert(key, preparation);
         state
     }
 }
 
-/// What has come of a preparation, and the task if it goes on.
-async fn outcome(
-    task: Option<JoinHandle<DatabaseState>>,
-) -> (DatabaseState, Option<JoinHandle<DatabaseState>>) {
-    let Some(mut task) = task else {
-        return (DatabaseState::Prepared, None);
+/// Waits a moment for the attempt that goes on.
+async fn advanced(progress: Progress) -> Progress {
+    let (mut task, before) = match progress {
+        Progress::Trying { task, before } => (task, before),
+        Progress::Done | Progress::Failed(_) => return progress,
     };
     match tokio::time::timeout(PATIENCE, &mut task).await {
-        Ok(Ok(state)) => (state, None),
+        Ok(Ok(DatabaseState::Prepared)) => Progress::Done,
+        Ok(Ok(failed)) => Progress::Failed(failed),
         // A bug there is a bug here.
         Ok(Err(error)) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
         // The runtime ends.
-        Ok(Err(_)) => (DatabaseState::Connecting, None),
-        Err(_) => (DatabaseState::Connecting, Some(task)),
+        Ok(Err(_)) => Progress::Failed(DatabaseState::Connecting),
+        Err(_) => Progress::Trying { task, before },
     }
 }
 
-fn as_administrator(host: &str, login: &ServiceCredentials) -> tokio_postgres::Config {
+/// What to say of a preparation that began so long ago. At first a failure to connect is part of starting.
+fn state_after(progress: &Progress, elapsed: SignedDuration) -> DatabaseState {
+    let state = match progress {
+        Progress::Done => return DatabaseState::Prepared,
+        Progress::Trying { before: None, .. } => return DatabaseState::Connecting,
+        Progress::Trying {
+            before: Some(state),
+            ..
+        }
+        | Progress::Failed(state) => state.clone(),
+    };
+    match state {
+        DatabaseState::Unreachable { .. } if elapsed < UNREACHABLE_AFTER => {
+            DatabaseState::Connecting
+        }
+        state => state,
+    }
+}
+
+fn as_administrator(host: &str, login: &DatabaseLogin) -> tokio_postgres::Config {
     let mut config = tokio_postgres::Config::new();
     config
         .host(host)
@@ -200,7 +264,13 @@ async fn prepare(
             DatabaseState::Prepared
         }
         Ok(Err(error)) => state_of(&error, &name, &admin),
-        Err(_) => DatabaseState::Connecting,
+        Err(_) => unreachable(&name, &format!("no answer within {} s", LONGEST.as_secs())),
+    }
+}
+
+fn unreachable(name: &str, error: &str) -> DatabaseState {
+    DatabaseState::Unreachable {
+        message: format!("the operator cannot connect to {name}: {error}"),
     }
 }
 
@@ -247,7 +317,8 @@ fn state_of(error: &tokio_postgres::Error, name: &str, admin: &str) -> DatabaseS
         },
         // It starts, or somebody else prepares it at the same moment.
         None | Some(&(SqlState::CANNOT_CONNECT_NOW | SqlState::INTERNAL_ERROR)) => {
-            DatabaseState::Connecting
+            let why = error.source().map(ToString::to_string);
+            unreachable(name, &why.unwrap_or_else(|| error.to_string()))
         }
         Some(code) => DatabaseState::Refused {
             reason: "PreparationFailed",

@@ -12,17 +12,26 @@ use crate::{catalogue::ServiceName, database::DatabaseState, names, observe::Obs
 /// Why a service's database is not ready. Whether role and database are made is another question: the service that waits
 /// for them says so itself.
 pub(super) fn database(findings: &Findings<'_>, service: ServiceName) -> Option<Problem> {
+    let name = names::database(&findings.shop.name, service);
+    let not_ready = || {
+        not_ready(
+            findings,
+            &name,
+            &findings.observed.services[service].database,
+        )
+    };
     match &findings.databases[service] {
         DatabaseState::Refused { reason, message } => {
             Some(Problem::blocked(reason, message.clone()))
         }
+        DatabaseState::Unreachable { message } => Some(match not_ready() {
+            Some(deeper) if deeper.needs_help => deeper,
+            // It has much to recover.
+            Some(_) => Problem::waiting("DatabaseUnreachable", message),
+            None => Problem::blocked("DatabaseUnreachable", message),
+        }),
         DatabaseState::Starting | DatabaseState::Connecting | DatabaseState::Prepared => {
-            let name = names::database(&findings.shop.name, service);
-            not_ready(
-                findings,
-                &name,
-                &findings.observed.services[service].database,
-            )
+            not_ready()
         }
     }
 }

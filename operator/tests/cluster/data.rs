@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::{
     ByteString,
-    api::{apps::v1::StatefulSet, core::v1::Secret},
+    api::{
+        apps::v1::{Deployment, StatefulSet},
+        core::v1::Secret,
+    },
 };
 use kube::{
     ResourceExt,
@@ -22,6 +25,16 @@ impl Harness {
             .into_iter()
             .map(|secret| (secret.name_any(), secret.data.unwrap_or_default()))
             .collect()
+    }
+}
+
+impl Harness {
+    async fn spoil(&self, secret: &str, key: &str) {
+        let patch = Patch::Merge(json!({"data": {key: null}}));
+        self.api::<Secret>()
+            .patch(secret, &PatchParams::default(), &patch)
+            .await
+            .expect("spoilt");
     }
 }
 
@@ -131,30 +144,53 @@ async fn a_change_of_the_deletion_policy_gives_the_secrets_an_owner_and_takes_it
 }
 
 #[tokio::test]
-async fn a_secret_that_was_spoilt_is_named() {
+async fn a_database_login_that_was_spoilt_is_named_and_holds_up_its_service_alone() {
     let harness = Harness::new().await;
     harness.apply(json!({"version": "1"})).await;
     harness.bring_up().await;
-    let patch = Patch::Merge(json!({"data": {"password": null}}));
-    harness
-        .api::<Secret>()
-        .patch("demo-orders-db", &PatchParams::default(), &patch)
-        .await
-        .expect("spoilt");
+    harness.spoil("demo-orders-db", "password").await;
     let status = harness
         .reconcile_until_status("not Ready", |status| {
             condition(status, "Ready").0 == "False"
         })
         .await;
     let (_, reason, message) = condition(&status, "Ready");
-    assert_eq!(reason, "Invalid");
+    assert_eq!(reason, "SecretIncomplete");
     assert!(
-        message.contains("Secret demo-orders-db has no key `password`"),
+        message.contains("Secret demo-orders-db has no key `password`")
+            && message.contains("from a backup"),
         "{message}"
     );
-    assert_eq!(
-        condition(&status, "DatabasesReady").0,
-        "True",
-        "what was known stays"
-    );
+    assert_eq!(condition(&status, "BrokerReady").0, "True");
+    // The others go on.
+    harness
+        .apply(json!({"version": "1", "services": {"users": {"replicas": 2}}}))
+        .await;
+    harness
+        .reconcile_until("users gets its second pod", || async {
+            let users = harness.api::<Deployment>().get("demo-users").await;
+            users
+                .expect("a Deployment")
+                .spec
+                .and_then(|spec| spec.replicas)
+                == Some(2)
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn a_key_that_got_lost_is_made_anew_and_the_others_stay() {
+    let harness = Harness::new().await;
+    harness.apply(json!({"version": "1"})).await;
+    harness.bring_up().await;
+    let before = harness.contents().await["demo-users-keys"].clone();
+    harness.spoil("demo-users-keys", "ADMIN_PASSWORD").await;
+    harness
+        .reconcile_until("the key is there again", || async {
+            harness.contents().await["demo-users-keys"].contains_key("ADMIN_PASSWORD")
+        })
+        .await;
+    let after = harness.contents().await["demo-users-keys"].clone();
+    assert_eq!(after["SIGNING_SEED"], before["SIGNING_SEED"]);
+    assert_ne!(after["ADMIN_PASSWORD"], before["ADMIN_PASSWORD"]);
 }

@@ -1,5 +1,6 @@
 //! What needs no cluster: rendering, deciding, reporting, and the generated files.
 
+mod database;
 mod decide;
 mod fixtures;
 mod generated;

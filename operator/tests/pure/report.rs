@@ -1,6 +1,7 @@
 //! What the status says in which situation.
 
 use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Condition, jiff::Timestamp};
+use kube::ResourceExt;
 use serde_json::{Value, json};
 use shop_operator::{
     api::{Phase, ServiceStatus, ShopStatus},
@@ -388,6 +389,29 @@ fn a_database_that_refuses_comes_before_one_that_only_starts() {
         "WrongPassword",
         "database corner-orders-db refuses",
     );
+}
+
+#[test]
+fn a_database_that_cannot_be_reached_needs_help_once_it_should_be_ready() {
+    let mut scene = Scene::all_well(plain());
+    let message = "the operator cannot connect to corner-orders-db: refused";
+    scene.databases[Orders] = DatabaseState::Unreachable {
+        message: message.into(),
+    };
+    let status = scene.report();
+    assert_condition(&status, "Ready", "False", "DatabaseUnreachable", message);
+    assert_condition(&status, "Progressing", "False", "Blocked", message);
+    let sets = &mut scene.outcome.applied.stateful_sets;
+    sets.retain(|set| set.name_any() != "corner-orders-db");
+    let status = scene.report();
+    assert_condition(
+        &status,
+        "DatabasesReady",
+        "False",
+        "DatabaseUnreachable",
+        message,
+    );
+    assert_eq!(condition(&status, "Progressing").status, "True");
 }
 
 #[test]

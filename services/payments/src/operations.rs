@@ -28,7 +28,7 @@ use crate::poller;
 use crate::provider::{Instruction, Token, Unclear};
 use crate::store::attempts::{self, Attempt, Fate, New};
 use crate::store::payments::{self, Payment};
-use crate::store::{self, begin, commit, ledger};
+use crate::store::{self, ledger};
 use crate::{events, ledger as accounts};
 
 /// The longest a provider is waited for.
@@ -94,7 +94,7 @@ async fn begin_authorisation(
         wanted.token.expose(),
     );
     let mut connection = app.db.get().await?;
-    let tx = begin(&mut connection).await?;
+    let tx = connection.transaction().await.map_err(db::Error::from)?;
     if is_repeated(&tx, key, &fingerprint).await? {
         return Ok(None);
     }
@@ -107,7 +107,7 @@ async fn begin_authorisation(
         key: key.as_str(),
     };
     let attempt = attempts::insert_processing(&tx, &new, LEASE).await?;
-    commit(tx).await?;
+    tx.commit().await.map_err(db::Error::from)?;
     Ok(Some(attempt))
 }
 
@@ -120,7 +120,7 @@ async fn begin_change(
     request: Request,
 ) -> Result<Option<Attempt>, Problem> {
     let mut connection = app.db.get().await?;
-    let tx = begin(&mut connection).await?;
+    let tx = connection.transaction().await.map_err(db::Error::from)?;
     if is_repeated(&tx, key, &fingerprint(id, request)).await? {
         return Ok(None);
     }
@@ -130,7 +130,7 @@ async fn begin_change(
         .map_err(|refusal| refused(id, &refusal))?;
     payments::enter(&tx, id, &step.state).await?;
     let sent = store_step(&tx, key, &payment, &step).await?;
-    commit(tx).await?;
+    tx.commit().await.map_err(db::Error::from)?;
     Ok(sent)
 }
 
@@ -210,7 +210,7 @@ fn provider_time(remaining: Option<Duration>) -> Duration {
 /// Phase 3. Does nothing when somebody else was quicker.
 async fn settle(app: &App, attempt: &Attempt, outcome: Outcome) -> Result<(), store::Error> {
     let mut connection = app.db.get().await?;
-    let tx = begin(&mut connection).await?;
+    let tx = connection.transaction().await?;
     let nothing_to_settle =
         || store::Error::Corrupt(format!("attempt {} is of no waiting payment", attempt.id));
     let before = payments::lock(&tx, attempt.payment_id)
@@ -236,7 +236,7 @@ async fn settle(app: &App, attempt: &Attempt, outcome: Outcome) -> Result<(), st
         ledger::post(&tx, payment.id, attempt.id, &entries).await?;
     }
     events::say(&tx, &payment, &change).await?;
-    commit(tx).await?;
+    tx.commit().await?;
     log(&payment, &change);
     Ok(())
 }

@@ -4,7 +4,7 @@ pub(crate) mod attempts;
 pub(crate) mod ledger;
 pub(crate) mod payments;
 
-use chassis::db::{self, Connection, Transaction};
+use chassis::db;
 use chassis::http::Problem;
 
 /// Why the store did not answer.
@@ -30,15 +30,6 @@ impl From<Error> for Problem {
             Error::Corrupt(_) => Self::internal(error),
         }
     }
-}
-
-/// Begins a transaction. Dropped without a commit, it is rolled back.
-pub(crate) async fn begin(connection: &mut Connection) -> Result<Transaction<'_>, Error> {
-    Ok(connection.transaction().await?)
-}
-
-pub(crate) async fn commit(tx: Transaction<'_>) -> Result<(), Error> {
-    Ok(tx.commit().await?)
 }
 
 fn corrupt(column: &str, value: &str) -> Error {

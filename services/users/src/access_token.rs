@@ -1,11 +1,11 @@
 //! Access tokens: JWTs signed with Ed25519, which every service checks offline with the published keys.
 
+use chassis::auth::{Claims, ISSUER};
 use jsonwebtoken::{
     Algorithm, EncodingKey, Header, encode,
     jwk::{Jwk, JwkSet, PublicKeyUse, ThumbprintHash},
 };
 use secrecy::{ExposeSecret, SecretBox, SecretString};
-use serde::Serialize;
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
@@ -14,9 +14,6 @@ use crate::account::Role;
 /// How long an access token is good for. It cannot be taken back, so it is short; the refresh token renews it.
 pub(crate) const LIFETIME: Duration = Duration::minutes(15);
 
-const ISSUER: &str = "shop";
-const AUDIENCE: &str = "shop";
-
 /// The 32 random bytes of an Ed25519 private key.
 pub(crate) type Seed = SecretBox<[u8; 32]>;
 
@@ -24,16 +21,6 @@ pub(crate) type Seed = SecretBox<[u8; 32]>;
 const PKCS8_PREFIX: [u8; 16] = [
     0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20,
 ];
-
-#[derive(Serialize)]
-struct Claims<'a> {
-    iss: &'static str,
-    aud: &'static str,
-    sub: Uuid,
-    roles: &'a [Role],
-    iat: i64,
-    exp: i64,
-}
 
 /// Signs access tokens and knows the public half of its key.
 pub(crate) struct Signer {
@@ -72,10 +59,10 @@ impl Signer {
         now: OffsetDateTime,
     ) -> Result<SecretString, jsonwebtoken::errors::Error> {
         let claims = Claims {
-            iss: ISSUER,
-            aud: AUDIENCE,
+            iss: ISSUER.to_owned(),
+            aud: ISSUER.to_owned(),
             sub: user,
-            roles,
+            roles: roles.iter().map(|role| role.as_str().to_owned()).collect(),
             iat: now.unix_timestamp(),
             exp: (now + LIFETIME).unix_timestamp(),
         };
@@ -100,7 +87,7 @@ mod tests {
 
     fn check(token: &SecretString, keys: &JwkSet) -> Result<Value, jsonwebtoken::errors::Error> {
         let mut validation = Validation::new(Algorithm::EdDSA);
-        validation.set_audience(&[AUDIENCE]);
+        validation.set_audience(&[ISSUER]);
         validation.set_issuer(&[ISSUER]);
         let key = DecodingKey::from_jwk(&keys.keys[0])?;
         decode::<Value>(token.expose_secret(), &key, &validation).map(|data| data.claims)

@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 
 use crate::state::State;
 
-/// How long a copy of the keys may be used without asking. A new key must be published for at least this long before it signs.
+/// How long a copy of the keys may be used without asking. Whoever meets a token of another key asks at once.
 const CACHE_CONTROL: &str = "public, max-age=300";
 
 // These two describe for the OpenAPI document what the JWT library writes.

@@ -1,4 +1,5 @@
-//! Asking payments. Every request carries a key derived from order and step, so that asking twice does nothing twice.
+//! Asking payments. Every request carries a key derived from order and step, so that asking twice does nothing twice. What
+//! the provider has refused is asked again under a new key: payments answers the old one for ever as it did first.
 
 use chassis::client::{Peer, PeerError};
 use http::StatusCode;
@@ -124,7 +125,18 @@ impl Payments {
         match answer {
             Ok(payment) => Ok(payment.into()),
             Err(error) if status_of(&error).is_some_and(|s| s.is_client_error()) => {
-                self.read(payment).await
+                let standing = self.read(payment).await?;
+                let is_undone = matches!(
+                    standing,
+                    StepOutcome::Payment {
+                        id: _,
+                        status: PaymentStatus::Authorised
+                    }
+                );
+                if is_undone && code_of(&error) == Some("refused_by_provider") {
+                    return Ok(StepOutcome::RefusedByProvider);
+                }
+                Ok(standing)
             }
             Err(error) => Err(error),
         }
@@ -141,12 +153,23 @@ impl Payments {
 }
 
 fn key(claimed: &Claimed) -> String {
-    format!("{}:{}", claimed.order_id, claimed.saga.step.name())
+    let (order, step) = (claimed.order_id, claimed.saga.step.name());
+    match claimed.refusals {
+        0 => format!("{order}:{step}"),
+        refusals => format!("{order}:{step}:{refusals}"),
+    }
 }
 
 fn status_of(error: &PeerError) -> Option<StatusCode> {
     match error {
         PeerError::Status { status, .. } => Some(*status),
+        PeerError::Unreachable { .. } | PeerError::Malformed { .. } => None,
+    }
+}
+
+fn code_of(error: &PeerError) -> Option<&str> {
+    match error {
+        PeerError::Status { problem, .. } => problem.as_ref().map(|p| p.code.as_ref()),
         PeerError::Unreachable { .. } | PeerError::Malformed { .. } => None,
     }
 }

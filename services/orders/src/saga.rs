@@ -64,6 +64,8 @@ pub(crate) enum StepOutcome {
     NoPayment,
     /// Payments will not do it, however often it is asked.
     Refused { why: String },
+    /// The provider refused, and payments will repeat that under this key; under a new one it asks the provider again.
+    RefusedByProvider,
     /// No answer, or none that says whether it was done.
     Unclear { why: String },
 }
@@ -97,6 +99,8 @@ pub(crate) enum Next {
     Again {
         step: Step,
         due: OffsetDateTime,
+        /// Under another key than before.
+        new_key: bool,
     },
     /// Another step, at once.
     Step(Step),
@@ -185,6 +189,8 @@ pub(crate) fn next(
     saga.transition(verdict, now, jitter)
 }
 
+const REFUSED_BY_PROVIDER: &str = "the provider refused";
+
 /// The meaning of an outcome, in words where people will read it.
 enum Verdict {
     Confirmed {
@@ -206,6 +212,10 @@ enum Verdict {
     NotYet {
         step: Step,
         why: String,
+    },
+    /// The provider may think better of it.
+    AskAnew {
+        step: Step,
     },
 }
 
@@ -249,6 +259,7 @@ fn after_authorise(
             return Verdict::Cancelled { reason, why, next };
         }
         StepOutcome::NoPayment => (payment, "payments knows of no payment".to_owned()),
+        StepOutcome::RefusedByProvider => (payment, REFUSED_BY_PROVIDER.to_owned()),
         StepOutcome::Unclear { why } => (payment, why),
     };
     if in_time {
@@ -266,6 +277,7 @@ fn after_authorise(
 /// The order is confirmed: whatever payments says but "captured", the answer is to ask again.
 fn after_capture(payment: Uuid, outcome: StepOutcome) -> Verdict {
     use PaymentStatus::{Authorised, Captured, Declined, Processing, Voided};
+    let step = Step::Capture { payment };
     let why = match outcome {
         StepOutcome::Payment { id: _, status } => match status {
             Captured => return Verdict::Paid { payment },
@@ -276,9 +288,9 @@ fn after_capture(payment: Uuid, outcome: StepOutcome) -> Verdict {
             }
         },
         StepOutcome::NoPayment => "payments does not know the payment any more".to_owned(),
+        StepOutcome::RefusedByProvider => return Verdict::AskAnew { step },
         StepOutcome::Refused { why } | StepOutcome::Unclear { why } => why,
     };
-    let step = Step::Capture { payment };
     Verdict::NotYet { step, why }
 }
 
@@ -311,6 +323,10 @@ fn after_void(payment: Option<Uuid>, outcome: StepOutcome, nothing_is_under_way:
         StepOutcome::NoPayment => {
             let why = "payments knows of no payment, but may still get to know it";
             (payment, why.to_owned())
+        }
+        StepOutcome::RefusedByProvider => {
+            let step = Step::Void { payment };
+            return Verdict::AskAnew { step };
         }
         StepOutcome::Refused { why } | StepOutcome::Unclear { why } => (payment, why),
     };
@@ -349,11 +365,19 @@ impl Saga {
                 effect: None,
                 entries: vec![self.entry(EntryOutcome::Compensated, why)],
             },
-            Verdict::NotYet { step, why } => self.again(step, &why, now, jitter),
+            Verdict::NotYet { step, why } => self.again(step, false, &why, now, jitter),
+            Verdict::AskAnew { step } => self.again(step, true, REFUSED_BY_PROVIDER, now, jitter),
         }
     }
 
-    fn again(&self, step: Step, why: &str, now: OffsetDateTime, jitter: f64) -> Transition {
+    fn again(
+        &self,
+        step: Step,
+        new_key: bool,
+        why: &str,
+        now: OffsetDateTime,
+        jitter: f64,
+    ) -> Transition {
         let due = now + self.pause(jitter);
         let due = match step {
             Step::Authorise { .. } => due.min(self.deadline),
@@ -366,7 +390,7 @@ impl Saga {
         let is_telling = attempt <= 20 || attempt.is_power_of_two();
         let entry = is_telling.then(|| self.entry(EntryOutcome::Retrying, detail));
         Transition {
-            next: Next::Again { step, due },
+            next: Next::Again { step, due, new_key },
             effect: None,
             entries: entry.into_iter().collect(),
         }

@@ -275,7 +275,7 @@ proptest! {
             }
             effects.extend(transition.effect);
             match transition.next {
-                Next::Again { step, due } => {
+                Next::Again { step, due, .. } => {
                     prop_assert!(due >= now || due == saga.deadline);
                     if matches!(step, Step::Authorise { .. }) {
                         prop_assert!(due <= saga.deadline, "the stock is held for longer than promised");
@@ -308,7 +308,10 @@ proptest! {
             1 => Step::Capture { payment: id },
             _ => Step::Void { payment: None },
         };
+        let is_refused = outcome == StepOutcome::RefusedByProvider;
         let transition = next(&saga(step, attempt), outcome, START + Duration::from_secs(at), 0.5);
+        let new_key = matches!(transition.next, Next::Again { new_key: true, .. });
+        prop_assert_eq!(new_key, is_refused && which > 0);
         let after = match transition.next {
             Next::Again { step, .. } | Next::Step(step) => Some(step),
             Next::Ended { .. } => None,
@@ -347,6 +350,7 @@ fn any_outcome() -> impl Strategy<Value = StepOutcome> {
         Just(StepOutcome::Refused {
             why: "no".to_owned()
         }),
+        Just(StepOutcome::RefusedByProvider),
         Just(unclear()),
     ]
 }

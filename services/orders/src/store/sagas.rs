@@ -18,6 +18,8 @@ pub(crate) struct Claimed {
     /// There while payments has not taken it.
     pub(crate) token: Option<SecretString>,
     pub(crate) traceparent: Option<String>,
+    /// How often the provider refused a step.
+    pub(crate) refusals: i32,
     version: i64,
 }
 
@@ -69,7 +71,7 @@ pub(crate) async fn claim(
          from due, orders
          where sagas.order_id = due.order_id and orders.id = due.order_id
          returning sagas.order_id, step, attempt, payment_id, payment_token, deadline, sagas.version, traceparent,
-                   buyer_id, total_amount, currency",
+                   refusals, buyer_id, total_amount, currency",
         &[&now, &limit, &lease_until],
     )
     .await?;
@@ -97,6 +99,7 @@ fn claimed(row: &Row) -> Result<Claimed, db::Error> {
             .get::<_, Option<String>>("payment_token")
             .map(SecretString::from),
         traceparent: row.get("traceparent"),
+        refusals: row.get("refusals"),
         version: row.get("version"),
     })
 }
@@ -108,11 +111,13 @@ pub(crate) async fn advance(
     next: Next,
     now: OffsetDateTime,
 ) -> Result<bool, db::Error> {
-    let (step, payment, due, again) = match next {
-        Next::Again { step, due } => (step.name(), step.payment(), due, true),
-        Next::Step(step) => (step.name(), step.payment(), now, false),
-        Next::Ended { payment } => ("ended", payment, now, false),
+    let (step, payment, due) = match next {
+        Next::Again { step, due, .. } => (step.name(), step.payment(), due),
+        Next::Step(step) => (step.name(), step.payment(), now),
+        Next::Ended { payment } => ("ended", payment, now),
     };
+    let again = matches!(next, Next::Again { .. });
+    let new_key = matches!(next, Next::Again { new_key: true, .. });
     // An event that was heard while the step ran has made the saga due already, and must not be forgotten.
     let moved = db::execute(
         tx,
@@ -120,6 +125,7 @@ pub(crate) async fn advance(
          set step = $3, payment_id = $4,
              payment_token = case when $3 = 'authorise' and $4::uuid is null then payment_token end,
              attempt = case when $6 then attempt else 0 end,
+             refusals = refusals + case when $7 then 1 else 0 end,
              due_at = case when due_at < lease_until then due_at else $5 end,
              lease_until = null
          where order_id = $1 and version = $2",
@@ -130,6 +136,7 @@ pub(crate) async fn advance(
             &payment,
             &due,
             &again,
+            &new_key,
         ],
     )
     .await?;

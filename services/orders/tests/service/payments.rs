@@ -1,6 +1,6 @@
 //! Payments as orders knows it: its contract, with outcomes that the test decides.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use axum::extract::{Path, State};
@@ -28,6 +28,8 @@ pub(crate) enum Manner {
     Declines,
     /// The request itself is no good.
     Refuses,
+    /// Asks the provider, which refuses, and repeats that under the same key for ever.
+    ProviderRefuses,
     /// Answers 503 and does nothing.
     Unavailable,
     /// Does it and does not answer; see [`Payments::answer_at_last`].
@@ -62,6 +64,7 @@ struct World {
     calls: Vec<Call>,
     /// What was done under which key, and to which payment.
     done: HashMap<String, Uuid>,
+    refused: HashSet<String>,
     answer_at_last: Arc<Notify>,
 }
 
@@ -229,6 +232,7 @@ async fn authorise(State(world): Shared, headers: HeaderMap, Json(body): Json<Va
             Manner::Refuses => return problem(StatusCode::UNPROCESSABLE_ENTITY, "unknown_token"),
             Manner::Fine
             | Manner::Declines
+            | Manner::ProviderRefuses
             | Manner::Hangs
             | Manner::HangsStillAtIt
             | Manner::StillAtIt => {}
@@ -236,7 +240,7 @@ async fn authorise(State(world): Shared, headers: HeaderMap, Json(body): Json<Va
         let id = *world.done.entry(key).or_insert_with(Uuid::now_v7);
         if world.payment(id).is_none() {
             let status = match manner {
-                Manner::Declines => "declined",
+                Manner::Declines | Manner::ProviderRefuses => "declined",
                 Manner::StillAtIt | Manner::HangsStillAtIt => "processing",
                 Manner::Fine | Manner::Hangs | Manner::Refuses | Manner::Unavailable => {
                     "authorised"
@@ -283,7 +287,11 @@ async fn change(
         match manner {
             Manner::Unavailable => return problem(StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
             Manner::Refuses | Manner::Declines => return problem(StatusCode::CONFLICT, "conflict"),
+            Manner::ProviderRefuses => drop(world.refused.insert(key.clone())),
             Manner::Fine | Manner::Hangs | Manner::HangsStillAtIt | Manner::StillAtIt => {}
+        }
+        if world.refused.contains(&key) {
+            return problem(StatusCode::CONFLICT, "refused_by_provider");
         }
         let is_new = world.done.insert(key, id).is_none();
         let payment = world.payment(id).unwrap();

@@ -367,3 +367,59 @@ async fn the_metrics_tell_how_checkouts_go() {
         assert!(metrics.contains(line), "{line} is missing in\n{metrics}");
     }
 }
+
+#[tokio::test]
+async fn what_the_provider_refused_is_asked_again_under_a_new_key() {
+    let shop = Shop::open().await;
+    let buyer = Person::buyer();
+    shop.sell("mug", 100, 10).await;
+    shop.payments.take("capture", Manner::ProviderRefuses);
+    let order = shop.buy(&buyer, "mug", 1).await;
+    shop.until(order, "confirmed").await;
+    eventually("the provider refused twice", || async {
+        let captures = shop.payments.operations(order);
+        (captures.iter().filter(|o| **o == "capture").count() >= 2).then_some(())
+    })
+    .await;
+    shop.payments.take("capture", Manner::Fine);
+    shop.until(order, "paid").await;
+    let mut keys: Vec<_> = shop
+        .payments
+        .calls(order)
+        .into_iter()
+        .map(|c| c.key)
+        .collect();
+    keys.truncate(4);
+    assert_eq!(
+        keys,
+        ["authorise", "capture", "capture:1", "capture:2"].map(|key| format!("{order}:{key}"))
+    );
+    assert_eq!(shop.payments.standing(order), ["captured"]);
+}
+
+#[tokio::test]
+async fn a_refused_void_is_asked_again_under_a_new_key() {
+    let shop = Shop::open().await;
+    let buyer = Person::buyer();
+    shop.sell("mug", 100, 10).await;
+    shop.payments.take("authorise", Manner::StillAtIt);
+    shop.payments.take("void", Manner::ProviderRefuses);
+    let order = shop.buy(&buyer, "mug", 1).await;
+    eventually("payments has it", || async {
+        (shop.payments.standing(order) == ["processing"]).then_some(())
+    })
+    .await;
+    shop.let_time_run_out(order).await;
+    shop.until(order, "cancelled").await;
+    shop.payments.settle(order, "authorised");
+    eventually("the provider refused", || async {
+        let keys = shop.payments.calls(order);
+        keys.iter()
+            .any(|c| c.key.ends_with(":void:1"))
+            .then_some(())
+    })
+    .await;
+    shop.payments.take("void", Manner::Fine);
+    shop.until_ended(order).await;
+    assert_eq!(shop.payments.standing(order), ["voided"]);
+}

@@ -79,9 +79,9 @@ impl TryFrom<String> for CurrencyCode {
     fn try_from(code: String) -> Result<Self, String> {
         match Currency::from_code(&code) {
             // Gold, test codes and the like have no minor unit, so nobody could pay in them.
-            Some(currency) if currency.exponent().is_none() => {
-                Err(format!("{code} has no minor unit, so nothing can be sold in it"))
-            }
+            Some(currency) if currency.exponent().is_none() => Err(format!(
+                "{code} has no minor unit, so nothing can be sold in it"
+            )),
             Some(_) => Ok(Self(code)),
             None => Err("a currency is an ISO 4217 code such as EUR".to_owned()),
         }

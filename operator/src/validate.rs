@@ -1,5 +1,6 @@
-//! From a Shop as written to a Shop as meant: every default is filled in and every rule of admission is checked again, so
-//! that a cluster whose CRD is older than the operator behaves the same. What follows works on [`ValidShop`] alone.
+//! From a Shop as written to a Shop as meant: every default is filled in. What would make nonsense of the rest (a name that does
+//! not fit, fields that exclude each other, reserved variables, no registry) is refused here too, for Shops that were stored
+//! under an older CRD; patterns, ranges and the other rules are left to admission. What follows works on [`ValidShop`] alone.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{Resource, ResourceExt};

@@ -1,4 +1,4 @@
-//! The rules of admission, checked again by the operator, and the defaults.
+//! The rules that the operator checks itself, and the defaults.
 
 use serde_json::{Value, json};
 use shop_operator::{

@@ -12,10 +12,11 @@ use serde_json::json;
 use crate::{
     catalogue::ServiceName,
     cluster::{Cluster, FIELD_MANAGER, Kind, Tracked},
+    decide::Decision,
     error::Error,
     names,
     render::meta::NAME_LABEL,
-    resources::{Applied, Rendered, Resources, Scale},
+    resources::{Applied, Rendered, Resources},
     validate::ValidShop,
 };
 
@@ -40,7 +41,12 @@ pub struct Failure {
 }
 
 /// Applies everything: first what pods need when they start, then what makes pods.
-pub async fn apply(shop: &ValidShop, cluster: &Cluster, rendered: Resources<Rendered>) -> Outcome {
+pub async fn apply(
+    shop: &ValidShop,
+    cluster: &Cluster,
+    decision: &Decision,
+    rendered: Resources<Rendered>,
+) -> Outcome {
     // No `..`: an object that is rendered and forgotten here must not compile.
     let Resources {
         service_accounts,
@@ -49,7 +55,6 @@ pub async fn apply(shop: &ValidShop, cluster: &Cluster, rendered: Resources<Rend
         secrets,
         stateful_sets,
         deployments,
-        scales,
         jobs,
         disruption_budgets,
         autoscalers,
@@ -73,8 +78,13 @@ pub async fn apply(shop: &ValidShop, cluster: &Cluster, rendered: Resources<Rend
         ),
         all(&cluster.autoscalers, autoscalers, Tracked::apply),
     );
-    let scaled = stream::iter(scales.clone())
-        .map(|scale| set_count(shop, cluster, scale))
+    let counts: Vec<_> = decision
+        .services
+        .iter()
+        .filter_map(|(service, decided)| Some((service, decided.replicas?)))
+        .collect();
+    let scaled = stream::iter(counts)
+        .map(|(service, count)| set_count(shop, cluster, service, count))
         .buffered(AT_ONCE);
     let scale_failures = scaled
         .filter_map(|result| std::future::ready(result.err()))
@@ -89,7 +99,6 @@ pub async fn apply(shop: &ValidShop, cluster: &Cluster, rendered: Resources<Rend
         secrets: kept(secrets, &mut failures),
         stateful_sets: kept(stateful_sets, &mut failures),
         deployments: kept(deployments, &mut failures),
-        scales,
         jobs: kept(jobs, &mut failures),
         disruption_budgets: kept(disruption_budgets, &mut failures),
         autoscalers: kept(autoscalers, &mut failures),
@@ -138,29 +147,31 @@ pub(crate) fn service_of<K: Kind>(object: &K) -> Option<ServiceName> {
 
 /// Writes the count through the scale subresource where it differs. `spec.replicas` is never applied: a field that was
 /// once applied and then left out falls back to 1, whatever somebody scaled to meanwhile.
-async fn set_count(shop: &ValidShop, cluster: &Cluster, scale: Scale) -> Result<(), Failure> {
-    let name = names::service(&shop.name, scale.service);
+async fn set_count(
+    shop: &ValidShop,
+    cluster: &Cluster,
+    service: ServiceName,
+    count: i32,
+) -> Result<(), Failure> {
+    let name = names::service(&shop.name, service);
     let Some(deployment) = cluster.deployments.get(&shop.namespace, &name) else {
         return Ok(());
     };
-    if deployment.spec.as_ref().and_then(|spec| spec.replicas) == Some(scale.replicas) {
+    if deployment.spec.as_ref().and_then(|spec| spec.replicas) == Some(count) {
         return Ok(());
     }
     let params = PatchParams {
         field_manager: Some(FIELD_MANAGER.into()),
         ..PatchParams::default()
     };
-    let patch = Patch::Merge(json!({"spec": {"replicas": scale.replicas}}));
+    let patch = Patch::Merge(json!({"spec": {"replicas": count}}));
     let scaled = cluster
         .deployments
         .api(&shop.namespace)
         .patch_scale(&name, &params, &patch)
         .await;
     scaled.map(drop).map_err(|source| Failure {
-        service: Some(scale.service),
-        error: Error::kube(format!(
-            "Deployment {name} cannot be scaled to {}",
-            scale.replicas
-        ))(source),
+        service: Some(service),
+        error: Error::kube(format!("Deployment {name} cannot be scaled to {count}"))(source),
     })
 }

@@ -2,9 +2,11 @@
 
 use std::{
     collections::HashMap,
-    sync::{Mutex, PoisonError},
+    sync::Mutex,
     time::{Duration, Instant},
 };
+
+use crate::lock::lock;
 
 const FIRST: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(300);
@@ -22,7 +24,7 @@ impl Backoffs {
     /// A reconcile failed: how long to wait. A failure before the last wait was over does not count, because a watch
     /// may start reconciles at any time and they must not make the wait grow. `jitter` is between 0 and 1.
     pub fn failed(&self, uid: &str, now: Instant, jitter: f64) -> Duration {
-        let mut failing = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut failing = lock(&self.0);
         let entry = failing.entry(uid.to_owned()).or_insert(Failing {
             times: 0,
             until: now,
@@ -43,10 +45,7 @@ impl Backoffs {
 
     /// A reconcile succeeded, or the Shop is gone.
     pub fn clear(&self, uid: &str) {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(uid);
+        lock(&self.0).remove(uid);
     }
 }
 

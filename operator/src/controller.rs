@@ -12,12 +12,11 @@ use anyhow::Context as _;
 use futures::{FutureExt, StreamExt};
 use k8s_openapi::jiff::Timestamp;
 use kube::{
-    Api, Client, ResourceExt,
-    core::DeserializeGuard,
+    Api, Client, Resource, ResourceExt,
     runtime::{
         Config as ControllerConfig, Controller, Predicate, PredicateConfig, WatchStreamExt,
         controller::{Action, Error as ControllerError},
-        events::{Recorder, Reporter},
+        events::Reporter,
         predicates,
         reflector::{self, ObjectRef},
         watcher,
@@ -27,7 +26,6 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use crate::{
-    api::Shop,
     backoff::Backoffs,
     cluster::{Cluster, FIELD_MANAGER},
     config::Config,
@@ -35,17 +33,18 @@ use crate::{
     error::Error,
     metrics::Metrics,
     reconcile::{Context, Done, reconcile},
+    report::{self, Problem},
+    status::Guarded,
 };
 
 /// The client tries again by itself, in the worst case for minutes: this is the end of it.
 const LONGEST_RECONCILE: Duration = Duration::from_secs(60);
+/// A status that tells of a failure must not hang as the reconcile did.
+const LONGEST_TELLING: Duration = Duration::from_secs(10);
 /// Changes that come together make one reconcile.
 const DEBOUNCE: Duration = Duration::from_millis(50);
 /// Shops at the same time.
 const CONCURRENCY: u16 = 8;
-
-/// A Shop, or the reason why it cannot be read.
-type Guarded = DeserializeGuard<Shop>;
 
 struct Running {
     context: Context,
@@ -74,14 +73,13 @@ pub async fn run(
         controller: FIELD_MANAGER.into(),
         instance: Some(config.pod_name.clone()),
     };
-    let recorder = Recorder::new(client.clone(), reporter);
     let context = Context::new(
         client.clone(),
         cluster,
         databases,
         config,
         metrics,
-        recorder,
+        reporter,
     );
     let running = Arc::new(Running {
         context,
@@ -118,35 +116,26 @@ pub async fn run(
 /// Everything that every reconcile needs around it: a span, a clock, a fence for panics.
 async fn contained(shop: Arc<Guarded>, running: Arc<Running>) -> Result<Action, Error> {
     let context = &running.context;
-    let shop = match &shop.0 {
-        Ok(shop) if shop.metadata.deletion_timestamp.is_none() => shop,
+    if shop.meta().deletion_timestamp.is_some() {
         // Its objects go by themselves.
-        Ok(_) => return Ok(Action::await_change()),
-        Err(invalid) => {
-            return Err(Error::Invalid(format!(
-                "the Shop cannot be read: {}",
-                invalid.error
-            )));
-        }
-    };
+        return Ok(Action::await_change());
+    }
     let span = tracing::info_span!(
         "reconcile",
         namespace = shop.namespace().unwrap_or_default(),
         shop = shop.name_any(),
-        generation = shop.metadata.generation,
+        generation = shop.meta().generation,
     );
     let started = Instant::now();
-    let result = fenced(
-        reconcile(shop, context, Timestamp::now()),
-        LONGEST_RECONCILE,
-    )
-    .instrument(span)
-    .await;
+    let result = fenced(reconcile_readable(&shop, context), LONGEST_RECONCILE)
+        .instrument(span)
+        .await;
     let outcome = match &result {
         Ok(Done { settled: true, .. }) => "settled",
         Ok(Done { settled: false, .. }) => "waiting",
         Err(error) => {
             count_error(&context.metrics, error);
+            tell_untold(&shop, error, context).await;
             "error"
         }
     };
@@ -154,6 +143,38 @@ async fn contained(shop: Arc<Guarded>, running: Arc<Running>) -> Result<Action, 
     let done = result?;
     running.backoffs.clear(&shop.uid().unwrap_or_default());
     Ok(done.action)
+}
+
+async fn reconcile_readable(shop: &Guarded, context: &Context) -> Result<Done, Error> {
+    match &shop.0 {
+        Ok(shop) => reconcile(shop, context, Timestamp::now()).await,
+        Err(invalid) => Err(Error::Invalid(format!(
+            "the Shop cannot be read: {}",
+            invalid.error
+        ))),
+    }
+}
+
+/// Writes into the status what the reconcile could not write itself, because it broke off or never began.
+async fn tell_untold(shop: &Guarded, error: &Error, context: &Context) {
+    let statuses = &context.statuses;
+    let previous = match (&shop.0, error) {
+        (Err(_), _) => statuses.last_of_unreadable(shop),
+        (Ok(shop), Error::Panicked(_) | Error::TimedOut(_)) => statuses.last(shop),
+        (Ok(_), Error::Invalid(_) | Error::Kube { .. }) => return,
+    };
+    let previous = previous.as_ref();
+    let generation = shop.meta().generation;
+    let status = report::stopped(
+        previous,
+        generation,
+        &Problem::from(error),
+        Timestamp::now(),
+    );
+    let told = fenced(statuses.publish(shop, previous, status), LONGEST_TELLING).await;
+    if let Err(error) = told {
+        tracing::warn!(%error, "a status could not be written");
+    }
 }
 
 fn count_error(metrics: &Metrics, error: &Error) {

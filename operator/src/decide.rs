@@ -1,12 +1,15 @@
 //! What is to be done, from what is wanted and what is there. No client and no clock: everything it needs is an argument.
 
-use k8s_openapi::api::{apps::v1::Deployment, batch::v1::Job, core::v1::Pod};
+use k8s_openapi::{
+    api::{apps::v1::Deployment, batch::v1::Job, core::v1::Pod},
+    apimachinery::pkg::apis::meta::v1::Time,
+};
 use kube::ResourceExt;
 
 use crate::{
     catalogue::{PerService, ServiceName},
     database::DatabaseState,
-    observe::{Observed, ObservedService},
+    observe::{Observed, ObservedService, ObservedStore},
     render::migration,
     validate::{Replicas, ValidShop},
 };
@@ -127,11 +130,38 @@ fn migration_state(
         return Migration::Superseded;
     }
     match failure(job) {
-        // It gave up waiting for a database that still is not there: that says nothing about the migration.
-        Some(_) if *database != DatabaseState::Prepared => Migration::Superseded,
+        // It gave up waiting for its database: that says nothing about the migration.
+        Some(_) if *database != DatabaseState::Prepared || was_away(&observed.database, job) => {
+            Migration::Superseded
+        }
         Some(how) => Migration::Failed(how),
         None => Migration::Running,
     }
+}
+
+/// The database is not ready, or is so only since after the Job began. A Job that began beside its database is thereby tried
+/// a second time, and the second one counts.
+fn was_away(database: &ObservedStore, job: &Job) -> bool {
+    let began = job
+        .status
+        .as_ref()
+        .and_then(|status| status.start_time.clone())
+        .or_else(|| job.creation_timestamp());
+    // Where no pod is seen, its state is all that is known.
+    !database.pods.is_empty()
+        && !database
+            .pods
+            .iter()
+            .filter_map(|pod| ready_since(pod))
+            .any(|ready| began.as_ref().is_none_or(|began| ready <= began))
+}
+
+fn ready_since(pod: &Pod) -> Option<&Time> {
+    let mut conditions = pod.status.as_ref()?.conditions.iter().flatten();
+    conditions
+        .find(|condition| condition.type_ == "Ready" && condition.status == "True")?
+        .last_transition_time
+        .as_ref()
 }
 
 /// A pod of the database runs. A migration waits for two minutes until it takes connections, so both may start together.

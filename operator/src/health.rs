@@ -7,7 +7,6 @@ use axum::{
     Router, extract::State, http::header::CONTENT_TYPE, response::IntoResponse, routing::get,
 };
 use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
 
 use crate::metrics::Metrics;
 
@@ -21,24 +20,18 @@ pub async fn bind(addr: SocketAddr) -> anyhow::Result<TcpListener> {
         .with_context(|| format!("cannot listen on {addr}"))
 }
 
-/// Serves until told to stop. The operator is ready as soon as this answers: a replica that waits for the lease is ready to
-/// take over, and one that cannot reach the API server says so by ending.
+/// Serves for ever. The operator is ready as soon as this answers: a replica that waits for the lease, or for the API server, is
+/// ready to take over.
 ///
 /// # Errors
 /// When the listener fails.
-pub async fn serve(
-    listener: TcpListener,
-    metrics: Metrics,
-    stop: CancellationToken,
-) -> anyhow::Result<()> {
+pub async fn serve(listener: TcpListener, metrics: Metrics) -> anyhow::Result<()> {
     let router = Router::new()
         .route("/livez", get(|| async { "ok\n" }))
         .route("/readyz", get(|| async { "ok\n" }))
         .route("/metrics", get(render))
         .with_state(metrics);
-    axum::serve(listener, router)
-        .with_graceful_shutdown(stop.cancelled_owned())
-        .await?;
+    axum::serve(listener, router).await?;
     Ok(())
 }
 

@@ -15,6 +15,7 @@ pub mod error;
 pub mod hash;
 pub mod health;
 pub mod leader;
+mod lock;
 pub mod metrics;
 pub mod names;
 pub mod observe;

@@ -81,25 +81,26 @@ async fn lead(config: Config) -> anyhow::Result<()> {
     tokio::spawn(stop_on_signal(stop.clone())?);
     let metrics = Metrics::default();
     let listener = health::bind(config.admin_addr).await?;
-    let health = tokio::spawn(health::serve(listener, metrics.clone(), stop.clone()));
+    // Answers until the process ends: whoever still works is still to be probed.
+    let health = tokio::spawn(health::serve(listener, metrics.clone()));
 
     let client = Client::try_default()
         .await
         .context("no way to the API server")?;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "waiting for the lease");
     let mut leadership = tokio::select! {
-        acquired = Leadership::acquire(&client, &config) => acquired?,
+        acquired = Leadership::acquire(&client, &config) => acquired,
         () = stop.cancelled() => return Ok(()),
     };
     tracing::info!("this replica leads");
     metrics.leading(true);
 
+    // Told to stop, the controller ends the reconciles that have begun; then the lease is given back.
     let result = tokio::select! {
         result = controller::run(client, config, Databases::default(), metrics, stop.clone()) => result,
         () = leadership.lost() => Err(anyhow::anyhow!("the lease is lost; another replica works now")),
         ended = health => match ended {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) => Err(error),
+            Ok(served) => served,
             Err(error) => Err(error.into()),
         },
     };

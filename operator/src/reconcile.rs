@@ -5,7 +5,7 @@ use std::time::Duration;
 use k8s_openapi::jiff::Timestamp;
 use kube::{
     Client,
-    runtime::{controller::Action, events::Recorder},
+    runtime::{controller::Action, events::Reporter},
 };
 
 use crate::{
@@ -87,7 +87,7 @@ pub async fn reconcile(shop: &Shop, context: &Context, now: Timestamp) -> Result
 
     let decision = decide(&seen.shop, &seen.observed, &seen.databases);
     let rendered = render(&seen.shop, &decision, &seen.observed, &seen.credentials);
-    let outcome = apply(&seen.shop, &context.cluster, rendered).await;
+    let outcome = apply(&seen.shop, &context.cluster, &decision, rendered).await;
     let pruned = prune(&seen.shop, &context.cluster, &outcome, &context.metrics).await;
 
     let findings = Findings {
@@ -96,15 +96,10 @@ pub async fn reconcile(shop: &Shop, context: &Context, now: Timestamp) -> Result
         databases: &seen.databases,
         decision: &decision,
         outcome: &outcome,
+        now,
     };
     let generation = shop.metadata.generation;
-    let status = report::status(
-        previous.as_ref(),
-        generation,
-        &shop.spec.version,
-        &findings,
-        now,
-    );
+    let status = report::status(previous.as_ref(), generation, &shop.spec.version, &findings);
     let settled = is_ready(&status);
     context
         .statuses
@@ -182,14 +177,14 @@ impl Context {
         databases: Databases,
         config: Config,
         metrics: Metrics,
-        recorder: Recorder,
+        reporter: Reporter,
     ) -> Self {
         Self {
             cluster,
             databases,
             config,
             metrics,
-            statuses: Statuses::new(client, recorder),
+            statuses: Statuses::new(client, reporter),
         }
     }
 

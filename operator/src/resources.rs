@@ -11,8 +11,6 @@ use k8s_openapi::api::{
     policy::v1::PodDisruptionBudget,
 };
 
-use crate::catalogue::ServiceName;
-
 /// Where objects come from.
 pub trait State {
     /// An object in this state.
@@ -46,8 +44,6 @@ pub struct Resources<S: State> {
     pub stateful_sets: Vec<S::Of<StatefulSet>>,
     /// Services whose pods may roll.
     pub deployments: Vec<S::Of<Deployment>>,
-    /// Counts that the Shop names.
-    pub scales: Vec<Scale>,
     /// Migrations.
     pub jobs: Vec<S::Of<Job>>,
     /// Of services with more than one pod.
@@ -56,18 +52,8 @@ pub struct Resources<S: State> {
     pub autoscalers: Vec<S::Of<HorizontalPodAutoscaler>>,
 }
 
-/// A count that the Shop names for a service.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Scale {
-    /// Whose.
-    pub service: ServiceName,
-    /// How many pods.
-    pub replicas: i32,
-}
-
-impl<S: State> Resources<S> {
-    /// Nothing yet.
-    pub fn new() -> Self {
+impl<S: State> Default for Resources<S> {
+    fn default() -> Self {
         Self {
             service_accounts: Vec::new(),
             services: Vec::new(),
@@ -75,16 +61,9 @@ impl<S: State> Resources<S> {
             secrets: Vec::new(),
             stateful_sets: Vec::new(),
             deployments: Vec::new(),
-            scales: Vec::new(),
             jobs: Vec::new(),
             disruption_budgets: Vec::new(),
             autoscalers: Vec::new(),
         }
-    }
-}
-
-impl<S: State> Default for Resources<S> {
-    fn default() -> Self {
-        Self::new()
     }
 }

@@ -1,15 +1,13 @@
 //! Writes a Shop's status when it says something new, and Kubernetes events for what changed.
 
-use std::{
-    collections::HashMap,
-    sync::{Mutex, MutexGuard, PoisonError},
-};
+use std::{collections::HashMap, sync::Mutex};
 
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::{
     Api, Client, Resource, ResourceExt,
     api::{Patch, PatchParams},
-    runtime::events::{Event, EventType, Recorder},
+    core::DeserializeGuard,
+    runtime::events::{Event, EventType, Recorder, Reporter},
 };
 use serde_json::json;
 
@@ -17,8 +15,12 @@ use crate::{
     api::{Shop, ShopStatus},
     cluster::FIELD_MANAGER,
     error::Error,
+    lock::lock,
     report::{self, Notice},
 };
+
+/// A Shop, or the reason why it cannot be read.
+pub type Guarded = DeserializeGuard<Shop>;
 
 /// Namespace and name.
 type Key = (String, String);
@@ -26,7 +28,7 @@ type Key = (String, String);
 /// The statuses of all Shops.
 pub struct Statuses {
     client: Client,
-    recorder: Recorder,
+    reporter: Reporter,
     /// What was last written: the store may not have it yet.
     written: Mutex<HashMap<Key, Written>>,
 }
@@ -38,11 +40,11 @@ struct Written {
 }
 
 impl Statuses {
-    /// Writes through `client`, and events through `recorder`.
-    pub fn new(client: Client, recorder: Recorder) -> Self {
+    /// Writes through `client`, and events in the name of `reporter`.
+    pub fn new(client: Client, reporter: Reporter) -> Self {
         Self {
             client,
-            recorder,
+            reporter,
             written: Mutex::default(),
         }
     }
@@ -54,7 +56,7 @@ impl Statuses {
                 .as_ref()
                 .and_then(|version| version.parse::<u64>().ok())
         };
-        let all = self.lock();
+        let all = lock(&self.written);
         let written = all.get(&key_of(shop)).filter(|written| {
             written.uid == shop.metadata.uid
                 && number(&written.version) > number(&shop.metadata.resource_version)
@@ -64,13 +66,20 @@ impl Statuses {
             .or_else(|| shop.status.clone())
     }
 
+    /// What we wrote last for a Shop that cannot be read, and whose own status therefore is not known.
+    pub fn last_of_unreadable(&self, shop: &Guarded) -> Option<ShopStatus> {
+        let all = lock(&self.written);
+        let written = all.get(&key_of(shop))?;
+        (written.uid == shop.meta().uid).then(|| written.status.clone())
+    }
+
     /// Writes the status if it says something new, and events for what changed.
     ///
     /// # Errors
     /// When the API server refuses.
     pub async fn publish(
         &self,
-        shop: &Shop,
+        shop: &impl Resource<DynamicType = ()>,
         previous: Option<&ShopStatus>,
         status: ShopStatus,
     ) -> Result<(), Error> {
@@ -78,13 +87,14 @@ impl Statuses {
             return Ok(());
         }
         let name = shop.name_any();
-        let api: Api<Shop> =
+        // The answer may be a Shop that cannot be read.
+        let api: Api<Guarded> =
             Api::namespaced(self.client.clone(), &shop.namespace().unwrap_or_default());
         let patch = Patch::Apply(json!({
             "apiVersion": Shop::api_version(&()),
             "kind": Shop::kind(&()),
             // Not the status of another Shop that took the name meanwhile.
-            "metadata": {"uid": shop.metadata.uid},
+            "metadata": {"uid": shop.meta().uid},
             "status": status,
         }));
         let params = PatchParams::apply(FIELD_MANAGER)
@@ -100,21 +110,21 @@ impl Statuses {
             self.tell(shop, notice).await;
         }
         let written = Written {
-            uid: answer.metadata.uid,
-            version: answer.metadata.resource_version,
+            uid: answer.uid(),
+            version: answer.resource_version(),
             status,
         };
-        self.lock().insert(key_of(shop), written);
+        lock(&self.written).insert(key_of(shop), written);
         Ok(())
     }
 
     /// Forgets a Shop that is no longer there.
     pub fn forget(&self, namespace: &str, name: &str) {
-        self.lock().remove(&(namespace.to_owned(), name.to_owned()));
+        lock(&self.written).remove(&(namespace.to_owned(), name.to_owned()));
     }
 
     /// Events are a courtesy: a reconcile does not fail for want of one.
-    async fn tell(&self, shop: &Shop, notice: Notice) {
+    async fn tell(&self, shop: &impl Resource<DynamicType = ()>, notice: Notice) {
         tracing::info!(
             reason = notice.reason,
             service = notice.service,
@@ -130,7 +140,6 @@ impl Statuses {
             reason: notice.reason.into(),
             note: Some(notice.note),
             action: "Reconcile".into(),
-            // Tells the recorder the events of two services apart.
             secondary: Some(ObjectReference {
                 api_version: Some("apps/v1".into()),
                 kind: Some("Deployment".into()),
@@ -139,17 +148,14 @@ impl Statuses {
                 ..ObjectReference::default()
             }),
         };
-        if let Err(error) = self.recorder.publish(&event, &shop.object_ref(&())).await {
+        // A recorder counts an event whose reason it knows as a repetition and keeps the note of the first; a new one does not.
+        let recorder = Recorder::new(self.client.clone(), self.reporter.clone());
+        if let Err(error) = recorder.publish(&event, &shop.object_ref(&())).await {
             tracing::warn!(%error, "an event could not be written");
         }
     }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<Key, Written>> {
-        // A panic while the lock was held left at worst one entry out: the map itself is whole.
-        self.written.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
-fn key_of(shop: &Shop) -> Key {
+fn key_of(shop: &impl Resource<DynamicType = ()>) -> Key {
     (shop.namespace().unwrap_or_default(), shop.name_any())
 }

@@ -71,16 +71,3 @@ pub enum Phase {
     /// It cannot go on without help; the message says why.
     Failed,
 }
-
-impl Phase {
-    /// The word in the status.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Pending => "Pending",
-            Self::Migrating => "Migrating",
-            Self::Rolling => "Rolling",
-            Self::Running => "Running",
-            Self::Failed => "Failed",
-        }
-    }
-}

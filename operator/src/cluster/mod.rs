@@ -33,8 +33,6 @@ pub const SELECTOR: &str = "app.kubernetes.io/managed-by=shop-operator";
 
 /// The cluster as the operator sees it.
 pub struct Cluster {
-    /// For the few requests that no store answers.
-    pub client: Client,
     /// Made for each service.
     pub deployments: Tracked<Deployment>,
     /// Databases and the broker.
@@ -78,7 +76,7 @@ impl Cluster {
         let (disruption_budgets, h) = Tracked::new(client.clone(), metrics.clone());
         let (autoscalers, i) = Tracked::new(client.clone(), metrics.clone());
         let (pods, j) = Tracked::new(client.clone(), metrics.clone());
-        let (claims, k) = Tracked::new(client.clone(), metrics.clone());
+        let (claims, k) = Tracked::new(client, metrics.clone());
         // Unbounded, because nobody reads before all stores are filled; afterwards the controller drains it at once.
         let (sender, receiver) = unbounded();
         let mut changes = select_all([a, b, c, d, e, f, g, h, i, j, k]);
@@ -90,7 +88,6 @@ impl Cluster {
             }
         });
         let cluster = Self {
-            client,
             deployments,
             stateful_sets,
             jobs,
@@ -112,7 +109,6 @@ impl Cluster {
     /// When a watch ended before.
     pub async fn ready(&self) -> anyhow::Result<()> {
         let Self {
-            client: _,
             deployments,
             stateful_sets,
             jobs,

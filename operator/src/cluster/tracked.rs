@@ -20,7 +20,7 @@ use kube::{
 };
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{hash::Fingerprint, metrics::Metrics};
+use crate::{hash::Fingerprint, lock::lock, metrics::Metrics};
 
 use super::{FIELD_MANAGER, INSTANCE_LABEL, SELECTOR};
 
@@ -268,13 +268,6 @@ impl<K: Kind> Tracked<K> {
         );
         object
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    // A panic while the lock was held left at worst one entry out: the map itself is whole.
-    mutex
-        .lock()
-        .unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
 fn key_of<K: Kind>(object: &K) -> Key {

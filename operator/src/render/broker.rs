@@ -8,8 +8,8 @@ use k8s_openapi::{
     api::{
         apps::v1::{StatefulSet, StatefulSetSpec},
         core::v1::{
-            Container, ContainerPort, PodSpec, PodTemplateSpec, Probe, Secret, SecretVolumeSource,
-            Service, ServiceSpec, Volume, VolumeMount,
+            Container, PodSpec, PodTemplateSpec, Probe, Secret, SecretVolumeSource, Service,
+            ServiceSpec, Volume, VolumeMount,
         },
     },
 };
@@ -140,11 +140,6 @@ pub fn stateful_set(shop: &ValidShop, configuration: &Secret) -> StatefulSet {
 }
 
 fn template(shop: &ValidShop, configuration: &Secret) -> PodTemplateSpec {
-    let port = |name: &str, port| ContainerPort {
-        name: Some(name.into()),
-        container_port: port,
-        ..ContainerPort::default()
-    };
     let healthy = || pod::http_probe("/healthz", MONITORING_PORT);
     PodTemplateSpec {
         metadata: Some(ObjectMeta {
@@ -177,8 +172,8 @@ fn template(shop: &ValidShop, configuration: &Secret) -> PodTemplateSpec {
                 image_pull_policy: Some(shop.pull_policy.as_str().into()),
                 args: Some(vec!["-c".into(), format!("/etc/nats/{CONFIGURATION}")]),
                 ports: Some(vec![
-                    port("nats", BROKER_PORT),
-                    port("monitoring", MONITORING_PORT),
+                    pod::port("nats", BROKER_PORT),
+                    pod::port("monitoring", MONITORING_PORT),
                 ]),
                 resources: Some(pod::amounts("20m", "32Mi", "256Mi")),
                 startup_probe: Some(Probe {

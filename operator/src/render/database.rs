@@ -7,9 +7,8 @@ use k8s_openapi::{
             StatefulSetUpdateStrategy,
         },
         core::v1::{
-            Container, ContainerPort, PersistentVolumeClaim, PersistentVolumeClaimSpec, PodSpec,
-            PodTemplateSpec, Probe, Service, ServiceSpec, TCPSocketAction,
-            VolumeResourceRequirements,
+            Container, PersistentVolumeClaim, PersistentVolumeClaimSpec, PodSpec, PodTemplateSpec,
+            Probe, Service, ServiceSpec, TCPSocketAction, VolumeResourceRequirements,
         },
     },
     apimachinery::pkg::{api::resource::Quantity, util::intstr::IntOrString},
@@ -33,11 +32,12 @@ const POSTGRES: i64 = 999;
 
 /// Small, because five of them share a laptop. Each has its reason beside it.
 const SETTINGS: [&str; 10] = [
-    "shared_buffers=16MB",       // the file system's cache does the rest
-    "max_connections=60", // a few pods with a pool of ten each, a migration, and an administrator
-    "work_mem=2MB",       // small sorts; larger ones go to disk
+    "shared_buffers=8MB", // the file system's cache does the rest
+    // A process holds at most 8 and closes idle ones after a minute: room for about twenty pods of the service.
+    "max_connections=200",
+    "work_mem=2MB",              // small sorts; larger ones go to disk
     "maintenance_work_mem=16MB", // index builds of a small catalogue
-    "max_wal_size=256MB", // a volume of 1Gi must not fill up with it
+    "max_wal_size=256MB",        // a volume of 1Gi must not fill up with it
     "min_wal_size=32MB",
     "max_worker_processes=4",
     "max_parallel_workers=2",
@@ -168,11 +168,7 @@ fn template(shop: &ValidShop, service: ServiceName) -> PodTemplateSpec {
                     // A folder below the mount: the mount's own root may hold `lost+found`.
                     pod::variable("PGDATA", "/var/lib/postgresql/data/pgdata"),
                 ]),
-                ports: Some(vec![ContainerPort {
-                    name: Some("postgres".into()),
-                    container_port: DATABASE_PORT,
-                    ..ContainerPort::default()
-                }]),
+                ports: Some(vec![pod::port("postgres", DATABASE_PORT)]),
                 resources: Some(pod::amounts("20m", "48Mi", "512Mi")),
                 startup_probe: Some(Probe {
                     period_seconds: Some(1),

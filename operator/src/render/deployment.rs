@@ -6,8 +6,8 @@ use k8s_openapi::{
     api::{
         apps::v1::{Deployment, DeploymentSpec, DeploymentStrategy, RollingUpdateDeployment},
         core::v1::{
-            Container, ContainerPort, EnvVar, Lifecycle, LifecycleHandler, PodSpec,
-            PodTemplateSpec, Probe, SleepAction, TopologySpreadConstraint, Volume, VolumeMount,
+            Container, EnvVar, Lifecycle, LifecycleHandler, PodSpec, PodTemplateSpec, Probe,
+            SleepAction, TopologySpreadConstraint, Volume, VolumeMount,
         },
     },
     apimachinery::pkg::util::intstr::IntOrString,
@@ -128,18 +128,16 @@ fn container(
     let wanted = &shop.services[service];
     let amounts =
         |amounts: &Option<AmountsSpec>| amounts.as_ref().map(BTreeMap::from).unwrap_or_default();
-    let port = |name: &str, port| ContainerPort {
-        name: Some(name.into()),
-        container_port: port,
-        ..ContainerPort::default()
-    };
     Container {
         name: service.to_string(),
         image: Some(wanted.image.clone()),
         image_pull_policy: Some(shop.pull_policy.as_str().into()),
         args: Some(vec!["serve".into()]),
         env: Some(env),
-        ports: Some(vec![port("http", HTTP_PORT), port("admin", ADMIN_PORT)]),
+        ports: Some(vec![
+            pod::port("http", HTTP_PORT),
+            pod::port("admin", ADMIN_PORT),
+        ]),
         resources: Some(pod::resources(
             &amounts(&wanted.resources.requests),
             &amounts(&wanted.resources.limits),

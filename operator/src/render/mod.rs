@@ -17,7 +17,7 @@ use crate::{
     credentials::Credentials,
     decide::Decision,
     observe::Observed,
-    resources::{Rendered, Resources, Scale},
+    resources::{Rendered, Resources},
     validate::ValidShop,
 };
 
@@ -29,7 +29,7 @@ pub fn render(
     credentials: &Credentials,
 ) -> Resources<Rendered> {
     let configuration = broker::configuration(shop, credentials);
-    let mut resources = Resources::<Rendered>::new();
+    let mut resources = Resources::<Rendered>::default();
     resources.services.push(broker::service(shop));
     resources
         .network_policies
@@ -81,9 +81,6 @@ fn render_service(
         resources
             .deployments
             .push(deployment::deployment(shop, service, observed, credentials));
-    }
-    if let Some(replicas) = decided.replicas {
-        resources.scales.push(Scale { service, replicas });
     }
     if decided.disruption_budget {
         resources

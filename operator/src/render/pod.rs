@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::{
     api::core::v1::{
-        Capabilities, EmptyDirVolumeSource, EnvVar, EnvVarSource, HTTPGetAction,
+        Capabilities, ContainerPort, EmptyDirVolumeSource, EnvVar, EnvVarSource, HTTPGetAction,
         LocalObjectReference, PodSecurityContext, Probe, ResourceRequirements, SeccompProfile,
         SecretKeySelector, SecurityContext, Volume, VolumeMount,
     },
@@ -77,6 +77,15 @@ pub(super) fn secret_variable(name: &str, secret: String, key: &str) -> EnvVar {
             }),
             ..EnvVarSource::default()
         }),
+    }
+}
+
+/// A port by name.
+pub(super) fn port(name: &str, port: i32) -> ContainerPort {
+    ContainerPort {
+        name: Some(name.into()),
+        container_port: port,
+        ..ContainerPort::default()
     }
 }
 

@@ -5,7 +5,10 @@ use std::sync::Arc;
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
 use kube::ResourceExt;
 
-use crate::{apply::Failure, error::Error};
+use crate::{
+    apply::Failure,
+    error::{Class, Error},
+};
 
 /// Why something is not as it should be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,7 +43,15 @@ impl Problem {
 
 impl From<&Error> for Problem {
     fn from(error: &Error) -> Self {
-        Self::blocked(error.class().reason(), error.to_string())
+        let class = error.class();
+        Self {
+            reason: class.reason(),
+            message: error.to_string(),
+            needs_help: match class {
+                Class::Invalid | Class::Forbidden | Class::Bug => true,
+                Class::Conflict | Class::Transient => false,
+            },
+        }
     }
 }
 
@@ -50,11 +61,20 @@ impl From<&Failure> for Problem {
     }
 }
 
-/// The first cause among the pods, by name; pods that are going do not count.
+/// The first cause among the pods, by name. Pods that are going, have ended or were evicted do not count: others take their
+/// place.
 pub(super) fn of_pods(pods: &[Arc<Pod>]) -> Option<Problem> {
     pods.iter()
-        .filter(|pod| pod.metadata.deletion_timestamp.is_none())
+        .filter(|pod| pod.metadata.deletion_timestamp.is_none() && !has_ended(pod))
         .find_map(|pod| of_pod(pod))
+}
+
+fn has_ended(pod: &Pod) -> bool {
+    let phase = pod
+        .status
+        .as_ref()
+        .and_then(|status| status.phase.as_deref());
+    matches!(phase, Some("Failed" | "Succeeded"))
 }
 
 fn of_pod(pod: &Pod) -> Option<Problem> {

@@ -6,7 +6,8 @@ mod events;
 mod service;
 mod store;
 
-use k8s_openapi::jiff::Timestamp;
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
+use kube::ResourceExt;
 
 pub use cause::Problem;
 pub use events::{Notice, notices};
@@ -22,6 +23,9 @@ use crate::{
 };
 use conditions::{Conditions, State};
 
+/// What makes pods and volumes takes seconds; what it has not done for this long it cannot do.
+const PATIENCE: SignedDuration = SignedDuration::from_secs(60);
+
 /// All that a reconcile found and did.
 pub struct Findings<'a> {
     /// What is wanted.
@@ -34,6 +38,8 @@ pub struct Findings<'a> {
     pub decision: &'a Decision,
     /// What came of it.
     pub outcome: &'a Outcome,
+    /// When all that was.
+    pub now: Timestamp,
 }
 
 /// The status after a whole reconcile of generation `generation` with release `version`.
@@ -42,7 +48,6 @@ pub fn status(
     generation: Option<i64>,
     version: &str,
     findings: &Findings<'_>,
-    now: Timestamp,
 ) -> ShopStatus {
     let judged: Vec<(ServiceStatus, Option<Problem>)> = ServiceName::ALL
         .into_iter()
@@ -69,7 +74,7 @@ pub fn status(
             .flatten()
             .any(|problem| !problem.needs_help);
 
-    let mut conditions = Conditions::new(previous, generation, now);
+    let mut conditions = Conditions::new(previous, generation, findings.now);
     conditions.set(
         "Ready",
         match &problem {
@@ -109,7 +114,7 @@ pub fn status(
     }
 }
 
-/// The status when the reconcile could not even look at the services: they stay as they were last seen.
+/// The status when the reconcile could not even look at the services, or broke off: they stay as they were last seen.
 pub fn stopped(
     previous: Option<&ShopStatus>,
     generation: Option<i64>,
@@ -118,7 +123,14 @@ pub fn stopped(
 ) -> ShopStatus {
     let mut conditions = Conditions::new(previous, generation, now);
     conditions.set("Ready", State::no(problem.reason, problem.message.clone()));
-    conditions.set("Progressing", State::no("Blocked", problem.message.clone()));
+    conditions.set(
+        "Progressing",
+        if problem.needs_help {
+            State::no("Blocked", problem.message.clone())
+        } else {
+            State::yes("Working", problem.message.clone())
+        },
+    );
     conditions.keep("DatabasesReady");
     conditions.keep("BrokerReady");
     ShopStatus {
@@ -138,6 +150,13 @@ pub fn same(a: &ShopStatus, b: &ShopStatus) -> bool {
         status
     };
     timeless(a) == timeless(b)
+}
+
+/// The object has been there for longer than the controllers of Kubernetes need for it.
+fn is_overdue(object: &impl ResourceExt, now: Timestamp) -> bool {
+    object
+        .creation_timestamp()
+        .is_some_and(|made| now.duration_since(made.0) > PATIENCE)
 }
 
 /// What needs help before what only needs time; otherwise the first.

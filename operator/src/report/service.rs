@@ -8,7 +8,7 @@ use kube::ResourceExt;
 use super::{
     Findings,
     cause::{Problem, of_pods},
-    store,
+    is_overdue, store,
 };
 use crate::{
     api::{Phase, ServiceStatus},
@@ -88,7 +88,7 @@ fn phase(
         .iter()
         .find(|failure| failure.service == Some(service))
     {
-        return failed(failure.into());
+        return held_up(Phase::Rolling, failure.into());
     }
     if let Some(problem) = missing_secret(findings, service) {
         return failed(problem);
@@ -114,6 +114,16 @@ fn phase(
     }
 }
 
+/// In this phase, unless it cannot go on without help.
+fn held_up(phase: Phase, problem: Problem) -> (Phase, Option<Problem>) {
+    let phase = if problem.needs_help {
+        Phase::Failed
+    } else {
+        phase
+    };
+    (phase, Some(problem))
+}
+
 fn job_name(findings: &Findings<'_>, service: ServiceName) -> String {
     names::migration(
         &findings.shop.name,
@@ -129,32 +139,33 @@ fn pending(findings: &Findings<'_>, service: ServiceName) -> (Phase, Option<Prob
             format!("{service} waits for its database"),
         )
     });
-    (
-        if problem.needs_help {
-            Phase::Failed
-        } else {
-            Phase::Pending
-        },
-        Some(problem),
-    )
+    held_up(Phase::Pending, problem)
 }
 
 fn migrating(findings: &Findings<'_>, service: ServiceName) -> (Phase, Option<Problem>) {
     let observed = &findings.observed.services[service];
     let stuck = |pods| of_pods(pods).filter(|cause| cause.needs_help);
-    match stuck(&observed.migration_pods).or_else(|| stuck(&observed.pods)) {
-        Some(cause) => (
-            Phase::Failed,
-            Some(with_missing_pull_secret(findings, cause)),
-        ),
-        None => {
-            let message = format!("migration Job {} runs", job_name(findings, service));
-            (
-                Phase::Migrating,
-                Some(Problem::waiting("Migrating", message)),
-            )
-        }
+    if let Some(cause) = stuck(&observed.migration_pods).or_else(|| stuck(&observed.pods)) {
+        return held_up(Phase::Migrating, with_missing_pull_secret(findings, cause));
     }
+    let job = job_name(findings, service);
+    let without_pods = observed
+        .migration
+        .as_ref()
+        .filter(|job| observed.migration_pods.is_empty() && is_overdue(&***job, findings.now));
+    held_up(
+        Phase::Migrating,
+        match without_pods {
+            Some(_) => Problem::blocked(
+                "PodMissing",
+                format!(
+                    "migration Job {job} gets no pod; `kubectl -n {} describe job {job}` says why",
+                    findings.shop.namespace
+                ),
+            ),
+            None => Problem::waiting("Migrating", format!("migration Job {job} runs")),
+        },
+    )
 }
 
 /// The user's Secrets that this service reads.
@@ -203,14 +214,7 @@ fn rollout(
     let desired = wanted_count(findings.shop.services[service].replicas, deployment);
     if let Some(cause) = of_pods(&findings.observed.services[service].pods) {
         let cause = with_missing_pull_secret(findings, cause);
-        return (
-            if cause.needs_help {
-                Phase::Failed
-            } else {
-                Phase::Rolling
-            },
-            Some(cause),
-        );
+        return held_up(Phase::Rolling, cause);
     }
     if let Some(problem) = stuck(deployment, &name) {
         return (Phase::Failed, Some(problem));

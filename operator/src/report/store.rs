@@ -1,11 +1,12 @@
 //! Whether databases and the broker take connections.
 
-use k8s_openapi::api::apps::v1::StatefulSetStatus;
+use k8s_openapi::api::{apps::v1::StatefulSetStatus, core::v1::PersistentVolumeClaim};
 use kube::ResourceExt;
 
 use super::{
     Findings,
     cause::{Problem, of_pods},
+    is_overdue,
 };
 use crate::{catalogue::ServiceName, database::DatabaseState, names, observe::ObservedStore};
 
@@ -74,23 +75,46 @@ fn not_ready(findings: &Findings<'_>, name: &str, observed: &ObservedStore) -> O
     if let Some(problem) = of_pods(&observed.pods).filter(|problem| problem.needs_help) {
         return Some(problem);
     }
-    let pending = observed.claim.as_ref().filter(|claim| {
-        claim
-            .status
-            .as_ref()
-            .and_then(|status| status.phase.as_deref())
-            == Some("Pending")
-    });
-    Some(match pending {
-        Some(claim) => Problem::waiting(
-            "VolumePending",
-            format!(
-                "{name} waits for its volume: PersistentVolumeClaim {} is pending",
-                claim.name_any()
-            ),
-        ),
-        None => Problem::waiting("Starting", format!("{name} starts")),
+    let namespace = &findings.shop.namespace;
+    if let Some(claim) = observed.claim.as_deref().filter(|claim| is_pending(claim)) {
+        let pending = format!(
+            "{name} waits for its volume: PersistentVolumeClaim {claim} {class} is pending",
+            claim = claim.name_any(),
+            class = class_of(claim),
+        );
+        return Some(if is_overdue(claim, findings.now) {
+            let look = format!("`kubectl -n {namespace} describe pvc {}`", claim.name_any());
+            Problem::blocked("VolumePending", format!("{pending}; {look} says why"))
+        } else {
+            Problem::waiting("VolumePending", pending)
+        });
+    }
+    let overdue = live.is_some_and(|set| is_overdue(&**set, findings.now));
+    Some(if overdue && observed.pods.is_empty() {
+        let look = format!("`kubectl -n {namespace} describe statefulset {name}`");
+        Problem::blocked(
+            "PodMissing",
+            format!("StatefulSet {name} gets no pod; {look} says why"),
+        )
+    } else {
+        Problem::waiting("Starting", format!("{name} starts"))
     })
+}
+
+fn is_pending(claim: &PersistentVolumeClaim) -> bool {
+    let phase = claim.status.as_ref().and_then(|s| s.phase.as_deref());
+    phase == Some("Pending")
+}
+
+fn class_of(claim: &PersistentVolumeClaim) -> String {
+    let class = claim
+        .spec
+        .as_ref()
+        .and_then(|s| s.storage_class_name.as_ref());
+    class.map_or_else(
+        || "of no storage class (the cluster has no default)".into(),
+        |class| format!("of storage class {class}"),
+    )
 }
 
 /// The StatefulSet has nothing to roll; a status without revisions says nothing about it.

@@ -5,18 +5,21 @@ use std::{
     time::{Duration, Instant},
 };
 
-use k8s_openapi::api::{apps::v1::StatefulSet, batch::v1::Job};
-use kube::{
-    Api, ResourceExt,
-    api::{DeleteParams, ListParams, Patch, PatchParams},
+use k8s_openapi::{
+    api::{apps::v1::StatefulSet, batch::v1::Job},
+    apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
 };
-use serde_json::json;
+use kube::{
+    Api, Client, CustomResourceExt, ResourceExt,
+    api::{ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams},
+};
+use serde_json::{Value, json};
 use shop_operator::{api::Shop, controller, database::Databases, metrics::Metrics};
 use tokio_util::sync::CancellationToken;
 
 use crate::harness::{
-    ALONE, admin, apply_shop, make_namespace, operator_client, operator_config, test_database,
-    unique,
+    ALONE, admin, apply_shop, condition, make_namespace, operator_client, operator_config,
+    test_database, unique,
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -89,6 +92,13 @@ async fn a_panic_in_one_shop_leaves_the_others_alone() {
         metrics.render().contains("shop_operator_panics_total 1")
     })
     .await;
+    let shops: Api<Shop> = Api::namespaced(admin.clone(), &namespace);
+    until("the bad one says so", async || {
+        let status = shops.get("bad").await.expect("the Shop").status;
+        let (value, reason, message) = condition(&status.unwrap_or_default(), "Ready");
+        value == "False" && reason == "OperatorBug" && message.contains("as if by a bug")
+    })
+    .await;
     let jobs: Api<Job> = Api::namespaced(admin.clone(), &namespace);
     until("the good one goes on", async || {
         jobs.list(&ListParams::default())
@@ -100,7 +110,6 @@ async fn a_panic_in_one_shop_leaves_the_others_alone() {
     })
     .await;
     // And it still hears of changes.
-    let shops: Api<Shop> = Api::namespaced(admin.clone(), &namespace);
     let patch = Patch::Merge(json!({"spec": {"version": "2"}}));
     shops
         .patch("good", &PatchParams::default(), &patch)
@@ -111,6 +120,8 @@ async fn a_panic_in_one_shop_leaves_the_others_alone() {
         status.and_then(|status| status.observed_generation) == Some(2)
     })
     .await;
+
+    a_shop_that_cannot_be_read_says_so(&admin, &namespace, &metrics).await;
 
     for name in ["bad", "good"] {
         shops
@@ -123,6 +134,52 @@ async fn a_panic_in_one_shop_leaves_the_others_alone() {
         .await
         .expect("the controller did not panic")
         .expect("it ends well");
+}
+
+/// A Shop with a word that only a newer operator knows.
+async fn a_shop_that_cannot_be_read_says_so(admin: &Client, namespace: &str, metrics: &Metrics) {
+    let crds: Api<CustomResourceDefinition> = Api::all(admin.clone());
+    let name = Shop::crd().name_any();
+    let apply = PatchParams::apply("test").force();
+    let mut newer = serde_json::to_value(Shop::crd()).expect("a CRD");
+    let words = "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/images/properties/pullPolicy/enum";
+    let words = newer.pointer_mut(words).and_then(Value::as_array_mut);
+    words.expect("the words").push("Sometimes".into());
+    crds.patch(&name, &apply, &Patch::Apply(&newer))
+        .await
+        .expect("changed");
+    let shops: Api<DynamicObject> =
+        Api::namespaced_with(admin.clone(), namespace, &ApiResource::erase::<Shop>(&()));
+    let odd = json!({
+        "apiVersion": "shopkeeper.dev/v1alpha1", "kind": "Shop", "metadata": {"name": "odd"},
+        "spec": {"version": "1", "images": {"pullPolicy": "Sometimes"}},
+    });
+    let odd: DynamicObject = serde_json::from_value(odd).expect("an object");
+    until("the new word is accepted", async || {
+        shops.create(&PostParams::default(), &odd).await.is_ok()
+    })
+    .await;
+    until("the odd one says so", async || {
+        let odd = shops.get("odd").await.expect("the Shop");
+        let conditions = odd.data["status"]["conditions"].as_array();
+        conditions.into_iter().flatten().any(|condition| {
+            let message = condition["message"].as_str().unwrap_or_default();
+            condition["reason"] == "Invalid" && message.contains("Sometimes")
+        })
+    })
+    .await;
+    assert!(
+        metrics
+            .render()
+            .contains(r#"shop_operator_errors_total{class="invalid"}"#)
+    );
+    shops
+        .delete("odd", &DeleteParams::default())
+        .await
+        .expect("deleted");
+    crds.patch(&name, &apply, &Patch::Apply(Shop::crd()))
+        .await
+        .expect("changed back");
 }
 
 async fn until(what: &str, holds: impl AsyncFn() -> bool) {

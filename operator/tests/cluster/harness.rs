@@ -3,7 +3,10 @@
 use std::{
     fmt::Debug,
     future::Future,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -23,12 +26,7 @@ use kube::{
     api::{ListParams, Patch, PatchParams, PostParams},
     client::{Body, ClientBuilder},
     config::{KubeConfigOptions, Kubeconfig},
-    runtime::{
-        conditions,
-        controller::Action,
-        events::{Recorder, Reporter},
-        wait::await_condition,
-    },
+    runtime::{conditions, controller::Action, events::Reporter, wait::await_condition},
 };
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -42,7 +40,7 @@ use shop_operator::{
     reconcile::{ASK_DATABASE_AGAIN, Context, Done, reconcile},
 };
 use tokio::sync::{OnceCell, RwLock, RwLockReadGuard};
-use tower::util::MapRequestLayer;
+use tower::util::{MapFutureLayer, MapRequestLayer};
 
 use crate::rbac;
 
@@ -132,6 +130,23 @@ pub(crate) async fn operator_client(requests: Arc<Mutex<Vec<Request>>>) -> Clien
     ClientBuilder::try_from(config)
         .expect("a client")
         .with_layer(&count)
+        .build()
+}
+
+/// An administrator's client whose requests are never answered while this is so.
+pub(crate) async fn admin_client_that_hangs_while(cut: Arc<AtomicBool>) -> Client {
+    let hang = MapFutureLayer::new(move |answer| {
+        let cut = cut.clone();
+        async move {
+            if cut.load(Ordering::Relaxed) {
+                std::future::pending::<()>().await;
+            }
+            answer.await
+        }
+    });
+    ClientBuilder::try_from(kube_config().await)
+        .expect("a client")
+        .with_layer(&hang)
         .build()
 }
 
@@ -437,7 +452,7 @@ async fn new_context(client: Client, namespace: &str) -> Context {
         Databases::redirected(test_database()),
         operator_config(namespace),
         metrics,
-        Recorder::new(client, reporter),
+        reporter,
     )
 }
 

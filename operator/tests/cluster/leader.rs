@@ -1,10 +1,18 @@
 //! One of two replicas works, and the other takes over.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
 
 use shop_operator::leader::Leadership;
 
-use crate::harness::{admin, make_namespace, operator_client, operator_config, unique};
+use crate::harness::{
+    admin, admin_client_that_hangs_while, make_namespace, operator_client, operator_config, unique,
+};
 
 /// Far less than the 15 s after which a lease runs out by itself.
 const SOON: Duration = Duration::from_secs(8);
@@ -22,9 +30,7 @@ async fn a_lease_that_is_given_back_is_taken_at_once_and_not_before() {
     let client = operator_client(Default::default()).await;
     let (a, b) = (replica("a"), replica("b"));
 
-    let first = Leadership::acquire(&client, &a)
-        .await
-        .expect("nobody else asks");
+    let first = Leadership::acquire(&client, &a).await;
     let second = Leadership::acquire(&client, &b);
     let waiting = tokio::time::timeout(Duration::from_secs(5), second).await;
     assert!(
@@ -34,9 +40,44 @@ async fn a_lease_that_is_given_back_is_taken_at_once_and_not_before() {
 
     let released = Instant::now();
     first.release().await;
-    let second = Leadership::acquire(&client, &b)
-        .await
-        .expect("the lease is free");
+    let second = Leadership::acquire(&client, &b).await;
     assert!(released.elapsed() < SOON, "{:?}", released.elapsed());
     second.release().await;
+}
+
+#[tokio::test]
+async fn a_replica_that_cannot_renew_stops_when_its_time_is_over() {
+    let admin = admin().await;
+    let namespace = unique("lead");
+    make_namespace(&admin, &namespace).await;
+    // The way to the API server can be cut.
+    let cut = Arc::new(AtomicBool::new(false));
+    let client = admin_client_that_hangs_while(cut.clone()).await;
+    let mut leadership = Leadership::acquire(&client, &operator_config(&namespace)).await;
+    // Longer than a lease that nobody renews.
+    let renewed = tokio::time::timeout(Duration::from_secs(16), leadership.lost()).await;
+    assert!(renewed.is_err(), "it is renewed");
+    cut.store(true, Ordering::Relaxed);
+    // 15 s from the last renewal, and the answer that was waited for.
+    let limit = Duration::from_secs(15 + 2 + 3 + 2);
+    assert!(
+        tokio::time::timeout(limit, leadership.lost()).await.is_ok(),
+        "a replica that cannot renew goes on"
+    );
+}
+
+#[tokio::test]
+async fn a_replica_waits_for_an_api_server_that_is_away() {
+    let admin = admin().await;
+    let namespace = unique("lead");
+    make_namespace(&admin, &namespace).await;
+    let cut = Arc::new(AtomicBool::new(true));
+    let client = admin_client_that_hangs_while(cut.clone()).await;
+    let config = operator_config(&namespace);
+    let mut acquired = tokio::spawn(async move { Leadership::acquire(&client, &config).await });
+    let early = tokio::time::timeout(Duration::from_secs(1), &mut acquired).await;
+    assert!(early.is_err(), "it waits");
+    cut.store(false, Ordering::Relaxed);
+    let leadership = tokio::time::timeout(SOON, acquired).await.expect("in time");
+    leadership.expect("no panic").release().await;
 }

@@ -1,6 +1,6 @@
 //! A new image of one service: its migration first, then its pods, and nothing else.
 
-use k8s_openapi::api::{apps::v1::Deployment, batch::v1::Job};
+use k8s_openapi::api::{apps::v1::Deployment, batch::v1::Job, events::v1::Event};
 use kube::{ResourceExt, api::DeleteParams};
 use serde_json::{Value, json};
 use shop_operator::{api::Phase, decide::image_of};
@@ -196,4 +196,33 @@ async fn a_failed_migration_is_tried_again_when_the_shop_changes_what_it_runs_wi
                 .is_some_and(|new| new.metadata.uid != job.metadata.uid)
         })
         .await;
+}
+
+#[tokio::test]
+async fn each_rollout_has_an_event_that_names_its_own_images() {
+    let harness = Harness::new().await;
+    harness.apply(shop(json!({}))).await;
+    harness.bring_up().await;
+    for (version, note) in [
+        (
+            "2",
+            "orders goes from registry.example/orders:1 to registry.example/orders:2",
+        ),
+        (
+            "3",
+            "orders goes from registry.example/orders:2 to registry.example/orders:3",
+        ),
+    ] {
+        harness.apply(shop(json!({"version": version}))).await;
+        harness
+            .reconcile_until(note, || async {
+                harness.finish_jobs().await;
+                harness.roll_all().await;
+                let events = harness.list::<Event>().await;
+                events
+                    .iter()
+                    .any(|event| event.note.as_deref() == Some(note))
+            })
+            .await;
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use k8s_openapi::jiff::Timestamp;
 use serde_json::json;
 use shop_operator::{
     catalogue::ServiceName::{self, Orders},
@@ -90,6 +91,37 @@ fn a_migration_that_failed_while_its_database_was_away_is_tried_again() {
         decision.migration,
         Migration::Failed("all its attempts failed".into())
     );
+}
+
+#[test]
+fn a_migration_that_failed_while_the_container_of_its_database_was_away_is_tried_again() {
+    let shop = plain();
+    let at = |second: i64| Timestamp::from_second(second).expect("a time").to_string();
+    let mut status = failed("BackoffLimitExceeded");
+    status["startTime"] = at(100).into();
+    let mut observed = Observed::default();
+    observed.services[Orders].migration = Some(job(&shop, Orders, status));
+    for (ready, since, expected) in [
+        ("False", 150, Migration::Superseded),
+        ("True", 150, Migration::Superseded),
+        (
+            "True",
+            100,
+            Migration::Failed("all its attempts failed".into()),
+        ),
+    ] {
+        let ready = json!({"type": "Ready", "status": ready, "lastTransitionTime": at(since)});
+        observed.services[Orders].database.pods = vec![pod(
+            &shop,
+            Orders,
+            Component::Database,
+            json!({"phase": "Running", "conditions": [ready]}),
+        )];
+        assert_eq!(
+            decided(&shop, &observed, DatabaseState::Prepared).migration,
+            expected
+        );
+    }
 }
 
 #[test]

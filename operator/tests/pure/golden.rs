@@ -52,12 +52,10 @@ fn of_app(shop: &ValidShop, app: &str) -> String {
             text += &serde_yaml::to_string(&readable(object)).expect("YAML");
         }
     }
-    for scale in resources
-        .scales
-        .iter()
-        .filter(|scale| scale.service.as_str() == app)
-    {
-        text += &format!("---\nscale to {}\n", scale.replicas);
+    for (service, decided) in decision.services.iter() {
+        if let (true, Some(count)) = (service.as_str() == app, decided.replicas) {
+            text += &format!("---\nscale to {count}\n");
+        }
     }
     text
 }
@@ -140,10 +138,9 @@ fn the_golden_files_cover_every_kind() {
     assert_eq!(
         (
             resources.disruption_budgets.len(),
-            resources.autoscalers.len(),
-            resources.scales.len()
+            resources.autoscalers.len()
         ),
-        (2, 1, 1)
+        (2, 1)
     );
     assert_eq!(resources.secrets.len(), 1);
 }

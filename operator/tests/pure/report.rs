@@ -1,6 +1,11 @@
 //! What the status says in which situation.
 
-use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Condition, jiff::Timestamp};
+use std::sync::Arc;
+
+use k8s_openapi::{
+    apimachinery::pkg::apis::meta::v1::{Condition, Time},
+    jiff::Timestamp,
+};
 use kube::ResourceExt;
 use serde_json::{Value, json};
 use shop_operator::{
@@ -239,6 +244,14 @@ fn the_deepest_cause_of_a_pod_becomes_the_message() {
             "Unschedulable",
             "pod corner-orders-x fits on no node: 0/2 nodes are available: 2 Insufficient cpu.",
         ),
+        // Evicted: another pod takes its place.
+        (
+            json!({"phase": "Failed", "reason": "Evicted", "containerStatuses": container(
+                json!({"state": {"terminated": {"exitCode": 137, "reason": "Error"}}}))["containerStatuses"]}),
+            Phase::Rolling,
+            "Rolling",
+            "Deployment corner-orders rolls: 1 of 1 pods are ready",
+        ),
         (
             container(json!({"state": {"waiting": {"reason": "ContainerCreating"}}})),
             Phase::Rolling,
@@ -316,6 +329,113 @@ fn a_refused_object_is_named_and_only_its_service_fails() {
         ready.message
     );
     assert_eq!(status.services_ready.as_deref(), Some("4/5"));
+}
+
+#[test]
+fn what_time_alone_will_solve_is_not_called_failed() {
+    for (code, why, phase, progressing) in [
+        (409, "Conflict", Phase::Rolling, "True"),
+        (503, "ServiceUnavailable", Phase::Rolling, "True"),
+        (403, "Forbidden", Phase::Failed, "False"),
+        (422, "Invalid", Phase::Failed, "False"),
+    ] {
+        let answer = |code| {
+            let status = kube::core::Status::failure("any", why).with_code(code);
+            kube::Error::Api(Box::new(status))
+        };
+        let mut scene = Scene::all_well(plain());
+        scene.fail(Failure {
+            service: Some(Orders),
+            error: Error::kube("Deployment corner-orders")(answer(code)),
+        });
+        let status = scene.report();
+        assert_eq!(service(&status, "orders").phase, phase, "{code}");
+        assert_eq!(condition(&status, "Progressing").status, progressing);
+        let problem = Problem::from(&Error::kube("any")(answer(code)));
+        let stopped = stopped(None, None, &problem, Timestamp::UNIX_EPOCH);
+        assert_eq!(condition(&stopped, "Progressing").status, progressing);
+    }
+}
+
+#[test]
+fn what_gets_no_pod_or_no_volume_for_a_minute_needs_help_and_says_where_to_look() {
+    let at = |second| Timestamp::from_second(second).expect("a time");
+    let made = Some(Time(at(0)));
+    let mut scene = Scene::all_well(plain());
+    let sets = &mut scene.outcome.applied.stateful_sets;
+    let set = sets
+        .iter_mut()
+        .find(|set| set.name_any() == "corner-orders-db")
+        .map(Arc::make_mut)
+        .expect("a StatefulSet");
+    set.status = None;
+    set.metadata.creation_timestamp = made.clone();
+    let database = |scene: &Scene, second| {
+        let status = scene.report_after(None, at(second));
+        let found = condition(&status, "DatabasesReady");
+        let progressing = condition(&status, "Progressing").status.clone();
+        (found.reason.clone(), found.message.clone(), progressing)
+    };
+    let told = |reason: &str, message: &str, progressing: &str| {
+        (
+            reason.to_owned(),
+            message.to_owned(),
+            progressing.to_owned(),
+        )
+    };
+    assert_eq!(
+        database(&scene, 60),
+        told("Starting", "corner-orders-db starts", "True")
+    );
+    assert_eq!(
+        database(&scene, 61),
+        told(
+            "PodMissing",
+            "StatefulSet corner-orders-db gets no pod; `kubectl -n market describe statefulset corner-orders-db` says why",
+            "False"
+        )
+    );
+
+    let claim = json!({
+        "metadata": {"name": "data-corner-orders-db-0", "creationTimestamp": "1970-01-01T00:00:00Z"},
+        "spec": {"storageClassName": "fast"}, "status": {"phase": "Pending"},
+    });
+    let claim = serde_json::from_value(claim).expect("a claim");
+    scene.observed.services[Orders].database.claim = Some(Arc::new(claim));
+    let pending = "corner-orders-db waits for its volume: PersistentVolumeClaim data-corner-orders-db-0 of storage class fast is pending";
+    assert_eq!(database(&scene, 60), told("VolumePending", pending, "True"));
+    let look = "`kubectl -n market describe pvc data-corner-orders-db-0` says why";
+    assert_eq!(
+        database(&scene, 61),
+        told("VolumePending", &format!("{pending}; {look}"), "False")
+    );
+}
+
+#[test]
+fn a_migration_whose_job_gets_no_pod_for_a_minute_needs_help() {
+    let at = |second| Timestamp::from_second(second).expect("a time");
+    let mut scene = Scene::all_well(plain());
+    let mut running = job(&scene.shop, Orders, json!({}));
+    Arc::make_mut(&mut running).metadata.creation_timestamp = Some(Time(at(0)));
+    let name = running.name_any();
+    scene.observed.services[Orders].migration = Some(running);
+    scene.deployment(Orders).status = None;
+    scene.decide_again();
+    let orders = |scene: &Scene, second| {
+        let status = scene.report_after(None, at(second));
+        let orders = service(&status, "orders");
+        (orders.phase, orders.message.clone())
+    };
+    let runs = format!("migration Job {name} runs");
+    assert_eq!(orders(&scene, 60), (Phase::Migrating, runs.clone()));
+    let stuck = format!(
+        "migration Job {name} gets no pod; `kubectl -n market describe job {name}` says why"
+    );
+    assert_eq!(orders(&scene, 61), (Phase::Failed, stuck));
+    let status = json!({"phase": "Running"});
+    scene.observed.services[Orders].migration_pods =
+        vec![pod(&scene.shop, Orders, Component::Migration, status)];
+    assert_eq!(orders(&scene, 61), (Phase::Migrating, runs));
 }
 
 #[test]

@@ -12,6 +12,7 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use serde::de::DeserializeOwned;
 use url::Url;
 
 use crate::db::{self, Db};
@@ -103,6 +104,20 @@ impl TestService {
             running.stop().await;
         }
     }
+}
+
+/// The data of the examples that the owner of `event` (`order.placed`) has checked in, as a consumer reads it.
+pub fn examples<T: DeserializeOwned>(event: &str) -> Vec<T> {
+    let path = format!(
+        "{}/../../contracts/events/{event}.v1.examples.json",
+        env!("CARGO_MANIFEST_DIR")
+    );
+    let text = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{path}: {e}"));
+    let envelopes: Vec<serde_json::Value> = serde_json::from_str(&text).expect("JSON");
+    assert!(!envelopes.is_empty(), "{event} has no example");
+    let data = envelopes.into_iter().map(|mut e| e["data"].take());
+    data.map(|data| serde_json::from_value(data).expect("data that the consumer understands"))
+        .collect()
 }
 
 /// Asks until `probe` gives a value, for at most 20 seconds; `what` names it in the failure.

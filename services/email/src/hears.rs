@@ -274,22 +274,9 @@ fn recipient_pause(age: time::Duration) -> Duration {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use chassis::testing::examples;
 
-    /// What the owner of an event has checked in as examples of its data.
-    fn examples<T: serde::de::DeserializeOwned>(event: &str) -> Vec<T> {
-        let path = format!(
-            "{}/../../contracts/events/{event}.v1.examples.json",
-            env!("CARGO_MANIFEST_DIR")
-        );
-        let text = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{path}: {e}"));
-        let events: Vec<serde_json::Value> = serde_json::from_str(&text).unwrap();
-        assert!(!events.is_empty(), "{path} has no example");
-        events
-            .into_iter()
-            .map(|event| serde_json::from_value(event["data"].clone()).unwrap())
-            .collect()
-    }
+    use super::*;
 
     #[test]
     fn reads_what_users_says() {

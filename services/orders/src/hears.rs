@@ -255,25 +255,9 @@ fn mail_entry(kind: &str, mail: &MailEvent) -> Entry {
 
 #[cfg(test)]
 mod tests {
-    use serde::de::DeserializeOwned;
-    use serde_json::Value;
+    use chassis::testing::examples;
 
     use super::*;
-
-    /// The examples that the owner of an event has checked in.
-    fn examples<T: DeserializeOwned>(event: &str) -> Vec<T> {
-        let path = format!(
-            "{}/../../contracts/events/{event}.v1.examples.json",
-            env!("CARGO_MANIFEST_DIR")
-        );
-        let text = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{path}: {e}"));
-        let envelopes: Vec<Value> = serde_json::from_str(&text).unwrap();
-        assert!(!envelopes.is_empty(), "{event} has no example");
-        envelopes
-            .into_iter()
-            .map(|mut envelope| serde_json::from_value(envelope["data"].take()).unwrap())
-            .collect()
-    }
 
     #[test]
     fn products_are_read_as_search_writes_them() {

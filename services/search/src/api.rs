@@ -5,7 +5,6 @@ pub(crate) mod products;
 pub(crate) mod search;
 
 mod lines;
-mod precondition;
 
 /// Who may write the catalogue.
 const ADMIN: &str = "admin";

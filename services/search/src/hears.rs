@@ -43,20 +43,13 @@ impl Handler for StockHandler {
 
 #[cfg(test)]
 mod tests {
+    use chassis::testing::examples;
+
     use super::*;
 
     #[test]
     fn the_examples_of_the_owner_are_understood() {
-        let path = concat!(
-            env!("CARGO_MANIFEST_DIR"),
-            "/../../contracts/events/stock.changed.v1.examples.json"
-        );
-        let text = std::fs::read_to_string(path).expect("orders has written its examples");
-        let events: Vec<serde_json::Value> = serde_json::from_str(&text).unwrap();
-        assert!(!events.is_empty());
-        for event in events {
-            assert_eq!(event["type"], STOCK_CHANGED);
-            let stock = StockChanged::deserialize(&event["data"]).unwrap();
+        for stock in examples::<StockChanged>("stock.changed") {
             assert!(!stock.sku.is_empty() && stock.available >= 0);
         }
     }

@@ -145,7 +145,8 @@ fn validated<T: Validate<Context = ()>>(value: T) -> Result<T, Problem> {
     }
 }
 
-fn body_problem(rejection: BytesRejection) -> Problem {
+/// Why a body could not be read: 413 for one that is too large, 400 for one that broke off.
+pub fn body_problem(rejection: BytesRejection) -> Problem {
     match rejection {
         BytesRejection::FailedToBufferBody(FailedToBufferBody::LengthLimitError(_)) => {
             Problem::new(

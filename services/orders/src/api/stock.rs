@@ -6,9 +6,9 @@ use axum::extract::State as AxumState;
 use axum::extract::rejection::BytesRejection;
 use chassis::auth::Principal;
 use chassis::db;
-use chassis::http::{Json as Body, Path, Problem};
+use chassis::http::{IfMatch, Json as Body, Path, Problem, body_problem, etag};
 use garde::Validate;
-use http::{HeaderMap, HeaderName, StatusCode, header};
+use http::{HeaderMap, HeaderName, StatusCode};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -86,13 +86,10 @@ pub(super) async fn set(
     let mut connection = state.db.get().await?;
     let tx = connection.transaction().await.map_err(db::Error::from)?;
     let current = store::stock::lock(&tx, &[sku.as_str()]).await?;
-    if !is_expected(&headers, current.get(&sku)) {
-        return Err(Problem::new(
-            StatusCode::PRECONDITION_FAILED,
-            "precondition_failed",
-            format!("The stock of {sku} is not as If-Match says. Read it again and decide anew."),
-        ));
-    }
+    IfMatch::of(&headers).check(
+        &format!("The stock of {sku}"),
+        current.get(&sku).map(|stock| stock.version),
+    )?;
     let wanted = [(sku.clone(), wanted.on_hand)].into();
     let counted = store::stock::set_on_hand(&tx, &wanted).await?;
     tx.commit().await.map_err(db::Error::from)?;
@@ -126,7 +123,7 @@ pub(super) async fn import(
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Json<Imported>, Problem> {
     admin.require_role("admin")?;
-    let body = body.map_err(|rejection| unreadable(&rejection))?;
+    let body = body.map_err(body_problem)?;
     let text = std::str::from_utf8(&body).map_err(|e| {
         Problem::new(
             StatusCode::BAD_REQUEST,
@@ -135,40 +132,6 @@ pub(super) async fn import(
         )
     })?;
     stock_import::import(&state.db, text).await.map(Json)
-}
-
-fn unreadable(rejection: &BytesRejection) -> Problem {
-    if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
-        Problem::new(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            "too_large",
-            "The body is larger than 2 MiB. Send it in parts.",
-        )
-    } else {
-        Problem::new(
-            StatusCode::BAD_REQUEST,
-            "malformed_body",
-            "The body broke off.",
-        )
-    }
-}
-
-/// Whether the stock is at one of the versions that `If-Match` names (RFC 9110, 13.1.1), where it names any.
-fn is_expected(headers: &HeaderMap, current: Option<&Stock>) -> bool {
-    let mut named = headers.get_all(header::IF_MATCH).iter().peekable();
-    if named.peek().is_none() {
-        return true;
-    }
-    let Some(current) = current else { return false };
-    let tag = tag(*current);
-    named
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .any(|named| named.trim() == "*" || named.trim() == tag)
-}
-
-fn tag(stock: Stock) -> String {
-    format!("\"{}\"", stock.version)
 }
 
 type Tagged = ([(HeaderName, String); 1], Json<StockView>);
@@ -180,5 +143,5 @@ fn view(sku: Sku, stock: Stock) -> Tagged {
         reserved: stock.reserved,
         available: stock.available(),
     };
-    ([(header::ETAG, tag(stock))], Json(view))
+    (etag(stock.version), Json(view))
 }

@@ -6,13 +6,12 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, StatusCode};
 use chassis::auth::Principal;
 use chassis::db;
-use chassis::http::{Json, Path, Problem};
+use chassis::http::{IfMatch, Json, Path, Problem, etag};
 use serde::Serialize;
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 
 use super::ADMIN;
-use super::precondition::{IfMatch, etag};
 use crate::product::{Product, ProductBody, Sku};
 use crate::state;
 use crate::store::products::{self, Stored, Written};
@@ -116,7 +115,10 @@ async fn store(
 ) -> Result<(Option<Written>, Stored), Problem> {
     let mut connection = state.db.get().await?;
     let tx = connection.transaction().await.map_err(db::Error::from)?;
-    if_match.check(products::lock(&tx, &product.sku).await?)?;
+    if_match.check(
+        &format!("The product {}", product.sku),
+        products::lock(&tx, &product.sku).await?,
+    )?;
     let written: HashMap<_, _> = products::upsert(&tx, std::slice::from_ref(&product)).await?;
     let stored = products::find(&tx, &product.sku).await?.ok_or_else(|| {
         Problem::conflict(
@@ -157,7 +159,7 @@ pub(crate) async fn remove(
     if current.is_none() {
         return Err(no_such(&sku));
     }
-    IfMatch::of(&headers).check(current)?;
+    IfMatch::of(&headers).check(&format!("The product {sku}"), current)?;
     products::remove(&tx, &known).await?;
     tx.commit().await.map_err(db::Error::from)?;
     state.wrote.notify_one();

@@ -1,16 +1,17 @@
-//! `ETag` and `If-Match` (RFC 9110): a version of a product, and the versions a write may replace.
+//! `ETag` and `If-Match` (RFC 9110): the version of something, and the versions a write may replace.
 
 use axum::http::{HeaderMap, HeaderName, StatusCode, header};
-use chassis::http::Problem;
+
+use super::problem::Problem;
 
 /// The header that names `version`.
-pub(super) fn etag(version: i64) -> [(HeaderName, String); 1] {
+pub fn etag(version: i64) -> [(HeaderName, String); 1] {
     [(header::ETAG, format!("\"{version}\""))]
 }
 
-/// What a write says of the product it expects.
+/// What a write says of the thing it expects.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum IfMatch {
+pub enum IfMatch {
     /// Nothing: write in any case.
     Absent,
     /// `*`: some version must be there.
@@ -20,7 +21,8 @@ pub(super) enum IfMatch {
 }
 
 impl IfMatch {
-    pub(super) fn of(headers: &HeaderMap) -> Self {
+    /// What the request says.
+    pub fn of(headers: &HeaderMap) -> Self {
         let mut values = headers.get_all(header::IF_MATCH).iter().peekable();
         if values.peek().is_none() {
             return Self::Absent;
@@ -37,9 +39,11 @@ impl IfMatch {
         }
     }
 
+    /// `what` names the thing for people, `current` is its version where it exists.
+    ///
     /// # Errors
     /// 412 where `current` is not what was expected.
-    pub(super) fn check(&self, current: Option<i64>) -> Result<(), Problem> {
+    pub fn check(&self, what: &str, current: Option<i64>) -> Result<(), Problem> {
         let holds = match (self, current) {
             (Self::Absent, _) | (Self::Any, Some(_)) => true,
             (Self::Any | Self::Tags(_), None) => false,
@@ -50,12 +54,12 @@ impl IfMatch {
         }
         let found = match current {
             Some(version) => format!("it is at version {version}"),
-            None => "there is no such product".to_owned(),
+            None => "there is none".to_owned(),
         };
         Err(Problem::new(
             StatusCode::PRECONDITION_FAILED,
             "precondition_failed",
-            format!("The product is not as If-Match says: {found}. Read it again and decide anew."),
+            format!("{what} is not as If-Match says: {found}. Read it again and decide anew."),
         ))
     }
 }
@@ -71,7 +75,7 @@ mod tests {
         if let Some(value) = value {
             headers.insert(header::IF_MATCH, HeaderValue::from_static(value));
         }
-        IfMatch::of(&headers).check(current).is_ok()
+        IfMatch::of(&headers).check("It", current).is_ok()
     }
 
     #[test]

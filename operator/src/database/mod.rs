@@ -159,30 +159,19 @@ impl Databases {
         let Some(pod) = serving_pod(observed) else {
             return DatabaseState::Starting;
         };
-        let content = |secret: &String| {
-            credentials
-                .contents
-                .get(secret)
-                .cloned()
-                .unwrap_or_default()
-        };
-        let incarnation = format!("{}/{}/{}", pod.uid, content(&name), content(&admin));
+        let incarnation = incarnation(&pod, credentials, [&name, &admin]);
         let key = (shop.namespace.clone(), name.clone());
         let known = self.preparations.lock().await.remove(&key);
         let known = known.filter(|known| known.incarnation == incarnation);
         let since = known.as_ref().map_or(now, |known| known.since);
         let attempt = |before| {
-            let host = pod
-                .ip
-                .clone()
-                .unwrap_or_else(|| format!("{name}.{}.svc", shop.namespace));
-            let config = (self.redirect)(as_administrator(&host, login));
+            let by_name = || format!("{name}.{}.svc", shop.namespace);
+            let config = as_administrator(&pod.ip.clone().unwrap_or_else(by_name), login);
+            let config = (self.redirect)(config);
             let password = login.role_password.clone();
             let task = prepare(config, service, password, name.clone(), admin.clone());
-            Progress::Trying {
-                task: tokio::spawn(task),
-                before,
-            }
+            let task = tokio::spawn(task);
+            Progress::Trying { task, before }
         };
         let progress = match known.map(|known| known.progress) {
             None => attempt(None),
@@ -202,6 +191,12 @@ impl Databases {
         self.preparations.lock().await.insert(key, preparation);
         state
     }
+}
+
+/// Which pod with which passwords.
+fn incarnation(pod: &ServingPod, credentials: &Credentials, secrets: [&String; 2]) -> String {
+    let contents = secrets.map(|secret| credentials.contents.get(secret));
+    format!("{}/{contents:?}", pod.uid)
 }
 
 /// Waits a moment for the attempt that goes on.

@@ -108,10 +108,27 @@ impl Cluster {
                 self.shops()
                     .patch(name, &params, &Patch::Apply(object))
                     .await?;
+                self.take_back_other_fields(name, object).await?;
             }
             other => bail!("the manifest holds a {other}, which is not expected here"),
         }
         Ok(())
+    }
+
+    /// An apply keeps the fields that others have set: what a test that failed has left would fail the next ones too.
+    async fn take_back_other_fields(&self, name: &str, object: &Value) -> Result<()> {
+        let shops = self.shops();
+        until(
+            "the Shop is as its manifest says",
+            Duration::from_secs(20),
+            || async {
+                let mut shop = shops.get(name).await?;
+                shop.data["spec"] = object["spec"].clone();
+                shops.replace(name, &PostParams::default(), &shop).await?;
+                Ok(Some(()))
+            },
+        )
+        .await
     }
 
     /// Merges a patch into the Shop and returns its new generation.

@@ -6,8 +6,8 @@ use anyhow::{Context, Result, ensure};
 use e2e::cluster::SHOP;
 use e2e::wait::until;
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
-use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 use kube::api::{Api, DeleteParams, ListParams};
 use serde_json::json;
@@ -115,24 +115,7 @@ async fn one_service_is_rolled_out_alone_migration_first() -> Result<()> {
     world.cluster.ready(PATIENCE).await?;
 
     let image = image(&deployment).to_owned();
-    let jobs = world
-        .cluster
-        .api::<Job>()
-        .list(&ListParams::default())
-        .await?;
-    let migration = jobs
-        .items
-        .iter()
-        .find(|j| {
-            let spec = j.spec.as_ref().and_then(|s| s.template.spec.as_ref());
-            spec.is_some_and(|s| s.containers[0].image.as_ref() == Some(&image))
-        })
-        .context("a migration Job of the very image that runs")?;
-    let migrated = migration
-        .status
-        .as_ref()
-        .and_then(|s| s.completion_time.clone())
-        .context("the Job ended")?;
+    let migrated = migrated_with(&world, "payments", &image).await?;
     let pod = world
         .cluster
         .pods("payments")
@@ -140,7 +123,7 @@ async fn one_service_is_rolled_out_alone_migration_first() -> Result<()> {
         .pop()
         .context("a pod")?;
     assert!(
-        migrated.0 <= pod.creation_timestamp().context("a time")?.0,
+        migrated <= pod.creation_timestamp().context("a time")?,
         "the migration ended before its pods began"
     );
     assert_ne!(footprint(&world, "payments").await?, payments);
@@ -264,6 +247,29 @@ fn image(deployment: &Deployment) -> &str {
 }
 
 /// Whether all pods are of the newest template, whose image ends with `suffix`.
+/// When the migration with this very image ended well. The Job itself says so up to a second later.
+async fn migrated_with(world: &World, service: &str, image: &str) -> Result<Time> {
+    let labels = format!(
+        "app.kubernetes.io/instance={SHOP},app.kubernetes.io/name={service},app.kubernetes.io/component=migration"
+    );
+    let pods = world
+        .cluster
+        .api::<Pod>()
+        .list(&ListParams::default().labels(&labels))
+        .await?;
+    let ends = pods.items.iter().filter_map(|pod| {
+        let status = pod.status.as_ref()?.container_statuses.as_ref()?.first()?;
+        let ended = status.state.as_ref()?.terminated.as_ref()?;
+        let is_it = pod.spec.as_ref()?.containers[0].image.as_deref() == Some(image);
+        ended
+            .finished_at
+            .clone()
+            .filter(|_| is_it && ended.exit_code == 0)
+    });
+    ends.max()
+        .with_context(|| format!("no migration of {service} ended well with {image}"))
+}
+
 fn rolled_out(deployment: &Deployment, suffix: &str) -> bool {
     let status = deployment.status.clone().unwrap_or_default();
     image(deployment).ends_with(suffix)

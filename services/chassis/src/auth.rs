@@ -23,8 +23,11 @@ pub const ISSUER: &str = "shop";
 pub const JWKS_PATH: &str = "/.well-known/jwks.json";
 /// An unknown key id may be a new key: the keys are fetched again, but not more often than this.
 const REFETCH: Duration = Duration::from_secs(5);
-/// How long a request waits for them.
-const FETCH: Duration = Duration::from_millis(500);
+/// A try that failed stands for all who waited for it, and for those who come so soon after it.
+const FAILED: Duration = Duration::from_millis(250);
+/// How long a request waits for the keys: longer while none is known yet, because then everything needs them.
+const WAIT: Duration = Duration::from_millis(500);
+const FIRST_WAIT: Duration = Duration::from_secs(2);
 
 /// The claims of an access token.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -138,14 +141,23 @@ impl Verifier {
         if let Some(attempt) = &*last
             && attempt.at.elapsed() < not_younger_than
         {
-            anyhow::ensure!(attempt.succeeded, "the last try is too young to try again");
-            return Ok(());
+            if attempt.succeeded {
+                return Ok(());
+            }
+            anyhow::ensure!(
+                attempt.at.elapsed() >= FAILED,
+                "the last try has just failed"
+            );
         }
-        // Noted before it is made, so that a try that fails or is given up counts too.
-        let attempt = last.insert(Attempt {
+        let outcome = self.ask(source).await;
+        *last = Some(Attempt {
             at: Instant::now(),
-            succeeded: false,
+            succeeded: outcome.is_ok(),
         });
+        outcome
+    }
+
+    async fn ask(&self, source: &Source) -> anyhow::Result<()> {
         let keys: JwkSet = source
             .http
             .get(source.url.clone())
@@ -154,7 +166,6 @@ impl Verifier {
             .error_for_status()?
             .json()
             .await?;
-        attempt.succeeded = true;
         *self
             .inner
             .keys
@@ -171,7 +182,12 @@ impl Verifier {
         let mut key = self.key(&kid);
         if key.is_none() {
             // Requests must not pile up here while the issuer is away: whoever does not get the keys soon goes away.
-            let fetched = tokio::time::timeout(FETCH, self.fetch(REFETCH)).await;
+            let wait = if self.knows_no_key() {
+                FIRST_WAIT
+            } else {
+                WAIT
+            };
+            let fetched = tokio::time::timeout(wait, self.fetch(REFETCH)).await;
             key = self.key(&kid);
             if key.is_none() && !matches!(fetched, Ok(Ok(()))) {
                 return Err(Problem::unavailable(
@@ -192,6 +208,13 @@ impl Verifier {
             id: claims.sub,
             roles: claims.roles,
         })
+    }
+
+    fn knows_no_key(&self) -> bool {
+        let keys = self.inner.keys.read();
+        keys.unwrap_or_else(std::sync::PoisonError::into_inner)
+            .keys
+            .is_empty()
     }
 
     fn key(&self, kid: &str) -> Option<DecodingKey> {
@@ -285,6 +308,10 @@ mod tests {
                 http::StatusCode::SERVICE_UNAVAILABLE
             );
         }
-        assert!(started.elapsed() < 3 * FETCH, "{:?}", started.elapsed());
+        assert!(
+            started.elapsed() < 2 * FIRST_WAIT,
+            "{:?}",
+            started.elapsed()
+        );
     }
 }

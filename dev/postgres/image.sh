@@ -50,4 +50,6 @@ chmod 3777 "$d/var/run/postgresql"
 tar -C "$d" --sort=name --mtime=@0 -c . |
   docker import -c "LABEL $RECIPE_LABEL=$(recipe postgres)" -c "ENV PATH=/$pg/bin:/usr/local/bin:/usr/bin:/bin PGDATA=/var/lib/postgresql/data LANG=C.UTF-8" \
     -c 'USER 999' -c 'EXPOSE 5432' -c 'VOLUME /var/lib/postgresql/data' \
-    -c 'ENTRYPOINT ["docker-entrypoint.sh"]' -c 'CMD ["postgres"]' - "$BUILT_POSTGRES" >/dev/null
+    -c 'ENTRYPOINT ["docker-entrypoint.sh"]' -c 'CMD ["postgres"]' - "$BUILT_POSTGRES-base" >/dev/null
+# As the published image: on SIGTERM PostgreSQL would wait for its clients to leave, and be killed after the grace period.
+printf 'FROM %s\nSTOPSIGNAL SIGINT\n' "$BUILT_POSTGRES-base" | DOCKER_BUILDKIT=0 docker build -q -t "$BUILT_POSTGRES" - >/dev/null 2>&1   # docker import cannot set a stop signal

@@ -1,14 +1,15 @@
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use e2e::cluster::SHOP;
 use e2e::shop::{Service, text};
 use e2e::wait::until;
 use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt;
 use kube::api::DeleteParams;
 use reqwest::{Method, StatusCode};
 
-use crate::support::{PATIENCE, world};
+use crate::support::{PATIENCE, is_ready, world};
 
 #[tokio::test]
 async fn orders_are_taken_and_paid_while_the_broker_is_away_and_mails_follow() -> Result<()> {
@@ -88,6 +89,31 @@ async fn a_database_that_is_away_is_answered_503_and_comes_back_without_a_hand()
         .final_order(&buyer, &text(&order, "id")?, PATIENCE)
         .await?;
     assert_eq!(order["state"], "paid");
+    world.cluster.ready(PATIENCE).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_database_that_is_restarted_does_not_wait_for_its_clients_to_leave() -> Result<()> {
+    let world = world().await?;
+    let pods = world.cluster.api::<Pod>();
+    let name = format!("{SHOP}-email-db-0");
+    let before = pods.get(&name).await?.uid();
+    let started = Instant::now();
+    pods.delete(&name, &DeleteParams::default()).await?;
+    until("the database is back", PATIENCE, || async {
+        let now = pods.get_opt(&name).await?;
+        Ok(now
+            .is_some_and(|pod| pod.uid() != before && is_ready(&pod))
+            .then_some(()))
+    })
+    .await?;
+    // Its grace period is a minute; a stop that waits for pools of connections takes all of it.
+    assert!(
+        started.elapsed() < Duration::from_secs(40),
+        "{:?}",
+        started.elapsed()
+    );
     world.cluster.ready(PATIENCE).await?;
     Ok(())
 }

@@ -182,14 +182,9 @@ impl Verifier {
         let mut key = self.key(&kid);
         if key.is_none() {
             // Requests must not pile up here while the issuer is away: whoever does not get the keys soon goes away.
-            let wait = if self.knows_no_key() {
-                FIRST_WAIT
-            } else {
-                WAIT
-            };
-            let fetched = tokio::time::timeout(wait, self.fetch(REFETCH)).await;
+            let fetched = self.fetch_soon().await;
             key = self.key(&kid);
-            if key.is_none() && !matches!(fetched, Ok(Ok(()))) {
+            if key.is_none() && !fetched {
                 return Err(Problem::unavailable(
                     "The keys that tokens are checked with cannot be had from the users service.",
                 ));
@@ -208,6 +203,20 @@ impl Verifier {
             id: claims.sub,
             roles: claims.roles,
         })
+    }
+
+    /// Whether the keys could be had within the time that a request waits for them.
+    async fn fetch_soon(&self) -> bool {
+        if !self.knows_no_key() {
+            let once = tokio::time::timeout(WAIT, self.fetch(REFETCH)).await;
+            return matches!(once, Ok(Ok(())));
+        }
+        let until_had = async {
+            while self.fetch(REFETCH).await.is_err() {
+                tokio::time::sleep(FAILED).await;
+            }
+        };
+        tokio::time::timeout(FIRST_WAIT, until_had).await.is_ok()
     }
 
     fn knows_no_key(&self) -> bool {
@@ -293,6 +302,26 @@ mod tests {
 
     /// A token with a key that nobody published; `{"alg":"EdDSA","kid":"x"}` is its head.
     const UNKNOWN_KEY: &str = "eyJhbGciOiJFZERTQSIsImtpZCI6IngifQ.e30.AA";
+
+    #[tokio::test]
+    async fn the_first_request_waits_for_an_issuer_that_is_just_coming() {
+        crate::command::install_crypto();
+        let port = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = port.local_addr().unwrap();
+        drop(port);
+        let verifier = Verifier::remote(format!("http://{address}").parse().unwrap());
+        let first = verifier.fetch(Duration::ZERO).await;
+        assert!(first.is_err(), "nobody is there");
+        let (outcome, ()) = tokio::join!(verifier.verify(UNKNOWN_KEY), async {
+            let listener = tokio::net::TcpListener::bind(address).await.unwrap();
+            let keys = axum::Json(serde_json::json!({ "keys": [] }));
+            let routes = axum::Router::new().route(JWKS_PATH, axum::routing::get(async || keys));
+            tokio::spawn(async move { axum::serve(listener, routes).await });
+        });
+        let status = outcome.unwrap_err().status;
+        let why = "the keys are there, this one is not among them";
+        assert_eq!(status, http::StatusCode::UNAUTHORIZED, "{why}");
+    }
 
     #[tokio::test]
     async fn requests_do_not_pile_up_behind_an_issuer_that_does_not_answer() {

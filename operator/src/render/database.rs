@@ -31,10 +31,13 @@ use crate::{
 const POSTGRES: i64 = 999;
 
 /// Small, because five of them share a laptop. Each has its reason beside it.
-const SETTINGS: [&str; 10] = [
+const SETTINGS: [&str; 12] = [
     "shared_buffers=8MB", // the file system's cache does the rest
     // A process holds at most 8 and closes idle ones after a minute: room for about twenty pods of the service.
     "max_connections=200",
+    // A transaction here touches a handful of tables. For 200 connections the default of 64 would reserve 5 MB more.
+    "max_locks_per_transaction=32",
+    "max_pred_locks_per_transaction=16",
     "work_mem=2MB",              // small sorts; larger ones go to disk
     "maintenance_work_mem=16MB", // index builds of a small catalogue
     "max_wal_size=256MB",        // a volume of 1Gi must not fill up with it

@@ -1,6 +1,7 @@
 //! What the pods hold while nothing happens.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use anyhow::Result;
 use e2e::cluster::{Cluster, NAMESPACE, SHOP};
@@ -10,6 +11,8 @@ use crate::{SERVICES, row};
 
 /// Working sets, idle.
 pub(crate) async fn memory(cluster: &Cluster) -> Result<()> {
+    // Connections to databases that nobody uses are closed after a minute.
+    tokio::time::sleep(Duration::from_secs(90)).await;
     let usage = usage::after_now(cluster, NAMESPACE).await?;
     let mut groups: BTreeMap<&str, Vec<u64>> = BTreeMap::new();
     for (pod, usage) in &usage {
@@ -38,7 +41,7 @@ pub(crate) async fn memory(cluster: &Cluster) -> Result<()> {
         "idle memory, the whole shop",
         &mib(total),
         &format!(
-            "working sets of {} pods, with databases and broker",
+            "working sets of {} pods, with databases and broker, after a minute and a half of quiet",
             usage.len()
         ),
     );

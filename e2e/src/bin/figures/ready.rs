@@ -7,7 +7,6 @@ use e2e::cluster::{Cluster, NAMESPACE, condition};
 use e2e::shop::text;
 use e2e::wait::until;
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
-use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Namespace, PersistentVolumeClaim};
 use kube::Client;
 use kube::api::{Api, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams};
@@ -106,10 +105,6 @@ async fn stages_done(client: &Client, namespace: &str) -> Result<Vec<(&'static s
         .list(&all)
         .await?
         .items;
-    let jobs = Api::<Job>::namespaced(client.clone(), namespace)
-        .list(&all)
-        .await?
-        .items;
     let deployments = Api::<Deployment>::namespaced(client.clone(), namespace)
         .list(&all)
         .await?
@@ -124,7 +119,6 @@ async fn stages_done(client: &Client, namespace: &str) -> Result<Vec<(&'static s
             .as_ref()
             .is_some_and(|s| s.ready_replicas == Some(s.replicas))
     };
-    let migrated = |j: &Job| j.status.as_ref().is_some_and(|s| s.succeeded == Some(1));
     let rolled = |d: &Deployment| {
         d.status
             .as_ref()
@@ -138,10 +132,6 @@ async fn stages_done(client: &Client, namespace: &str) -> Result<Vec<(&'static s
         (
             "databases and broker ready",
             databases.len() == 6 && databases.iter().all(up),
-        ),
-        (
-            "schemas migrated",
-            jobs.len() == 5 && jobs.iter().all(migrated),
         ),
         (
             "services ready",

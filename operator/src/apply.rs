@@ -14,8 +14,8 @@ use crate::{
     cluster::{Cluster, FIELD_MANAGER, Kind, Tracked},
     decide::Decision,
     error::Error,
+    labels::NAME_LABEL,
     names,
-    render::meta::NAME_LABEL,
     resources::{Applied, Rendered, Resources},
     validate::ValidShop,
 };
@@ -93,15 +93,15 @@ pub async fn apply(
 
     let mut failures = scale_failures;
     let applied = Resources {
-        service_accounts: kept(service_accounts, &mut failures),
-        services: kept(services, &mut failures),
-        network_policies: kept(network_policies, &mut failures),
-        secrets: kept(secrets, &mut failures),
-        stateful_sets: kept(stateful_sets, &mut failures),
-        deployments: kept(deployments, &mut failures),
-        jobs: kept(jobs, &mut failures),
-        disruption_budgets: kept(disruption_budgets, &mut failures),
-        autoscalers: kept(autoscalers, &mut failures),
+        service_accounts: split_failures(service_accounts, &mut failures),
+        services: split_failures(services, &mut failures),
+        network_policies: split_failures(network_policies, &mut failures),
+        secrets: split_failures(secrets, &mut failures),
+        stateful_sets: split_failures(stateful_sets, &mut failures),
+        deployments: split_failures(deployments, &mut failures),
+        jobs: split_failures(jobs, &mut failures),
+        disruption_budgets: split_failures(disruption_budgets, &mut failures),
+        autoscalers: split_failures(autoscalers, &mut failures),
     };
     Outcome { applied, failures }
 }
@@ -130,7 +130,7 @@ where
         .await
 }
 
-fn kept<T>(results: Vec<Result<T, Failure>>, failures: &mut Vec<Failure>) -> Vec<T> {
+fn split_failures<T>(results: Vec<Result<T, Failure>>, failures: &mut Vec<Failure>) -> Vec<T> {
     results
         .into_iter()
         .filter_map(|result| result.map_err(|failure| failures.push(failure)).ok())

@@ -34,13 +34,13 @@ use crate::{
     metrics::Metrics,
     reconcile::{Context, Done, reconcile},
     report::{self, Problem},
-    status::Guarded,
+    status::ParsedShop,
 };
 
 /// The client tries again by itself, in the worst case for minutes: this is the end of it.
-const LONGEST_RECONCILE: Duration = Duration::from_secs(60);
+const RECONCILE_TIMEOUT: Duration = Duration::from_secs(60);
 /// A status that tells of a failure must not hang as the reconcile did.
-const LONGEST_TELLING: Duration = Duration::from_secs(10);
+const STATUS_TIMEOUT: Duration = Duration::from_secs(10);
 /// Changes that come together make one reconcile.
 const DEBOUNCE: Duration = Duration::from_millis(50);
 /// Shops at the same time.
@@ -86,8 +86,8 @@ pub async fn run(
         backoffs: Backoffs::default(),
     });
 
-    let (reader, writer) = reflector::store::<Guarded>();
-    let shops = watcher(Api::<Guarded>::all(client), watcher::Config::default())
+    let (reader, writer) = reflector::store::<ParsedShop>();
+    let shops = watcher(Api::<ParsedShop>::all(client), watcher::Config::default())
         .default_backoff()
         .modify(|shop| shop.managed_fields_mut().clear())
         .reflect(writer)
@@ -105,7 +105,7 @@ pub async fn run(
         )
         .reconcile_on(changed.map(|(namespace, shop)| ObjectRef::new(&shop).within(&namespace)))
         .graceful_shutdown_on(stop.clone().cancelled_owned())
-        .run(contained, on_error, running.clone())
+        .run(reconcile_isolated, on_error, running.clone())
         .for_each(|result| log(result, &running));
     tokio::select! {
         () = controller => Ok(()),
@@ -114,7 +114,7 @@ pub async fn run(
 }
 
 /// Everything that every reconcile needs around it: a span, a clock, a fence for panics.
-async fn contained(shop: Arc<Guarded>, running: Arc<Running>) -> Result<Action, Error> {
+async fn reconcile_isolated(shop: Arc<ParsedShop>, running: Arc<Running>) -> Result<Action, Error> {
     let context = &running.context;
     if shop.meta().deletion_timestamp.is_some() {
         // Its objects go by themselves.
@@ -127,7 +127,7 @@ async fn contained(shop: Arc<Guarded>, running: Arc<Running>) -> Result<Action, 
         generation = shop.meta().generation,
     );
     let started = Instant::now();
-    let result = fenced(reconcile_readable(&shop, context), LONGEST_RECONCILE)
+    let result = catch_panic_and_timeout(reconcile_parsed(&shop, context), RECONCILE_TIMEOUT)
         .instrument(span)
         .await;
     let outcome = match &result {
@@ -135,7 +135,7 @@ async fn contained(shop: Arc<Guarded>, running: Arc<Running>) -> Result<Action, 
         Ok(Done { settled: false, .. }) => "waiting",
         Err(error) => {
             count_error(&context.metrics, error);
-            tell_untold(&shop, error, context).await;
+            report_failure(&shop, error, context).await;
             "error"
         }
     };
@@ -145,7 +145,7 @@ async fn contained(shop: Arc<Guarded>, running: Arc<Running>) -> Result<Action, 
     Ok(done.action)
 }
 
-async fn reconcile_readable(shop: &Guarded, context: &Context) -> Result<Done, Error> {
+async fn reconcile_parsed(shop: &ParsedShop, context: &Context) -> Result<Done, Error> {
     match &shop.0 {
         Ok(shop) => reconcile(shop, context, Timestamp::now()).await,
         Err(invalid) => Err(Error::Invalid(format!(
@@ -156,10 +156,10 @@ async fn reconcile_readable(shop: &Guarded, context: &Context) -> Result<Done, E
 }
 
 /// Writes into the status what the reconcile could not write itself, because it broke off or never began.
-async fn tell_untold(shop: &Guarded, error: &Error, context: &Context) {
+async fn report_failure(shop: &ParsedShop, error: &Error, context: &Context) {
     let statuses = &context.statuses;
     let previous = match (&shop.0, error) {
-        (Err(_), _) => statuses.last_of_unreadable(shop),
+        (Err(_), _) => statuses.last_of_unparsed(shop),
         (Ok(shop), Error::Panicked(_) | Error::TimedOut(_)) => statuses.last(shop),
         (Ok(_), Error::Invalid(_) | Error::Kube { .. }) => return,
     };
@@ -171,7 +171,8 @@ async fn tell_untold(shop: &Guarded, error: &Error, context: &Context) {
         &Problem::from(error),
         Timestamp::now(),
     );
-    let told = fenced(statuses.publish(shop, previous, status), LONGEST_TELLING).await;
+    let told =
+        catch_panic_and_timeout(statuses.publish(shop, previous, status), STATUS_TIMEOUT).await;
     if let Err(error) = told {
         tracing::warn!(%error, "a status could not be written");
     }
@@ -187,24 +188,24 @@ fn count_error(metrics: &Metrics, error: &Error) {
 }
 
 /// Turns a panic and a hang into errors. Without it a panic would end the controller for all Shops.
-async fn fenced<T>(
+async fn catch_panic_and_timeout<T>(
     work: impl Future<Output = Result<T, Error>>,
     longest: Duration,
 ) -> Result<T, Error> {
     match tokio::time::timeout(longest, AssertUnwindSafe(work).catch_unwind()).await {
         Err(_) => Err(Error::TimedOut(longest)),
-        Ok(Err(panic)) => Err(Error::Panicked(words_of(&*panic))),
+        Ok(Err(panic)) => Err(Error::Panicked(panic_message(&*panic))),
         Ok(Ok(result)) => result,
     }
 }
 
-fn words_of(panic: &(dyn std::any::Any + Send)) -> String {
+fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     text.or_else(|| panic.downcast_ref::<String>().cloned())
         .unwrap_or_else(|| "without words".into())
 }
 
-fn on_error(shop: Arc<Guarded>, _: &Error, running: Arc<Running>) -> Action {
+fn on_error(shop: Arc<ParsedShop>, _: &Error, running: Arc<Running>) -> Action {
     let uid = shop.uid().unwrap_or_default();
     Action::requeue(
         running
@@ -214,7 +215,7 @@ fn on_error(shop: Arc<Guarded>, _: &Error, running: Arc<Running>) -> Action {
 }
 
 async fn log(
-    result: Result<(ObjectRef<Guarded>, Action), ControllerError<Error, watcher::Error>>,
+    result: Result<(ObjectRef<ParsedShop>, Action), ControllerError<Error, watcher::Error>>,
     running: &Running,
 ) {
     match result {
@@ -245,9 +246,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_panic_becomes_an_error_with_its_words() {
-        let result = fenced(
+        let result = catch_panic_and_timeout(
             async { panic!("boom {}", 1) as Result<(), Error> },
-            LONGEST_RECONCILE,
+            RECONCILE_TIMEOUT,
         )
         .await;
         assert!(matches!(result, Err(Error::Panicked(words)) if words == "boom 1"));
@@ -255,7 +256,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_hang_becomes_an_error() {
-        let result = fenced(
+        let result = catch_panic_and_timeout(
             std::future::pending::<Result<(), Error>>(),
             Duration::from_millis(1),
         )

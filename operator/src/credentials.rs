@@ -16,8 +16,8 @@ use crate::{
     cluster::Cluster,
     error::Error,
     hash::Fingerprint,
+    meta::{self, Component},
     names,
-    render::meta::{self, Component},
     validate::ValidShop,
 };
 
@@ -49,16 +49,16 @@ pub struct DatabaseLogin {
 }
 
 /// A Secret as it is made when there is none.
-struct Kept {
+struct SecretTemplate {
     name: String,
     app: &'static str,
-    holds: Holds,
+    kind: SecretKind,
     values: BTreeMap<&'static str, String>,
 }
 
 /// What a Secret holds, which says how long it lives and how a key that got lost comes back.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Holds {
+enum SecretKind {
     /// Lives as long as the volume, which knows the password: a new one would not fit.
     DatabaseLogin,
     /// Lives as long as the Shop. The broker reads it from here as its clients do, so that a new one is as good.
@@ -72,10 +72,11 @@ enum Holds {
 /// # Errors
 /// When the API server refuses or does not answer.
 pub async fn provide(shop: &ValidShop, cluster: &Cluster) -> Result<Credentials, Error> {
-    let kept = ServiceName::ALL
+    let templates = ServiceName::ALL
         .into_iter()
-        .flat_map(|service| kept_secrets(shop, service));
-    let secrets = try_join_all(kept.map(|kept| keep(shop, cluster, kept))).await?;
+        .flat_map(|service| secret_templates(shop, service));
+    let secrets =
+        try_join_all(templates.map(|template| create_or_complete(shop, cluster, template))).await?;
     let secrets: BTreeMap<String, BTreeMap<String, String>> = secrets.into_iter().collect();
     let value = |secret: &str, key: &str| {
         secrets
@@ -86,7 +87,7 @@ pub async fn provide(shop: &ValidShop, cluster: &Cluster) -> Result<Credentials,
     Ok(Credentials {
         services: PerService::new(|service| ServiceCredentials {
             database: database_login(shop, service, &secrets),
-            // `keep` has put back what was missing.
+            // `create_or_complete` has put back what was missing.
             broker_password: value(&names::broker_login(&shop.name, service), "password")
                 .unwrap_or_default(),
         }),
@@ -123,41 +124,41 @@ fn database_login(
     })
 }
 
-fn kept_secrets(shop: &ValidShop, service: ServiceName) -> Vec<Kept> {
+fn secret_templates(shop: &ValidShop, service: ServiceName) -> Vec<SecretTemplate> {
     let app = service.as_str();
-    let mut kept = vec![
-        Kept {
+    let mut templates = vec![
+        SecretTemplate {
             name: names::database_admin(&shop.name, service),
             app,
-            holds: Holds::DatabaseLogin,
+            kind: SecretKind::DatabaseLogin,
             values: BTreeMap::from([("password", password())]),
         },
-        Kept {
+        SecretTemplate {
             name: names::database(&shop.name, service),
             app,
-            holds: Holds::DatabaseLogin,
+            kind: SecretKind::DatabaseLogin,
             values: role_values(shop, service),
         },
-        Kept {
+        SecretTemplate {
             name: names::broker_login(&shop.name, service),
             app,
-            holds: Holds::BrokerLogin,
+            kind: SecretKind::BrokerLogin,
             values: broker_values(shop, service),
         },
     ];
     let keys = service.descriptor().keys;
     if !keys.is_empty() {
-        kept.push(Kept {
+        templates.push(SecretTemplate {
             name: names::keys(&shop.name, service),
             app,
-            holds: Holds::Keys,
+            kind: SecretKind::Keys,
             values: keys
                 .iter()
                 .map(|key| (key.name, generate(key.shape)))
                 .collect(),
         });
     }
-    kept
+    templates
 }
 
 fn role_values(shop: &ValidShop, service: ServiceName) -> BTreeMap<&'static str, String> {
@@ -207,13 +208,13 @@ fn password() -> String {
         .collect()
 }
 
-async fn keep(
+async fn create_or_complete(
     shop: &ValidShop,
     cluster: &Cluster,
-    kept: Kept,
+    template: SecretTemplate,
 ) -> Result<(String, BTreeMap<String, String>), Error> {
-    let wanted = Arc::new(secret(shop, &kept));
-    let failed = || Error::kube(format!("Secret {} cannot be made", kept.name));
+    let wanted = Arc::new(secret(shop, &template));
+    let failed = || Error::kube(format!("Secret {} cannot be made", template.name));
     let mut live = cluster
         .secrets
         .create_once(wanted.clone())
@@ -232,52 +233,54 @@ async fn keep(
             .map_err(failed())?;
     }
     let data = texts(&live);
-    let put_back = put_back(&kept, &data);
-    if put_back.is_empty() {
-        return Ok((kept.name, data));
+    let missing_values = missing_values(&template, &data);
+    if missing_values.is_empty() {
+        return Ok((template.name, data));
     }
     let patch = json!({
         // Not over what somebody else has put back meanwhile.
         "metadata": {"uid": live.metadata.uid, "resourceVersion": live.metadata.resource_version},
-        "stringData": put_back,
+        "stringData": missing_values,
     });
     live = cluster
         .secrets
         .merge(&live, &patch)
         .await
         .map_err(failed())?;
-    tracing::warn!(secret = kept.name, keys = ?put_back.keys(), "keys were missing and are made anew");
-    Ok((kept.name, texts(&live)))
+    tracing::warn!(secret = template.name, keys = ?missing_values.keys(), "keys were missing and are made anew");
+    Ok((template.name, texts(&live)))
 }
 
 /// What is to be written into a Secret that lacks keys.
-fn put_back<'a>(
-    kept: &'a Kept,
+fn missing_values<'a>(
+    template: &'a SecretTemplate,
     data: &BTreeMap<String, String>,
 ) -> BTreeMap<&'static str, &'a str> {
     let is_missing = |key: &str| !data.contains_key(key);
-    let values = kept.values.iter();
+    let values = template.values.iter();
     let values = values.map(|(key, value)| (*key, value.as_str()));
-    match kept.holds {
-        Holds::DatabaseLogin => BTreeMap::new(),
+    match template.kind {
+        SecretKind::DatabaseLogin => BTreeMap::new(),
         // Password and URL belong together.
-        Holds::BrokerLogin if kept.values.keys().copied().any(is_missing) => values.collect(),
-        Holds::BrokerLogin => BTreeMap::new(),
-        Holds::Keys => values.filter(|(key, _)| is_missing(key)).collect(),
+        SecretKind::BrokerLogin if template.values.keys().copied().any(is_missing) => {
+            values.collect()
+        }
+        SecretKind::BrokerLogin => BTreeMap::new(),
+        SecretKind::Keys => values.filter(|(key, _)| is_missing(key)).collect(),
     }
 }
 
-fn secret(shop: &ValidShop, kept: &Kept) -> Secret {
-    let (component, outlives_the_shop) = match kept.holds {
-        Holds::DatabaseLogin => (Component::Database, true),
-        Holds::BrokerLogin => (Component::Service, false),
-        Holds::Keys => (Component::Service, true),
+fn secret(shop: &ValidShop, template: &SecretTemplate) -> Secret {
+    let (component, outlives_the_shop) = match template.kind {
+        SecretKind::DatabaseLogin => (Component::Database, true),
+        SecretKind::BrokerLogin => (Component::Service, false),
+        SecretKind::Keys => (Component::Service, true),
     };
-    let mut metadata = meta::object(shop, kept.name.clone(), kept.app, component);
+    let mut metadata = meta::object(shop, template.name.clone(), template.app, component);
     if outlives_the_shop && shop.deletion_policy == DeletionPolicy::Retain {
         metadata.owner_references = None;
     }
-    let data = kept
+    let data = template
         .values
         .iter()
         .map(|(key, value)| ((*key).into(), ByteString(value.clone().into())));
@@ -310,19 +313,19 @@ mod tests {
 
     #[test]
     fn what_a_secret_lacks_comes_back_where_a_new_value_is_as_good_and_the_rest_is_not_rewritten() {
-        let with_half = |holds| {
-            let kept = Kept {
+        let with_half = |kind| {
+            let template = SecretTemplate {
                 name: "any".into(),
                 app: "users",
-                holds,
+                kind,
                 values: BTreeMap::from([("a", "new".into()), ("b", "new".into())]),
             };
             let data = BTreeMap::from([("a".to_owned(), "old".to_owned())]);
-            let keys = put_back(&kept, &data);
+            let keys = missing_values(&template, &data);
             keys.into_keys().collect::<Vec<_>>()
         };
-        assert_eq!(with_half(Holds::Keys), ["b"]);
-        assert_eq!(with_half(Holds::BrokerLogin), ["a", "b"]);
-        assert!(with_half(Holds::DatabaseLogin).is_empty());
+        assert_eq!(with_half(SecretKind::Keys), ["b"]);
+        assert_eq!(with_half(SecretKind::BrokerLogin), ["a", "b"]);
+        assert!(with_half(SecretKind::DatabaseLogin).is_empty());
     }
 }

@@ -9,7 +9,7 @@ use kube::ResourceExt;
 use crate::{
     catalogue::{PerService, ServiceName},
     database::DatabaseState,
-    observe::{Observed, ObservedService, ObservedStore},
+    observe::{Observed, ObservedBackend, ObservedService},
     render::migration,
     validate::{Replicas, ValidShop},
 };
@@ -99,9 +99,9 @@ fn decide_service(
     };
     // The very first pods have nobody to replace. They start beside the database and its migration, and are not ready
     // before both are done: that saves the seconds that starting them takes.
-    let first = observed.deployment.is_none() && is_there(database);
+    let first_install = observed.deployment.is_none() && has_running_pod(database);
     ServiceDecision {
-        roll: migration == Migration::Done || runs_already || first,
+        roll: migration == Migration::Done || runs_already || first_install,
         migration,
         replicas,
         disruption_budget: expected > 1,
@@ -115,7 +115,7 @@ fn migration_state(
     database: &DatabaseState,
 ) -> Migration {
     let Some(job) = &observed.migration else {
-        return if is_there(database) {
+        return if has_running_pod(database) {
             Migration::Running
         } else {
             Migration::Waiting
@@ -131,7 +131,10 @@ fn migration_state(
     }
     match failure(job) {
         // It gave up waiting for its database: that says nothing about the migration.
-        Some(_) if *database != DatabaseState::Prepared || was_away(&observed.database, job) => {
+        Some(_)
+            if *database != DatabaseState::Prepared
+                || was_unavailable_since(&observed.database, job) =>
+        {
             Migration::Superseded
         }
         Some(how) => Migration::Failed(how),
@@ -141,7 +144,7 @@ fn migration_state(
 
 /// The database is not ready, or is so only since after the Job began. A Job that began beside its database is thereby tried
 /// a second time, and the second one counts.
-fn was_away(database: &ObservedStore, job: &Job) -> bool {
+fn was_unavailable_since(database: &ObservedBackend, job: &Job) -> bool {
     let began = job
         .status
         .as_ref()
@@ -165,7 +168,7 @@ fn ready_since(pod: &Pod) -> Option<&Time> {
 }
 
 /// A pod of the database runs. A migration waits for two minutes until it takes connections, so both may start together.
-fn is_there(database: &DatabaseState) -> bool {
+fn has_running_pod(database: &DatabaseState) -> bool {
     match database {
         DatabaseState::Connecting | DatabaseState::Unreachable { .. } | DatabaseState::Prepared => {
             true

@@ -14,8 +14,9 @@ use crate::{
     cluster::Cluster,
     error::{Class, Error},
     hash::Fingerprint,
+    labels::{COMPONENT_LABEL, NAME_LABEL},
+    meta::Component,
     names,
-    render::meta::{COMPONENT_LABEL, Component, NAME_LABEL},
     validate::ValidShop,
 };
 
@@ -25,7 +26,7 @@ pub struct Observed {
     /// By service.
     pub services: PerService<ObservedService>,
     /// The broker.
-    pub broker: ObservedStore,
+    pub broker: ObservedBackend,
     /// The Secrets of the user that the Shop names.
     pub user_secrets: Vec<UserSecret>,
 }
@@ -42,12 +43,12 @@ pub struct ObservedService {
     /// The pods of that Job.
     pub migration_pods: Vec<Arc<Pod>>,
     /// Its database.
-    pub database: ObservedStore,
+    pub database: ObservedBackend,
 }
 
 /// What there is of a database or the broker.
 #[derive(Debug, Default)]
-pub struct ObservedStore {
+pub struct ObservedBackend {
     /// Its StatefulSet.
     pub stateful_set: Option<Arc<StatefulSet>>,
     /// Its pods: one, or two while one is being replaced.
@@ -103,7 +104,7 @@ pub async fn observe(shop: &ValidShop, cluster: &Cluster) -> Result<Observed, Er
         };
         pods.iter().filter(labels).cloned().collect()
     };
-    let store = |name: String, pods: Vec<Arc<Pod>>| ObservedStore {
+    let backend = |name: String, pods: Vec<Arc<Pod>>| ObservedBackend {
         claim: cluster.claims.get(&shop.namespace, &names::claim(&name)),
         stateful_set: cluster.stateful_sets.get(&shop.namespace, &name),
         pods,
@@ -132,7 +133,7 @@ pub async fn observe(shop: &ValidShop, cluster: &Cluster) -> Result<Observed, Er
                 .filter(is_of_job)
                 .collect(),
             migration,
-            database: store(
+            database: backend(
                 names::database(&shop.name, service),
                 of(service.as_str(), Component::Database),
             ),
@@ -140,7 +141,7 @@ pub async fn observe(shop: &ValidShop, cluster: &Cluster) -> Result<Observed, Er
     };
     Ok(Observed {
         services: PerService::new(service),
-        broker: store(names::broker(&shop.name), of("nats", Component::Broker)),
+        broker: backend(names::broker(&shop.name), of("nats", Component::Broker)),
         user_secrets: user_secrets(shop, cluster).await?,
     })
 }

@@ -29,15 +29,15 @@ use crate::{
 };
 
 /// A database that starts tells nobody: it is asked.
-pub const ASK_DATABASE_AGAIN: Duration = Duration::from_millis(300);
+pub const RETRY_DATABASE: Duration = Duration::from_millis(300);
 /// One that takes no connections for long.
-const ASK_UNREACHABLE_DATABASE_AGAIN: Duration = Duration::from_secs(5);
+const RETRY_UNREACHABLE_DATABASE: Duration = Duration::from_secs(5);
 /// A Secret of the user carries no label of ours, so that no watch tells of it.
-const LOOK_FOR_SECRET_AGAIN: Duration = Duration::from_secs(10);
+const RECHECK_MISSING_SECRET: Duration = Duration::from_secs(10);
 /// Everything else is watched; this only catches what a watch may have lost.
-const LOOK_AGAIN_WHILE_WORKING: Duration = Duration::from_secs(30);
+const RECHECK_WHILE_WORKING: Duration = Duration::from_secs(30);
 /// The same for a Shop where nothing is to be done.
-const LOOK_AGAIN: Duration = Duration::from_secs(300);
+const RECHECK_SETTLED: Duration = Duration::from_secs(300);
 
 /// What reconciles work with.
 pub struct Context {
@@ -68,8 +68,8 @@ pub struct Done {
 /// When something was refused or did not answer; the status says so as far as it could be written.
 pub async fn reconcile(shop: &Shop, context: &Context, now: Timestamp) -> Result<Done, Error> {
     let previous = context.statuses.last(shop);
-    let seen = match look(shop, context, now).await {
-        Ok(seen) => seen,
+    let inputs = match gather(shop, context, now).await {
+        Ok(inputs) => inputs,
         Err(error) => {
             let status = report::stopped(
                 previous.as_ref(),
@@ -85,15 +85,20 @@ pub async fn reconcile(shop: &Shop, context: &Context, now: Timestamp) -> Result
         }
     };
 
-    let decision = decide(&seen.shop, &seen.observed, &seen.databases);
-    let rendered = render(&seen.shop, &decision, &seen.observed, &seen.credentials);
-    let outcome = apply(&seen.shop, &context.cluster, &decision, rendered).await;
-    let pruned = prune(&seen.shop, &context.cluster, &outcome, &context.metrics).await;
+    let decision = decide(&inputs.shop, &inputs.observed, &inputs.databases);
+    let rendered = render(
+        &inputs.shop,
+        &decision,
+        &inputs.observed,
+        &inputs.credentials,
+    );
+    let outcome = apply(&inputs.shop, &context.cluster, &decision, rendered).await;
+    let pruned = prune(&inputs.shop, &context.cluster, &outcome, &context.metrics).await;
 
     let findings = Findings {
-        shop: &seen.shop,
-        observed: &seen.observed,
-        databases: &seen.databases,
+        shop: &inputs.shop,
+        observed: &inputs.observed,
+        databases: &inputs.databases,
         decision: &decision,
         outcome: &outcome,
         now,
@@ -110,14 +115,14 @@ pub async fn reconcile(shop: &Shop, context: &Context, now: Timestamp) -> Result
     match outcome.failures.into_iter().next() {
         Some(failure) => Err(failure.error),
         None => Ok(Done {
-            action: Action::requeue(next_look(&seen, settled)),
+            action: Action::requeue(next_check(&inputs, settled)),
             settled,
         }),
     }
 }
 
 /// What is wanted and what there is.
-struct Seen {
+struct Inputs {
     shop: ValidShop,
     observed: Observed,
     credentials: Credentials,
@@ -125,7 +130,7 @@ struct Seen {
 }
 
 /// Nothing here changes what runs: what fails here leaves the shop as it is.
-async fn look(shop: &Shop, context: &Context, now: Timestamp) -> Result<Seen, Error> {
+async fn gather(shop: &Shop, context: &Context, now: Timestamp) -> Result<Inputs, Error> {
     let shop = validate(shop, &context.config).map_err(|wrong| Error::Invalid(wrong.join("; ")))?;
     let observed = observe(&shop, &context.cluster).await?;
     let credentials = credentials::provide(&shop, &context.cluster).await?;
@@ -133,7 +138,7 @@ async fn look(shop: &Shop, context: &Context, now: Timestamp) -> Result<Seen, Er
         .databases
         .prepare(&shop, &observed, &credentials, now)
         .await;
-    Ok(Seen {
+    Ok(Inputs {
         shop,
         observed,
         credentials,
@@ -148,29 +153,29 @@ fn is_ready(status: &ShopStatus) -> bool {
         .any(|condition| condition.type_ == "Ready" && condition.status == "True")
 }
 
-fn next_look(seen: &Seen, settled: bool) -> Duration {
-    let any_database = |is: fn(&DatabaseState) -> bool| seen.databases.iter().any(|(_, s)| is(s));
+fn next_check(inputs: &Inputs, settled: bool) -> Duration {
+    let any_database = |is: fn(&DatabaseState) -> bool| inputs.databases.iter().any(|(_, s)| is(s));
     if any_database(|state| *state == DatabaseState::Connecting) {
-        ASK_DATABASE_AGAIN
+        RETRY_DATABASE
     } else if any_database(|state| matches!(state, DatabaseState::Unreachable { .. })) {
-        ASK_UNREACHABLE_DATABASE_AGAIN.mul_f64(rand::random_range(1.0..2.0))
-    } else if seen
+        RETRY_UNREACHABLE_DATABASE.mul_f64(rand::random_range(1.0..2.0))
+    } else if inputs
         .observed
         .user_secrets
         .iter()
         .any(|secret| secret.content().is_none())
     {
-        LOOK_FOR_SECRET_AGAIN
+        RECHECK_MISSING_SECRET
     } else if settled {
         // Not all Shops at the same moment.
-        LOOK_AGAIN.mul_f64(rand::random_range(1.0..1.2))
+        RECHECK_SETTLED.mul_f64(rand::random_range(1.0..1.2))
     } else {
-        LOOK_AGAIN_WHILE_WORKING
+        RECHECK_WHILE_WORKING
     }
 }
 
 impl Context {
-    /// A context that has seen nothing yet.
+    /// A context that has inputs nothing yet.
     pub fn new(
         client: Client,
         cluster: Cluster,

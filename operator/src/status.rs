@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// A Shop, or the reason why it cannot be read.
-pub type Guarded = DeserializeGuard<Shop>;
+pub type ParsedShop = DeserializeGuard<Shop>;
 
 /// Namespace and name.
 type Key = (String, String);
@@ -67,7 +67,7 @@ impl Statuses {
     }
 
     /// What we wrote last for a Shop that cannot be read, and whose own status therefore is not known.
-    pub fn last_of_unreadable(&self, shop: &Guarded) -> Option<ShopStatus> {
+    pub fn last_of_unparsed(&self, shop: &ParsedShop) -> Option<ShopStatus> {
         let all = lock(&self.written);
         let written = all.get(&key_of(shop))?;
         (written.uid == shop.meta().uid).then(|| written.status.clone())
@@ -88,7 +88,7 @@ impl Statuses {
         }
         let name = shop.name_any();
         // The answer may be a Shop that cannot be read.
-        let api: Api<Guarded> =
+        let api: Api<ParsedShop> =
             Api::namespaced(self.client.clone(), &shop.namespace().unwrap_or_default());
         let patch = Patch::Apply(json!({
             "apiVersion": Shop::api_version(&()),
@@ -107,7 +107,7 @@ impl Statuses {
             Err(source) => return Err(Error::kube(format!("status of Shop {name}"))(source)),
         };
         for notice in report::notices(previous, &status) {
-            self.tell(shop, notice).await;
+            self.publish_event(shop, notice).await;
         }
         let written = Written {
             uid: answer.uid(),
@@ -124,7 +124,7 @@ impl Statuses {
     }
 
     /// Events are a courtesy: a reconcile does not fail for want of one.
-    async fn tell(&self, shop: &impl Resource<DynamicType = ()>, notice: Notice) {
+    async fn publish_event(&self, shop: &impl Resource<DynamicType = ()>, notice: Notice) {
         tracing::info!(
             reason = notice.reason,
             service = notice.service,

@@ -24,12 +24,6 @@ pub use tracked::{Kind, Tracked};
 
 /// Under this name the API server notes which fields are ours.
 pub const FIELD_MANAGER: &str = "shop-operator";
-/// The label that everything of ours carries.
-pub const MANAGED_BY_LABEL: &str = "app.kubernetes.io/managed-by";
-/// The label that holds the Shop's name.
-pub const INSTANCE_LABEL: &str = "app.kubernetes.io/instance";
-/// Selects what is ours.
-pub const SELECTOR: &str = "app.kubernetes.io/managed-by=shop-operator";
 
 /// The cluster as the operator sees it.
 pub struct Cluster {

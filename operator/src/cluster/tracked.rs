@@ -20,9 +20,14 @@ use kube::{
 };
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{hash::Fingerprint, lock::lock, metrics::Metrics};
+use crate::{
+    hash::Fingerprint,
+    labels::{INSTANCE_LABEL, SELECTOR},
+    lock::lock,
+    metrics::Metrics,
+};
 
-use super::{FIELD_MANAGER, INSTANCE_LABEL, SELECTOR};
+use super::FIELD_MANAGER;
 
 /// What a namespaced kind must offer to be tracked.
 pub trait Kind:

@@ -1,7 +1,7 @@
 //! Makes a service's role and database as soon as its PostgreSQL takes connections. The role owns that database and nothing
 //! else.
 
-mod ensure;
+mod provision;
 
 use std::{collections::HashMap, error::Error as _, sync::Arc, time::Duration};
 
@@ -15,13 +15,13 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::{sync::Mutex, task::JoinHandle};
 use tokio_postgres::error::SqlState;
 
-pub use ensure::ensure;
+pub use provision::create_role_and_database;
 
 use crate::{
     catalogue::{DATABASE_PORT, PerService, ServiceName},
     credentials::{Credentials, DatabaseLogin},
     names,
-    observe::{Observed, ObservedStore},
+    observe::{Observed, ObservedBackend},
     validate::ValidShop,
 };
 
@@ -141,7 +141,7 @@ impl Databases {
         &self,
         shop: &ValidShop,
         service: ServiceName,
-        observed: &ObservedStore,
+        observed: &ObservedBackend,
         credentials: &Credentials,
         now: Timestamp,
     ) -> DatabaseState {
@@ -178,7 +178,7 @@ impl Databases {
             Some(Progress::Failed(before)) => attempt(Some(before)),
             Some(progress @ (Progress::Trying { .. } | Progress::Done)) => progress,
         };
-        let progress = advanced(progress).await;
+        let progress = await_attempt(progress).await;
         let state = state_after(&progress, now.duration_since(since));
         if let (Progress::Failed(_), DatabaseState::Unreachable { message }) = (&progress, &state) {
             tracing::warn!(database = name, "{message}");
@@ -200,7 +200,7 @@ fn incarnation(pod: &ServingPod, credentials: &Credentials, secrets: [&String; 2
 }
 
 /// Waits a moment for the attempt that goes on.
-async fn advanced(progress: Progress) -> Progress {
+async fn await_attempt(progress: Progress) -> Progress {
     let (mut task, before) = match progress {
         Progress::Trying { task, before } => (task, before),
         Progress::Done | Progress::Failed(_) => return progress,
@@ -253,7 +253,12 @@ async fn prepare(
     name: String,
     admin: String,
 ) -> DatabaseState {
-    match tokio::time::timeout(LONGEST, ensure(&config, service.as_str(), &password)).await {
+    match tokio::time::timeout(
+        LONGEST,
+        create_role_and_database(&config, service.as_str(), &password),
+    )
+    .await
+    {
         Ok(Ok(())) => {
             tracing::info!(database = name, "role and database are there");
             DatabaseState::Prepared
@@ -275,7 +280,7 @@ struct ServingPod {
 }
 
 /// The pod that runs. Asking it directly is quicker than waiting for its probe and for the Service to follow.
-fn serving_pod(observed: &ObservedStore) -> Option<ServingPod> {
+fn serving_pod(observed: &ObservedBackend) -> Option<ServingPod> {
     let runs = |pod: &&Arc<Pod>| {
         pod.metadata.deletion_timestamp.is_none()
             && pod

@@ -5,9 +5,9 @@ use k8s_openapi::api::autoscaling::v2::{
     MetricTarget, ResourceMetricSource,
 };
 
-use super::meta::{self, Component};
 use crate::{
     catalogue::ServiceName,
+    meta::{self, Component},
     names,
     validate::{Replicas, ValidShop},
 };

@@ -18,7 +18,6 @@ use secrecy::ExposeSecret;
 
 use super::{
     database::{claim, retention},
-    meta::{self, Component},
     pod,
     service::port,
 };
@@ -26,8 +25,10 @@ use crate::{
     catalogue::{BROKER_PORT, ServiceName},
     credentials::Credentials,
     hash::Fingerprint,
+    meta::{self, Component},
     names,
-    validate::{ValidShop, bytes},
+    quantity::bytes,
+    validate::ValidShop,
 };
 
 const APP: &str = "nats";

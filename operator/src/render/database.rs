@@ -15,14 +15,11 @@ use k8s_openapi::{
 };
 use kube::api::ObjectMeta;
 
-use super::{
-    meta::{self, Component},
-    pod,
-    service::port,
-};
+use super::{pod, service::port};
 use crate::{
     api::{DeletionPolicy, StorageSpec},
     catalogue::{DATABASE_PORT, ServiceName},
+    meta::{self, Component},
     names,
     validate::ValidShop,
 };

@@ -14,15 +14,14 @@ use k8s_openapi::{
 };
 use kube::api::ObjectMeta;
 
-use super::{
-    meta::{self, Component, VERSION_LABEL},
-    pod,
-};
+use super::pod;
 use crate::{
     api::{AmountsSpec, EmailSpec},
     catalogue::{ADMIN_PORT, HTTP_PORT, ServiceName},
     credentials::Credentials,
     hash::Fingerprint,
+    labels::VERSION_LABEL,
+    meta::{self, Component},
     names,
     observe::Observed,
     validate::{ValidService, ValidShop},

@@ -5,8 +5,12 @@ use k8s_openapi::{
     apimachinery::pkg::util::intstr::IntOrString,
 };
 
-use super::meta::{self, Component};
-use crate::{catalogue::ServiceName, names, validate::ValidShop};
+use crate::{
+    catalogue::ServiceName,
+    meta::{self, Component},
+    names,
+    validate::ValidShop,
+};
 
 /// The PodDisruptionBudget of a service.
 pub fn disruption_budget(shop: &ValidShop, service: ServiceName) -> PodDisruptionBudget {

@@ -12,12 +12,14 @@ use k8s_openapi::api::{
 };
 use kube::api::ObjectMeta;
 
-use super::{
-    deployment::version_label,
+use super::{deployment::version_label, pod};
+use crate::{
+    catalogue::ServiceName,
+    hash::Fingerprint,
     meta::{self, Component},
-    pod,
+    names,
+    validate::ValidShop,
 };
-use crate::{catalogue::ServiceName, hash::Fingerprint, names, validate::ValidShop};
 
 /// A fingerprint of the Job's template.
 pub const TEMPLATE_ANNOTATION: &str = "shopkeeper.dev/template";

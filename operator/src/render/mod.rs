@@ -5,7 +5,6 @@ pub mod broker;
 pub mod database;
 pub mod deployment;
 pub mod disruption_budget;
-pub mod meta;
 pub mod migration;
 pub mod network_policy;
 mod pod;

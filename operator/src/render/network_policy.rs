@@ -8,10 +8,10 @@ use k8s_openapi::{
     apimachinery::pkg::{apis::meta::v1::LabelSelector, util::intstr::IntOrString},
 };
 
-use super::meta::{self, Component, NAME_LABEL};
 use crate::{
     catalogue::{ADMIN_PORT, BROKER_PORT, DATABASE_PORT, HTTP_PORT, ServiceName},
-    cluster::FIELD_MANAGER,
+    labels::{NAME_LABEL, OPERATOR},
+    meta::{self, Component},
     names,
     validate::ValidShop,
 };
@@ -91,7 +91,7 @@ pub fn database(shop: &ValidShop, service: ServiceName) -> NetworkPolicy {
         &[Component::Service, Component::Migration],
     );
     let operator = NetworkPolicyPeer {
-        pod_selector: Some(labelled(NAME_LABEL, FIELD_MANAGER)),
+        pod_selector: Some(labelled(NAME_LABEL, OPERATOR)),
         ..namespace_peer(NAMESPACE_NAME_LABEL, &shop.operator_namespace)
     };
     policy(

@@ -5,9 +5,9 @@ use k8s_openapi::{
     apimachinery::pkg::util::intstr::IntOrString,
 };
 
-use super::meta::{self, Component};
 use crate::{
     catalogue::{HTTP_PORT, ServiceName},
+    meta::{self, Component},
     names,
     validate::ValidShop,
 };

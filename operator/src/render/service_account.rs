@@ -2,8 +2,12 @@
 
 use k8s_openapi::api::core::v1::ServiceAccount;
 
-use super::meta::{self, Component};
-use crate::{catalogue::ServiceName, names, validate::ValidShop};
+use crate::{
+    catalogue::ServiceName,
+    meta::{self, Component},
+    names,
+    validate::ValidShop,
+};
 
 /// The ServiceAccount of a service.
 pub fn service_account(shop: &ValidShop, service: ServiceName) -> ServiceAccount {

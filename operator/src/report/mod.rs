@@ -1,10 +1,10 @@
 //! From what was found and done to the status: conditions, services, events. Pure; the time is an argument.
 
+mod backend;
 mod cause;
 mod conditions;
 mod events;
 mod service;
-mod store;
 
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
@@ -53,19 +53,19 @@ pub fn status(
         .into_iter()
         .map(|service| service::judge(findings, service))
         .collect();
-    let databases = first(
+    let databases = most_urgent(
         ServiceName::ALL
             .into_iter()
-            .filter_map(|service| store::database(findings, service)),
+            .filter_map(|service| backend::database(findings, service)),
     );
-    let broker = store::broker(findings);
+    let broker = backend::broker(findings);
     let running = judged
         .iter()
         .filter(|(status, _)| status.phase == Phase::Running)
         .count();
 
     let problems = judged.iter().filter_map(|(_, problem)| problem.clone());
-    let problem = first(problems.chain(databases.clone()).chain(broker.clone()));
+    let problem = most_urgent(problems.chain(databases.clone()).chain(broker.clone()));
     let progressing = judged
         .iter()
         .any(|(status, _)| status.phase != Phase::Running && status.phase != Phase::Failed)
@@ -160,7 +160,7 @@ fn is_overdue(object: &impl ResourceExt, now: Timestamp) -> bool {
 }
 
 /// What needs help before what only needs time; otherwise the first.
-fn first(problems: impl Iterator<Item = Problem>) -> Option<Problem> {
+fn most_urgent(problems: impl Iterator<Item = Problem>) -> Option<Problem> {
     let problems: Vec<_> = problems.collect();
     problems
         .iter()

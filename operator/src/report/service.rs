@@ -6,9 +6,9 @@ use k8s_openapi::api::apps::v1::{Deployment, DeploymentCondition};
 use kube::ResourceExt;
 
 use super::{
-    Findings,
+    Findings, backend,
     cause::{Problem, of_pods},
-    is_overdue, store,
+    is_overdue,
 };
 use crate::{
     api::{Phase, ServiceStatus},
@@ -133,7 +133,7 @@ fn job_name(findings: &Findings<'_>, service: ServiceName) -> String {
 }
 
 fn pending(findings: &Findings<'_>, service: ServiceName) -> (Phase, Option<Problem>) {
-    let problem = store::database(findings, service).unwrap_or_else(|| {
+    let problem = backend::database(findings, service).unwrap_or_else(|| {
         Problem::waiting(
             "DatabaseStarting",
             format!("{service} waits for its database"),

@@ -1,7 +1,7 @@
 //! Roles and databases in a real PostgreSQL.
 
 use secrecy::SecretString;
-use shop_operator::database::ensure;
+use shop_operator::database::create_role_and_database;
 use tokio_postgres::{Config, NoTls, error::SqlState};
 
 use crate::harness::{required, unique};
@@ -31,7 +31,7 @@ async fn run(config: &Config, sql: &str) -> Result<(), tokio_postgres::Error> {
 async fn a_role_owns_its_database_and_nothing_else() {
     let (mine, other) = (unique("mine"), unique("other"));
     for name in [&mine, &other] {
-        ensure(&server(), name, &SecretString::from("first"))
+        create_role_and_database(&server(), name, &SecretString::from("first"))
             .await
             .expect("made");
     }
@@ -70,7 +70,7 @@ async fn a_role_owns_its_database_and_nothing_else() {
 #[tokio::test]
 async fn doing_it_again_keeps_the_data_and_takes_the_new_password() {
     let name = unique("again");
-    ensure(&server(), &name, &SecretString::from("first"))
+    create_role_and_database(&server(), &name, &SecretString::from("first"))
         .await
         .expect("made");
     run(
@@ -80,10 +80,15 @@ async fn doing_it_again_keeps_the_data_and_takes_the_new_password() {
     .await
     .expect("used");
     let (config, new) = (server(), SecretString::from("second"));
-    let (a, b) = tokio::join!(ensure(&config, &name, &new), ensure(&config, &name, &new));
+    let (a, b) = tokio::join!(
+        create_role_and_database(&config, &name, &new),
+        create_role_and_database(&config, &name, &new)
+    );
     // Two at the same moment may meet in one row of the catalogue; the loser tries again.
     assert!(a.is_ok() || b.is_ok(), "{a:?} {b:?}");
-    ensure(&server(), &name, &new).await.expect("again");
+    create_role_and_database(&server(), &name, &new)
+        .await
+        .expect("again");
     run(
         &as_role(&name, "second", &name),
         "do $$ begin assert (select count(*) = 1 from t); end $$",
@@ -99,7 +104,7 @@ async fn doing_it_again_keeps_the_data_and_takes_the_new_password() {
 #[tokio::test]
 async fn a_name_that_needs_quoting_does_no_harm() {
     let name = unique("we\"ird'; drop table x; --");
-    ensure(&server(), &name, &SecretString::from("it's"))
+    create_role_and_database(&server(), &name, &SecretString::from("it's"))
         .await
         .expect("made");
     run(&as_role(&name, "it's", &name), "select 1")

@@ -37,7 +37,7 @@ use shop_operator::{
     database::{Databases, Redirect},
     error::Error,
     metrics::Metrics,
-    reconcile::{ASK_DATABASE_AGAIN, Context, Done, reconcile},
+    reconcile::{Context, Done, RETRY_DATABASE, reconcile},
 };
 use tokio::sync::{OnceCell, RwLock, RwLockReadGuard};
 use tower::util::{MapFutureLayer, MapRequestLayer};
@@ -289,7 +289,7 @@ impl Harness {
     /// Reconciles until it no longer asks to look again at once, which is what it does while it prepares databases.
     pub(crate) async fn until_databases_are_prepared(&self) {
         let deadline = Instant::now() + PATIENCE;
-        let soon = Action::requeue(ASK_DATABASE_AGAIN);
+        let soon = Action::requeue(RETRY_DATABASE);
         while self.reconcile().await.expect("a reconcile").action == soon {
             assert!(
                 Instant::now() < deadline,

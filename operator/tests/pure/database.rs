@@ -7,8 +7,8 @@ use serde_json::json;
 use shop_operator::{
     catalogue::ServiceName::Orders,
     database::{DatabaseState, Databases},
+    meta::Component,
     observe::Observed,
-    render::meta::Component,
 };
 
 use crate::fixtures::{credentials, plain, pod};

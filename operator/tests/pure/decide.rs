@@ -8,8 +8,8 @@ use shop_operator::{
     catalogue::ServiceName::{self, Orders},
     database::DatabaseState,
     decide::{Migration, ServiceDecision, decide},
+    meta::Component,
     observe::Observed,
-    render::meta::Component,
     validate::ValidShop,
 };
 

@@ -14,8 +14,8 @@ use shop_operator::{
     catalogue::ServiceName::{Email, Orders, Search},
     database::DatabaseState,
     error::Error,
+    meta::Component,
     observe::{Found, UserSecret},
-    render::meta::Component,
     report::{Problem, notices, same, stopped},
 };
 

@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 use shop_operator::{
     catalogue::ServiceName::{Orders, Search},
-    validate::{Replicas, bytes, validate},
+    quantity::bytes,
+    validate::{Replicas, validate},
 };
 
 use crate::fixtures::{config, shop, valid};

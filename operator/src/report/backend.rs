@@ -8,7 +8,7 @@ use super::{
     cause::{Problem, of_pods},
     is_overdue,
 };
-use crate::{catalogue::ServiceName, database::DatabaseState, names, observe::ObservedStore};
+use crate::{catalogue::ServiceName, database::DatabaseState, names, observe::ObservedBackend};
 
 /// Why a service's database is not ready. Whether role and database are made is another question: the service that waits
 /// for them says so itself.
@@ -54,7 +54,7 @@ pub(super) fn broker(findings: &Findings<'_>) -> Option<Problem> {
     )
 }
 
-fn not_ready(findings: &Findings<'_>, name: &str, observed: &ObservedStore) -> Option<Problem> {
+fn not_ready(findings: &Findings<'_>, name: &str, observed: &ObservedBackend) -> Option<Problem> {
     let applied = findings
         .outcome
         .applied

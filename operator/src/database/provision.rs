@@ -17,7 +17,7 @@ const CONNECT: Duration = Duration::from_secs(1);
 ///
 /// # Errors
 /// What the server answers.
-pub async fn ensure(
+pub async fn create_role_and_database(
     admin: &tokio_postgres::Config,
     name: &str,
     password: &SecretString,
@@ -29,13 +29,13 @@ pub async fn ensure(
         .application_name("shop-operator");
     let (client, connection) = config.connect(NoTls).await?;
     let connection = tokio::spawn(connection);
-    let result = ensure_with(&client, name, password).await;
+    let result = create_with(&client, name, password).await;
     drop(client);
     connection.abort();
     result
 }
 
-async fn ensure_with(
+async fn create_with(
     client: &Client,
     name: &str,
     password: &SecretString,
@@ -51,7 +51,7 @@ async fn ensure_with(
         .await?
         .is_some();
     let verb = if exists { "ALTER" } else { "CREATE" };
-    done_before(
+    ignore_exists(
         client
             .batch_execute(&format!("{verb} ROLE {role} {rights}"))
             .await,
@@ -62,7 +62,7 @@ async fn ensure_with(
         .await?
         .is_some();
     if !exists {
-        done_before(
+        ignore_exists(
             client
                 .batch_execute(&format!("CREATE DATABASE {role} OWNER {role}"))
                 .await,
@@ -79,7 +79,7 @@ async fn ensure_with(
 }
 
 /// Somebody else made it between our look and our command.
-fn done_before(result: Result<(), tokio_postgres::Error>) -> Result<(), tokio_postgres::Error> {
+fn ignore_exists(result: Result<(), tokio_postgres::Error>) -> Result<(), tokio_postgres::Error> {
     match result {
         Err(error)
             if matches!(

@@ -6,16 +6,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelecto
 use kube::api::ObjectMeta;
 
 use crate::{
-    cluster::{FIELD_MANAGER, INSTANCE_LABEL, MANAGED_BY_LABEL},
+    labels::{COMPONENT_LABEL, INSTANCE_LABEL, MANAGED_BY_LABEL, NAME_LABEL, OPERATOR},
     validate::ValidShop,
 };
-
-/// The label that says which service it is, or `nats`.
-pub const NAME_LABEL: &str = "app.kubernetes.io/name";
-/// The label that says what part it plays.
-pub const COMPONENT_LABEL: &str = "app.kubernetes.io/component";
-/// The label that says which version runs; on Deployments, Jobs and their pods alone.
-pub const VERSION_LABEL: &str = "app.kubernetes.io/version";
 
 /// What part an object plays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,7 +50,7 @@ pub fn object(shop: &ValidShop, name: String, app: &str, component: Component) -
 pub fn labels(shop: &ValidShop, app: &str, component: Component) -> BTreeMap<String, String> {
     let mut labels = identity(shop, app, component);
     labels.insert("app.kubernetes.io/part-of".into(), "shop".into());
-    labels.insert(MANAGED_BY_LABEL.into(), FIELD_MANAGER.into());
+    labels.insert(MANAGED_BY_LABEL.into(), OPERATOR.into());
     labels
 }
 

@@ -27,9 +27,10 @@ use tracing::Instrument;
 
 use crate::{
     backoff::Backoffs,
-    cluster::{Cluster, FIELD_MANAGER},
+    cluster::{Cluster, FIELD_MANAGER, Scope},
     config::Config,
     database::Databases,
+    deletion,
     error::Error,
     metrics::Metrics,
     reconcile::{Context, Done, reconcile},
@@ -62,7 +63,7 @@ pub async fn run(
     metrics: Metrics,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
-    let (cluster, changed, mut pump) = Cluster::watch(client.clone(), &metrics);
+    let (cluster, changed, mut pump) = Cluster::watch(client.clone(), &Scope::Cluster, &metrics);
     tokio::select! {
         ready = cluster.ready() => ready.context("a watch ended before its first list")?,
         () = stop.cancelled() => return Ok(()),
@@ -117,7 +118,8 @@ pub async fn run(
 async fn reconcile_isolated(shop: Arc<ParsedShop>, running: Arc<Running>) -> Result<Action, Error> {
     let context = &running.context;
     if shop.meta().deletion_timestamp.is_some() {
-        // Its objects go by themselves.
+        // The rest of its objects goes by itself.
+        deletion::finalize(&shop, &context.cluster).await?;
         return Ok(Action::await_change());
     }
     let span = tracing::info_span!(
@@ -161,7 +163,13 @@ async fn report_failure(shop: &ParsedShop, error: &Error, context: &Context) {
     let previous = match (&shop.0, error) {
         (Err(_), _) => statuses.last_of_unparsed(shop),
         (Ok(shop), Error::Panicked(_) | Error::TimedOut(_)) => statuses.last(shop),
-        (Ok(_), Error::Invalid(_) | Error::Kube { .. }) => return,
+        (
+            Ok(_),
+            Error::Invalid(_)
+            | Error::Kube { .. }
+            | Error::NameTaken { .. }
+            | Error::Leftover { .. },
+        ) => return,
     };
     let previous = previous.as_ref();
     let generation = shop.meta().generation;
@@ -183,7 +191,10 @@ fn count_error(metrics: &Metrics, error: &Error) {
     match error {
         Error::Panicked(_) => metrics.panicked(),
         Error::TimedOut(_) => metrics.timed_out(),
-        Error::Invalid(_) | Error::Kube { .. } => {}
+        Error::Invalid(_)
+        | Error::Kube { .. }
+        | Error::NameTaken { .. }
+        | Error::Leftover { .. } => {}
     }
 }
 

@@ -1,6 +1,10 @@
 //! The cluster as the operator sees it: one watch and one store for each kind it makes or needs to know. A reconcile reads
 //! from here and sends no request for it.
 
+mod cache;
+mod kind;
+mod ownership;
+mod scope;
 mod tracked;
 
 use futures::{
@@ -20,13 +24,18 @@ use kube::Client;
 use tokio::task::JoinHandle;
 
 use crate::metrics::Metrics;
-pub use tracked::{Kind, Tracked};
+pub use cache::ShopKey;
+pub use kind::Kind;
+pub use scope::Scope;
+pub use tracked::{ADOPT_ANNOTATION, Tracked, Written};
 
 /// Under this name the API server notes which fields are ours.
 pub const FIELD_MANAGER: &str = "shop-operator";
 
 /// The cluster as the operator sees it.
 pub struct Cluster {
+    /// For what is asked directly.
+    pub client: Client,
     /// Made for each service.
     pub deployments: Tracked<Deployment>,
     /// Databases and the broker.
@@ -51,26 +60,24 @@ pub struct Cluster {
     pub claims: Tracked<PersistentVolumeClaim>,
 }
 
-/// A Shop of which something changed: (namespace, name).
-pub type Changed = (String, String);
-
 impl Cluster {
     /// Starts the watches in a task of their own. The task ends only when the receiver is dropped.
     pub fn watch(
         client: Client,
+        scope: &Scope,
         metrics: &Metrics,
-    ) -> (Self, UnboundedReceiver<Changed>, JoinHandle<()>) {
-        let (deployments, a) = Tracked::new(client.clone(), metrics.clone());
-        let (stateful_sets, b) = Tracked::new(client.clone(), metrics.clone());
-        let (jobs, c) = Tracked::new(client.clone(), metrics.clone());
-        let (services, d) = Tracked::new(client.clone(), metrics.clone());
-        let (service_accounts, e) = Tracked::new(client.clone(), metrics.clone());
-        let (secrets, f) = Tracked::new(client.clone(), metrics.clone());
-        let (network_policies, g) = Tracked::new(client.clone(), metrics.clone());
-        let (disruption_budgets, h) = Tracked::new(client.clone(), metrics.clone());
-        let (autoscalers, i) = Tracked::new(client.clone(), metrics.clone());
-        let (pods, j) = Tracked::new(client.clone(), metrics.clone());
-        let (claims, k) = Tracked::new(client, metrics.clone());
+    ) -> (Self, UnboundedReceiver<ShopKey>, JoinHandle<()>) {
+        let (deployments, a) = Tracked::new(client.clone(), scope, metrics.clone());
+        let (stateful_sets, b) = Tracked::new(client.clone(), scope, metrics.clone());
+        let (jobs, c) = Tracked::new(client.clone(), scope, metrics.clone());
+        let (services, d) = Tracked::new(client.clone(), scope, metrics.clone());
+        let (service_accounts, e) = Tracked::new(client.clone(), scope, metrics.clone());
+        let (secrets, f) = Tracked::new(client.clone(), scope, metrics.clone());
+        let (network_policies, g) = Tracked::new(client.clone(), scope, metrics.clone());
+        let (disruption_budgets, h) = Tracked::new(client.clone(), scope, metrics.clone());
+        let (autoscalers, i) = Tracked::new(client.clone(), scope, metrics.clone());
+        let (pods, j) = Tracked::new(client.clone(), scope, metrics.clone());
+        let (claims, k) = Tracked::new(client.clone(), scope, metrics.clone());
         // Unbounded, because nobody reads before all stores are filled; afterwards the controller drains it at once.
         let (sender, receiver) = unbounded();
         let mut changes = select_all([a, b, c, d, e, f, g, h, i, j, k]);
@@ -82,6 +89,7 @@ impl Cluster {
             }
         });
         let cluster = Self {
+            client,
             deployments,
             stateful_sets,
             jobs,
@@ -103,6 +111,7 @@ impl Cluster {
     /// When a watch ended before.
     pub async fn ready(&self) -> anyhow::Result<()> {
         let Self {
+            client: _,
             deployments,
             stateful_sets,
             jobs,

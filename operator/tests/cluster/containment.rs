@@ -18,8 +18,8 @@ use shop_operator::{api::Shop, controller, database::Databases, metrics::Metrics
 use tokio_util::sync::CancellationToken;
 
 use crate::harness::{
-    ALONE, admin, apply_shop, condition, make_namespace, operator_client, operator_config,
-    test_database, unique,
+    ALONE, admin, apply_shop, condition, make_claim, make_namespace, operator_client,
+    operator_config, test_database, unique,
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -78,6 +78,7 @@ async fn a_panic_in_one_shop_leaves_the_others_alone() {
     })
     .await;
     for set in sets.list(&ListParams::default()).await.expect("a list") {
+        make_claim(&Api::namespaced(admin.clone(), &namespace), &set).await;
         let status =
             json!({"status": {"observedGeneration": 1, "replicas": 1, "readyReplicas": 1}});
         sets.patch_status(

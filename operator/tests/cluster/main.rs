@@ -10,6 +10,7 @@ mod failures;
 mod harness;
 mod install;
 mod leader;
+mod ownership;
 mod rbac;
 mod rollout;
 mod scale;

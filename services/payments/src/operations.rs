@@ -94,7 +94,7 @@ async fn begin_authorisation(
         wanted.token.expose(),
     );
     let mut connection = app.db.get().await?;
-    let tx = connection.transaction().await.map_err(db::Error::from)?;
+    let tx = db::transaction(&mut connection).await?;
     if is_repeated(&tx, key, &fingerprint).await? {
         return Ok(None);
     }
@@ -120,7 +120,7 @@ async fn begin_change(
     request: Request,
 ) -> Result<Option<Attempt>, Problem> {
     let mut connection = app.db.get().await?;
-    let tx = connection.transaction().await.map_err(db::Error::from)?;
+    let tx = db::transaction(&mut connection).await?;
     if is_repeated(&tx, key, &fingerprint(id, request)).await? {
         return Ok(None);
     }
@@ -210,7 +210,7 @@ fn provider_time(remaining: Option<Duration>) -> Duration {
 /// Phase 3. Does nothing when somebody else was quicker.
 async fn settle(app: &App, attempt: &Attempt, outcome: Outcome) -> Result<(), store::Error> {
     let mut connection = app.db.get().await?;
-    let tx = connection.transaction().await?;
+    let tx = db::transaction(&mut connection).await?;
     let nothing_to_settle =
         || store::Error::Corrupt(format!("attempt {} is of no waiting payment", attempt.id));
     let before = payments::lock(&tx, attempt.payment_id)

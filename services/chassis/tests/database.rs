@@ -134,12 +134,7 @@ async fn the_smallest_number_of_connections_is_enough() {
     let texts: Vec<_> = (0..20).map(|n| format!("note-{n}")).collect();
     let answers = join_all(texts.iter().map(|text| answer(note(&service, text, text)))).await;
     assert!(answers.iter().all(|a| *a == created()), "{answers:?}");
-    let sql = "select count(*) from pg_stat_activity where datname = current_database() and application_name = 'notes'";
-    let rows = look(&backends.direct_db(), sql, &[]).await;
-    assert!(
-        rows[0].get::<_, i64>(0) <= 2,
-        "no more than two connections"
-    );
+    assert!(backends.connections().await <= 2);
     service.stop().await;
 }
 

@@ -327,3 +327,16 @@ async fn an_outage_of_the_database_is_a_clear_answer_and_loses_nothing() {
     .await;
     support::mails_with(&service, &format!("user_id={user}"), 1, "kept").await;
 }
+
+#[tokio::test]
+async fn two_connections_are_enough_for_many_mails_and_readers() {
+    let backends = Backends::new().await;
+    let few = [("DATABASE_MAX_CONNECTIONS", "2".to_owned())];
+    let service = support::start(&backends, &few).await;
+    for n in 0..10 {
+        support::register(&backends, &format!("u{n}@home.example"), "Zoë").await;
+    }
+    let reader = || support::mails_with(&service, "limit=100", 10, "kept");
+    tokio::join!(reader(), reader(), reader(), reader());
+    assert!(backends.connections().await <= 2);
+}

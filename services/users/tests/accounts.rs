@@ -221,3 +221,21 @@ async fn without_a_good_token_there_is_no_account_to_see() {
     .await;
     problem(shop.me(&tokens.access).await, 401, "unauthenticated").await;
 }
+
+#[tokio::test]
+async fn two_connections_are_enough_for_many_at_once() {
+    let backends = chassis::testing::Backends::new().await;
+    let mut settings = common::settings();
+    settings.push(("DATABASE_MAX_CONNECTIONS", "2"));
+    let users = chassis::testing::start::<shop_users::Users>(&backends, &settings).await;
+    let shop = Shop { backends, users };
+    let emails: Vec<_> = (0..8).map(|n| format!("buyer{n}@shop.example")).collect();
+    let all = emails.iter().map(async |email| {
+        let tokens = shop.tokens_of(email).await;
+        let next = common::Tokens::of(shop.refresh(&tokens.refresh).await).await;
+        assert_eq!(shop.me(&next.access).await.status(), 200);
+        assert_eq!(shop.log_out(&next.refresh).await.status(), 204);
+    });
+    futures::future::join_all(all).await;
+    assert!(shop.backends.connections().await <= 2);
+}

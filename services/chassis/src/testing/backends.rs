@@ -113,6 +113,15 @@ impl Backends {
         pool(&self.direct_database_url)
     }
 
+    /// How many connections services have to the database now. Pools keep theirs for a minute, so this is also the most
+    /// they had in the last seconds.
+    pub async fn connections(&self) -> i64 {
+        let sql = "select count(*) from pg_stat_activity
+                   where datname = current_database() and application_name <> 'test'";
+        let rows = super::look(&self.direct_db(), sql, &[]).await;
+        rows[0].get(0)
+    }
+
     /// The broker past the proxy.
     pub async fn jetstream(&self) -> jetstream::Context {
         let url: async_nats::ServerAddr = self.direct_nats_url.parse().expect("a URL");

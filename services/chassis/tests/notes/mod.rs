@@ -1,4 +1,5 @@
 //! The smallest service that uses everything: notes are written once, said, and those of others are heard.
+#![allow(dead_code, reason = "each test file uses a part of it")]
 
 use std::time::Duration;
 

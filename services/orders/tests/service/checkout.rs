@@ -398,3 +398,19 @@ async fn so_many_may_wait_and_the_next_are_answered_at_once() {
         assert_eq!(answer.body["state"], "paid", "{}", answer.body);
     }
 }
+
+#[tokio::test]
+async fn two_connections_are_enough_for_many_checkouts_at_once() {
+    let shop = Shop::open_with(&[("DATABASE_MAX_CONNECTIONS", "2")]).await;
+    shop.sell("mug", 100, 100).await;
+    let buyers: Vec<_> = (0..8).map(|_| Person::buyer()).collect();
+    let paid = buyers.iter().map(async |buyer| {
+        let order = shop.buy(buyer, "mug", 1).await;
+        let path = format!("/orders/{order}?wait=20");
+        shop.get(buyer, &path).await;
+        shop.until(order, "paid").await;
+    });
+    join_all(paid).await;
+    shop.assert_books_are_right().await;
+    assert!(shop.backends.connections().await <= 2);
+}

@@ -197,3 +197,16 @@ async fn the_provider_is_measured() {
     let line = r#"shop_payments_provider_duration_seconds_count{operation="authorise",outcome="refused"} 1"#;
     assert!(metrics.contains(line), "{metrics}");
 }
+
+#[tokio::test]
+async fn two_connections_are_enough_for_many_payments_at_once() {
+    let shop = Shop::open_with(&[("DATABASE_MAX_CONNECTIONS", "2")]).await;
+    let payments = futures::future::join_all((0..8).map(|_| shop.captured())).await;
+    assert!(
+        payments.iter().all(|p| p["status"] == "captured"),
+        "{payments:?}"
+    );
+    let unknown = shop.pay("tok_unknown").await;
+    shop.becomes(&unknown, "authorised").await;
+    assert!(shop.backends.connections().await <= 2);
+}

@@ -30,10 +30,19 @@ impl Replica {
     }
 
     async fn start_in(backends: &Backends, index_dir: TempDir) -> Self {
+        Self::start_with(backends, index_dir, &[]).await
+    }
+
+    /// With these settings beside the usual ones.
+    async fn start_with(
+        backends: &Backends,
+        index_dir: TempDir,
+        settings: &[(&str, &str)],
+    ) -> Self {
         let users = jwks_server().await;
         let folder = index_dir.path().to_str().unwrap();
-        let service =
-            start::<Search>(backends, &[("USERS_URL", &users), ("INDEX_DIR", folder)]).await;
+        let usual = [("USERS_URL", users.as_str()), ("INDEX_DIR", folder)];
+        let service = start::<Search>(backends, &[&usual, settings].concat()).await;
         Self {
             service,
             token: token(Uuid::now_v7(), &["admin"]),

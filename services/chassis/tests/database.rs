@@ -42,6 +42,16 @@ fn refused(code: &str) -> (u16, String, bool) {
     (503, code.to_owned(), true)
 }
 
+/// A transaction that writes the note "milk", for which every other one that does must wait.
+async fn lock_milk(connection: &mut db::Connection) -> db::Transaction<'_> {
+    let patient = "set idle_in_transaction_session_timeout = 0";
+    connection.batch_execute(patient).await.unwrap();
+    let holder = db::transaction(connection).await.unwrap();
+    let sql = "insert into notes (id, text) values (gen_random_uuid(), 'milk')";
+    db::execute(&holder, sql, &[]).await.unwrap();
+    holder
+}
+
 /// Waits until so many statements of the service are at work that contain `part`.
 async fn at_work(backends: &Backends, count: i64, part: &str) {
     eventually(&format!("{count} statements with {part} are at work"), || async {
@@ -75,9 +85,7 @@ async fn a_lock_that_somebody_holds_for_seconds_is_waited_for() {
     let backends = Backends::new().await;
     let service = testing::start::<Notes>(&backends, &[]).await;
     let mut connection = backends.direct_db().get().await.unwrap();
-    let holder = db::transaction(&mut connection).await.unwrap();
-    let sql = "insert into notes (id, text) values (gen_random_uuid(), 'milk')";
-    db::execute(&holder, sql, &[]).await.unwrap();
+    let holder = lock_milk(&mut connection).await;
     let held_up = note(&service, "k", "milk");
     let release = async {
         at_work(&backends, 1, "insert into notes").await;
@@ -92,13 +100,35 @@ async fn a_lock_that_somebody_holds_for_seconds_is_waited_for() {
 }
 
 #[tokio::test]
+async fn a_server_that_has_no_connection_left_is_waited_for() {
+    let backends = Backends::new().await;
+    testing::migrate::<Notes>(&backends).await;
+    let role = format!("few_{}", uuid::Uuid::now_v7().simple());
+    run(
+        &backends,
+        &format!(
+            "create role {role} login password 'few' connection limit 2; grant all on all tables in schema public to {role}"
+        ),
+    )
+    .await;
+    let mut url: url::Url = backends.database_url().parse().unwrap();
+    url.set_username(&role).unwrap();
+    url.set_password(Some("few")).unwrap();
+    let settings = [("DATABASE_URL", url.as_str())];
+    let service = testing::start_unmigrated::<Notes>(&backends, &settings).await;
+    service.ready().await;
+    let texts: Vec<_> = (0..20).map(|n| format!("note-{n}")).collect();
+    let answers = join_all(texts.iter().map(|text| answer(note(&service, text, text)))).await;
+    assert!(answers.iter().all(|a| *a == created()), "{answers:?}");
+    service.stop().await;
+}
+
+#[tokio::test]
 async fn whoever_has_less_time_is_told_so_in_time_and_leaves_no_statement_behind() {
     let backends = Backends::new().await;
     let service = testing::start::<Notes>(&backends, &[]).await;
     let mut connection = backends.direct_db().get().await.unwrap();
-    let holder = db::transaction(&mut connection).await.unwrap();
-    let sql = "insert into notes (id, text) values (gen_random_uuid(), 'milk')";
-    db::execute(&holder, sql, &[]).await.unwrap();
+    let holder = lock_milk(&mut connection).await;
     let started = Instant::now();
     let hurried = note(&service, "k", "milk").header("x-deadline-ms", "2000");
     let (status, _, comes_back) = answer(hurried).await;

@@ -195,6 +195,15 @@ impl Shop {
         .await
     }
 
+    /// Payments has authorised the order at last, and says so.
+    pub(crate) async fn settle(&self, order: Uuid) {
+        self.payments.settle(order, "authorised");
+        let data = json!({"payment_id": Uuid::now_v7(), "order_id": order, "amount": {"amount": 100, "currency": "EUR"}});
+        self.backends
+            .say("shop.payments.payment.authorised.v1", "p", 1, data)
+            .await;
+    }
+
     /// Waits until the checkout has nothing left to do.
     pub(crate) async fn until_ended(&self, order: Uuid) {
         eventually("the saga has ended", || async {

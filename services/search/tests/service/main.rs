@@ -8,8 +8,6 @@ mod load;
 mod outage;
 mod refusals;
 
-use std::time::{Duration, Instant};
-
 use chassis::testing::{Backends, TestService, eventually, jwks_server, start, token};
 use reqwest::{RequestBuilder, Response};
 use serde_json::{Value, json};
@@ -117,15 +115,13 @@ impl Replica {
             .collect()
     }
 
-    /// Waits until a search finds exactly these, and says how long that took.
-    async fn finds(&self, query: &str, skus: &[&str]) -> Duration {
-        let began = Instant::now();
+    /// Waits until a search finds exactly these.
+    async fn finds(&self, query: &str, skus: &[&str]) {
         let what = format!("{query} finds {skus:?}");
         eventually(&what, || async {
             (self.skus(query).await == skus).then_some(())
         })
         .await;
-        began.elapsed()
     }
 
     /// The value of one metric.

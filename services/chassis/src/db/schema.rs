@@ -55,8 +55,8 @@ impl Behind {
 pub(crate) enum Seen {
     Current,
     Behind(Behind),
-    /// The database did not answer, which says nothing of its schema.
-    Away,
+    /// The database did not answer, for this reason, which says nothing of its schema.
+    Away(String),
 }
 
 /// The schema of the service's database, as this binary needs it. Cheap to clone.
@@ -93,7 +93,7 @@ impl Schema {
                 self.doubted.notify_one();
                 Some(behind)
             }
-            Seen::Current | Seen::Away => None,
+            Seen::Current | Seen::Away(_) => None,
         }
     }
 
@@ -103,14 +103,11 @@ impl Schema {
                 Some(behind) => Seen::Behind(behind),
                 None => Seen::Current,
             },
-            Err(error) => {
-                tracing::debug!(%error, "the schema of the database cannot be looked at");
-                return Seen::Away;
-            }
+            Err(error) => return Seen::Away(error.to_string()),
         };
         let behind = match &seen {
             Seen::Behind(behind) => Some(behind.clone()),
-            Seen::Current | Seen::Away => None,
+            Seen::Current | Seen::Away(_) => None,
         };
         *self.behind.write().unwrap_or_else(PoisonError::into_inner) = behind;
         seen
@@ -147,11 +144,16 @@ impl Schema {
         stop: CancellationToken,
     ) -> Option<Behind> {
         let mut watch = Watch::default();
+        let mut last = None;
         loop {
             let seen = self.look().await;
+            if last.as_ref() != Some(&seen) {
+                log(&seen);
+            }
             if seen == Seen::Current {
                 current.met();
             }
+            last = Some(seen.clone());
             let pause = match watch.judge(seen, Instant::now()) {
                 Verdict::LookAgain(pause) => pause,
                 Verdict::End(behind) => return Some(behind),
@@ -162,6 +164,14 @@ impl Schema {
                 () = self.doubted.notified(), if pause == WATCH => {}
             }
         }
+    }
+}
+
+fn log(seen: &Seen) {
+    match seen {
+        Seen::Current => tracing::debug!("the schema of the database is current"),
+        Seen::Behind(behind) => tracing::warn!("{behind}"),
+        Seen::Away(error) => tracing::info!(error, "waiting for the database"),
     }
 }
 
@@ -190,7 +200,7 @@ impl Watch {
                 self.behind_since = None;
                 Verdict::LookAgain(WATCH)
             }
-            Seen::Away => {
+            Seen::Away(_) => {
                 self.behind_since = None;
                 Verdict::LookAgain(self.pause())
             }
@@ -226,6 +236,10 @@ mod tests {
         Behind::judge(found, NEEDED).map_or(Seen::Current, Seen::Behind)
     }
 
+    fn away() -> Seen {
+        Seen::Away("nobody answers".to_owned())
+    }
+
     /// The verdicts on what is seen at these seconds: whether the process ends.
     fn ends(looks: &[(u64, Seen)]) -> Vec<bool> {
         let (mut watch, start) = (Watch::default(), Instant::now());
@@ -240,7 +254,7 @@ mod tests {
     fn what_is_behind_is_said_with_both_versions() {
         let sentence = |chassis, service| match seen(chassis, service) {
             Seen::Behind(behind) => behind.to_string(),
-            other @ (Seen::Current | Seen::Away) => panic!("{other:?}"),
+            other @ (Seen::Current | Seen::Away(_)) => panic!("{other:?}"),
         };
         let begin = "the schema of the database is behind: version";
         assert_eq!(sentence(1, 1), format!("{begin} 1 found, 2 needed"));
@@ -283,16 +297,16 @@ mod tests {
 
     #[test]
     fn an_outage_is_no_reason_to_end_however_long_and_what_was_seen_before_does_not_count() {
-        let hours = [(0, seen(1, 2)), (12, Seen::Away), (9_000, Seen::Away)];
+        let hours = [(0, seen(1, 2)), (12, away()), (9_000, away())];
         assert_eq!(ends(&hours), [false; 3]);
         let between = [
             (0, seen(1, 2)),
             (12, seen(0, 0)),
-            (13, Seen::Away),
+            (13, away()),
             (16, seen(0, 0)),
         ];
         assert_eq!(ends(&between), [false; 4]);
-        let at_start = [(0, seen(0, 0)), (30, Seen::Away), (61, seen(0, 0))];
+        let at_start = [(0, seen(0, 0)), (30, away()), (61, seen(0, 0))];
         assert_eq!(ends(&at_start), [false; 3]);
     }
 }

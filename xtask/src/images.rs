@@ -1,7 +1,7 @@
 //! `cargo xtask images`: static binaries, each in an image from scratch. No engine and no network is needed.
 
 use std::{
-    collections::HashMap,
+    collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
 };
@@ -11,7 +11,8 @@ use clap::{Args, builder::PossibleValuesParser};
 
 use crate::{
     oci::{self, Entry, Layer},
-    workspace::{self, Program, Workspace},
+    revision,
+    workspace::{self, Package, Program, Workspace},
 };
 
 const TARGET: &str = "x86_64-unknown-linux-gnu";
@@ -49,10 +50,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let out = workspace.root.join(&options.out);
     fs::create_dir_all(&out)
         .with_context(|| format!("the folder {} cannot be made", out.display()))?;
-    let versions = workspace.versions();
     println!("{:<14} {:<62} {:>5} DIGEST", "NAME", "IMAGE", "MB");
     for program in programs {
-        let written = write_image(options, program, &workspace, &versions, &base, &out)?;
+        let written = write_image(options, program, &workspace, &base, &out)?;
         let megabytes = written.size as f64 / 1e6;
         println!(
             "{:<14} {:<62} {megabytes:>5.1} {}",
@@ -72,7 +72,6 @@ fn write_image(
     options: &Options,
     program: &Program,
     workspace: &Workspace,
-    versions: &HashMap<&str, &str>,
     base: &Layer,
     out: &Path,
 ) -> Result<Written> {
@@ -85,13 +84,12 @@ fn write_image(
         fs::read(&binary).with_context(|| format!("{} cannot be read", binary.display()))?;
     let layer = Layer::new(&[Entry::file(program.binary, &content, 0o755)])?;
 
-    let version = versions
-        .get(program.package)
-        .with_context(|| format!("the workspace has no package {}", program.package))?;
+    let package = workspace.package(program)?;
+    let version = &package.version;
     let tag = match (&options.tag, options.unique) {
         (Some(suffix), _) => format!("{version}-{suffix}"),
         (None, true) => format!("{version}-{}", &layer.digest.hex()[..12]),
-        (None, false) => (*version).to_owned(),
+        (None, false) => version.clone(),
     };
     let image = oci::Image {
         name: format!("{REGISTRY}/{}:{tag}", program.binary),
@@ -103,10 +101,7 @@ fn write_image(
         ],
         entrypoint: format!("/{}", program.binary),
         command: program.command.to_owned(),
-        labels: [
-            ("org.opencontainers.image.title", program.binary),
-            ("org.opencontainers.image.version", version),
-        ],
+        labels: labels(workspace, program, package)?,
         layers: [base, &layer],
     };
     let archive = out.join(program.binary).with_extension("tar");
@@ -118,6 +113,23 @@ fn write_image(
         digest: digest.to_string(),
         size: base.size() + layer.size(),
     })
+}
+
+/// The labels of the image specification's annotations. There is no `source`, because the workspace names no repository.
+fn labels(
+    workspace: &Workspace,
+    program: &Program,
+    package: &Package,
+) -> Result<BTreeMap<&'static str, String>> {
+    let mut labels = BTreeMap::from([
+        ("org.opencontainers.image.title", program.binary.to_owned()),
+        ("org.opencontainers.image.version", package.version.clone()),
+        ("org.opencontainers.image.licenses", package.license.clone()),
+    ]);
+    if let Some(revision) = revision::of(&workspace.folders(package), &workspace.root)? {
+        labels.insert("org.opencontainers.image.revision", revision);
+    }
+    Ok(labels)
 }
 
 /// One cargo for all. Static glibc needs the target named, so that build scripts and macros stay as they are.

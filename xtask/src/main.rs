@@ -3,6 +3,7 @@
 mod generate;
 mod images;
 mod oci;
+mod revision;
 mod workspace;
 
 use clap::{Parser, Subcommand};

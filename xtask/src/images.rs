@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 use clap::{Args, builder::PossibleValuesParser};
 
 use crate::{
-    oci::{self, Entry, Layer},
+    oci::{self, Digest, Entry, Layer},
     revision,
     workspace::{self, Package, Program, Workspace},
 };
@@ -39,6 +39,33 @@ pub(crate) struct Options {
 
 /// Builds, writes the archives and prints a table of name, image, size of the layers and digest.
 pub(crate) fn run(options: &Options) -> Result<()> {
+    let images = build(options)?;
+    println!("{:<14} {:<62} {:>5} DIGEST", "NAME", "IMAGE", "MB");
+    for image in images {
+        let megabytes = image.size as f64 / 1e6;
+        println!(
+            "{:<14} {:<62} {megabytes:>5.1} {}",
+            image.program,
+            format!("{REGISTRY}/{}:{}", image.program, image.tag),
+            image.digest
+        );
+    }
+    Ok(())
+}
+
+/// An image that lies in an archive.
+pub(crate) struct Written {
+    /// The program's name, which is the image's name too.
+    pub(crate) program: &'static str,
+    pub(crate) tag: String,
+    pub(crate) digest: Digest,
+    pub(crate) archive: PathBuf,
+    /// Of the compressed layers, in bytes.
+    size: usize,
+}
+
+/// Builds and writes the archives.
+pub(crate) fn build(options: &Options) -> Result<Vec<Written>> {
     let wanted = |p: &&Program| {
         options.services.is_empty() || options.services.iter().any(|s| s == p.binary)
     };
@@ -50,27 +77,15 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let out = workspace.root.join(&options.out);
     fs::create_dir_all(&out)
         .with_context(|| format!("the folder {} cannot be made", out.display()))?;
-    println!("{:<14} {:<62} {:>5} DIGEST", "NAME", "IMAGE", "MB");
-    for program in programs {
-        let written = write_image(options, program, &workspace, &base, &out)?;
-        let megabytes = written.size as f64 / 1e6;
-        println!(
-            "{:<14} {:<62} {megabytes:>5.1} {}",
-            program.binary, written.name, written.digest
-        );
-    }
-    Ok(())
-}
-
-struct Written {
-    name: String,
-    digest: String,
-    size: usize,
+    let images = programs.into_iter();
+    images
+        .map(|program| write_image(options, program, &workspace, &base, &out))
+        .collect()
 }
 
 fn write_image(
     options: &Options,
-    program: &Program,
+    program: &'static Program,
     workspace: &Workspace,
     base: &Layer,
     out: &Path,
@@ -109,8 +124,10 @@ fn write_image(
         .write(&archive)
         .with_context(|| format!("{} cannot be written", archive.display()))?;
     Ok(Written {
-        name: image.name,
-        digest: digest.to_string(),
+        program: program.binary,
+        tag,
+        digest,
+        archive,
         size: base.size() + layer.size(),
     })
 }

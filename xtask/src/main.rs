@@ -1,8 +1,9 @@
-//! Chores of the workspace: `cargo xtask images` and `cargo xtask generate`.
+//! Chores of the workspace: `cargo xtask images`, `push` and `generate`.
 
 mod generate;
 mod images;
 mod oci;
+mod push;
 mod revision;
 mod workspace;
 
@@ -19,6 +20,8 @@ struct Cli {
 enum Command {
     /// Build static binaries and put each into an image from scratch
     Images(images::Options),
+    /// Build the images and push them to a registry
+    Push(push::Options),
     /// Write the files that are generated from code: resource definition, API documents, event schemas
     Generate(generate::Options),
 }
@@ -26,6 +29,7 @@ enum Command {
 fn main() -> anyhow::Result<()> {
     match Cli::parse().command {
         Command::Images(options) => images::run(&options),
+        Command::Push(options) => push::run(&options),
         Command::Generate(options) => generate::run(&options),
     }
 }

@@ -11,11 +11,10 @@ use clap::{Args, builder::PossibleValuesParser};
 
 use crate::{
     oci::{self, Digest, Entry, Layer},
-    revision,
+    release, revision,
     workspace::{self, Package, Program, Workspace},
 };
 
-const TARGET: &str = "x86_64-unknown-linux-gnu";
 const REGISTRY: &str = "localhost/shopkeeper";
 const CA_BUNDLE: &str = "/etc/ssl/certs/ca-certificates.crt";
 /// The user and group of every process.
@@ -72,7 +71,8 @@ pub(crate) fn build(options: &Options) -> Result<Vec<Written>> {
     let programs: Vec<_> = workspace::programs().filter(wanted).collect();
     let workspace = Workspace::load()?;
     let base = base_layer()?;
-    build_static(&workspace, &programs)?;
+    let binaries: Vec<_> = programs.iter().map(|program| program.binary).collect();
+    release::build(&workspace, &[], &binaries)?;
 
     let out = workspace.root.join(&options.out);
     fs::create_dir_all(&out)
@@ -90,11 +90,7 @@ fn write_image(
     base: &Layer,
     out: &Path,
 ) -> Result<Written> {
-    let binary = workspace
-        .target
-        .join(TARGET)
-        .join("release")
-        .join(program.binary);
+    let binary = release::path(workspace, program.binary);
     let content =
         fs::read(&binary).with_context(|| format!("{} cannot be read", binary.display()))?;
     let layer = Layer::new(&[Entry::file(program.binary, &content, 0o755)])?;
@@ -147,28 +143,6 @@ fn labels(
         labels.insert("org.opencontainers.image.revision", revision);
     }
     Ok(labels)
-}
-
-/// One cargo for all. Static glibc needs the target named, so that build scripts and macros stay as they are.
-fn build_static(workspace: &Workspace, programs: &[&Program]) -> Result<()> {
-    let home = |name: &str, default: &str| {
-        let home = std::env::var_os(name).map(PathBuf::from);
-        home.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(default)))
-    };
-    let mut flags = vec![
-        "-Ctarget-feature=+crt-static".to_owned(),
-        // The crate looks for getrandom() with dlsym, which a static binary has not; it would need /dev/random.
-        "--cfg=getrandom_backend=\"linux_getrandom\"".to_owned(),
-        format!("--remap-path-prefix={}=/src", workspace.root.display()),
-    ];
-    if let Some(home) = home("CARGO_HOME", ".cargo") {
-        flags.push(format!("--remap-path-prefix={}=/cargo", home.display()));
-    }
-    let mut cargo = workspace::cargo();
-    cargo.current_dir(&workspace.root);
-    cargo.env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}"));
-    cargo.env("CARGO_BUILD_TARGET", TARGET);
-    workspace::build(cargo, &["--release"], programs)
 }
 
 /// What every image shares: names for the user, how hosts are looked up, whom to trust, and a /tmp.

@@ -1,10 +1,12 @@
-//! Chores of the workspace: `cargo xtask images`, `push` and `generate`.
+//! Chores of the workspace: `cargo xtask images`, `push`, `run` and `generate`.
 
 mod generate;
 mod images;
 mod oci;
 mod push;
+mod release;
 mod revision;
+mod run;
 mod workspace;
 
 use clap::{Parser, Subcommand};
@@ -22,6 +24,8 @@ enum Command {
     Images(images::Options),
     /// Build the images and push them to a registry
     Push(push::Options),
+    /// Run a tool against the cluster of `make up`
+    Run(run::Options),
     /// Write the files that are generated from code: resource definition, API documents, event schemas
     Generate(generate::Options),
 }
@@ -30,6 +34,7 @@ fn main() -> anyhow::Result<()> {
     match Cli::parse().command {
         Command::Images(options) => images::run(&options),
         Command::Push(options) => push::run(&options),
+        Command::Run(options) => run::run(&options),
         Command::Generate(options) => generate::run(&options),
     }
 }

@@ -31,6 +31,9 @@ pub(crate) const SERVICES: [Program; 5] = [
     service("shop-payments", "payments"),
 ];
 
+/// The package of the tools that people run beside a cluster.
+pub(crate) const TOOLS: &str = "e2e";
+
 const fn service(package: &'static str, binary: &'static str) -> Program {
     Program {
         package,
@@ -120,16 +123,20 @@ pub(crate) fn cargo() -> Command {
     Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
 }
 
-/// Runs `cargo build` for the programs; its progress goes to the terminal.
-pub(crate) fn build(mut cargo: Command, flags: &[&str], wanted: &[&Program]) -> Result<()> {
+/// Runs `cargo build` for these binaries; its progress goes to the terminal. Features of dependencies are united over the
+/// packages, and another union compiles most dependencies again, so name the same packages however few binaries are wanted.
+pub(crate) fn build(
+    mut cargo: Command,
+    flags: &[&str],
+    packages: &[&str],
+    binaries: &[&str],
+) -> Result<()> {
     cargo.arg("build").args(flags);
-    // All packages are named, however few programs are wanted: features of dependencies are united over the named packages,
-    // and another union would compile most dependencies again.
-    for program in programs() {
-        cargo.args(["--package", program.package]);
+    for package in packages {
+        cargo.args(["--package", package]);
     }
-    for program in wanted {
-        cargo.args(["--bin", program.binary]);
+    for binary in binaries {
+        cargo.args(["--bin", binary]);
     }
     let status = cargo.status().context("cargo does not start")?;
     ensure!(

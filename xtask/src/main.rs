@@ -38,3 +38,13 @@ fn main() -> anyhow::Result<()> {
         Command::Generate(options) => generate::run(&options),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_arguments_of_all_commands_fit_together() {
+        super::Cli::command().debug_assert();
+    }
+}

@@ -11,6 +11,7 @@ use clap::Args;
 use crate::images;
 
 #[derive(Args)]
+#[group(skip)] // the options of `images` make a group of that name
 pub(crate) struct Options {
     /// A registry, with a path or without one: ghcr.io/acme/shop
     #[arg(value_name = "REGISTRY[/PATH]", value_parser = registry)]

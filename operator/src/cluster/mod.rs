@@ -1,6 +1,8 @@
 //! The cluster as the operator sees it: one watch and one store for each kind it makes or needs to know. A reconcile reads
 //! from here and sends no request for it.
 
+mod merged;
+mod scope;
 mod tracked;
 
 use futures::{
@@ -20,6 +22,8 @@ use kube::Client;
 use tokio::task::JoinHandle;
 
 use crate::metrics::Metrics;
+pub use merged::watch_all;
+pub use scope::Scope;
 pub use tracked::{Kind, Tracked};
 
 /// Under this name the API server notes which fields are ours.
@@ -57,20 +61,21 @@ pub type Changed = (String, String);
 impl Cluster {
     /// Starts the watches in a task of their own. The task ends only when the receiver is dropped.
     pub fn watch(
-        client: Client,
+        client: &Client,
+        scope: &Scope,
         metrics: &Metrics,
     ) -> (Self, UnboundedReceiver<Changed>, JoinHandle<()>) {
-        let (deployments, a) = Tracked::new(client.clone(), metrics.clone());
-        let (stateful_sets, b) = Tracked::new(client.clone(), metrics.clone());
-        let (jobs, c) = Tracked::new(client.clone(), metrics.clone());
-        let (services, d) = Tracked::new(client.clone(), metrics.clone());
-        let (service_accounts, e) = Tracked::new(client.clone(), metrics.clone());
-        let (secrets, f) = Tracked::new(client.clone(), metrics.clone());
-        let (network_policies, g) = Tracked::new(client.clone(), metrics.clone());
-        let (disruption_budgets, h) = Tracked::new(client.clone(), metrics.clone());
-        let (autoscalers, i) = Tracked::new(client.clone(), metrics.clone());
-        let (pods, j) = Tracked::new(client.clone(), metrics.clone());
-        let (claims, k) = Tracked::new(client, metrics.clone());
+        let (deployments, a) = Tracked::new(client.clone(), scope, metrics.clone());
+        let (stateful_sets, b) = Tracked::new(client.clone(), scope, metrics.clone());
+        let (jobs, c) = Tracked::new(client.clone(), scope, metrics.clone());
+        let (services, d) = Tracked::new(client.clone(), scope, metrics.clone());
+        let (service_accounts, e) = Tracked::new(client.clone(), scope, metrics.clone());
+        let (secrets, f) = Tracked::new(client.clone(), scope, metrics.clone());
+        let (network_policies, g) = Tracked::new(client.clone(), scope, metrics.clone());
+        let (disruption_budgets, h) = Tracked::new(client.clone(), scope, metrics.clone());
+        let (autoscalers, i) = Tracked::new(client.clone(), scope, metrics.clone());
+        let (pods, j) = Tracked::new(client.clone(), scope, metrics.clone());
+        let (claims, k) = Tracked::new(client.clone(), scope, metrics.clone());
         // Unbounded, because nobody reads before all stores are filled; afterwards the controller drains it at once.
         let (sender, receiver) = unbounded();
         let mut changes = select_all([a, b, c, d, e, f, g, h, i, j, k]);

@@ -27,7 +27,7 @@ use crate::{
     metrics::Metrics,
 };
 
-use super::FIELD_MANAGER;
+use super::{FIELD_MANAGER, Scope, watch_all};
 
 /// What a namespaced kind must offer to be tracked.
 pub trait Kind:
@@ -75,14 +75,18 @@ struct Remembered<K> {
 impl<K: Kind> Tracked<K> {
     /// Starts to track. The stream yields (namespace, shop) for everything that changes and must be polled for the store
     /// to be filled.
-    pub fn new(client: Client, metrics: Metrics) -> (Self, BoxStream<'static, (String, String)>) {
+    pub fn new(
+        client: Client,
+        scope: &Scope,
+        metrics: Metrics,
+    ) -> (Self, BoxStream<'static, (String, String)>) {
         let (store, writer) = reflector::store();
         let memory = Arc::new(Mutex::new(HashMap::new()));
-        let changes = watcher(
-            Api::<K>::all(client.clone()),
-            watcher::Config::default().labels(SELECTOR),
+        let changes = watch_all(
+            scope.apis::<K>(&client),
+            &watcher::Config::default().labels(SELECTOR),
+            store.clone(),
         )
-        .default_backoff()
         .modify(|object| object.managed_fields_mut().clear())
         .inspect_ok({
             let memory = memory.clone();

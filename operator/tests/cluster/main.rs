@@ -3,6 +3,7 @@
 //! namespace of its own, and the operator has the rights of rbac.md and no more.
 
 mod admission;
+mod claims;
 mod containment;
 mod data;
 mod database;
@@ -12,4 +13,5 @@ mod install;
 mod leader;
 mod rbac;
 mod rollout;
+mod running;
 mod scale;

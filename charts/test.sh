@@ -47,8 +47,6 @@ done
 
 # The operator with its defaults.
 render defaults shop-operator
-lacks defaults "['\"]\\*['\"]" "a right is a wildcard"
-lacks defaults "(escalate|impersonate|deletecollection)" "a right is too broad"
 has defaults "runAsNonRoot: true" "the operator may run as root"
 has defaults "runAsUser: 65532" "the user is not named"
 has defaults "readOnlyRootFilesystem: true" "the root file system can be written"
@@ -89,6 +87,8 @@ same_rights() { # RENDER
 }
 render cluster-rights shop-operator --show-only templates/rbac.yaml
 same_rights cluster-rights
+lacks cluster-rights "(escalate|impersonate|deletecollection)" "a right of the operator is too broad"
+lacks cluster-rights "['\"]\\*['\"]" "a right of the operator is a wildcard"
 [ "$(count cluster-rights ClusterRole)" = 1 ] || fail "the rights in the whole cluster are not one ClusterRole"
 [ "$(count cluster-rights Role)" = 1 ] || fail "the whole cluster's operator has a Role beside that of its Lease"
 

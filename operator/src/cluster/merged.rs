@@ -270,10 +270,14 @@ mod tests {
                 Box::new(status),
             )))
         };
-        two.tell[1].unbounded_send(fail(500, "InternalError")).expect("heard");
+        two.tell[1]
+            .unbounded_send(fail(500, "InternalError"))
+            .expect("heard");
         two.drain();
         assert!(!two.is_ready(), "it may come with the next try");
-        two.tell[1].unbounded_send(fail(403, "Forbidden")).expect("heard");
+        two.tell[1]
+            .unbounded_send(fail(403, "Forbidden"))
+            .expect("heard");
         two.drain();
         assert!(two.is_ready());
         assert_eq!(two.names(), ["one"]);

@@ -20,7 +20,7 @@ use crate::{
 pub const CLAIM: &str = "shops.shopkeeper.dev";
 /// An install that is silent for this long has lost its claim: longer than a pod takes to come back from a node that died.
 const DURATION: Duration = Duration::from_secs(600);
-/// The holder renews this often. Reconciles do it, and each Shop has one more often than this.
+/// The holder renews this often. Reconciles do it, so that it may be the longest time between two of one Shop later: 6 minutes.
 const RENEW: Duration = Duration::from_secs(180);
 /// A namespace that is not ours is looked at this often.
 const LOOK_AGAIN: Duration = Duration::from_secs(20);
@@ -99,7 +99,8 @@ impl Obstacles {
         all.values().map(|(sentence, _)| sentence.clone()).collect()
     }
 
-    fn set(&self, namespace: &str, obstacle: Option<String>, now: Instant) {
+    /// What came of a look at `namespace`; it is logged when it is new.
+    pub(crate) fn set(&self, namespace: &str, obstacle: Option<String>, now: Instant) {
         let mut all = lock(&self.0);
         let before = match obstacle.clone() {
             Some(sentence) => all.insert(namespace.to_owned(), (sentence, now)),

@@ -83,12 +83,18 @@ async fn a_second_install_writes_nothing_where_the_first_works_and_says_why() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn installs_of_different_namespaces_work_side_by_side() {
+async fn installs_of_different_namespaces_work_side_by_side_with_rights_there_alone() {
     let _beside_others = ALONE.read().await;
     let admin = admin().await;
     let (a, b) = two_namespaces(&admin).await;
-    let first = RunningController::start(install("first", &a, &[&a])).await;
-    let second = RunningController::start(install("second", &a, &[&b])).await;
+    for namespace in [&a, &b] {
+        rbac::grant_in(&admin, namespace).await;
+    }
+    let first = install("first", &a, &[&a]);
+    let first = RunningController::start_as(&rbac::user_of(&a), first).await;
+    // A namespace that was deleted, and the rights with it, does not hold up the other.
+    let second = install("second", &a, &[&b, &unique("deleted")]);
+    let second = RunningController::start_as(&rbac::user_of(&b), second).await;
     for namespace in [&a, &b] {
         until("each works", async || {
             stateful_sets(&admin, namespace).await == 6

@@ -42,9 +42,14 @@ pub(crate) struct RunningController {
 impl RunningController {
     /// With the operator's rights in the whole cluster, and the databases of the tests.
     pub(crate) async fn start(config: Config) -> Self {
+        Self::start_as(rbac::USER, config).await
+    }
+
+    /// With the rights of this user.
+    pub(crate) async fn start_as(user: &str, config: Config) -> Self {
         let databases = Databases::redirected(test_database());
         let requests = Arc::new(Mutex::new(Vec::new()));
-        let client = operator_client(rbac::USER, requests.clone()).await;
+        let client = operator_client(user, requests.clone()).await;
         Self::start_with(config, databases, client, requests)
     }
 

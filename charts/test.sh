@@ -47,8 +47,6 @@ done
 
 # The operator with its defaults.
 render defaults shop-operator
-lacks defaults "['\"]\\*['\"]" "a right is a wildcard"
-lacks defaults "(escalate|impersonate|deletecollection)" "a right is too broad"
 has defaults "runAsNonRoot: true" "the operator may run as root"
 has defaults "runAsUser: 65532" "the user is not named"
 has defaults "readOnlyRootFilesystem: true" "the root file system can be written"
@@ -59,6 +57,8 @@ has defaults 'image: "localhost/shopkeeper/shop-operator:0.1.0"' "the image is n
 has defaults 'command: ["/shop-operator", "run"]' "the command is not the operator's"
 has defaults "helm.sh/resource-policy: keep" "uninstalling would delete the resource definition and every Shop"
 [ "$(count defaults CustomResourceDefinition)" = 1 ] || fail "the resource definition is not rendered once"
+has defaults "port: 5353" "DNS is not reached where its pods listen on another port than its Service"
+lacks defaults "k8s-app" "DNS is reached only in pods of one kind"
 [ "$(count defaults NetworkPolicy)" = 1 ] || fail "the network policy is not on by default"
 [ "$(count defaults PodDisruptionBudget)" = 0 ] || fail "one replica has a budget: a node could never be drained"
 [ "$(count defaults ServiceMonitor)" = 0 ] || fail "a ServiceMonitor is rendered where its resource may be missing"
@@ -72,28 +72,62 @@ awk '/^ *- apiGroups:/ && before !~ /^ *# / { print FILENAME ":" FNR ": a rule w
   shop-operator/templates/rbac.yaml >&2 || fail "a right has no reason"
 
 # The rights are those of operator/rbac.md: no right more, none less. One line for each group, resource and verb.
-granted=$(tr -d '[]"' <"$out/defaults" | awk '
-  $1 == "-" && $2 == "apiGroups:" { group = $3 }
-  $1 == "resources:" { sub(/.*: /, ""); n = split($0, resources, ", ") }
-  $1 == "verbs:" { sub(/.*: /, ""); m = split($0, verbs, ", "); for (i = 1; i <= n; i++) for (j = 1; j <= m; j++) print group, resources[i], verbs[j] }' | sort -u)
+rights() { # RENDER: of templates/rbac.yaml alone
+  tr -d '[]"' <"$out/$1" | awk '
+    $1 == "-" && $2 == "apiGroups:" { group = $3 }
+    $1 == "resources:" { sub(/.*: /, ""); n = split($0, resources, ", ") }
+    $1 == "verbs:" { sub(/.*: /, ""); m = split($0, verbs, ", "); for (i = 1; i <= n; i++) for (j = 1; j <= m; j++) print group, resources[i], verbs[j] }' | sort -u
+}
 documented=$(tr -d '"' <../operator/rbac.md | awk -F ' *[|] *' '
   NF >= 5 && $4 ~ /^[a-z, ]+$/ { n = split($4, verbs, ", "); for (i = 1; i <= n; i++) print $2, $3, verbs[i] }' | sort -u)
-[ "$granted" = "$documented" ] || fail "the rights differ from operator/rbac.md (> is missing in the chart): $(diff <(echo "$granted") <(echo "$documented") | grep '^[<>]' | tr '\n' ';')"
+same_rights() { # RENDER
+  local granted
+  granted=$(rights "$1")
+  [ "$granted" = "$documented" ] || fail "the rights in the render \"$1\" differ from operator/rbac.md (> is missing in the chart): $(diff <(echo "$granted") <(echo "$documented") | grep '^[<>]' | tr '\n' ';')"
+}
+render cluster-rights shop-operator --show-only templates/rbac.yaml
+same_rights cluster-rights
+lacks cluster-rights "(escalate|impersonate|deletecollection)" "a right of the operator is too broad"
+lacks cluster-rights "['\"]\\*['\"]" "a right of the operator is a wildcard"
+[ "$(count cluster-rights ClusterRole)" = 1 ] || fail "the rights in the whole cluster are not one ClusterRole"
+[ "$(count cluster-rights Role)" = 1 ] || fail "the whole cluster's operator has a Role beside that of its Lease"
+
+# The operator of some namespaces: the same rights there, and none in the cluster.
+render some shop-operator --set 'watchNamespaces={one,two}' --set crd.install=false
+has some 'value: "one,two"' "the operator is not told which namespaces are its own"
+lacks some "^kind: Cluster" "an operator of some namespaces has rights in the cluster"
+[ "$(grep -c '^  namespace: one$' "$out/some")" = 2 ] || fail "namespace one has not just a Role and its binding"
+render some-rights shop-operator --set 'watchNamespaces={one,two}' --show-only templates/rbac.yaml
+same_rights some-rights
+[ "$(count some-rights Role)" = 3 ] || fail "two namespaces and the Lease do not have a Role each"
+[ "$(count some-rights RoleBinding)" = 3 ] || fail "a Role is not bound"
+one_role() { awk -v RS='---\n' -v ns="  namespace: $1\n" '/kind: Role\n/ && index($0, ns)' "$out/some-rights" | sed "s/namespace: $1/namespace: X/"; }
+[ -n "$(one_role one)" ] && [ "$(one_role one)" = "$(one_role two)" ] || fail "the namespaces do not have the same rights"
+refused shop-operator "watchNamespaces" --set 'watchNamespaces={Wrong}'
+refused shop-operator "watchNamespaces" --set 'watchNamespaces={one,one}'
+
+# What people may do with Shops comes with the resource definition.
+for role in view edit admin; do
+  has defaults "rbac.authorization.k8s.io/aggregate-to-$role: \"true\"" "the role $role of the cluster says nothing of Shops"
+done
+[ "$(count defaults ClusterRole)" = 3 ] || fail "there are not three ClusterRoles: the operator's, and who may view and edit Shops"
 
 # The operator with everything else.
 render full shop-operator --set replicas=2 --set image.repository=example.com/op --set image.tag=1.2.3 \
   --set images.registry=example.com/shop --set images.postgres=pg:17 --set images.nats=nats:2 --set serviceMonitor.enabled=true \
-  --set serviceMonitor.labels.release=prom --set nodeSelector.disk=ssd --set 'imagePullSecrets[0].name=pull' --set 'networkPolicy.apiServerPorts={8443}'
+  --set serviceMonitor.labels.release=prom --set nodeSelector.disk=ssd --set 'imagePullSecrets[0].name=pull' --set 'networkPolicy.apiServerPorts={8443}' --set 'networkPolicy.dnsPorts={1053}'
 has full "replicas: 2" "the count is not taken"
 has full 'image: "example.com/op:1.2.3"' "the image is not taken"
 has full 'value: "example.com/shop"' "the registry is not passed on"
 has full "port: 8443" "the API server's port is not taken"
+has full "port: 1053" "the port of DNS is not taken"
 [ "$(count full PodDisruptionBudget)" = 1 ] || fail "two replicas have no budget"
 [ "$(count full ServiceMonitor)" = 1 ] || fail "no ServiceMonitor although it is asked for"
 
 # The operator with what can be switched off.
 render bare shop-operator --set crd.install=false --set networkPolicy.enabled=false
 [ "$(count bare CustomResourceDefinition)" = 0 ] || fail "crd.install=false still renders it"
+lacks bare "aggregate-to" "roles for people are rendered without the resource definition"
 [ "$(count bare NetworkPolicy)" = 0 ] || fail "networkPolicy.enabled=false still renders it"
 
 refused shop-operator "replicas" --set replicas=0

@@ -1,145 +1,167 @@
-//! Claims of volumes are made by StatefulSets; what changes on them later is written here: the image that ran on the volume, a
-//! size that grew, the labels.
+//! One install for each namespace. Two that look after the same Shops would undo each other's work at the speed of their
+//! watches, so the one that comes first puts its name into a Lease in the namespace, and others leave the Shops there alone.
 
-use k8s_openapi::api::core::v1::PersistentVolumeClaim;
-use kube::ResourceExt;
-use serde_json::{Map, Value, json};
-
-use crate::{
-    api::StorageSpec,
-    apply::Failure,
-    catalogue::ServiceName,
-    cluster::Cluster,
-    decide::Decision,
-    labels::{INSTANCE_LABEL, SHOP_LABEL},
-    observe::{Observed, ObservedBackend},
-    pinning::{IMAGE_ANNOTATION, Pinned},
-    quantity::bytes,
-    validate::ValidShop,
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
 };
 
-/// Brings the claims of a Shop to what they should be. Returns what was refused.
-pub async fn update(
-    shop: &ValidShop,
-    cluster: &Cluster,
-    decision: &Decision,
-    observed: &Observed,
-) -> Vec<Failure> {
-    let databases = ServiceName::ALL.into_iter().map(|service| {
-        let backend = &observed.services[service].database;
-        let pinned = &decision.services[service].database_image;
-        (Some(service), backend, pinned, &shop.database_storage)
-    });
-    let broker = (
-        None,
-        &observed.broker,
-        &decision.broker_image,
-        &shop.broker_storage,
-    );
-    let mut refused = Vec::new();
-    for (service, backend, pinned, storage) in databases.chain([broker]) {
-        let Some(claim) = &backend.claim else {
-            continue;
-        };
-        let Some(patch) = change(&shop.name, claim, backend, pinned, storage) else {
-            continue;
-        };
-        if let Err(error) = cluster.claims.merge(claim, &patch).await {
-            refused.push(Failure { service, error });
+use kube::Client;
+use tokio::time::timeout;
+
+use crate::{
+    config::Config,
+    lease::{Holder, LeaseLock},
+    lock::lock,
+};
+
+/// The name of the Lease in each namespace with Shops.
+pub const CLAIM: &str = "shops.shopkeeper.dev";
+/// An install that is silent for this long has lost its claim: longer than a pod takes to come back from a node that died.
+const DURATION: Duration = Duration::from_secs(600);
+/// The holder renews this often. Reconciles do it, so that it may be the longest time between two of one Shop later: 6 minutes.
+const RENEW: Duration = Duration::from_secs(180);
+/// A namespace that is not ours is looked at this often.
+const LOOK_AGAIN: Duration = Duration::from_secs(20);
+/// A request that is not answered within this time is as good as refused.
+const ANSWER: Duration = Duration::from_secs(10);
+
+/// Which namespaces this install may work in.
+pub struct Claims {
+    client: Client,
+    install: String,
+    claims: Mutex<HashMap<String, Arc<tokio::sync::Mutex<Claim>>>>,
+    obstacles: Obstacles,
+}
+
+/// What keeps this install out of namespaces, for people; cheap to clone.
+#[derive(Clone, Default)]
+pub struct Obstacles(Arc<Mutex<BTreeMap<String, (String, Instant)>>>);
+
+struct Claim {
+    lock: LeaseLock,
+    /// What came of the last look, and when that was.
+    last: Option<(bool, Instant)>,
+}
+
+impl Claims {
+    /// Claims for the install that `config` names. What it must leave alone is told to `obstacles`.
+    pub fn new(client: Client, config: &Config, obstacles: Obstacles) -> Self {
+        Self {
+            client,
+            install: format!("{}/{}", config.pod_namespace, config.install_name),
+            claims: Mutex::default(),
+            obstacles,
         }
     }
-    refused
+
+    /// Whether this install looks after the Shops of `namespace`. Takes the claim if it is free and renews it in time.
+    pub async fn holds(&self, namespace: &str) -> bool {
+        let claim = self.claim(namespace);
+        // Reconciles of one namespace wait for each other here, so that one of them asks.
+        let mut claim = claim.lock().await;
+        let now = Instant::now();
+        if let Some((held, looked)) = claim.last
+            && now < looked + if held { RENEW } else { LOOK_AGAIN }
+        {
+            return held;
+        }
+        let obstacle = match timeout(ANSWER, claim.lock.try_hold()).await {
+            Ok(Ok(Holder::Us)) => None,
+            Ok(Ok(Holder::Other(other))) => Some(held_by(namespace, &other, &self.install)),
+            Ok(Err(error)) => Some(unreadable(namespace, &error.to_string())),
+            Err(_) => Some(unreadable(namespace, "the API server does not answer")),
+        };
+        claim.last = Some((obstacle.is_none(), now));
+        self.obstacles.set(namespace, obstacle, now);
+        claim.last.is_some_and(|(held, _)| held)
+    }
+
+    fn claim(&self, namespace: &str) -> Arc<tokio::sync::Mutex<Claim>> {
+        let mut claims = lock(&self.claims);
+        let claim = claims.entry(namespace.to_owned()).or_insert_with(|| {
+            let client = self.client.clone();
+            let lock = LeaseLock::new(client, namespace, CLAIM, &self.install, DURATION);
+            Arc::new(tokio::sync::Mutex::new(Claim { lock, last: None }))
+        });
+        claim.clone()
+    }
 }
 
-/// What is to be changed on a claim.
-fn change(
-    shop: &str,
-    claim: &PersistentVolumeClaim,
-    backend: &ObservedBackend,
-    pinned: &Pinned,
-    storage: &StorageSpec,
-) -> Option<Value> {
-    if claim.metadata.deletion_timestamp.is_some() {
-        return None;
+impl Obstacles {
+    /// A sentence for each namespace, in the order of their names.
+    pub fn sentences(&self) -> Vec<String> {
+        let now = Instant::now();
+        // What nobody looks at any more has no Shop any more.
+        let mut all = lock(&self.0);
+        all.retain(|_, (_, looked)| now < *looked + 3 * LOOK_AGAIN);
+        all.values().map(|(sentence, _)| sentence.clone()).collect()
     }
-    let mut patch = Map::new();
-    let mut metadata = Map::new();
-    let noted = claim.annotations().get(IMAGE_ANNOTATION);
-    if backend.is_serving()
-        && backend.image() == Some(pinned.image.as_str())
-        && noted != Some(&pinned.image)
-    {
-        metadata.insert(
-            "annotations".into(),
-            json!({IMAGE_ANNOTATION: pinned.image}),
-        );
+
+    /// What came of a look at `namespace`; it is logged when it is new.
+    pub(crate) fn set(&self, namespace: &str, obstacle: Option<String>, now: Instant) {
+        let mut all = lock(&self.0);
+        let before = match obstacle.clone() {
+            Some(sentence) => all.insert(namespace.to_owned(), (sentence, now)),
+            None => all.remove(namespace),
+        };
+        let before = before.map(|(sentence, _)| sentence);
+        match obstacle {
+            Some(sentence) if before.as_ref() != Some(&sentence) => tracing::warn!("{sentence}"),
+            None if before.is_some() => tracing::info!(namespace, "the namespace is free now"),
+            Some(_) | None => {}
+        }
     }
-    // The claim outlives the Shop: see `labels::SHOP_LABEL`.
-    if claim.labels().contains_key(INSTANCE_LABEL) {
-        metadata.insert(
-            "labels".into(),
-            json!({SHOP_LABEL: shop, INSTANCE_LABEL: null}),
-        );
-    }
-    if !metadata.is_empty() {
-        patch.insert("metadata".into(), metadata.into());
-    }
-    if bytes(&storage.size) > requested(claim) {
-        let resources = json!({"requests": {"storage": storage.size}});
-        patch.insert("spec".into(), json!({"resources": resources}));
-    }
-    (!patch.is_empty()).then(|| patch.into())
 }
 
-fn requested(claim: &PersistentVolumeClaim) -> u64 {
-    let requests = claim
-        .spec
-        .as_ref()
-        .and_then(|spec| spec.resources.as_ref()?.requests.as_ref());
-    requests
-        .and_then(|requests| requests.get("storage"))
-        .map_or(u64::MAX, |size| bytes(&size.0))
+fn held_by(namespace: &str, other: &str, install: &str) -> String {
+    format!(
+        "namespace {namespace}: the install {other} looks after the Shops there, so that {install} leaves them alone. \
+         Uninstall one of the two, or give them different namespaces (watchNamespaces). If {other} is gone, its claim ends \
+         within {} minutes, or at once by: kubectl -n {namespace} delete lease {CLAIM}",
+        DURATION.as_secs() / 60
+    )
+}
+
+fn unreadable(namespace: &str, why: &str) -> String {
+    format!(
+        "namespace {namespace}: the Lease {CLAIM}, which says who looks after the Shops there, cannot be read or written: {why}"
+    )
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn changed(claim: Value, size: &str) -> Option<Value> {
-        let claim: PersistentVolumeClaim = serde_json::from_value(claim).expect("a claim");
-        let storage = StorageSpec {
-            size: size.into(),
-            class_name: None,
-        };
-        change(
-            "corner",
-            &claim,
-            &ObservedBackend::default(),
-            &Pinned::default(),
-            &storage,
-        )
-    }
-
-    fn claim(labels: Value) -> Value {
-        json!({"metadata": {"labels": labels}, "spec": {"resources": {"requests": {"storage": "1Gi"}}}})
+    #[test]
+    fn an_obstacle_is_told_until_it_is_gone_or_nobody_looks() {
+        let obstacles = Obstacles::default();
+        let now = Instant::now();
+        obstacles.set("b", Some("two".into()), now);
+        obstacles.set("a", Some("one".into()), now);
+        assert_eq!(obstacles.sentences(), ["one", "two"]);
+        obstacles.set("a", None, now);
+        assert_eq!(obstacles.sentences(), ["two"]);
+        let long_ago = now
+            .checked_sub(3 * LOOK_AGAIN)
+            .expect("a machine that is up");
+        obstacles.set("b", Some("two".into()), long_ago);
+        assert!(obstacles.sentences().is_empty());
     }
 
     #[test]
-    fn a_claim_grows_and_never_shrinks() {
-        assert_eq!(changed(claim(json!({})), "1024Mi"), None);
-        assert_eq!(changed(claim(json!({})), "512Mi"), None);
-        let grown = changed(claim(json!({})), "2Gi").expect("a change");
-        assert_eq!(
-            grown,
-            json!({"spec": {"resources": {"requests": {"storage": "2Gi"}}}})
-        );
-    }
-
-    #[test]
-    fn a_claim_loses_the_label_that_other_tools_take_for_theirs() {
-        let labels = json!({"app.kubernetes.io/instance": "corner"});
-        let patch = changed(claim(labels), "1Gi").expect("a change");
-        let expected = json!({"shopkeeper.dev/shop": "corner", "app.kubernetes.io/instance": null});
-        assert_eq!(patch, json!({"metadata": {"labels": expected}}));
+    fn the_sentence_names_both_installs_and_the_way_out() {
+        let sentence = held_by("demo", "a/one", "b/two");
+        for part in [
+            "namespace demo",
+            "a/one",
+            "b/two",
+            "watchNamespaces",
+            "10 minutes",
+            "kubectl -n demo delete lease shops.shopkeeper.dev",
+        ] {
+            assert!(sentence.contains(part), "{part}: {sentence}");
+        }
     }
 }

@@ -2,6 +2,8 @@
 
 use clap::Args;
 
+use crate::cluster::Scope;
+
 /// The operator's own settings.
 #[derive(Args, Clone, Debug)]
 pub struct Config {
@@ -24,6 +26,15 @@ pub struct Config {
     /// The operator's own namespace: the lease lives here, and databases let in pods of this namespace.
     #[arg(long, env = "POD_NAMESPACE", default_value = "shop-system")]
     pub pod_namespace: String,
+
+    /// The name of this install, shared by its replicas: their Lease is called so, and with the namespace before it, it stands in
+    /// the claim that keeps another install away from the same Shops.
+    #[arg(long, env = "INSTALL_NAME", default_value = "shop-operator")]
+    pub install_name: String,
+
+    /// The namespaces whose Shops this install looks after, with commas between them; empty: all of the cluster.
+    #[arg(long, env = "WATCH_NAMESPACES", default_value = "")]
+    pub watch_namespaces: Scope,
 
     /// Where probes and metrics are served.
     #[arg(long, env = "ADMIN_ADDR", default_value = "0.0.0.0:9090")]

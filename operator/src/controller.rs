@@ -3,6 +3,7 @@
 
 use std::{
     future::Future,
+    hash::{DefaultHasher, Hash, Hasher},
     panic::AssertUnwindSafe,
     sync::Arc,
     time::{Duration, Instant},
@@ -12,7 +13,7 @@ use anyhow::Context as _;
 use futures::{FutureExt, StreamExt};
 use k8s_openapi::jiff::Timestamp;
 use kube::{
-    Api, Client, Resource, ResourceExt,
+    Client, Resource, ResourceExt,
     runtime::{
         Config as ControllerConfig, Controller, Predicate, PredicateConfig, WatchStreamExt,
         controller::{Action, Error as ControllerError},
@@ -26,13 +27,16 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use crate::{
-    backoff::Backoffs,
-    cluster::{Cluster, FIELD_MANAGER, Scope},
+    backoff::{Backoffs, Key, Revision},
+    claims::Claims,
+    cluster::{Cluster, FIELD_MANAGER, watch_all},
     config::Config,
     database::Databases,
     deletion,
     error::Error,
+    hash::Fingerprint,
     metrics::Metrics,
+    places::Places,
     reconcile::{Context, Done, reconcile},
     report::{self, Problem},
     status::ParsedShop,
@@ -44,12 +48,18 @@ const RECONCILE_TIMEOUT: Duration = Duration::from_secs(60);
 const STATUS_TIMEOUT: Duration = Duration::from_secs(10);
 /// Changes that come together make one reconcile.
 const DEBOUNCE: Duration = Duration::from_millis(50);
-/// Shops at the same time.
-const CONCURRENCY: u16 = 8;
+/// Shops at the same time; see [`Places`] for those of one namespace.
+const CONCURRENCY: u16 = 64;
+/// A Shop that found no place asks again after this, and up to as much longer.
+const NO_PLACE: Duration = Duration::from_millis(200);
+/// A Shop that another install looks after.
+const NOT_OURS: Duration = Duration::from_secs(20);
 
 struct Running {
     context: Context,
+    claims: Claims,
     backoffs: Backoffs,
+    places: Places,
 }
 
 /// Reconciles all Shops until told to stop.
@@ -59,11 +69,13 @@ struct Running {
 pub async fn run(
     client: Client,
     config: Config,
+    claims: Claims,
     databases: Databases,
     metrics: Metrics,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
-    let (cluster, changed, mut pump) = Cluster::watch(client.clone(), &Scope::Cluster, &metrics);
+    let scope = config.watch_namespaces.clone();
+    let (cluster, changed, mut pump) = Cluster::watch(&client, &scope, &metrics);
     tokio::select! {
         ready = cluster.ready() => ready.context("a watch ended before its first list")?,
         () = stop.cancelled() => return Ok(()),
@@ -84,20 +96,22 @@ pub async fn run(
     );
     let running = Arc::new(Running {
         context,
+        claims,
         backoffs: Backoffs::default(),
+        places: Places::default(),
     });
 
     let (reader, writer) = reflector::store::<ParsedShop>();
-    let shops = watcher(Api::<ParsedShop>::all(client), watcher::Config::default())
-        .default_backoff()
-        .modify(|shop| shop.managed_fields_mut().clear())
-        .reflect(writer)
-        .applied_objects()
-        // Our own status writes change neither.
-        .predicate_filter(
-            predicates::generation.combine(predicates::annotations),
-            PredicateConfig::default(),
-        );
+    let shops = watch_all(
+        scope.apis::<ParsedShop>(&client),
+        &watcher::Config::default(),
+        reader.clone(),
+    )
+    .modify(|shop| shop.managed_fields_mut().clear())
+    .reflect(writer)
+    .applied_objects()
+    // Our own status writes cost a reconcile more; a status that somebody else overwrote is noticed.
+    .predicate_filter(written_by_user.combine(status), PredicateConfig::default());
     let controller = Controller::for_stream(shops, reader)
         .with_config(
             ControllerConfig::default()
@@ -106,7 +120,7 @@ pub async fn run(
         )
         .reconcile_on(changed.map(|(namespace, shop)| ObjectRef::new(&shop).within(&namespace)))
         .graceful_shutdown_on(stop.clone().cancelled_owned())
-        .run(reconcile_isolated, on_error, running.clone())
+        .run(reconcile_in_turn, on_error, running.clone())
         .for_each(|result| log(result, &running));
     tokio::select! {
         () = controller => Ok(()),
@@ -114,14 +128,58 @@ pub async fn run(
     }
 }
 
-/// Everything that every reconcile needs around it: a span, a clock, a fence for panics.
-async fn reconcile_isolated(shop: Arc<ParsedShop>, running: Arc<Running>) -> Result<Action, Error> {
-    let context = &running.context;
+/// What a user writes into a Shop.
+fn written_by_user(shop: &ParsedShop) -> Option<u64> {
+    predicates::generation
+        .combine(predicates::annotations)
+        .hash_property(shop)
+}
+
+fn status(shop: &ParsedShop) -> Option<u64> {
+    let status = shop.0.as_ref().ok()?.status.as_ref()?;
+    Some(hash_of(&Fingerprint::of(status)))
+}
+
+fn revision(shop: &ParsedShop) -> Revision {
+    hash_of(&(&shop.meta().uid, written_by_user(shop)))
+}
+
+fn hash_of(value: &impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    value.hash(&mut hasher);
+    hasher.finish()
+}
+
+fn key(shop: &ParsedShop) -> Key {
+    (shop.namespace().unwrap_or_default(), shop.name_any())
+}
+
+/// Whether a Shop is to be reconciled now, and everything that every reconcile needs around it.
+async fn reconcile_in_turn(shop: Arc<ParsedShop>, running: Arc<Running>) -> Result<Action, Error> {
+    let key = key(&shop);
+    let now = Instant::now();
+    if let Some(wait) = running.backoffs.remaining(&key, revision(&shop), now) {
+        return Ok(Action::requeue(wait));
+    }
+    let Some(_place) = running.places.take(&key.0) else {
+        let wait = NO_PLACE.mul_f64(rand::random_range(1.0..2.0));
+        return Ok(Action::requeue(wait));
+    };
+    if !running.claims.holds(&key.0).await {
+        return Ok(Action::requeue(NOT_OURS));
+    }
     if shop.meta().deletion_timestamp.is_some() {
         // The rest of its objects goes by itself.
-        deletion::finalize(&shop, &context.cluster).await?;
+        deletion::finalize(&shop, &running.context.cluster).await?;
         return Ok(Action::await_change());
     }
+    let done = reconcile_isolated(&shop, &running.context).await?;
+    running.backoffs.clear(&key);
+    Ok(done.action)
+}
+
+/// A span, a clock, a fence for panics and hangs; a status for what the reconcile could not tell itself.
+async fn reconcile_isolated(shop: &ParsedShop, context: &Context) -> Result<Done, Error> {
     let span = tracing::info_span!(
         "reconcile",
         namespace = shop.namespace().unwrap_or_default(),
@@ -129,7 +187,7 @@ async fn reconcile_isolated(shop: Arc<ParsedShop>, running: Arc<Running>) -> Res
         generation = shop.meta().generation,
     );
     let started = Instant::now();
-    let result = catch_panic_and_timeout(reconcile_parsed(&shop, context), RECONCILE_TIMEOUT)
+    let result = catch_panic_and_timeout(reconcile_parsed(shop, context), RECONCILE_TIMEOUT)
         .instrument(span)
         .await;
     let outcome = match &result {
@@ -137,14 +195,12 @@ async fn reconcile_isolated(shop: Arc<ParsedShop>, running: Arc<Running>) -> Res
         Ok(Done { settled: false, .. }) => "waiting",
         Err(error) => {
             count_error(&context.metrics, error);
-            report_failure(&shop, error, context).await;
+            report_failure(shop, error, context).await;
             "error"
         }
     };
     context.metrics.reconciled(outcome, started.elapsed());
-    let done = result?;
-    running.backoffs.clear(&shop.uid().unwrap_or_default());
-    Ok(done.action)
+    result
 }
 
 async fn reconcile_parsed(shop: &ParsedShop, context: &Context) -> Result<Done, Error> {
@@ -217,12 +273,11 @@ fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
 }
 
 fn on_error(shop: Arc<ParsedShop>, _: &Error, running: Arc<Running>) -> Action {
-    let uid = shop.uid().unwrap_or_default();
-    Action::requeue(
-        running
-            .backoffs
-            .failed(&uid, Instant::now(), rand::random()),
-    )
+    let (now, jitter) = (Instant::now(), rand::random());
+    let wait = running
+        .backoffs
+        .failed(&key(&shop), revision(&shop), now, jitter);
+    Action::requeue(wait)
 }
 
 async fn log(
@@ -233,10 +288,9 @@ async fn log(
         Ok((shop, action)) => tracing::debug!(%shop, ?action, "reconciled"),
         Err(ControllerError::ObjectNotFound(shop)) => {
             tracing::debug!(%shop, "gone");
-            running
-                .context
-                .forget(shop.namespace.as_deref().unwrap_or_default(), &shop.name)
-                .await;
+            let key = (shop.namespace.unwrap_or_default(), shop.name);
+            running.backoffs.clear(&key);
+            running.context.forget(&key.0, &key.1).await;
         }
         Err(ControllerError::ReconcilerFailed(error, shop)) => {
             tracing::warn!(%shop, class = error.class().as_str(), %error, "a reconcile failed");

@@ -6,8 +6,15 @@ use anyhow::Context;
 use clap::{Parser, Subcommand};
 use kube::{Client, CustomResourceExt};
 use shop_operator::{
-    api::Shop, config::Config, controller, database::Databases, docs, health, leader::Leadership,
-    metrics::Metrics, telemetry,
+    api::Shop,
+    claims::{Claims, Obstacles},
+    config::Config,
+    controller,
+    database::Databases,
+    docs, health,
+    leader::Leadership,
+    metrics::Metrics,
+    telemetry,
 };
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -25,7 +32,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Run the operator (the default).
-    Run(RunArgs),
+    Run(Box<RunArgs>),
     /// Print the CustomResourceDefinition as YAML.
     Crd,
     /// Print the reference of the Shop resource as Markdown.
@@ -43,13 +50,13 @@ struct RunArgs {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let result = match cli.command.unwrap_or(Command::Run(cli.run)) {
+    let result = match cli.command.unwrap_or(Command::Run(Box::new(cli.run))) {
         Command::Crd => crd(),
         Command::Docs => {
             print!("{}", docs::markdown(&Shop::crd()));
             Ok(())
         }
-        Command::Run(args) => run(args),
+        Command::Run(args) => run(*args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -80,25 +87,31 @@ async fn lead(config: Config) -> anyhow::Result<()> {
     let stop = CancellationToken::new();
     tokio::spawn(stop_on_signal(stop.clone())?);
     let metrics = Metrics::default();
+    let obstacles = Obstacles::default();
     let listener = health::bind(config.admin_addr).await?;
     // Answers until the process ends: whoever still works is still to be probed.
-    let health = tokio::spawn(health::serve(listener, metrics.clone()));
+    let health = tokio::spawn(health::serve(listener, metrics.clone(), obstacles.clone()));
 
     let client = Client::try_default()
         .await
         .context("no way to the API server")?;
-    tracing::info!(version = env!("CARGO_PKG_VERSION"), "waiting for the lease");
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        scope = %config.watch_namespaces,
+        "waiting for the Lease"
+    );
     let mut leadership = tokio::select! {
         acquired = Leadership::acquire(&client, &config) => acquired,
         () = stop.cancelled() => return Ok(()),
     };
     tracing::info!("this replica leads");
     metrics.leading(true);
+    let claims = Claims::new(client.clone(), &config, obstacles);
 
     // Told to stop, the controller ends the reconciles that have begun; then the lease is given back.
     let result = tokio::select! {
-        result = controller::run(client, config, Databases::default(), metrics, stop.clone()) => result,
-        () = leadership.lost() => Err(anyhow::anyhow!("the lease is lost; another replica works now")),
+        result = controller::run(client, config, claims, Databases::default(), metrics, stop.clone()) => result,
+        () = leadership.lost() => Err(anyhow::anyhow!("the Lease is lost; another replica works now")),
         ended = health => match ended {
             Ok(served) => served,
             Err(error) => Err(error.into()),

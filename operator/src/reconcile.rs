@@ -12,7 +12,6 @@ use crate::{
     api::{Shop, ShopStatus},
     apply::{apply, conclude_migrations},
     catalogue::{PerService, ServiceName},
-    claims,
     cluster::Cluster,
     config::Config,
     credentials::{self, Credentials},
@@ -28,6 +27,7 @@ use crate::{
     report::{self, Findings, Problem},
     status::Statuses,
     validate::{ValidShop, validate},
+    volumes,
 };
 
 /// A database that starts tells nobody: it is asked.
@@ -104,11 +104,11 @@ pub async fn reconcile(shop: &Shop, context: &Context, now: Timestamp) -> Result
     let cluster = &context.cluster;
     let mut outcome = apply(valid, cluster, &decision, rendered).await;
     let migrations = conclude_migrations(cluster, observed).await;
-    let claims = claims::update(valid, cluster, &decision, observed).await;
+    let volumes = volumes::update(valid, cluster, &decision, observed).await;
     let pruned = prune(valid, cluster, observed, &outcome).await;
     outcome
         .failures
-        .extend(migrations.into_iter().chain(claims).chain(pruned));
+        .extend(migrations.into_iter().chain(volumes).chain(pruned));
 
     let findings = Findings {
         shop: valid,

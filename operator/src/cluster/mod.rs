@@ -3,6 +3,7 @@
 
 mod cache;
 mod kind;
+mod merged;
 mod ownership;
 mod scope;
 mod tracked;
@@ -26,6 +27,7 @@ use tokio::task::JoinHandle;
 use crate::metrics::Metrics;
 pub use cache::ShopKey;
 pub use kind::Kind;
+pub use merged::watch_all;
 pub use scope::Scope;
 pub use tracked::{ADOPT_ANNOTATION, Tracked, Written};
 
@@ -63,7 +65,7 @@ pub struct Cluster {
 impl Cluster {
     /// Starts the watches in a task of their own. The task ends only when the receiver is dropped.
     pub fn watch(
-        client: Client,
+        client: &Client,
         scope: &Scope,
         metrics: &Metrics,
     ) -> (Self, UnboundedReceiver<ShopKey>, JoinHandle<()>) {
@@ -89,7 +91,7 @@ impl Cluster {
             }
         });
         let cluster = Self {
-            client,
+            client: client.clone(),
             deployments,
             stateful_sets,
             jobs,

@@ -1,7 +1,10 @@
 //! The whole controller: what goes wrong in one Shop leaves the others alone.
 
 use std::{
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -14,12 +17,18 @@ use kube::{
     api::{ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams},
 };
 use serde_json::{Value, json};
-use shop_operator::{api::Shop, controller, database::Databases, metrics::Metrics};
-use tokio_util::sync::CancellationToken;
+use shop_operator::{api::Shop, cluster::Scope, database::Databases, metrics::Metrics};
 
-use crate::harness::{
-    ALONE, admin, apply_shop, condition, make_claim, make_namespace, operator_client,
-    operator_config, test_database, unique,
+use crate::{
+    harness::{
+        ALONE, admin, apply_shop, condition, make_namespace, operator_client, operator_config,
+        test_database, unique,
+    },
+    rbac,
+    running::{
+        RunningController, operator_client_that_hangs_on, start_stateful_sets, stateful_sets,
+        until, within,
+    },
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -50,47 +59,26 @@ async fn a_panic_in_one_shop_leaves_the_others_alone() {
         }
         test_database(config)
     }));
-    let metrics = Metrics::default();
-    let stop = CancellationToken::new();
+    let requests = Arc::new(Mutex::new(Vec::new()));
+    let client = operator_client(rbac::USER, requests.clone()).await;
     let config = operator_config(&namespace);
-    let client = operator_client(Arc::new(Mutex::new(Vec::new()))).await;
-    let running = tokio::spawn(controller::run(
-        client,
-        config,
-        databases,
-        metrics.clone(),
-        stop.clone(),
-    ));
+    let running = RunningController::start_with(config, databases, client, requests);
 
     for name in ["bad", "good"] {
         apply_shop(&admin, &namespace, name, json!({"version": "1"}))
             .await
             .expect("accepted");
     }
-    let sets: Api<StatefulSet> = Api::namespaced(admin.clone(), &namespace);
     until("both Shops have their databases", async || {
-        sets.list(&ListParams::default())
-            .await
-            .expect("a list")
-            .items
-            .len()
-            == 12
+        stateful_sets(&admin, &namespace).await == 12
     })
     .await;
-    for set in sets.list(&ListParams::default()).await.expect("a list") {
-        make_claim(&Api::namespaced(admin.clone(), &namespace), &set).await;
-        let status =
-            json!({"status": {"observedGeneration": 1, "replicas": 1, "readyReplicas": 1}});
-        sets.patch_status(
-            &set.name_any(),
-            &PatchParams::default(),
-            &Patch::Merge(status),
-        )
-        .await
-        .expect("a status");
-    }
+    start_stateful_sets(&admin, &namespace).await;
     until("the bad one panicked", async || {
-        metrics.render().contains("shop_operator_panics_total 1")
+        running
+            .metrics
+            .render()
+            .contains("shop_operator_panics_total 1")
     })
     .await;
     let shops: Api<Shop> = Api::namespaced(admin.clone(), &namespace);
@@ -122,7 +110,7 @@ async fn a_panic_in_one_shop_leaves_the_others_alone() {
     })
     .await;
 
-    a_shop_that_cannot_be_read_says_so(&admin, &namespace, &metrics).await;
+    a_shop_that_cannot_be_read_says_so(&admin, &namespace, &running.metrics).await;
 
     for name in ["bad", "good"] {
         shops
@@ -130,11 +118,154 @@ async fn a_panic_in_one_shop_leaves_the_others_alone() {
             .await
             .expect("deleted");
     }
-    stop.cancel();
-    running
+    running.stop().await;
+}
+
+/// More Shops than places in all, in one namespace, and each holds its place for 60 s.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_namespace_full_of_hanging_shops_does_not_delay_another() {
+    let _beside_others = ALONE.read().await;
+    let admin = admin().await;
+    let (slow, quick) = (unique("slow"), unique("quick"));
+    for namespace in [&slow, &quick] {
+        make_namespace(&admin, namespace).await;
+    }
+    for number in 0..80 {
+        apply_shop(
+            &admin,
+            &slow,
+            &format!("s{number}"),
+            json!({"version": "1"}),
+        )
         .await
-        .expect("the controller did not panic")
-        .expect("it ends well");
+        .expect("accepted");
+    }
+    let mut config = operator_config(&quick);
+    config.watch_namespaces = Scope::Namespaces(vec![quick.clone(), slow.clone()]);
+    let hanging = Arc::new(AtomicUsize::new(0));
+    let client = operator_client_that_hangs_on({
+        let (slow, hanging) = (format!("/namespaces/{slow}/"), hanging.clone());
+        move |request| {
+            let path = request.uri().path();
+            let hangs = request.method() != http::Method::GET
+                && path.contains(&slow)
+                && !path.contains("/leases");
+            if hangs {
+                hanging.fetch_add(1, Ordering::Relaxed);
+            }
+            hangs
+        }
+    })
+    .await;
+    let databases = Databases::redirected(test_database());
+    let running = RunningController::start_with(config, databases, client, Default::default());
+    until("some hang", async || hanging.load(Ordering::Relaxed) > 0).await;
+    apply_shop(&admin, &quick, "demo", json!({"version": "1"}))
+        .await
+        .expect("accepted");
+    within(
+        Duration::from_secs(20),
+        "the other namespace's Shop",
+        async || stateful_sets(&admin, &quick).await == 6,
+    )
+    .await;
+    running.abort();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_do_not_shorten_the_wait_of_a_failing_shop_and_a_change_of_it_does() {
+    let _beside_others = ALONE.read().await;
+    let admin = admin().await;
+    let namespace = unique("wait");
+    make_namespace(&admin, &namespace).await;
+    let mut config = operator_config(&namespace);
+    config.watch_namespaces = Scope::Namespaces(vec![namespace.clone()]);
+    let databases = Databases::redirected(Arc::new(|_| panic!("as if by a bug")));
+    let client = operator_client(rbac::USER, Default::default()).await;
+    let running = RunningController::start_with(config, databases, client, Default::default());
+    apply_shop(&admin, &namespace, "demo", json!({"version": "1"}))
+        .await
+        .expect("accepted");
+    until("its objects are there", async || {
+        stateful_sets(&admin, &namespace).await == 6
+    })
+    .await;
+    start_stateful_sets(&admin, &namespace).await;
+    // Waits of 1, 2, 4 and 8 s are over, the one of 16 s has begun.
+    until("it failed five times", async || {
+        running.reconciles("error") >= 5
+    })
+    .await;
+    let failed = running.reconciles("error");
+    let sets: Api<StatefulSet> = Api::namespaced(admin.clone(), &namespace);
+    let poked = Instant::now();
+    while poked.elapsed() < Duration::from_secs(5) {
+        let patch = json!({"metadata": {"annotations": {"poked": poked.elapsed().as_millis().to_string()}}});
+        sets.patch("demo-nats", &PatchParams::default(), &Patch::Merge(patch))
+            .await
+            .expect("patched");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    assert_eq!(
+        running.reconciles("error"),
+        failed,
+        "events shorten its wait"
+    );
+    apply_shop(&admin, &namespace, "demo", json!({"version": "2"}))
+        .await
+        .expect("accepted");
+    within(
+        Duration::from_secs(5),
+        "the change is tried at once",
+        async || running.reconciles("error") > failed,
+    )
+    .await;
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_status_that_was_overwritten_is_put_right_at_once() {
+    let _beside_others = ALONE.read().await;
+    let admin = admin().await;
+    let namespace = unique("status");
+    make_namespace(&admin, &namespace).await;
+    let mut config = operator_config(&namespace);
+    config.watch_namespaces = Scope::Namespaces(vec![namespace.clone()]);
+    let running = RunningController::start(config).await;
+    apply_shop(&admin, &namespace, "demo", json!({"version": "1"}))
+        .await
+        .expect("accepted");
+    let shops: Api<Shop> = Api::namespaced(admin.clone(), &namespace);
+    let ready = async || {
+        let status = shops.get("demo").await.expect("the Shop").status;
+        condition(&status.unwrap_or_default(), "Ready")
+    };
+    until("it has a status", async || ready().await.0 == "False").await;
+    until("it has its objects", async || {
+        stateful_sets(&admin, &namespace).await == 6
+    })
+    .await;
+    let mut status = shops
+        .get("demo")
+        .await
+        .expect("the Shop")
+        .status
+        .expect("a status");
+    for condition in &mut status.conditions {
+        condition.status = "True".into();
+        condition.message = "by hand".into();
+    }
+    let patch = Patch::Merge(json!({"status": status}));
+    shops
+        .patch_status("demo", &PatchParams::default(), &patch)
+        .await
+        .expect("overwritten");
+    within(Duration::from_secs(10), "it is put right", async || {
+        let (value, _, message) = ready().await;
+        value == "False" && message != "by hand"
+    })
+    .await;
+    running.stop().await;
 }
 
 /// A Shop with a word that only a newer operator knows.
@@ -181,12 +312,4 @@ async fn a_shop_that_cannot_be_read_says_so(admin: &Client, namespace: &str, met
     crds.patch(&name, &apply, &Patch::Apply(Shop::crd()))
         .await
         .expect("changed back");
-}
-
-async fn until(what: &str, holds: impl AsyncFn() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(60);
-    while !holds().await {
-        assert!(Instant::now() < deadline, "not in time: {what}");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
 }

@@ -59,6 +59,8 @@ pub(crate) struct Harness {
     pub(crate) admin: Client,
     pub(crate) namespace: String,
     pub(crate) context: Context,
+    /// Whose rights the operator has.
+    user: String,
     requests: Arc<Mutex<Vec<Request>>>,
     _beside_others: RwLockReadGuard<'static, ()>,
 }
@@ -72,7 +74,7 @@ pub(crate) fn required(name: &str) -> String {
         .unwrap_or_else(|_| panic!("{name} is not set; run: eval \"$(dev/backends.sh up)\""))
 }
 
-async fn kube_config() -> KubeConfig {
+pub(crate) async fn kube_config() -> KubeConfig {
     // Both crypto providers of rustls would do; the first test to come installs ours.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let file = Kubeconfig::read_from(required("TEST_KUBECONFIG")).expect("a kubeconfig");
@@ -114,10 +116,10 @@ async fn prepare(client: Client) {
         .expect("a binding");
 }
 
-/// A client with the operator's rights.
-pub(crate) async fn operator_client(requests: Arc<Mutex<Vec<Request>>>) -> Client {
+/// A client with the rights of one user: the operator's in the whole cluster, or in one namespace.
+pub(crate) async fn operator_client(user: &str, requests: Arc<Mutex<Vec<Request>>>) -> Client {
     let mut config = kube_config().await;
-    config.auth_info.impersonate = Some(rbac::USER.into());
+    config.auth_info.impersonate = Some(user.into());
     let count = MapRequestLayer::new(move |request: http::Request<Body>| {
         let query = request.uri().query().unwrap_or_default();
         let verb = if query.contains("watch=true") {
@@ -174,6 +176,8 @@ pub(crate) fn operator_config(namespace: &str) -> Config {
         nats_image: "nats:2.12".into(),
         pod_name: format!("operator-{namespace}"),
         pod_namespace: namespace.to_owned(),
+        install_name: "shop-operator".into(),
+        watch_namespaces: Scope::Cluster,
         admin_addr: ([127, 0, 0, 1], 0).into(),
     }
 }
@@ -188,18 +192,37 @@ pub(crate) async fn make_namespace(admin: &Client, name: &str) {
 }
 
 impl Harness {
+    /// An operator that looks after the whole cluster.
     pub(crate) async fn new() -> Self {
+        let namespace = unique("op");
+        let config = operator_config(&namespace);
+        Self::with(config, rbac::USER.into()).await
+    }
+
+    /// An operator that looks after the harness's namespace, and has rights there alone.
+    pub(crate) async fn in_one_namespace() -> Self {
+        let namespace = unique("op");
+        let mut config = operator_config(&namespace);
+        config.watch_namespaces = Scope::Namespaces(vec![namespace.clone()]);
+        Self::with(config, rbac::user_of(&namespace)).await
+    }
+
+    async fn with(config: Config, user: String) -> Self {
         let beside_others = ALONE.read().await;
         let admin = admin().await;
-        let namespace = unique("op");
+        let namespace = config.pod_namespace.clone();
         make_namespace(&admin, &namespace).await;
+        if config.watch_namespaces != Scope::Cluster {
+            rbac::grant_in(&admin, &namespace).await;
+        }
         let requests = Arc::new(Mutex::new(Vec::new()));
-        let client = operator_client(requests.clone()).await;
-        let context = new_context(client, &namespace).await;
+        let client = operator_client(&user, requests.clone()).await;
+        let context = new_context(client, config).await;
         Self {
             admin,
             namespace,
             context,
+            user,
             requests,
             _beside_others: beside_others,
         }
@@ -207,8 +230,8 @@ impl Harness {
 
     /// The operator is started again and knows nothing but what the cluster tells.
     pub(crate) async fn restarted(mut self) -> Self {
-        let client = operator_client(self.requests.clone()).await;
-        self.context = new_context(client, &self.namespace).await;
+        let client = operator_client(&self.user, self.requests.clone()).await;
+        self.context = new_context(client, self.context.config.clone()).await;
         self
     }
 
@@ -472,9 +495,9 @@ impl Harness {
     }
 }
 
-async fn new_context(client: Client, namespace: &str) -> Context {
+async fn new_context(client: Client, config: Config) -> Context {
     let metrics = Metrics::default();
-    let (cluster, mut changed, _pump) = Cluster::watch(client.clone(), &Scope::Cluster, &metrics);
+    let (cluster, mut changed, _pump) = Cluster::watch(&client, &config.watch_namespaces, &metrics);
     tokio::spawn(async move { while futures::StreamExt::next(&mut changed).await.is_some() {} });
     tokio::time::timeout(PATIENCE, cluster.ready())
         .await
@@ -488,7 +511,7 @@ async fn new_context(client: Client, namespace: &str) -> Context {
         client.clone(),
         cluster,
         Databases::redirected(test_database()),
-        operator_config(namespace),
+        config,
         metrics,
         reporter,
     )

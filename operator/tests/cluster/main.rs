@@ -3,6 +3,7 @@
 //! namespace of its own, and the operator has the rights of rbac.md and no more.
 
 mod admission;
+mod claims;
 mod containment;
 mod data;
 mod database;
@@ -13,4 +14,5 @@ mod leader;
 mod ownership;
 mod rbac;
 mod rollout;
+mod running;
 mod scale;

@@ -2,13 +2,20 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
-use kube::api::{DeleteParams, Patch, PatchParams};
-use serde_json::json;
+use k8s_openapi::api::{
+    authorization::v1::SelfSubjectAccessReview,
+    core::v1::Secret,
+    rbac::v1::{ClusterRole, ClusterRoleBinding, Role, RoleBinding},
+};
+use kube::{
+    Api, Client,
+    api::{DeleteParams, ListParams, Patch, PatchParams, PostParams},
+};
+use serde_json::{Value, json};
 
-use crate::harness::{Harness, is_ready};
+use crate::harness::{Harness, is_ready, make_namespace, operator_client, unique};
 
-/// As this user the tests' operator works.
+/// As this user the tests' operator works, where it looks after the whole cluster.
 pub(crate) const USER: &str = "shop-operator-under-test";
 
 /// (group, resource) -> verbs, read from the table.
@@ -31,12 +38,15 @@ fn table() -> BTreeMap<(String, String), BTreeSet<String>> {
         .collect()
 }
 
-pub(crate) fn rights() -> (ClusterRole, ClusterRoleBinding) {
-    let rules: Vec<_> = table()
+fn rules() -> Vec<Value> {
+    table()
         .into_iter()
         .map(|((group, resource), verbs)| json!({"apiGroups": [group], "resources": [resource], "verbs": verbs}))
-        .collect();
-    let role = json!({"metadata": {"name": USER}, "rules": rules});
+        .collect()
+}
+
+pub(crate) fn rights() -> (ClusterRole, ClusterRoleBinding) {
+    let role = json!({"metadata": {"name": USER}, "rules": rules()});
     let binding = json!({
         "metadata": {"name": USER},
         "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": USER},
@@ -46,6 +56,32 @@ pub(crate) fn rights() -> (ClusterRole, ClusterRoleBinding) {
         serde_json::from_value(role).expect("a role"),
         serde_json::from_value(binding).expect("a binding"),
     )
+}
+
+/// As this user works an operator that looks after one namespace alone.
+pub(crate) fn user_of(namespace: &str) -> String {
+    format!("{USER}-in-{namespace}")
+}
+
+/// Gives that user the same rights, in that namespace.
+pub(crate) async fn grant_in(admin: &Client, namespace: &str) {
+    let role = json!({"metadata": {"name": USER}, "rules": rules()});
+    let binding = json!({
+        "metadata": {"name": USER},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": USER},
+        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": user_of(namespace)}],
+    });
+    let role: Role = serde_json::from_value(role).expect("a role");
+    let binding: RoleBinding = serde_json::from_value(binding).expect("a binding");
+    let params = PostParams::default();
+    Api::namespaced(admin.clone(), namespace)
+        .create(&params, &role)
+        .await
+        .expect("a role");
+    Api::namespaced(admin.clone(), namespace)
+        .create(&params, &binding)
+        .await
+        .expect("a binding");
 }
 
 /// The right that a request needs.
@@ -162,4 +198,51 @@ async fn every_right_in_the_table_is_used_but_those_of_other_places() {
         .filter(|right| !used.contains(right))
         .collect();
     assert!(unused.is_empty(), "in rbac.md but not used: {unused:?}");
+}
+
+#[tokio::test]
+async fn an_operator_of_one_namespace_does_everything_there_and_can_read_nothing_elsewhere() {
+    let harness = Harness::in_one_namespace().await;
+    harness.apply(json!({"version": "1"})).await;
+    harness.bring_up().await;
+    harness.apply(json!({"version": "2"})).await;
+    harness.bring_up().await;
+    let outside: Vec<_> = harness
+        .all_requests()
+        .into_iter()
+        .filter(|(_, path)| !path.contains(&format!("/namespaces/{}/", harness.namespace)))
+        .collect();
+    assert!(
+        outside.is_empty(),
+        "asked outside its namespace: {outside:?}"
+    );
+
+    let other = unique("other");
+    make_namespace(&harness.admin, &other).await;
+    let user = operator_client(&user_of(&harness.namespace), Default::default()).await;
+    for ((group, resource), verbs) in table() {
+        for verb in verbs {
+            let may = async |namespace: &str| may(&user, namespace, &group, &resource, &verb).await;
+            assert!(may(&harness.namespace).await, "{verb} {group}/{resource}");
+            assert!(!may(&other).await, "{verb} {group}/{resource} elsewhere");
+            assert!(!may("").await, "{verb} {group}/{resource} everywhere");
+        }
+    }
+    let secrets: Api<Secret> = Api::namespaced(user, &other);
+    let refused = secrets.list(&ListParams::default()).await;
+    assert!(matches!(refused, Err(kube::Error::Api(status)) if status.is_forbidden()));
+}
+
+/// What the API server says of a right; no namespace is all of them.
+async fn may(user: &Client, namespace: &str, group: &str, resource: &str, verb: &str) -> bool {
+    let (resource, subresource) = resource.split_once('/').unwrap_or((resource, ""));
+    let review = json!({"spec": {"resourceAttributes": {
+        "namespace": namespace, "group": group, "resource": resource, "subresource": subresource, "verb": verb,
+    }}});
+    let review: SelfSubjectAccessReview = serde_json::from_value(review).expect("a review");
+    let answer = Api::all(user.clone())
+        .create(&PostParams::default(), &review)
+        .await
+        .expect("an answer");
+    answer.status.expect("a status").allowed
 }

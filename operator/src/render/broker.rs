@@ -17,7 +17,7 @@ use kube::api::ObjectMeta;
 use secrecy::ExposeSecret;
 
 use super::{
-    database::{claim, retention},
+    database::{claim, retention, size_in_template},
     pod,
     service::port,
 };
@@ -27,6 +27,7 @@ use crate::{
     hash::Fingerprint,
     meta::{self, Component},
     names,
+    observe::ObservedBackend,
     quantity::bytes,
     validate::ValidShop,
 };
@@ -74,7 +75,7 @@ pub fn configuration(shop: &ValidShop, credentials: &Credentials) -> Secret {
 
 fn file(shop: &ValidShop, credentials: &Credentials) -> String {
     // Below the volume's size: the server must stop taking events before the disk is full.
-    let max_file_store = bytes(&shop.broker_storage.size) / 10 * 9;
+    let max_file_store = bytes(&shop.broker.storage.size) / 10 * 9;
     let mut file = format!(
         r#"server_name: "{name}"
 port: {BROKER_PORT}
@@ -116,8 +117,12 @@ authorization {{
     file
 }
 
-/// The StatefulSet of the broker.
-pub fn stateful_set(shop: &ValidShop, configuration: &Secret) -> StatefulSet {
+/// The StatefulSet of the broker. `live` is what is there of it.
+pub fn stateful_set(
+    shop: &ValidShop,
+    configuration: &Secret,
+    live: &ObservedBackend,
+) -> StatefulSet {
     let name = names::broker(&shop.name);
     StatefulSet {
         metadata: meta::object(shop, name.clone(), APP, Component::Broker),
@@ -131,7 +136,8 @@ pub fn stateful_set(shop: &ValidShop, configuration: &Secret) -> StatefulSet {
                 shop,
                 APP,
                 Component::Broker,
-                &shop.broker_storage,
+                &shop.broker.storage,
+                size_in_template(live),
             )]),
             template: template(shop, configuration),
             ..StatefulSetSpec::default()
@@ -154,56 +160,59 @@ fn template(shop: &ValidShop, configuration: &Secret) -> PodTemplateSpec {
             ),
             ..ObjectMeta::default()
         }),
-        spec: Some(PodSpec {
-            automount_service_account_token: Some(false),
-            enable_service_links: Some(false),
-            security_context: Some(pod::security(pod::NONROOT)),
-            image_pull_secrets: pod::pull_secrets(shop),
-            volumes: Some(vec![Volume {
-                name: "configuration".into(),
-                secret: Some(SecretVolumeSource {
-                    secret_name: Some(names::broker(&shop.name)),
-                    ..SecretVolumeSource::default()
-                }),
-                ..Volume::default()
-            }]),
-            containers: vec![Container {
-                name: APP.into(),
-                image: Some(shop.nats_image.clone()),
-                image_pull_policy: Some(shop.pull_policy.as_str().into()),
-                args: Some(vec!["-c".into(), format!("/etc/nats/{CONFIGURATION}")]),
-                ports: Some(vec![
-                    pod::port("nats", BROKER_PORT),
-                    pod::port("monitoring", MONITORING_PORT),
-                ]),
-                resources: Some(pod::amounts("20m", "32Mi", "256Mi")),
-                startup_probe: Some(Probe {
-                    period_seconds: Some(1),
-                    failure_threshold: Some(120),
-                    ..healthy()
-                }),
-                readiness_probe: Some(Probe {
-                    period_seconds: Some(5),
-                    timeout_seconds: Some(5),
-                    ..healthy()
-                }),
-                liveness_probe: Some(Probe {
-                    period_seconds: Some(20),
-                    timeout_seconds: Some(5),
-                    failure_threshold: Some(6),
-                    ..pod::http_probe("/healthz?js-server-only=true", MONITORING_PORT)
-                }),
-                security_context: Some(pod::container_security()),
-                volume_mounts: Some(vec![
-                    pod::mount("data", "/data"),
-                    VolumeMount {
-                        read_only: Some(true),
-                        ..pod::mount("configuration", "/etc/nats")
-                    },
-                ]),
-                ..Container::default()
-            }],
-            ..PodSpec::default()
-        }),
+        spec: Some(pod::scheduled(
+            &shop.broker.scheduling,
+            PodSpec {
+                automount_service_account_token: Some(false),
+                enable_service_links: Some(false),
+                security_context: Some(pod::security(pod::NONROOT)),
+                image_pull_secrets: pod::pull_secrets(shop),
+                volumes: Some(vec![Volume {
+                    name: "configuration".into(),
+                    secret: Some(SecretVolumeSource {
+                        secret_name: Some(names::broker(&shop.name)),
+                        ..SecretVolumeSource::default()
+                    }),
+                    ..Volume::default()
+                }]),
+                containers: vec![Container {
+                    name: APP.into(),
+                    image: Some(shop.nats_image.clone()),
+                    image_pull_policy: Some(shop.pull_policy.as_str().into()),
+                    args: Some(vec!["-c".into(), format!("/etc/nats/{CONFIGURATION}")]),
+                    ports: Some(vec![
+                        pod::port("nats", BROKER_PORT),
+                        pod::port("monitoring", MONITORING_PORT),
+                    ]),
+                    resources: Some(pod::requirements(&shop.broker.resources)),
+                    startup_probe: Some(Probe {
+                        period_seconds: Some(1),
+                        failure_threshold: Some(120),
+                        ..healthy()
+                    }),
+                    readiness_probe: Some(Probe {
+                        period_seconds: Some(5),
+                        timeout_seconds: Some(5),
+                        ..healthy()
+                    }),
+                    liveness_probe: Some(Probe {
+                        period_seconds: Some(20),
+                        timeout_seconds: Some(5),
+                        failure_threshold: Some(6),
+                        ..pod::http_probe("/healthz?js-server-only=true", MONITORING_PORT)
+                    }),
+                    security_context: Some(pod::container_security()),
+                    volume_mounts: Some(vec![
+                        pod::mount("data", "/data"),
+                        VolumeMount {
+                            read_only: Some(true),
+                            ..pod::mount("configuration", "/etc/nats")
+                        },
+                    ]),
+                    ..Container::default()
+                }],
+                ..PodSpec::default()
+            },
+        )),
     }
 }

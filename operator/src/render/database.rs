@@ -1,5 +1,7 @@
 //! The PostgreSQL of a service: one pod with one volume, small by default.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::{
     api::{
         apps::v1::{
@@ -21,6 +23,7 @@ use crate::{
     catalogue::{DATABASE_PORT, ServiceName},
     meta::{self, Component},
     names,
+    observe::ObservedBackend,
     validate::ValidShop,
 };
 
@@ -30,7 +33,7 @@ const POSTGRES: i64 = 999;
 /// Small, because five of them share a laptop. Each has its reason beside it.
 const SETTINGS: [&str; 12] = [
     "shared_buffers=8MB", // the file system's cache does the rest
-    // A process holds at most 8 and closes idle ones after a minute: room for about twenty pods of the service.
+    // `connections` divides them among the pods of the service; idle ones are closed after a minute.
     "max_connections=200",
     // A transaction here touches a handful of tables. For 200 connections the default of 64 would reserve 5 MB more.
     "max_locks_per_transaction=32",
@@ -66,8 +69,8 @@ pub fn service(shop: &ValidShop, service: ServiceName) -> Service {
     }
 }
 
-/// The StatefulSet of a service's database.
-pub fn stateful_set(shop: &ValidShop, service: ServiceName) -> StatefulSet {
+/// The StatefulSet of a service's database. `live` is what is there of it.
+pub fn stateful_set(shop: &ValidShop, service: ServiceName, live: &ObservedBackend) -> StatefulSet {
     let name = names::database(&shop.name, service);
     let app = service.as_str();
     StatefulSet {
@@ -86,7 +89,8 @@ pub fn stateful_set(shop: &ValidShop, service: ServiceName) -> StatefulSet {
                 shop,
                 app,
                 Component::Database,
-                &shop.database_storage,
+                &shop.database.storage,
+                size_in_template(live),
             )]),
             template: template(shop, service),
             ..StatefulSetSpec::default()
@@ -107,30 +111,63 @@ pub fn retention(shop: &ValidShop) -> StatefulSetPersistentVolumeClaimRetentionP
     }
 }
 
-/// The claim of a volume named `data`.
+/// The size in the claim template with which a StatefulSet was made.
+pub fn size_in_template(live: &ObservedBackend) -> Option<&str> {
+    let templates = live.stateful_set.as_ref()?.spec.as_ref()?;
+    let claim = templates.volume_claim_templates.as_ref()?.first()?;
+    let requests = claim.spec.as_ref()?.resources.as_ref()?.requests.as_ref()?;
+    Some(&requests.get("storage")?.0)
+}
+
+/// The claim template of a volume named `data`. Kubernetes never lets a StatefulSet's claim template change, so that it keeps
+/// `size`, the one with which the StatefulSet was made; none while there is no StatefulSet. A volume grows by its claim alone.
 pub fn claim(
     shop: &ValidShop,
     app: &str,
     component: Component,
     storage: &StorageSpec,
+    size: Option<&str>,
 ) -> PersistentVolumeClaim {
+    let size = size.unwrap_or(&storage.size);
     PersistentVolumeClaim {
         metadata: ObjectMeta {
             name: Some("data".into()),
-            labels: Some(meta::labels(shop, app, component)),
+            labels: Some(claim_labels(shop, app, component)),
             ..ObjectMeta::default()
         },
         spec: Some(PersistentVolumeClaimSpec {
             access_modes: Some(vec!["ReadWriteOnce".into()]),
             storage_class_name: storage.class_name.clone(),
             resources: Some(VolumeResourceRequirements {
-                requests: Some([("storage".to_owned(), Quantity(storage.size.clone()))].into()),
+                requests: Some([("storage".to_owned(), Quantity(size.into()))].into()),
                 limits: None,
             }),
             ..PersistentVolumeClaimSpec::default()
         }),
         status: None,
     }
+}
+
+/// The labels of a claim template, word by word and for good: one that is new, or another value, and the API server refuses
+/// every StatefulSet that an older operator made. Other objects have theirs from `meta`.
+fn claim_labels(shop: &ValidShop, app: &str, component: Component) -> BTreeMap<String, String> {
+    let component = match component {
+        Component::Database => "database",
+        Component::Broker => "broker",
+        // They have no claim.
+        Component::Service => "service",
+        Component::Migration => "migration",
+    };
+    [
+        ("app.kubernetes.io/name", app),
+        ("app.kubernetes.io/instance", &shop.name),
+        ("app.kubernetes.io/component", component),
+        ("app.kubernetes.io/part-of", "shop"),
+        ("app.kubernetes.io/managed-by", "shop-operator"),
+    ]
+    .into_iter()
+    .map(|(key, value)| (key.to_owned(), value.to_owned()))
+    .collect()
 }
 
 fn template(shop: &ValidShop, service: ServiceName) -> PodTemplateSpec {
@@ -142,59 +179,62 @@ fn template(shop: &ValidShop, service: ServiceName) -> PodTemplateSpec {
             labels: Some(meta::labels(shop, service.as_str(), Component::Database)),
             ..ObjectMeta::default()
         }),
-        spec: Some(PodSpec {
-            automount_service_account_token: Some(false),
-            enable_service_links: Some(false),
-            security_context: Some(pod::security(POSTGRES)),
-            image_pull_secrets: pod::pull_secrets(shop),
-            termination_grace_period_seconds: Some(60),
-            volumes: Some(vec![tmp, run]),
-            containers: vec![Container {
-                name: "postgres".into(),
-                image: Some(shop.postgres_image.clone()),
-                image_pull_policy: Some(shop.pull_policy.as_str().into()),
-                args: Some(
-                    std::iter::once("postgres")
-                        .chain(args)
-                        .map(Into::into)
-                        .collect(),
-                ),
-                env: Some(vec![
-                    pod::secret_variable(
-                        "POSTGRES_PASSWORD",
-                        names::database_admin(&shop.name, service),
-                        "password",
+        spec: Some(pod::scheduled(
+            &shop.database.scheduling,
+            PodSpec {
+                automount_service_account_token: Some(false),
+                enable_service_links: Some(false),
+                security_context: Some(pod::security(POSTGRES)),
+                image_pull_secrets: pod::pull_secrets(shop),
+                termination_grace_period_seconds: Some(60),
+                volumes: Some(vec![tmp, run]),
+                containers: vec![Container {
+                    name: "postgres".into(),
+                    image: Some(shop.postgres_image.clone()),
+                    image_pull_policy: Some(shop.pull_policy.as_str().into()),
+                    args: Some(
+                        std::iter::once("postgres")
+                            .chain(args)
+                            .map(Into::into)
+                            .collect(),
                     ),
-                    // A folder below the mount: the mount's own root may hold `lost+found`.
-                    pod::variable("PGDATA", "/var/lib/postgresql/data/pgdata"),
-                ]),
-                ports: Some(vec![pod::port("postgres", DATABASE_PORT)]),
-                resources: Some(pod::amounts("20m", "48Mi", "512Mi")),
-                startup_probe: Some(Probe {
-                    period_seconds: Some(1),
-                    failure_threshold: Some(300),
-                    ..listens()
-                }),
-                readiness_probe: Some(Probe {
-                    period_seconds: Some(5),
-                    failure_threshold: Some(3),
-                    ..listens()
-                }),
-                liveness_probe: Some(Probe {
-                    period_seconds: Some(20),
-                    failure_threshold: Some(6),
-                    ..listens()
-                }),
-                security_context: Some(pod::container_security()),
-                volume_mounts: Some(vec![
-                    pod::mount("data", "/var/lib/postgresql/data"),
-                    tmp_mount,
-                    run_mount,
-                ]),
-                ..Container::default()
-            }],
-            ..PodSpec::default()
-        }),
+                    env: Some(vec![
+                        pod::secret_variable(
+                            "POSTGRES_PASSWORD",
+                            names::database_admin(&shop.name, service),
+                            "password",
+                        ),
+                        // A folder below the mount: the mount's own root may hold `lost+found`.
+                        pod::variable("PGDATA", "/var/lib/postgresql/data/pgdata"),
+                    ]),
+                    ports: Some(vec![pod::port("postgres", DATABASE_PORT)]),
+                    resources: Some(pod::requirements(&shop.database.resources)),
+                    startup_probe: Some(Probe {
+                        period_seconds: Some(1),
+                        failure_threshold: Some(300),
+                        ..listens()
+                    }),
+                    readiness_probe: Some(Probe {
+                        period_seconds: Some(5),
+                        failure_threshold: Some(3),
+                        ..listens()
+                    }),
+                    liveness_probe: Some(Probe {
+                        period_seconds: Some(20),
+                        failure_threshold: Some(6),
+                        ..listens()
+                    }),
+                    security_context: Some(pod::container_security()),
+                    volume_mounts: Some(vec![
+                        pod::mount("data", "/var/lib/postgresql/data"),
+                        tmp_mount,
+                        run_mount,
+                    ]),
+                    ..Container::default()
+                }],
+                ..PodSpec::default()
+            },
+        )),
     }
 }
 

@@ -35,7 +35,7 @@ pub fn render(
         .push(network_policy::broker(shop));
     resources
         .stateful_sets
-        .push(broker::stateful_set(shop, &configuration));
+        .push(broker::stateful_set(shop, &configuration, &observed.broker));
     resources.secrets.push(configuration);
     for service in ServiceName::ALL {
         render_service(
@@ -70,9 +70,11 @@ fn render_service(
     resources
         .network_policies
         .push(network_policy::database(shop, service));
-    resources
-        .stateful_sets
-        .push(database::stateful_set(shop, service));
+    resources.stateful_sets.push(database::stateful_set(
+        shop,
+        service,
+        &observed.services[service].database,
+    ));
     if decided.migration.has_job() {
         resources.jobs.push(migration::job(shop, service));
     }

@@ -5,7 +5,7 @@ use schemars::{Schema, SchemaGenerator, json_schema};
 
 /// Every key has the shape that Kubernetes asks for.
 pub(super) fn keys() -> Rule {
-    Rule::new(format!("self.all(key, key.matches(r'{}'))", super::LABEL_KEY)).message(
+    Rule::new(format!("self.all(key, key.matches(r'{}') && key.indexOf('/') <= 253)", super::LABEL_KEY)).message(
         "a key is a name of at most 63 letters, digits, '-', '_' and '.', where wanted after a DNS name and a slash, for example example.com/team",
     )
 }

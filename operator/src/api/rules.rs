@@ -574,7 +574,7 @@ fn labels_and_annotations_of_pods_have_keys_of_their_own() {
         "spec.services.users.podAnnotations",
         "are set by the operator",
     );
-    let long = "a".repeat(64);
+    let long = ["a".repeat(64), format!("{}/b", "a".repeat(254))];
     for key in [
         "",
         "a b",
@@ -584,7 +584,9 @@ fn labels_and_annotations_of_pods_have_keys_of_their_own() {
         "-a",
         "ü",
         "A.example/b",
-        &long,
+        "a..b/c",
+        &long[0],
+        &long[1],
     ] {
         for field in ["podLabels", "podAnnotations"] {
             refused(

@@ -30,7 +30,7 @@ fn service() -> impl Strategy<Value = Value> {
     let pods = prop_oneof![
         Just(json!({})),
         "[a-z]{1,5}".prop_map(|value| json!({
-            "podLabels": {"team": value, "example.com/a": value},
+            "podLabels": {"team": value, "app.kubernetes.io/name": value},
             "podAnnotations": {"note": value},
             "scheduling": {"nodeSelector": {"disk": value}, "tolerations": [{"key": value, "operator": "Exists"}]},
             "migration": {"deadline": "5m"},

@@ -12,7 +12,7 @@ use super::{
         annotation_values, keys, label_values, no_reserved_annotation, no_reserved_label,
     },
 };
-use crate::connections::MOST_PODS;
+use crate::connections::{MAX_CONNECTIONS, MOST_PODS};
 
 /// The five services by name.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
@@ -137,7 +137,7 @@ pub struct AutoscalingSpec {
 
 fn most_pods() -> Rule {
     let message = format!(
-        "at most {MOST_PODS} pods: the database of a service takes 200 connections, and each pod needs 2"
+        "at most {MOST_PODS} pods: the database of a service takes {MAX_CONNECTIONS} connections, and each pod needs 2"
     );
     Rule::new(format!("self <= {MOST_PODS}")).message(message.as_str())
 }

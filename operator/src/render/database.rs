@@ -250,3 +250,15 @@ fn listens() -> Probe {
         ..Probe::default()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::connections::MAX_CONNECTIONS;
+
+    #[test]
+    fn postgresql_takes_as_many_connections_as_are_divided_among_pods() {
+        let setting = format!("max_connections={MAX_CONNECTIONS}");
+        assert!(SETTINGS.contains(&setting.as_str()));
+    }
+}

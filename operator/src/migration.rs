@@ -32,6 +32,13 @@ pub fn settings_of(shop: &ValidShop, service: ServiceName) -> String {
         &shop.pull_secrets,
         &shop.log_level,
         &wanted.env,
+        &wanted.migration.resources,
+        wanted.migration.deadline_seconds,
+        (
+            &wanted.scheduling,
+            &wanted.pod_labels,
+            &wanted.pod_annotations,
+        ),
     ))
     .hex()
 }

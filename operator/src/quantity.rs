@@ -1,4 +1,4 @@
-//! Amounts of CPU and memory as Kubernetes writes them.
+//! Amounts of CPU and memory as Kubernetes writes them, and times as a Shop does.
 
 /// Thousandths of a core of an amount such as "20m" or "0.5"; 0 for what the schema refuses.
 pub fn thousandths(cpu: &str) -> f64 {
@@ -49,6 +49,21 @@ pub fn canonical(amount: &str) -> String {
         unit += 1;
     }
     format!("{number}{}", units[unit])
+}
+
+/// Seconds of a time such as "90s", "30m" or "2h"; none for what admission refuses.
+pub fn seconds(time: &str) -> Option<i64> {
+    let (number, unit) = time.split_at_checked(time.len().checked_sub(1)?)?;
+    let unit = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        _ => return None,
+    };
+    number
+        .parse::<u32>()
+        .ok()
+        .map(|number| i64::from(number) * unit)
 }
 
 #[cfg(test)]

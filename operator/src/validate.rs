@@ -1,19 +1,27 @@
 //! From a Shop as written to a Shop as meant: every default is filled in. What would make nonsense of the rest (a name that does
-//! not fit, fields that exclude each other, reserved variables, no registry) is refused here too, for Shops that were stored
-//! under an older CRD; patterns, ranges and the other rules are left to admission. What follows works on [`ValidShop`] alone.
+//! not fit, fields that exclude each other, reserved variables, no registry) and what would end in crash loops or in mails that
+//! never leave is refused here too, for Shops that were stored under an older CRD; lengths, ranges and the other rules are left
+//! to admission. What follows works on [`ValidShop`] alone.
+
+use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{Resource, ResourceExt};
 
 use crate::{
     api::{
-        AmountsSpec, DeletionPolicy, EmailSpec, EnvSpec, ExposureType, PullPolicy, ResourcesSpec,
-        ServiceSpec, Shop, StorageSpec,
+        DeletionPolicy, EmailSpec, EnvSpec, ExposureType, MigrationSpec, PullPolicy, ResourcesSpec,
+        SchedulingSpec, ServiceSpec, Shop, ShopSpec, StorageSpec,
+        format::{self, Format},
     },
     catalogue::{PerService, RESERVED_ENV, ServiceName},
     config::Config,
-    quantity::{bytes, thousandths},
+    defaults,
+    quantity::seconds,
 };
+
+/// How long a migration may take unless the Shop says otherwise.
+const MIGRATION_DEADLINE_SECONDS: i64 = 3600;
 
 /// A Shop whose every field is known and allowed.
 #[derive(Clone, Debug)]
@@ -34,10 +42,10 @@ pub struct ValidShop {
     pub nats_image: ImageChoice,
     /// The services.
     pub services: PerService<ValidService>,
-    /// The volume of each database.
-    pub database_storage: StorageSpec,
-    /// The volume of the broker.
-    pub broker_storage: StorageSpec,
+    /// What each database's pod gets.
+    pub database: ValidBackend,
+    /// What the broker's pod gets.
+    pub broker: ValidBackend,
     /// What becomes of data when the Shop is deleted.
     pub deletion_policy: DeletionPolicy,
     /// How mail leaves the shop.
@@ -61,6 +69,26 @@ pub struct ImageChoice {
     pub default: String,
 }
 
+/// What the pod of a database or of the broker gets.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ValidBackend {
+    /// Its volume.
+    pub storage: StorageSpec,
+    /// CPU and memory.
+    pub resources: ResourcesSpec,
+    /// On which nodes it runs.
+    pub scheduling: SchedulingSpec,
+}
+
+/// The Job that migrates a service's database.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ValidMigration {
+    /// CPU and memory of its pod.
+    pub resources: ResourcesSpec,
+    /// How long it may take.
+    pub deadline_seconds: i64,
+}
+
 /// A service whose every field is known and allowed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ValidService {
@@ -72,6 +100,14 @@ pub struct ValidService {
     pub replicas: Replicas,
     /// CPU and memory of a pod.
     pub resources: ResourcesSpec,
+    /// On which nodes pods run, those of the migration too.
+    pub scheduling: SchedulingSpec,
+    /// The user's own labels of pods, those of the migration too.
+    pub pod_labels: BTreeMap<String, String>,
+    /// The user's own annotations of pods, those of the migration too.
+    pub pod_annotations: BTreeMap<String, String>,
+    /// The Job that migrates the database.
+    pub migration: ValidMigration,
     /// The user's own environment.
     pub env: Vec<EnvSpec>,
     /// The port of every node on which it is reached.
@@ -96,15 +132,27 @@ pub enum Replicas {
     },
 }
 
+impl Replicas {
+    /// The most pods that are wanted at a time; none where someone else decides.
+    pub fn most(self) -> Option<i32> {
+        match self {
+            Self::Unmanaged => None,
+            Self::Fixed(count) => Some(count),
+            Self::Autoscaled { max, .. } => Some(max),
+        }
+    }
+}
+
 /// Checks a Shop and fills in its defaults.
 ///
 /// # Errors
 /// All that is wrong, each as one sentence that begins with the field's path.
 pub fn validate(shop: &Shop, config: &Config) -> Result<ValidShop, Vec<String>> {
     let mut wrong = Vec::new();
-    check_name(&shop.name_any(), &mut wrong);
-
     let spec = &shop.spec;
+    check_name(&shop.name_any(), &mut wrong);
+    check_formats(spec, &mut wrong);
+
     let images = spec.images.clone().unwrap_or_default();
     let registry = images.registry.or_else(|| config.image_registry.clone());
     let services =
@@ -126,8 +174,16 @@ pub fn validate(shop: &Shop, config: &Config) -> Result<ValidShop, Vec<String>> 
             default: config.nats_image.clone(),
         },
         services,
-        database_storage: spec.database.storage.clone(),
-        broker_storage: spec.broker.storage.clone(),
+        database: ValidBackend {
+            storage: spec.database.storage.clone(),
+            resources: defaults::DATABASE.fill(spec.database.resources.as_ref()),
+            scheduling: spec.database.scheduling.clone().unwrap_or_default(),
+        },
+        broker: ValidBackend {
+            storage: spec.broker.storage.clone(),
+            resources: defaults::BROKER.fill(spec.broker.resources.as_ref()),
+            scheduling: spec.broker.scheduling.clone().unwrap_or_default(),
+        },
         deletion_policy: spec.database.deletion_policy,
         email: spec.email.clone(),
         otlp_endpoint: telemetry.otlp.map(|otlp| otlp.endpoint),
@@ -160,6 +216,41 @@ fn check_name(name: &str, wrong: &mut Vec<String>) {
     }
 }
 
+/// The texts that a program reads later.
+fn check_formats(spec: &ShopSpec, wrong: &mut Vec<String>) {
+    let mut check = |path: &str, text: Option<&String>, format: &Format| {
+        if text.is_some_and(|text| !format.admits(text)) {
+            wrong.push(format!("{path}: {}", format.message()));
+        }
+    };
+    let images = spec.images.as_ref();
+    let registry = images.and_then(|images| images.registry.as_ref());
+    check("spec.images.registry", registry, &format::REGISTRY);
+    let postgres = images.and_then(|images| images.postgres.as_ref());
+    check("spec.images.postgres", postgres, &format::IMAGE);
+    let nats = images.and_then(|images| images.nats.as_ref());
+    check("spec.images.nats", nats, &format::IMAGE);
+
+    let email = spec.email.as_ref();
+    let from = email.map(|email| &email.from);
+    check("spec.email.from", from, &format::SENDER);
+    let smtp = email.and_then(|email| email.smtp.as_ref());
+    let host = smtp.map(|smtp| &smtp.host);
+    check("spec.email.smtp.host", host, &format::SMTP_HOST);
+
+    let telemetry = spec.telemetry.as_ref();
+    let otlp = telemetry.and_then(|telemetry| telemetry.otlp.as_ref());
+    let endpoint = otlp.map(|otlp| &otlp.endpoint);
+    check(
+        "spec.telemetry.otlp.endpoint",
+        endpoint,
+        &format::OTLP_ENDPOINT,
+    );
+    let logs = telemetry.and_then(|telemetry| telemetry.logs.as_ref());
+    let level = logs.and_then(|logs| logs.level.as_ref());
+    check("spec.telemetry.logs.level", level, &format::LOG_LEVEL);
+}
+
 fn valid_service(
     shop: &Shop,
     service: ServiceName,
@@ -170,6 +261,13 @@ fn valid_service(
     let path = format!("spec.services.{service}");
     if spec.version.is_some() && spec.image.is_some() {
         wrong.push(format!("{path}: version and image exclude each other"));
+    }
+    if spec
+        .image
+        .as_ref()
+        .is_some_and(|image| !format::IMAGE.admits(image))
+    {
+        wrong.push(format!("{path}.image: {}", format::IMAGE.message()));
     }
     for env in spec
         .env
@@ -182,6 +280,10 @@ fn valid_service(
         ));
     }
     let replicas = replicas(&path, &spec, wrong);
+    let default_resources = match replicas {
+        Replicas::Unmanaged | Replicas::Fixed(_) => defaults::SERVICE,
+        Replicas::Autoscaled { .. } => defaults::AUTOSCALED_SERVICE,
+    };
     let (version, image) = match (spec.image, registry) {
         (Some(image), _) => (None, image),
         (None, Some(registry)) => {
@@ -200,7 +302,11 @@ fn valid_service(
         version,
         image,
         replicas,
-        resources: with_default_resources(spec.resources.unwrap_or_default()),
+        resources: default_resources.fill(spec.resources.as_ref()),
+        scheduling: spec.scheduling.unwrap_or_default(),
+        pod_labels: spec.pod_labels,
+        pod_annotations: spec.pod_annotations,
+        migration: migration(spec.migration.unwrap_or_default()),
         env: spec.env,
         node_port: node_port(shop, service),
     }
@@ -261,32 +367,11 @@ fn replicas(path: &str, spec: &ServiceSpec, wrong: &mut Vec<String>) -> Replicas
     }
 }
 
-/// A small request, so that five services fit on a laptop, and a limit on memory alone: a limit on CPU only slows.
-fn with_default_resources(resources: ResourcesSpec) -> ResourcesSpec {
-    let requests = resources.requests.unwrap_or_default();
-    let limits = resources.limits.unwrap_or_default();
-    // A default gives way: whoever limits less than the default request, or requests more than the default limit, gets what
-    // was named as both.
-    let unless = |named: &Option<String>, beats: fn(&str) -> bool, default: &str| match named {
-        Some(amount) if beats(amount) => amount.clone(),
-        Some(_) | None => default.to_owned(),
-    };
-    let cpu = unless(&limits.cpu, |cpu| thousandths(cpu) < 20.0, "20m");
-    let memory = unless(&limits.memory, |limit| bytes(limit) < bytes("32Mi"), "32Mi");
-    let memory_limit = unless(
-        &requests.memory,
-        |request| bytes(request) > bytes("256Mi"),
-        "256Mi",
-    );
-    ResourcesSpec {
-        requests: Some(AmountsSpec {
-            cpu: requests.cpu.or(Some(cpu)),
-            memory: requests.memory.or(Some(memory)),
-        }),
-        limits: Some(AmountsSpec {
-            cpu: limits.cpu,
-            memory: limits.memory.or(Some(memory_limit)),
-        }),
+fn migration(spec: MigrationSpec) -> ValidMigration {
+    let deadline = spec.deadline.as_deref().and_then(seconds);
+    ValidMigration {
+        resources: defaults::SERVICE.fill(spec.resources.as_ref()),
+        deadline_seconds: deadline.unwrap_or(MIGRATION_DEADLINE_SECONDS),
     }
 }
 

@@ -28,13 +28,13 @@ pub async fn update(
     let databases = ServiceName::ALL.into_iter().map(|service| {
         let backend = &observed.services[service].database;
         let pinned = &decision.services[service].database_image;
-        (Some(service), backend, pinned, &shop.database_storage)
+        (Some(service), backend, pinned, &shop.database.storage)
     });
     let broker = (
         None,
         &observed.broker,
         &decision.broker_image,
-        &shop.broker_storage,
+        &shop.broker.storage,
     );
     let mut refused = Vec::new();
     for (service, backend, pinned, storage) in databases.chain([broker]) {

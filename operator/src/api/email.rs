@@ -4,12 +4,15 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::format::{SENDER, SMTP_HOST};
+
 /// How e-mail leaves the shop.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct EmailSpec {
     /// The sender, for example `Demo <shop@example.com>`.
     #[schemars(length(min = 3, max = 320))]
+    #[x_kube(validation = SENDER.rule())]
     pub from: String,
 
     /// The mail server. Without it mails are kept.
@@ -27,6 +30,7 @@ pub struct EmailSpec {
 pub struct SmtpSpec {
     /// Host name or address.
     #[schemars(length(min = 1, max = 253))]
+    #[x_kube(validation = SMTP_HOST.rule())]
     pub host: String,
     /// Port. Default: 587, with `tls: Tls` 465, with `tls: None` 25.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -7,18 +7,28 @@
 
 mod email;
 mod exposure;
+pub mod format;
+mod pod_metadata;
+mod resources;
 #[cfg(test)]
 mod rules;
+mod scheduling;
 mod service;
 mod shop;
 mod status;
 mod telemetry;
 
-/// The name of a Secret or a StorageClass: what may stand in a DNS name.
-const OBJECT_NAME: &str = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$";
+/// The name of a Secret or a StorageClass: a DNS name.
+const OBJECT_NAME: &str = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$";
+/// The key of a label or a taint: a DNS name and a slash where wanted, then a name.
+const LABEL_KEY: &str = r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$";
+/// The value of a label or a taint.
+const LABEL_VALUE: &str = r"^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$";
 
 pub use email::*;
 pub use exposure::*;
+pub use resources::*;
+pub use scheduling::*;
 pub use service::*;
 pub use shop::*;
 pub use status::*;

@@ -2,8 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use kube::KubeSchema;
+use kube::{KubeSchema, core::Rule};
 use serde::{Deserialize, Serialize};
+
+use super::{
+    ResourcesSpec, SchedulingSpec,
+    format::IMAGE,
+    pod_metadata::{
+        annotation_values, keys, label_values, no_reserved_annotation, no_reserved_label,
+    },
+};
+use crate::connections::{MAX_CONNECTIONS, MOST_PODS};
 
 /// The five services by name.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
@@ -46,27 +55,52 @@ pub struct ServiceSpec {
 
     /// The whole image of this service, in place of registry and version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(
-        length(min = 1, max = 512),
-        regex(pattern = r"^[a-z0-9][A-Za-z0-9._:/@-]*$")
-    )]
+    #[schemars(length(min = 1, max = 512))]
+    #[x_kube(validation = IMAGE.rule())]
     pub image: Option<String>,
 
-    /// How many pods run. Without it and without `autoscaling` the operator leaves the count alone: it starts at one, and
+    /// How many pods run, from 0 to 94. Without it and without `autoscaling` the operator leaves the count alone: it starts at one, and
     /// `kubectl scale` or an autoscaler of your own decides.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0, max = 100))]
+    #[schemars(range(min = 0))]
+    #[x_kube(validation = most_pods())]
     pub replicas: Option<i32>,
 
     /// Bounds for a HorizontalPodAutoscaler.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub autoscaling: Option<AutoscalingSpec>,
 
-    /// Requests and limits of each pod. What is not named keeps the default: requests of 20m and 32Mi, a limit of 256Mi. A default gives way to what is named: it is never a request above the limit.
+    /// Requests and limits of each pod. What is not named keeps the default: requests of 20m (with `autoscaling` 100m) and 32Mi, a limit of 256Mi. A default gives way to what is named: it is never a request above the limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<ResourcesSpec>,
 
-    /// Further environment of the service. Names that the operator sets itself are refused, but for `LOG`, `ADMIN_EMAIL` and the `OTEL_` names.
+    /// On which nodes the pods run, those of the migration too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scheduling: Option<SchedulingSpec>,
+
+    /// Further labels of the pods, those of the migration too. Keys that the operator or Kubernetes sets are refused.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "label_values")]
+    #[x_kube(
+        validation = keys(),
+        validation = no_reserved_label()
+    )]
+    pub pod_labels: BTreeMap<String, String>,
+
+    /// Further annotations of the pods, those of the migration too. Keys that the operator sets are refused.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "annotation_values")]
+    #[x_kube(
+        validation = keys(),
+        validation = no_reserved_annotation()
+    )]
+    pub pod_annotations: BTreeMap<String, String>,
+
+    /// The Job that migrates the database before pods of a new image start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub migration: Option<MigrationSpec>,
+
+    /// Further environment of the service. Names that the operator sets itself are refused, but for `LOG`, `ADMIN_EMAIL`, `DATABASE_MAX_CONNECTIONS` and the `OTEL_` names.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 50))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
@@ -83,11 +117,12 @@ pub struct ServiceSpec {
 pub struct AutoscalingSpec {
     /// At least this many pods. Default: 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1, max = 100))]
+    #[schemars(range(min = 1))]
     pub min_replicas: Option<i32>,
 
-    /// At most this many pods.
-    #[schemars(range(min = 1, max = 100))]
+    /// At most this many pods, up to 94.
+    #[schemars(range(min = 1))]
+    #[x_kube(validation = most_pods())]
     pub max_replicas: i32,
 
     /// The CPU use that the autoscaler aims at, in percent of what a pod requests. Default: 80.
@@ -100,39 +135,27 @@ pub struct AutoscalingSpec {
     pub target_cpu_utilization: Option<i32>,
 }
 
-/// Requests and limits of a pod.
-#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
-#[serde(rename_all = "camelCase")]
-#[x_kube(
-    validation = Rule::new("!(has(self.requests) && has(self.requests.cpu) && has(self.limits) && has(self.limits.cpu)) || quantity(self.requests.cpu).compareTo(quantity(self.limits.cpu)) <= 0")
-        .message("the request of cpu must not be greater than its limit"),
-    validation = Rule::new("!(has(self.requests) && has(self.requests.memory) && has(self.limits) && has(self.limits.memory)) || quantity(self.requests.memory).compareTo(quantity(self.limits.memory)) <= 0")
-        .message("the request of memory must not be greater than its limit")
-)]
-pub struct ResourcesSpec {
-    /// What the pod is sure to get.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub requests: Option<AmountsSpec>,
-    /// What the pod never exceeds.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub limits: Option<AmountsSpec>,
+fn most_pods() -> Rule {
+    let message = format!(
+        "at most {MOST_PODS} pods: the database of a service takes {MAX_CONNECTIONS} connections, and each pod needs 2"
+    );
+    Rule::new(format!("self <= {MOST_PODS}")).message(message.as_str())
 }
 
-/// Amounts of CPU and memory.
+/// The Job that migrates a database.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
-pub struct AmountsSpec {
-    /// CPU: cores ("0.5") or thousandths of a core ("500m").
+pub struct MigrationSpec {
+    /// Requests and limits of its pod. What is not named keeps the default: requests of 20m and 32Mi, a limit of 256Mi.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(
-        length(max = 16),
-        regex(pattern = r"^([0-9]+m|[0-9]+(\.[0-9]{1,3})?)$")
-    )]
-    pub cpu: Option<String>,
-    /// Memory: "64Mi", "1Gi".
+    pub resources: Option<ResourcesSpec>,
+
+    /// How long it may take, from "10s" to "168h": a number and s, m or h. Then it is ended and counts as failed. Default: "1h".
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 16), regex(pattern = r"^[1-9][0-9]*(Ki|Mi|Gi)$"))]
-    pub memory: Option<String>,
+    #[schemars(length(max = 7), regex(pattern = r"^[1-9][0-9]{0,5}(s|m|h)$"))]
+    #[x_kube(validation = Rule::new("self.matches('^[1-9][0-9]{0,5}(s|m|h)$') && duration(self) >= duration('10s') && duration(self) <= duration('168h')")
+        .message("deadline must be from 10s to 168h: a whole number and s, m or h, for example 90s, 30m or 2h"))]
+    pub deadline: Option<String>,
 }
 
 /// One environment variable.
@@ -145,15 +168,6 @@ pub struct EnvSpec {
     pub name: String,
     /// The value.
     #[schemars(length(max = 4096))]
+    #[x_kube(validation = Rule::new(r"!self.matches(r'\x00')").message("an environment cannot hold a NUL character"))]
     pub value: String,
-}
-
-/// Amounts as Kubernetes writes them: `{"cpu": "20m", "memory": "32Mi"}`.
-impl From<&AmountsSpec> for BTreeMap<String, String> {
-    fn from(amounts: &AmountsSpec) -> Self {
-        [("cpu", &amounts.cpu), ("memory", &amounts.memory)]
-            .into_iter()
-            .filter_map(|(name, amount)| Some((name.to_owned(), amount.clone()?)))
-            .collect()
-    }
 }

@@ -5,7 +5,11 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{EmailSpec, ExposureSpec, ServicesSpec, ShopStatus, TelemetrySpec};
+use super::{
+    EmailSpec, ExposureSpec, ResourcesSpec, SchedulingSpec, ServicesSpec, ShopStatus,
+    TelemetrySpec,
+    format::{IMAGE, REGISTRY},
+};
 
 /// A shop of five services (users, search, orders, payments, email), each with its own database, and one broker.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
@@ -16,7 +20,6 @@ use super::{EmailSpec, ExposureSpec, ServicesSpec, ShopStatus, TelemetrySpec};
     namespaced,
     status = "ShopStatus",
     shortname = "shp",
-    category = "all",
     derive = "PartialEq",
     doc = "A shop of five services (users, search, orders, payments, email), each with its own database, and one broker.",
     validation = Rule::new("self.metadata.name.size() <= 30")
@@ -29,7 +32,6 @@ use super::{EmailSpec, ExposureSpec, ServicesSpec, ShopStatus, TelemetrySpec};
     printcolumn(name = "Message", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].message"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
 )]
-#[cfg_attr(test, kube(cel))]
 #[serde(rename_all = "camelCase")]
 pub struct ShopSpec {
     /// The release: the version of every service that names none of its own.
@@ -74,10 +76,8 @@ pub struct ShopSpec {
 pub struct ImagesSpec {
     /// Registry and path before `/<service>:<version>`, for example `ghcr.io/example`. Default: the operator's own setting.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(
-        length(min = 1, max = 255),
-        regex(pattern = r"^[a-z0-9]([A-Za-z0-9._:/-]*[a-z0-9])?$")
-    )]
+    #[schemars(length(min = 1, max = 255))]
+    #[x_kube(validation = REGISTRY.rule())]
     pub registry: Option<String>,
 
     /// When a node pulls an image.
@@ -90,22 +90,19 @@ pub struct ImagesSpec {
         length(max = 8),
         inner(length(min = 1, max = 253), regex(pattern = super::OBJECT_NAME))
     )]
+    #[x_kube(merge_strategy = ListMerge::Set)]
     pub pull_secrets: Vec<String>,
 
     /// The PostgreSQL image. Default: the operator's own setting.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(
-        length(min = 1, max = 512),
-        regex(pattern = r"^[a-z0-9][A-Za-z0-9._:/@-]*$")
-    )]
+    #[schemars(length(min = 1, max = 512))]
+    #[x_kube(validation = IMAGE.rule())]
     pub postgres: Option<String>,
 
     /// The NATS image. Default: the operator's own setting.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(
-        length(min = 1, max = 512),
-        regex(pattern = r"^[a-z0-9][A-Za-z0-9._:/@-]*$")
-    )]
+    #[schemars(length(min = 1, max = 512))]
+    #[x_kube(validation = IMAGE.rule())]
     pub nats: Option<String>,
 }
 
@@ -142,6 +139,14 @@ pub struct DatabaseSpec {
     /// What becomes of volumes and their passwords when the Shop is deleted. The broker's volume follows it too.
     #[serde(default)]
     pub deletion_policy: DeletionPolicy,
+
+    /// Requests and limits of each database's pod. What is not named keeps the default: requests of 20m and 48Mi, a limit of 512Mi.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resources: Option<ResourcesSpec>,
+
+    /// On which nodes the databases run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scheduling: Option<SchedulingSpec>,
 }
 
 /// What becomes of data when the Shop is deleted.
@@ -161,9 +166,17 @@ pub struct BrokerSpec {
     /// The volume of the broker.
     #[serde(default)]
     pub storage: StorageSpec,
+
+    /// Requests and limits of the broker's pod. What is not named keeps the default: requests of 20m and 32Mi, a limit of 256Mi.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resources: Option<ResourcesSpec>,
+
+    /// On which nodes the broker runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scheduling: Option<SchedulingSpec>,
 }
 
-/// A volume. Neither size nor class can be changed later.
+/// A volume. It may grow, where its StorageClass allows it; it never shrinks, and its class cannot be changed.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
@@ -171,10 +184,15 @@ pub struct BrokerSpec {
         .message("className cannot be changed: a volume stays where it was made")
 )]
 pub struct StorageSpec {
-    /// How big each volume is, for example "1Gi".
+    /// How big each volume is, for example "1Gi", up to 64Ti.
     #[serde(default = "one_gibibyte")]
     #[schemars(length(max = 16), regex(pattern = r"^[1-9][0-9]{0,5}(Mi|Gi|Ti)$"))]
-    #[x_kube(validation = Rule::new("self == oldSelf").message("size cannot be changed: a volume keeps the size it was made with"))]
+    #[x_kube(
+        validation = Rule::new("isQuantity(self) && quantity(self).compareTo(quantity('64Ti')) <= 0")
+            .message("size must be at most 64Ti: no volume is bigger"),
+        validation = Rule::new("!isQuantity(self) || !isQuantity(oldSelf) || quantity(self).compareTo(quantity(oldSelf)) >= 0")
+            .message("size may grow and never shrink: a volume cannot be made smaller")
+    )]
     pub size: String,
 
     /// The StorageClass. Default: the cluster's own.

@@ -5,9 +5,23 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+/// What a Shop says of itself until the operator does: without any condition, Helm, Flux and Argo CD would take it for ready.
+fn not_seen_yet() -> serde_json::Value {
+    serde_json::json!({
+        "conditions": [{
+            "type": "Ready",
+            "status": "Unknown",
+            "reason": "NotSeenYet",
+            "message": "the operator has not seen this Shop yet",
+            "lastTransitionTime": "1970-01-01T00:00:00Z",
+        }],
+    })
+}
+
 /// What the operator says about a Shop.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
+#[schemars(extend("default" = not_seen_yet()))]
 pub struct ShopStatus {
     /// The generation of the specification that this status speaks of.
     #[serde(default, skip_serializing_if = "Option::is_none")]

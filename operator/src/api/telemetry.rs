@@ -3,6 +3,8 @@
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
+use super::format::{LOG_LEVEL, OTLP_ENDPOINT};
+
 /// Traces and logs of the services.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
@@ -27,7 +29,8 @@ pub struct TelemetrySpec {
 #[serde(rename_all = "camelCase")]
 pub struct OtlpSpec {
     /// Base URL of OTLP over HTTP, for example `http://collector.observability:4318`.
-    #[schemars(length(min = 8, max = 512), regex(pattern = r"^https?://[^/]+.*$"))]
+    #[schemars(length(min = 8, max = 512))]
+    #[x_kube(validation = OTLP_ENDPOINT.rule())]
     pub endpoint: String,
 }
 
@@ -38,5 +41,6 @@ pub struct LogsSpec {
     /// Filter directives, for example `info` or `warn,shop_orders=debug`. Default: info.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 200))]
+    #[x_kube(validation = LOG_LEVEL.rule())]
     pub level: Option<String>,
 }

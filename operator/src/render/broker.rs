@@ -79,7 +79,7 @@ pub fn configuration(
 
 fn file(shop: &ValidShop, observed: &ObservedBackend, credentials: &Credentials) -> String {
     // Below the volume's size: the server must stop taking events before the disk is full.
-    let size = observed.claim_size().unwrap_or(&shop.broker_storage.size);
+    let size = observed.claim_size().unwrap_or(&shop.broker.storage.size);
     let max_file_store = bytes(size) / 10 * 9;
     let mut file = format!(
         r#"server_name: "{name}"
@@ -122,11 +122,11 @@ authorization {{
     file
 }
 
-/// The StatefulSet of the broker.
+/// The StatefulSet of the broker. `live` is what is there of it.
 pub fn stateful_set(
     shop: &ValidShop,
     image: &str,
-    observed: &ObservedBackend,
+    live: &ObservedBackend,
     configuration: &Secret,
 ) -> StatefulSet {
     let name = names::broker(&shop.name);
@@ -142,8 +142,8 @@ pub fn stateful_set(
                 shop,
                 APP,
                 Component::Broker,
-                &shop.broker_storage,
-                observed.template_size(),
+                &shop.broker.storage,
+                live.template_size(),
             )]),
             template: template(shop, image, configuration),
             ..StatefulSetSpec::default()
@@ -166,56 +166,59 @@ fn template(shop: &ValidShop, image: &str, configuration: &Secret) -> PodTemplat
             ),
             ..ObjectMeta::default()
         }),
-        spec: Some(PodSpec {
-            automount_service_account_token: Some(false),
-            enable_service_links: Some(false),
-            security_context: Some(pod::security(pod::NONROOT)),
-            image_pull_secrets: pod::pull_secrets(shop),
-            volumes: Some(vec![Volume {
-                name: "configuration".into(),
-                secret: Some(SecretVolumeSource {
-                    secret_name: Some(names::broker(&shop.name)),
-                    ..SecretVolumeSource::default()
-                }),
-                ..Volume::default()
-            }]),
-            containers: vec![Container {
-                name: APP.into(),
-                image: Some(image.to_owned()),
-                image_pull_policy: Some(shop.pull_policy.as_str().into()),
-                args: Some(vec!["-c".into(), format!("/etc/nats/{CONFIGURATION}")]),
-                ports: Some(vec![
-                    pod::port("nats", BROKER_PORT),
-                    pod::port("monitoring", MONITORING_PORT),
-                ]),
-                resources: Some(pod::amounts("20m", "32Mi", "256Mi")),
-                startup_probe: Some(Probe {
-                    period_seconds: Some(1),
-                    failure_threshold: Some(120),
-                    ..healthy()
-                }),
-                readiness_probe: Some(Probe {
-                    period_seconds: Some(5),
-                    timeout_seconds: Some(5),
-                    ..healthy()
-                }),
-                liveness_probe: Some(Probe {
-                    period_seconds: Some(20),
-                    timeout_seconds: Some(5),
-                    failure_threshold: Some(6),
-                    ..pod::http_probe("/healthz?js-server-only=true", MONITORING_PORT)
-                }),
-                security_context: Some(pod::container_security()),
-                volume_mounts: Some(vec![
-                    pod::mount("data", "/data"),
-                    VolumeMount {
-                        read_only: Some(true),
-                        ..pod::mount("configuration", "/etc/nats")
-                    },
-                ]),
-                ..Container::default()
-            }],
-            ..PodSpec::default()
-        }),
+        spec: Some(pod::scheduled(
+            &shop.broker.scheduling,
+            PodSpec {
+                automount_service_account_token: Some(false),
+                enable_service_links: Some(false),
+                security_context: Some(pod::security(pod::NONROOT)),
+                image_pull_secrets: pod::pull_secrets(shop),
+                volumes: Some(vec![Volume {
+                    name: "configuration".into(),
+                    secret: Some(SecretVolumeSource {
+                        secret_name: Some(names::broker(&shop.name)),
+                        ..SecretVolumeSource::default()
+                    }),
+                    ..Volume::default()
+                }]),
+                containers: vec![Container {
+                    name: APP.into(),
+                    image: Some(image.to_owned()),
+                    image_pull_policy: Some(shop.pull_policy.as_str().into()),
+                    args: Some(vec!["-c".into(), format!("/etc/nats/{CONFIGURATION}")]),
+                    ports: Some(vec![
+                        pod::port("nats", BROKER_PORT),
+                        pod::port("monitoring", MONITORING_PORT),
+                    ]),
+                    resources: Some(pod::requirements(&shop.broker.resources)),
+                    startup_probe: Some(Probe {
+                        period_seconds: Some(1),
+                        failure_threshold: Some(120),
+                        ..healthy()
+                    }),
+                    readiness_probe: Some(Probe {
+                        period_seconds: Some(5),
+                        timeout_seconds: Some(5),
+                        ..healthy()
+                    }),
+                    liveness_probe: Some(Probe {
+                        period_seconds: Some(20),
+                        timeout_seconds: Some(5),
+                        failure_threshold: Some(6),
+                        ..pod::http_probe("/healthz?js-server-only=true", MONITORING_PORT)
+                    }),
+                    security_context: Some(pod::container_security()),
+                    volume_mounts: Some(vec![
+                        pod::mount("data", "/data"),
+                        VolumeMount {
+                            read_only: Some(true),
+                            ..pod::mount("configuration", "/etc/nats")
+                        },
+                    ]),
+                    ..Container::default()
+                }],
+                ..PodSpec::default()
+            },
+        )),
     }
 }

@@ -1,5 +1,7 @@
 //! The PostgreSQL of a service: one pod with one volume, small by default.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::{
     api::{
         apps::v1::{
@@ -31,7 +33,7 @@ const POSTGRES: i64 = 999;
 /// Small, because five of them share a laptop. Each has its reason beside it.
 const SETTINGS: [&str; 12] = [
     "shared_buffers=8MB", // the file system's cache does the rest
-    // A process holds at most 8 and closes idle ones after a minute: room for about twenty pods of the service.
+    // `connections` divides them among the pods of the service; idle ones are closed after a minute.
     "max_connections=200",
     // A transaction here touches a handful of tables. For 200 connections the default of 64 would reserve 5 MB more.
     "max_locks_per_transaction=32",
@@ -67,12 +69,13 @@ pub fn service(shop: &ValidShop, service: ServiceName) -> Service {
     }
 }
 
-/// The StatefulSet of a service's database.
+/// The StatefulSet of a service's database. `live` is what is there of it, `prepared` the incarnation of which role and database
+/// are made.
 pub fn stateful_set(
     shop: &ValidShop,
     service: ServiceName,
     image: &str,
-    observed: &ObservedBackend,
+    live: &ObservedBackend,
     prepared: Option<&str>,
 ) -> StatefulSet {
     let name = names::database(&shop.name, service);
@@ -97,8 +100,8 @@ pub fn stateful_set(
                 shop,
                 app,
                 Component::Database,
-                &shop.database_storage,
-                observed.template_size(),
+                &shop.database.storage,
+                live.template_size(),
             )]),
             template: template(shop, service, image),
             ..StatefulSetSpec::default()
@@ -116,8 +119,8 @@ pub fn retention() -> StatefulSetPersistentVolumeClaimRetentionPolicy {
     }
 }
 
-/// The claim of a volume named `data`. A template cannot be changed: one that is there keeps its size (`size`), and it is the
-/// claim itself that grows.
+/// The claim template of a volume named `data`. Kubernetes never lets a StatefulSet's claim template change, so that it keeps
+/// `size`, the one with which the StatefulSet was made; none while there is no StatefulSet. A volume grows by its claim alone.
 pub fn claim(
     shop: &ValidShop,
     app: &str,
@@ -125,29 +128,46 @@ pub fn claim(
     storage: &StorageSpec,
     size: Option<&str>,
 ) -> PersistentVolumeClaim {
+    let size = size.unwrap_or(&storage.size);
     PersistentVolumeClaim {
         metadata: ObjectMeta {
             name: Some("data".into()),
-            labels: Some(meta::labels(shop, app, component)),
+            labels: Some(claim_labels(shop, app, component)),
             ..ObjectMeta::default()
         },
         spec: Some(PersistentVolumeClaimSpec {
             access_modes: Some(vec!["ReadWriteOnce".into()]),
             storage_class_name: storage.class_name.clone(),
             resources: Some(VolumeResourceRequirements {
-                requests: Some(
-                    [(
-                        "storage".to_owned(),
-                        Quantity(size.unwrap_or(&storage.size).to_owned()),
-                    )]
-                    .into(),
-                ),
+                requests: Some([("storage".to_owned(), Quantity(size.into()))].into()),
                 limits: None,
             }),
             ..PersistentVolumeClaimSpec::default()
         }),
         status: None,
     }
+}
+
+/// The labels of a claim template, word by word and for good: one that is new, or another value, and the API server refuses
+/// every StatefulSet that an older operator made. Other objects have theirs from `meta`.
+fn claim_labels(shop: &ValidShop, app: &str, component: Component) -> BTreeMap<String, String> {
+    let component = match component {
+        Component::Database => "database",
+        Component::Broker => "broker",
+        // They have no claim.
+        Component::Service => "service",
+        Component::Migration => "migration",
+    };
+    [
+        ("app.kubernetes.io/name", app),
+        ("app.kubernetes.io/instance", &shop.name),
+        ("app.kubernetes.io/component", component),
+        ("app.kubernetes.io/part-of", "shop"),
+        ("app.kubernetes.io/managed-by", "shop-operator"),
+    ]
+    .into_iter()
+    .map(|(key, value)| (key.to_owned(), value.to_owned()))
+    .collect()
 }
 
 fn template(shop: &ValidShop, service: ServiceName, image: &str) -> PodTemplateSpec {
@@ -159,59 +179,62 @@ fn template(shop: &ValidShop, service: ServiceName, image: &str) -> PodTemplateS
             labels: Some(meta::labels(shop, service.as_str(), Component::Database)),
             ..ObjectMeta::default()
         }),
-        spec: Some(PodSpec {
-            automount_service_account_token: Some(false),
-            enable_service_links: Some(false),
-            security_context: Some(pod::security(POSTGRES)),
-            image_pull_secrets: pod::pull_secrets(shop),
-            termination_grace_period_seconds: Some(60),
-            volumes: Some(vec![tmp, run]),
-            containers: vec![Container {
-                name: "postgres".into(),
-                image: Some(image.to_owned()),
-                image_pull_policy: Some(shop.pull_policy.as_str().into()),
-                args: Some(
-                    std::iter::once("postgres")
-                        .chain(args)
-                        .map(Into::into)
-                        .collect(),
-                ),
-                env: Some(vec![
-                    pod::secret_variable(
-                        "POSTGRES_PASSWORD",
-                        names::database_admin(&shop.name, service),
-                        "password",
+        spec: Some(pod::scheduled(
+            &shop.database.scheduling,
+            PodSpec {
+                automount_service_account_token: Some(false),
+                enable_service_links: Some(false),
+                security_context: Some(pod::security(POSTGRES)),
+                image_pull_secrets: pod::pull_secrets(shop),
+                termination_grace_period_seconds: Some(60),
+                volumes: Some(vec![tmp, run]),
+                containers: vec![Container {
+                    name: "postgres".into(),
+                    image: Some(image.to_owned()),
+                    image_pull_policy: Some(shop.pull_policy.as_str().into()),
+                    args: Some(
+                        std::iter::once("postgres")
+                            .chain(args)
+                            .map(Into::into)
+                            .collect(),
                     ),
-                    // A folder below the mount: the mount's own root may hold `lost+found`.
-                    pod::variable("PGDATA", "/var/lib/postgresql/data/pgdata"),
-                ]),
-                ports: Some(vec![pod::port("postgres", DATABASE_PORT)]),
-                resources: Some(pod::amounts("20m", "48Mi", "512Mi")),
-                startup_probe: Some(Probe {
-                    period_seconds: Some(1),
-                    failure_threshold: Some(300),
-                    ..listens()
-                }),
-                readiness_probe: Some(Probe {
-                    period_seconds: Some(5),
-                    failure_threshold: Some(3),
-                    ..listens()
-                }),
-                liveness_probe: Some(Probe {
-                    period_seconds: Some(20),
-                    failure_threshold: Some(6),
-                    ..listens()
-                }),
-                security_context: Some(pod::container_security()),
-                volume_mounts: Some(vec![
-                    pod::mount("data", "/var/lib/postgresql/data"),
-                    tmp_mount,
-                    run_mount,
-                ]),
-                ..Container::default()
-            }],
-            ..PodSpec::default()
-        }),
+                    env: Some(vec![
+                        pod::secret_variable(
+                            "POSTGRES_PASSWORD",
+                            names::database_admin(&shop.name, service),
+                            "password",
+                        ),
+                        // A folder below the mount: the mount's own root may hold `lost+found`.
+                        pod::variable("PGDATA", "/var/lib/postgresql/data/pgdata"),
+                    ]),
+                    ports: Some(vec![pod::port("postgres", DATABASE_PORT)]),
+                    resources: Some(pod::requirements(&shop.database.resources)),
+                    startup_probe: Some(Probe {
+                        period_seconds: Some(1),
+                        failure_threshold: Some(300),
+                        ..listens()
+                    }),
+                    readiness_probe: Some(Probe {
+                        period_seconds: Some(5),
+                        failure_threshold: Some(3),
+                        ..listens()
+                    }),
+                    liveness_probe: Some(Probe {
+                        period_seconds: Some(20),
+                        failure_threshold: Some(6),
+                        ..listens()
+                    }),
+                    security_context: Some(pod::container_security()),
+                    volume_mounts: Some(vec![
+                        pod::mount("data", "/var/lib/postgresql/data"),
+                        tmp_mount,
+                        run_mount,
+                    ]),
+                    ..Container::default()
+                }],
+                ..PodSpec::default()
+            },
+        )),
     }
 }
 
@@ -225,5 +248,17 @@ fn listens() -> Probe {
         }),
         timeout_seconds: Some(5),
         ..Probe::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::connections::MAX_CONNECTIONS;
+
+    #[test]
+    fn postgresql_takes_as_many_connections_as_are_divided_among_pods() {
+        let setting = format!("max_connections={MAX_CONNECTIONS}");
+        assert!(SETTINGS.contains(&setting.as_str()));
     }
 }

@@ -12,12 +12,12 @@ use k8s_openapi::{
     },
     apimachinery::pkg::util::intstr::IntOrString,
 };
-use kube::api::ObjectMeta;
 
 use super::pod;
 use crate::{
-    api::{AmountsSpec, EmailSpec},
+    api::EmailSpec,
     catalogue::{ADMIN_PORT, HTTP_PORT, ServiceName},
+    connections::per_process,
     credentials::Credentials,
     decide::Release,
     hash::Fingerprint,
@@ -90,31 +90,32 @@ fn template(
     observed: &Observed,
     credentials: &Credentials,
 ) -> PodTemplateSpec {
+    let wanted = &shop.services[service];
     let mut labels = meta::labels(shop, service.as_str(), Component::Service);
     labels.extend(version_label(&runs.version));
     let env = environment(shop, service);
+    let annotations = BTreeMap::from([(
+        SETTINGS_ANNOTATION.into(),
+        secret_contents(&env, observed, credentials),
+    )]);
     let (volumes, mounts) = writable(service);
     PodTemplateSpec {
-        metadata: Some(ObjectMeta {
-            labels: Some(labels),
-            annotations: Some(BTreeMap::from([(
-                SETTINGS_ANNOTATION.into(),
-                secret_contents(&env, observed, credentials),
-            )])),
-            ..ObjectMeta::default()
-        }),
-        spec: Some(PodSpec {
-            service_account_name: Some(names::service(&shop.name, service)),
-            automount_service_account_token: Some(false),
-            enable_service_links: Some(false),
-            security_context: Some(pod::security(pod::NONROOT)),
-            termination_grace_period_seconds: Some(GRACE_SECONDS),
-            image_pull_secrets: pod::pull_secrets(shop),
-            topology_spread_constraints: Some(vec![spread(shop, service)]),
-            volumes,
-            containers: vec![container(shop, service, runs, env, mounts)],
-            ..PodSpec::default()
-        }),
+        metadata: Some(pod::metadata(wanted, labels, annotations)),
+        spec: Some(pod::scheduled(
+            &wanted.scheduling,
+            PodSpec {
+                service_account_name: Some(names::service(&shop.name, service)),
+                automount_service_account_token: Some(false),
+                enable_service_links: Some(false),
+                security_context: Some(pod::security(pod::NONROOT)),
+                termination_grace_period_seconds: Some(GRACE_SECONDS),
+                image_pull_secrets: pod::pull_secrets(shop),
+                topology_spread_constraints: Some(vec![spread(shop, service)]),
+                volumes,
+                containers: vec![container(shop, service, runs, env, mounts)],
+                ..PodSpec::default()
+            },
+        )),
     }
 }
 
@@ -126,8 +127,6 @@ fn container(
     mounts: Option<Vec<VolumeMount>>,
 ) -> Container {
     let wanted = &shop.services[service];
-    let amounts =
-        |amounts: &Option<AmountsSpec>| amounts.as_ref().map(BTreeMap::from).unwrap_or_default();
     Container {
         name: service.to_string(),
         image: Some(runs.image.clone()),
@@ -138,10 +137,7 @@ fn container(
             pod::port("http", HTTP_PORT),
             pod::port("admin", ADMIN_PORT),
         ]),
-        resources: Some(pod::resources(
-            &amounts(&wanted.resources.requests),
-            &amounts(&wanted.resources.limits),
-        )),
+        resources: Some(pod::requirements(&wanted.resources)),
         // No startup probe: a service listens within 100 ms, and one that waits for its database must not be restarted.
         readiness_probe: Some(Probe {
             period_seconds: Some(1),
@@ -179,6 +175,13 @@ fn environment(shop: &ValidShop, service: ServiceName) -> Vec<EnvVar> {
         pod::secret_variable("DATABASE_URL", names::database(&shop.name, service), "url"),
         pod::secret_variable("NATS_URL", names::broker_login(&shop.name, service), "url"),
     ];
+    let most_pods = shop.services[service].replicas.most();
+    if let Some(connections) = most_pods.and_then(per_process) {
+        env.push(pod::variable(
+            "DATABASE_MAX_CONNECTIONS",
+            connections.to_string(),
+        ));
+    }
     for call in descriptor.calls {
         env.push(pod::variable(
             call.url,

@@ -3,15 +3,6 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::api::{
-    batch::v1::{
-        Job, JobSpec, PodFailurePolicy, PodFailurePolicyOnExitCodesRequirement,
-        PodFailurePolicyOnPodConditionsPattern, PodFailurePolicyRule,
-    },
-    core::v1::{Container, PodSpec, PodTemplateSpec},
-};
-use kube::api::ObjectMeta;
-
 use super::{deployment::version_label, pod};
 use crate::{
     catalogue::ServiceName,
@@ -20,12 +11,16 @@ use crate::{
     names,
     validate::ValidShop,
 };
+use k8s_openapi::api::{
+    batch::v1::{
+        Job, JobSpec, PodFailurePolicy, PodFailurePolicyOnExitCodesRequirement,
+        PodFailurePolicyOnPodConditionsPattern, PodFailurePolicyRule,
+    },
+    core::v1::{Container, PodSpec, PodTemplateSpec},
+};
 
 /// Attempts after the first.
 const RETRIES: i32 = 2;
-
-/// A migration that takes longer has failed.
-const DEADLINE_SECONDS: i64 = 3600;
 
 /// The migration Job of a service, for the volume behind the claim with this uid.
 pub fn job(shop: &ValidShop, service: ServiceName, claim: &str) -> Job {
@@ -44,7 +39,7 @@ pub fn job(shop: &ValidShop, service: ServiceName, claim: &str) -> Job {
         metadata,
         spec: Some(JobSpec {
             backoff_limit: Some(RETRIES),
-            active_deadline_seconds: Some(DEADLINE_SECONDS),
+            active_deadline_seconds: Some(shop.services[service].migration.deadline_seconds),
             pod_failure_policy: Some(failure_policy()),
             template: template(shop, service),
             ..JobSpec::default()
@@ -92,37 +87,36 @@ fn template(shop: &ValidShop, service: ServiceName) -> PodTemplateSpec {
     // Istio reads a label, Linkerd an annotation.
     labels.extend(without_mesh());
     PodTemplateSpec {
-        metadata: Some(ObjectMeta {
-            labels: Some(labels),
-            annotations: Some(without_mesh()),
-            ..ObjectMeta::default()
-        }),
-        spec: Some(PodSpec {
-            restart_policy: Some("Never".into()),
-            service_account_name: Some(names::service(&shop.name, service)),
-            automount_service_account_token: Some(false),
-            enable_service_links: Some(false),
-            security_context: Some(pod::security(pod::NONROOT)),
-            image_pull_secrets: pod::pull_secrets(shop),
-            containers: vec![Container {
-                name: CONTAINER.into(),
-                image: Some(wanted.image.clone()),
-                image_pull_policy: Some(shop.pull_policy.as_str().into()),
-                args: Some(vec!["migrate".into()]),
-                env: Some(vec![
-                    pod::secret_variable(
-                        "DATABASE_URL",
-                        names::database(&shop.name, service),
-                        "url",
-                    ),
-                    pod::variable("LOG", &shop.log_level),
-                ]),
-                resources: Some(pod::amounts("20m", "32Mi", "256Mi")),
-                security_context: Some(pod::container_security()),
-                termination_message_policy: Some(pod::LAST_WORDS.into()),
-                ..Container::default()
-            }],
-            ..PodSpec::default()
-        }),
+        metadata: Some(pod::metadata(wanted, labels, without_mesh())),
+        spec: Some(pod::scheduled(
+            &wanted.scheduling,
+            PodSpec {
+                restart_policy: Some("Never".into()),
+                service_account_name: Some(names::service(&shop.name, service)),
+                automount_service_account_token: Some(false),
+                enable_service_links: Some(false),
+                security_context: Some(pod::security(pod::NONROOT)),
+                image_pull_secrets: pod::pull_secrets(shop),
+                containers: vec![Container {
+                    name: CONTAINER.into(),
+                    image: Some(wanted.image.clone()),
+                    image_pull_policy: Some(shop.pull_policy.as_str().into()),
+                    args: Some(vec!["migrate".into()]),
+                    env: Some(vec![
+                        pod::secret_variable(
+                            "DATABASE_URL",
+                            names::database(&shop.name, service),
+                            "url",
+                        ),
+                        pod::variable("LOG", &shop.log_level),
+                    ]),
+                    resources: Some(pod::requirements(&wanted.migration.resources)),
+                    security_context: Some(pod::container_security()),
+                    termination_message_policy: Some(pod::LAST_WORDS.into()),
+                    ..Container::default()
+                }],
+                ..PodSpec::default()
+            },
+        )),
     }
 }

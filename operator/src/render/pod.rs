@@ -5,19 +5,66 @@ use std::collections::BTreeMap;
 use k8s_openapi::{
     api::core::v1::{
         Capabilities, ContainerPort, EmptyDirVolumeSource, EnvVar, EnvVarSource, HTTPGetAction,
-        LocalObjectReference, PodSecurityContext, Probe, ResourceRequirements, SeccompProfile,
-        SecretKeySelector, SecurityContext, Volume, VolumeMount,
+        LocalObjectReference, PodSecurityContext, PodSpec, Probe, ResourceRequirements,
+        SeccompProfile, SecretKeySelector, SecurityContext, Toleration, Volume, VolumeMount,
     },
     apimachinery::pkg::{api::resource::Quantity, util::intstr::IntOrString},
 };
 
-use crate::validate::ValidShop;
+use kube::api::ObjectMeta;
+
+use crate::{
+    api::{AmountsSpec, ResourcesSpec, SchedulingSpec, TaintEffect, TolerationOperator},
+    validate::{ValidService, ValidShop},
+};
 
 /// The user of everything but PostgreSQL.
 pub(super) const NONROOT: i64 = 65532;
 
 /// The last lines of the log of a container that failed stand in the pod's status, from where the Shop's status quotes them.
 pub(super) const LAST_WORDS: &str = "FallbackToLogsOnError";
+
+/// The metadata of a service's pods: what the Shop adds, and ours, which win.
+pub(super) fn metadata(
+    wanted: &ValidService,
+    labels: BTreeMap<String, String>,
+    annotations: BTreeMap<String, String>,
+) -> ObjectMeta {
+    let joined = |theirs: &BTreeMap<String, String>, ours: BTreeMap<String, String>| {
+        let mut all = theirs.clone();
+        all.extend(ours);
+        (!all.is_empty()).then_some(all)
+    };
+    ObjectMeta {
+        labels: joined(&wanted.pod_labels, labels),
+        annotations: joined(&wanted.pod_annotations, annotations),
+        ..ObjectMeta::default()
+    }
+}
+
+/// The pod on the nodes where it is to run.
+pub(super) fn scheduled(scheduling: &SchedulingSpec, pod: PodSpec) -> PodSpec {
+    let tolerations: Vec<_> = scheduling
+        .tolerations
+        .iter()
+        .map(|toleration| Toleration {
+            key: toleration.key.clone(),
+            operator: toleration
+                .operator
+                .map(TolerationOperator::as_str)
+                .map(Into::into),
+            value: toleration.value.clone(),
+            effect: toleration.effect.map(TaintEffect::as_str).map(Into::into),
+            toleration_seconds: toleration.toleration_seconds,
+        })
+        .collect();
+    let selector = &scheduling.node_selector;
+    PodSpec {
+        node_selector: (!selector.is_empty()).then(|| selector.clone()),
+        tolerations: (!tolerations.is_empty()).then_some(tolerations),
+        ..pod
+    }
+}
 
 /// Runs as this user, with the default seccomp profile; volumes belong to the same group.
 pub(super) fn security(user: i64) -> PodSecurityContext {
@@ -104,8 +151,15 @@ pub(super) fn http_probe(path: &str, port: i32) -> Probe {
     }
 }
 
+/// Requests and limits as the Shop has them.
+pub(super) fn requirements(spec: &ResourcesSpec) -> ResourceRequirements {
+    let amounts =
+        |amounts: &Option<AmountsSpec>| amounts.as_ref().map(BTreeMap::from).unwrap_or_default();
+    resources(&amounts(&spec.requests), &amounts(&spec.limits))
+}
+
 /// Requests and limits.
-pub(super) fn resources(
+fn resources(
     requests: &BTreeMap<String, String>,
     limits: &BTreeMap<String, String>,
 ) -> ResourceRequirements {
@@ -122,14 +176,6 @@ pub(super) fn resources(
         limits: quantities(limits),
         claims: None,
     }
-}
-
-/// Requests of CPU and memory and a limit of memory. No limit of CPU: it would only slow.
-pub(super) fn amounts(cpu: &str, memory: &str, memory_limit: &str) -> ResourceRequirements {
-    resources(
-        &BTreeMap::from([("cpu".into(), cpu.into()), ("memory".into(), memory.into())]),
-        &BTreeMap::from([("memory".into(), memory_limit.into())]),
-    )
 }
 
 /// An emptyDir with a bound, and where it is mounted.

@@ -1,8 +1,19 @@
 //! What the API server itself refuses, with the path and the reason.
 
+use k8s_openapi::{NamespaceResourceScope, api::core::v1::Secret};
+use kube::{Api, Client, Resource, api::PostParams};
 use serde_json::{Value, json};
+use shop_operator::{
+    api::Shop,
+    catalogue::{PerService, ServiceName},
+    credentials::{Credentials, DatabaseLogin, ServiceCredentials},
+    decide::Release,
+    observe::{Observed, ObservedBackend},
+    render::{broker, database, deployment, migration},
+    validate::validate,
+};
 
-use crate::harness::{admin, apply_shop, make_namespace, unique};
+use crate::harness::{admin, apply_shop, make_namespace, operator_config, unique};
 
 async fn refusal(namespace: &str, name: &str, spec: Value) -> String {
     let admin = admin().await;
@@ -36,9 +47,9 @@ async fn a_wrong_shop_is_refused_with_the_path_and_the_reason() {
             "replicas and autoscaling exclude",
         ),
         (
-            service(json!({"replicas": 101})),
+            service(json!({"replicas": 95})),
             "spec.services.search.replicas",
-            "less than or equal to 100",
+            "at most 94 pods",
         ),
         (
             service(json!({"autoscaling": {"minReplicas": 3, "maxReplicas": 2}})),
@@ -88,6 +99,98 @@ async fn a_wrong_shop_is_refused_with_the_path_and_the_reason() {
             "should match",
         ),
         (
+            json!({"version": "1", "broker": {"storage": {"className": "a..b"}}}),
+            "spec.broker.storage.className",
+            "should match",
+        ),
+        (
+            json!({"version": "1", "images": {"pullSecrets": ["login", "login"]}}),
+            "spec.images.pullSecrets",
+            "duplicate",
+        ),
+        (
+            json!({"version": "1", "images": {"registry": "http://x"}}),
+            "spec.images.registry",
+            "without scheme",
+        ),
+        (
+            json!({"version": "1", "email": {"from": "no address"}}),
+            "spec.email.from",
+            "must be an address",
+        ),
+        (
+            json!({"version": "1", "email": {"from": "a@b.example\nBcc: c@d.example"}}),
+            "spec.email.from",
+            "must be an address",
+        ),
+        (
+            json!({"version": "1", "email": {"from": "a@b.example", "smtp": {"host": "bad host!"}}}),
+            "spec.email.smtp.host",
+            "must be a host name",
+        ),
+        (
+            json!({"version": "1", "telemetry": {"otlp": {"endpoint": "http://x y"}}}),
+            "spec.telemetry.otlp.endpoint",
+            "must be a URL",
+        ),
+        (
+            json!({"version": "1", "telemetry": {"logs": {"level": "loud"}}}),
+            "spec.telemetry.logs.level",
+            "must be off, error",
+        ),
+        (
+            service(json!({"resources": {"limits": {"memory": "1Ki"}}})),
+            "spec.services.search.resources",
+            "at least 16Mi",
+        ),
+        (
+            json!({"version": "1", "database": {"resources": {"requests": {"cpu": "0"}}}}),
+            "spec.database.resources.requests.cpu",
+            "from 1m to 1024",
+        ),
+        (
+            json!({"version": "1", "database": {"storage": {"size": "999999Ti"}}}),
+            "spec.database.storage.size",
+            "at most 64Ti",
+        ),
+        (
+            service(json!({"podLabels": {"app.kubernetes.io/name": "x"}})),
+            "spec.services.search.podLabels",
+            "are set by the operator",
+        ),
+        (
+            service(json!({"podAnnotations": {"a b": "x"}})),
+            "spec.services.search.podAnnotations",
+            "a key is a name",
+        ),
+        (
+            service(json!({"podLabels": {"a": "no value"}})),
+            "spec.services.search.podLabels.a",
+            "should match",
+        ),
+        (
+            service(
+                json!({"podLabels": (0..17).map(|n| (format!("a{n}"), json!("x"))).collect::<serde_json::Map<_, _>>()}),
+            ),
+            "spec.services.search.podLabels",
+            "at most 16 items",
+        ),
+        (
+            service(json!({"scheduling": {"tolerations": [{"effect": "NoSchedule"}]}})),
+            "spec.services.search.scheduling.tolerations[0]",
+            "needs the operator Exists",
+        ),
+        (
+            service(json!({"migration": {"deadline": "1h30m"}})),
+            "spec.services.search.migration.deadline",
+            "from 10s to 168h",
+        ),
+        (
+            service(json!({"env": [{"name": "A", "value": "a\u{0}b"}]})),
+            "spec.services.search.env[0].value",
+            "NUL",
+        ),
+        (
             json!({"version": "1", "services": {"shipping": {}}}),
             "spec.services.shipping",
             "field not declared",
@@ -127,47 +230,142 @@ async fn a_wrong_shop_is_refused_with_the_path_and_the_reason() {
 }
 
 #[tokio::test]
-async fn a_volume_cannot_be_changed_and_the_rest_can() {
+async fn a_volume_may_grow_and_the_rest_of_it_cannot_be_changed() {
     let admin = admin().await;
     let namespace = unique("adm");
     make_namespace(&admin, &namespace).await;
     let with = |version: &str, storage: Value| json!({"version": version, "database": {"storage": storage}});
-    let made = apply_shop(
-        &admin,
-        &namespace,
-        "demo",
-        with("1", json!({"className": "fast"})),
-    )
-    .await
-    .expect("accepted");
+    let apply = async |version: &str, storage: Value| {
+        let applied = apply_shop(&admin, &namespace, "demo", with(version, storage)).await;
+        applied.expect("accepted")
+    };
+    let made = apply("1", json!({"className": "fast"})).await;
     assert_eq!(
         made.spec.database.storage.size, "1Gi",
         "the default is stored"
     );
-    for (storage, path) in [
-        (json!({"className": "slow"}), "spec.database.storage"),
-        (json!({}), "spec.database.storage"),
+    let grown = apply("1", json!({"className": "fast", "size": "2Gi"})).await;
+    assert_eq!(grown.spec.database.storage.size, "2Gi");
+    for (storage, path, reason) in [
         (
-            json!({"className": "fast", "size": "2Gi"}),
+            json!({"className": "slow", "size": "2Gi"}),
+            "spec.database.storage",
+            "cannot be changed",
+        ),
+        (
+            json!({"size": "2Gi"}),
+            "spec.database.storage",
+            "cannot be changed",
+        ),
+        (
+            json!({"className": "fast", "size": "1Gi"}),
             "spec.database.storage.size",
+            "never shrink",
+        ),
+        (
+            json!({"className": "fast"}),
+            "spec.database.storage.size",
+            "never shrink",
         ),
     ] {
         let text = refusal(&namespace, "demo", with("1", storage)).await;
-        assert!(
-            text.contains(path) && text.contains("cannot be changed"),
-            "{text}"
-        );
+        assert!(text.contains(path) && text.contains(reason), "{text}");
     }
-    let changed = apply_shop(
-        &admin,
-        &namespace,
-        "demo",
-        with("2", json!({"className": "fast"})),
-    )
-    .await
-    .expect("accepted");
+    let changed = apply("2", json!({"className": "fast", "size": "2Gi"})).await;
     assert_eq!(
         (changed.spec.version.as_str(), changed.metadata.generation),
-        ("2", Some(2))
+        ("2", Some(3))
     );
+}
+
+/// Helm, Flux and Argo CD take an object without any condition for ready.
+#[tokio::test]
+async fn a_shop_that_no_operator_has_seen_says_that_it_is_not_ready() {
+    let admin = admin().await;
+    let namespace = unique("adm");
+    make_namespace(&admin, &namespace).await;
+    let made = apply_shop(&admin, &namespace, "demo", json!({"version": "1"})).await;
+    let read = Api::<Shop>::namespaced(admin, &namespace).get("demo").await;
+    for shop in [made.expect("accepted"), read.expect("the Shop")] {
+        let status = shop.status.expect("a status");
+        let [ready] = &status.conditions[..] else {
+            panic!("{:?}", status.conditions);
+        };
+        assert_eq!(
+            (ready.type_.as_str(), ready.status.as_str()),
+            ("Ready", "Unknown")
+        );
+    }
+}
+
+/// What a field takes at most is also what pods and Jobs take: nothing is admitted that the API server refuses later.
+#[tokio::test]
+async fn what_is_admitted_makes_objects_that_are_accepted() {
+    let admin = admin().await;
+    let namespace = unique("adm");
+    make_namespace(&admin, &namespace).await;
+    let longest = format!("{}/{}", "a".repeat(253), "b".repeat(63));
+    let key = longest.as_str();
+    let selector = json!({key: "c".repeat(63), "disk": ""});
+    let tolerations = json!([
+        {"operator": "Exists"},
+        {"key": "a", "value": "b"},
+        {"key": "a", "operator": "Equal", "value": "b", "effect": "NoExecute", "tolerationSeconds": 0},
+    ]);
+    let scheduling = json!({"nodeSelector": selector, "tolerations": tolerations});
+    let resources = json!({"requests": {"cpu": "1m", "memory": "1Mi"}, "limits": {"cpu": "1024", "memory": "32768Gi"}});
+    let spec = json!({
+        "version": "1",
+        "services": {"orders": {
+            "replicas": 94,
+            "podLabels": {key: "c".repeat(63), "team": ""},
+            "podAnnotations": {key: "any text,\nwith lines"},
+            "scheduling": scheduling, "resources": resources,
+            "env": [{"name": "A", "value": "x\ty"}, {"name": "DATABASE_MAX_CONNECTIONS", "value": "4"}],
+        }},
+        "images": {"registry": "registry.example", "postgres": "postgres:17", "nats": "nats:2"},
+        "database": {"resources": resources, "scheduling": scheduling, "storage": {"size": "64Ti"}},
+        "broker": {"resources": resources, "scheduling": scheduling, "storage": {"size": "1Mi"}},
+    });
+    let shop = apply_shop(&admin, &namespace, "demo", spec).await;
+    let shop = validate(&shop.expect("accepted"), &operator_config(&namespace)).expect("valid");
+    let live = ObservedBackend::default();
+    let database = database::stateful_set(&shop, ServiceName::Orders, "postgres:17", &live, None);
+    accepted(&admin, &namespace, database).await;
+    let broker = broker::stateful_set(&shop, "nats:2", &live, &Secret::default());
+    accepted(&admin, &namespace, broker).await;
+    let observed = Observed::default();
+    let credentials = Credentials {
+        services: PerService::new(|_| ServiceCredentials {
+            database: Ok(DatabaseLogin {
+                admin_password: "a".to_owned().into(),
+                role_password: "b".to_owned().into(),
+            }),
+            broker_password: "c".to_owned().into(),
+        }),
+        contents: Default::default(),
+    };
+    let orders = ServiceName::Orders;
+    let runs = Release {
+        image: shop.services[orders].image.clone(),
+        version: None,
+    };
+    let deployment = deployment::deployment(&shop, orders, &runs, &observed, &credentials);
+    accepted(&admin, &namespace, deployment).await;
+    accepted(&admin, &namespace, migration::job(&shop, orders, "uid")).await;
+}
+
+/// The API server takes it.
+async fn accepted<K>(admin: &Client, namespace: &str, object: K)
+where
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+        + Clone
+        + std::fmt::Debug
+        + serde::Serialize
+        + serde::de::DeserializeOwned,
+{
+    let made = Api::namespaced(admin.clone(), namespace)
+        .create(&PostParams::default(), &object)
+        .await;
+    made.expect("accepted");
 }

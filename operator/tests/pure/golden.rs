@@ -1,5 +1,8 @@
 //! The rendered objects as YAML, to be read: a change of what the operator makes shows as a change of these files.
 
+use std::sync::Arc;
+
+use kube::api::ObjectMeta;
 use serde::Serialize;
 use serde_json::{Value, json};
 use shop_operator::{
@@ -89,7 +92,9 @@ fn with_everything() -> ValidShop {
         "version": "1.2.3",
         "images": {"registry": "other.example/x", "pullPolicy": "Always", "pullSecrets": ["login"], "postgres": "pg:1", "nats": "nats:1"},
         "services": {
-            "users": {"replicas": 3, "env": [{"name": "ADMIN_EMAIL", "value": "me@shop.example"}, {"name": "EXTRA", "value": "1"}]},
+            "users": {"replicas": 30, "podLabels": {"example.com/team": "accounts"}, "podAnnotations": {"sidecar.istio.io/inject": "false"},
+                "scheduling": {"nodeSelector": {"disk": "ssd"}, "tolerations": [{"key": "reserved", "operator": "Equal", "value": "shop", "effect": "NoExecute", "tolerationSeconds": 60}]},
+                "migration": {"deadline": "10m", "resources": {"requests": {"cpu": "1"}, "limits": {"memory": "1Gi"}}}, "env": [{"name": "ADMIN_EMAIL", "value": "me@shop.example"}, {"name": "EXTRA", "value": "1"}]},
             "search": {
                 "image": "elsewhere.example/search@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
                 "autoscaling": {"minReplicas": 2, "maxReplicas": 20, "targetCPUUtilization": 70},
@@ -97,12 +102,18 @@ fn with_everything() -> ValidShop {
             },
             "email": {"version": "1.2.4"},
         },
-        "database": {"storage": {"size": "5Gi", "className": "fast"}, "deletionPolicy": "Delete"},
-        "broker": {"storage": {"size": "2Gi"}},
+        "database": {"storage": {"size": "5Gi", "className": "fast"}, "deletionPolicy": "Delete",
+            "resources": {"requests": {"cpu": "250m"}, "limits": {"memory": "2Gi"}}, "scheduling": {"nodeSelector": {"disk": "nvme"}}},
+        "broker": {"storage": {"size": "2Gi"}, "resources": {"limits": {"memory": "128Mi"}}, "scheduling": {"tolerations": [{"operator": "Exists"}]}},
         "exposure": {"type": "NodePort", "nodePorts": {"users": 30081}},
         "email": {"from": "Shop <shop@example.com>", "smtp": {"host": "mail.example.com", "port": 465, "tls": "Tls", "credentialsFrom": {"name": "mail-login"}}},
         "telemetry": {"otlp": {"endpoint": "http://collector:4318"}, "sampling": "0.1", "logs": {"level": "debug"}},
     }))
+}
+
+#[test]
+fn a_broker_with_its_own_size_and_place() {
+    insta::assert_snapshot!(of_app(&with_everything(), "nats"));
 }
 
 #[test]
@@ -143,4 +154,52 @@ fn the_golden_files_cover_every_kind() {
         (2, 1)
     );
     assert_eq!(resources.secrets.len(), 1);
+}
+
+/// What the first operator wrote into the claim template of a database or of the broker. It cannot change any more: the API
+/// server refuses every other template for good.
+fn first_claim_template(app: &str) -> Value {
+    let component = if app == "nats" { "broker" } else { "database" };
+    json!({
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": {"name": "data", "labels": {
+            "app.kubernetes.io/name": app,
+            "app.kubernetes.io/instance": "corner",
+            "app.kubernetes.io/component": component,
+            "app.kubernetes.io/part-of": "shop",
+            "app.kubernetes.io/managed-by": "shop-operator",
+        }},
+        "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}},
+    })
+}
+
+#[test]
+fn a_claim_template_stays_as_it_was_made_when_the_volume_grows() {
+    let larger = json!({"storage": {"size": "50Gi"}});
+    let grown = fixtures::valid(json!({"version": "1.2.3", "database": larger, "broker": larger}));
+    let mut observed = migrated(&grown);
+    for set in fixtures::render_all(&fixtures::plain()).stateful_sets {
+        let app = app_of(&set.metadata);
+        let service = ServiceName::ALL.into_iter().find(|s| s.as_str() == app);
+        let live = match service {
+            Some(service) => &mut observed.services[service].database,
+            None => &mut observed.broker,
+        };
+        live.stateful_set = Some(Arc::new(set));
+    }
+    let decision = decide(&grown, &observed, &databases(DatabaseState::Prepared));
+    let sets = render(&grown, &decision, &observed, &credentials(&grown)).stateful_sets;
+    assert_eq!(sets.len(), ServiceName::ALL.len() + 1);
+    for set in sets {
+        let templates = json!(set.spec.expect("a spec").volume_claim_templates);
+        assert_eq!(
+            templates,
+            json!([first_claim_template(&app_of(&set.metadata))])
+        );
+    }
+}
+
+fn app_of(metadata: &ObjectMeta) -> String {
+    metadata.labels.as_ref().expect("labels")["app.kubernetes.io/name"].clone()
 }

@@ -27,7 +27,16 @@ fn service() -> impl Strategy<Value = Value> {
     ];
     let env = prop::collection::btree_map("X_[A-Z]{1,5}", "[ -~]{0,20}", 0..4)
         .prop_map(|env| json!({"env": env.into_iter().map(|(name, value)| json!({"name": name, "value": value})).collect::<Vec<_>>()}));
-    (count, image, env).prop_map(|(a, b, c)| merged([a, b, c]))
+    let pods = prop_oneof![
+        Just(json!({})),
+        "[a-z]{1,5}".prop_map(|value| json!({
+            "podLabels": {"team": value, "app.kubernetes.io/name": value},
+            "podAnnotations": {"note": value},
+            "scheduling": {"nodeSelector": {"disk": value}, "tolerations": [{"key": value, "operator": "Exists"}]},
+            "migration": {"deadline": "5m"},
+        })),
+    ];
+    (count, image, env, pods).prop_map(|(a, b, c, d)| merged([a, b, c, d]))
 }
 
 fn merged(parts: impl IntoIterator<Item = Value>) -> Value {
@@ -91,6 +100,20 @@ proptest! {
         }
         let distinct: BTreeSet<_> = all.iter().map(|o| format!("{}{}", o["kind"], o["metadata"]["name"])).collect();
         prop_assert_eq!(distinct.len(), all.len());
+    }
+
+    #[test]
+    fn pods_are_found_by_their_selectors_whatever_the_shop_adds(services in services()) {
+        let shop = valid_shop("corner", &services);
+        let plain = valid_shop("corner", &BTreeMap::new());
+        for (deployment, usual) in render_all(&shop).deployments.into_iter().zip(render_all(&plain).deployments) {
+            let (spec, usual) = (deployment.spec.expect("a spec"), usual.spec.expect("a spec"));
+            prop_assert_eq!(&spec.selector, &usual.selector);
+            let labels = spec.template.metadata.expect("metadata").labels.expect("labels");
+            for (key, value) in spec.selector.match_labels.expect("labels") {
+                prop_assert_eq!(labels.get(&key), Some(&value));
+            }
+        }
     }
 
     #[test]

@@ -250,13 +250,13 @@ fn the_deepest_cause_of_a_pod_becomes_the_message() {
                 json!({"state": {"terminated": {"exitCode": 137, "reason": "Error"}}}))["containerStatuses"]}),
             Phase::Rolling,
             "Rolling",
-            "Deployment corner-orders rolls: 1 of 1 pods are ready",
+            "Deployment corner-orders rolls: 1 of 1 new pods are ready",
         ),
         (
             container(json!({"state": {"waiting": {"reason": "ContainerCreating"}}})),
             Phase::Rolling,
             "Rolling",
-            "Deployment corner-orders rolls: 1 of 1 pods are ready",
+            "Deployment corner-orders rolls: 1 of 1 new pods are ready",
         ),
     ] {
         assert_eq!(
@@ -265,6 +265,141 @@ fn the_deepest_cause_of_a_pod_becomes_the_message() {
             "{pods}"
         );
     }
+}
+
+#[test]
+fn the_last_line_of_a_container_that_ended_is_quoted() {
+    let ended = |code: i32, message: &str| {
+        container(
+            json!({"state": {"terminated": {"exitCode": code, "reason": "Error", "message": message}}}),
+        )
+    };
+    for (status, expected) in [
+        (
+            ended(2, "{\"level\":\"INFO\"}\nMAIL_FROM: no address\n\n"),
+            "pod corner-orders-x crashes: it refuses its settings (exit code 2): MAIL_FROM: no address",
+        ),
+        (
+            ended(
+                3,
+                "the schema of the database is behind: version 3 found, 5 needed",
+            ),
+            "pod corner-orders-x crashes: the schema of its database is behind (exit code 3): the schema of the database is behind: version 3 found, 5 needed",
+        ),
+    ] {
+        assert_eq!(with_pods(status).2, expected);
+    }
+}
+
+#[test]
+fn what_kubernetes_says_of_a_pod_or_stateful_set_that_hangs_is_the_cause() {
+    let mut scene = Scene::all_well(plain());
+    let status = json!({"phase": "Pending"});
+    scene.observed.services[Orders].pods =
+        vec![pod(&scene.shop, Orders, Component::Service, status)];
+    scene
+        .deployment(Orders)
+        .status
+        .as_mut()
+        .expect("a status")
+        .available_replicas = None;
+    let warning = "Failed to create pod sandbox: memory limit too small";
+    scene
+        .observed
+        .warnings
+        .insert("corner-orders-x".into(), warning.into());
+    let message = format!("pod corner-orders-x does not start: {warning}");
+    assert_condition(&scene.report(), "Ready", "False", "PodHangs", &message);
+
+    let mut scene = Scene::all_well(plain());
+    scene.stateful_set("corner-orders-db").status = None;
+    let warning = "create Pod corner-orders-db-0 failed: maximum memory usage is 256Mi";
+    scene
+        .observed
+        .warnings
+        .insert("corner-orders-db".into(), warning.into());
+    let message = format!("StatefulSet corner-orders-db gets no pod: {warning}");
+    assert_condition(
+        &scene.report(),
+        "DatabasesReady",
+        "False",
+        "PodsRefused",
+        &message,
+    );
+}
+
+#[test]
+fn a_database_on_a_lost_node_needs_help_and_its_claim_is_named_when_it_goes() {
+    let now = Timestamp::from_second(1000).expect("a time");
+    let mut scene = Scene::all_well(plain());
+    scene.stateful_set("corner-orders-db").status = None;
+    let mut lost = (*pod(
+        &scene.shop,
+        Orders,
+        Component::Database,
+        json!({"phase": "Running"}),
+    ))
+    .clone();
+    lost.spec =
+        serde_json::from_value(json!({"containers": [], "nodeName": "node-7"})).expect("a spec");
+    lost.metadata.deletion_timestamp = Some(Time(Timestamp::from_second(970).expect("a time")));
+    scene.observed.services[Orders].database.pods = vec![Arc::new(lost.clone())];
+    assert_eq!(
+        condition(&scene.report_after(None, now), "DatabasesReady").reason,
+        "Starting"
+    );
+    lost.metadata.deletion_timestamp = Some(Time(Timestamp::from_second(900).expect("a time")));
+    scene.observed.services[Orders].database.pods = vec![Arc::new(lost)];
+    let status = scene.report_after(None, now);
+    let found = condition(&status, "DatabasesReady");
+    assert_eq!(found.reason, "NodeLost");
+    assert!(found.message.contains("node-7"), "{}", found.message);
+
+    let mut scene = Scene::all_well(plain());
+    let mut claim = (*crate::fixtures::claim(Orders, "first")).clone();
+    claim.metadata.deletion_timestamp = Some(Time(now));
+    scene.observed.services[Orders].database.claim = Some(Arc::new(claim));
+    let found = scene.report();
+    assert_eq!(condition(&found, "DatabasesReady").reason, "VolumeDeleted");
+    assert_eq!(condition(&found, "Ready").status, "False");
+}
+
+#[test]
+fn a_database_that_waits_for_its_turn_to_change_says_so() {
+    let mut scene = Scene::all_well(plain());
+    scene.outcome.queued = vec!["corner-orders-db".into()];
+    let message = "corner-orders-db changes once the other databases serve";
+    assert_condition(
+        &scene.report(),
+        "DatabasesReady",
+        "False",
+        "Queued",
+        message,
+    );
+}
+
+#[test]
+fn an_autoscaler_without_metrics_is_named_and_the_service_runs() {
+    let auto = json!({"autoscaling": {"maxReplicas": 3}});
+    let mut scene = Scene::all_well(valid(
+        json!({"version": "1.2.3", "services": {"orders": auto}}),
+    ));
+    let inactive = json!({"type": "ScalingActive", "status": "False", "reason": "FailedGetResourceMetric", "message": "no metrics"});
+    let autoscaler = json!({
+        "metadata": {"name": "corner-orders"},
+        "status": {"desiredReplicas": 0, "conditions": [inactive]},
+    });
+    scene.observed.services[Orders].autoscaler = Some(Arc::new(
+        serde_json::from_value(autoscaler).expect("an autoscaler"),
+    ));
+    let status = scene.report();
+    assert_condition(&status, "Ready", "True", "Running", "all services run");
+    let orders = service(&status, "orders");
+    assert_eq!(orders.phase, Phase::Running);
+    assert_eq!(
+        orders.message,
+        "HorizontalPodAutoscaler corner-orders does not scale: no metrics"
+    );
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use shop_operator::{
     catalogue::ServiceName::{Orders, Search},
-    quantity::bytes,
+    quantity::{bytes, seconds},
     validate::{Replicas, validate},
 };
 
@@ -120,7 +120,7 @@ fn the_default_request_follows_a_limit_below_it() {
     for (limits, cpu, memory) in [
         (json!({"memory": "16Mi"}), "20m", "16Mi"),
         (json!({"cpu": "0.01"}), "0.01", "32Mi"),
-        (json!({"cpu": "10m", "memory": "1Ki"}), "10m", "1Ki"),
+        (json!({"cpu": "10m", "memory": "20Mi"}), "10m", "20Mi"),
         (json!({"cpu": "2", "memory": "1Gi"}), "20m", "32Mi"),
     ] {
         let shop = valid(
@@ -153,4 +153,56 @@ fn amounts_are_counted_in_bytes() {
         assert_eq!(bytes(amount), expected, "{amount}");
     }
     assert_eq!(bytes("99999999999999999999Gi"), 0);
+}
+
+#[test]
+fn times_are_counted_in_seconds() {
+    for (time, expected) in [
+        ("90s", Some(90)),
+        ("30m", Some(1800)),
+        ("168h", Some(604_800)),
+        ("1", None),
+        ("h", None),
+        ("", None),
+        ("1d", None),
+        ("1h30m", None),
+        ("5ü", None),
+        ("99999999999h", None),
+    ] {
+        assert_eq!(seconds(time), expected, "{time}");
+    }
+}
+
+#[test]
+fn an_autoscaled_service_requests_enough_for_its_percents_to_mean_something() {
+    let cpu = |service: Value| {
+        let shop = valid(json!({"version": "1", "services": {"search": service}}));
+        let requests = shop.services[Search].resources.requests.clone();
+        requests.and_then(|requests| requests.cpu)
+    };
+    let bounds = json!({"maxReplicas": 5});
+    assert_eq!(cpu(json!({"autoscaling": bounds})).as_deref(), Some("100m"));
+    assert_eq!(cpu(json!({"replicas": 5})).as_deref(), Some("20m"));
+    let limited = json!({"autoscaling": bounds, "resources": {"limits": {"cpu": "50m"}}});
+    assert_eq!(cpu(limited).as_deref(), Some("50m"));
+    let named = json!({"autoscaling": bounds, "resources": {"requests": {"cpu": "30m"}}});
+    assert_eq!(cpu(named).as_deref(), Some("30m"));
+}
+
+#[test]
+fn a_migration_has_an_hour_unless_the_shop_says_otherwise() {
+    let shop = valid(json!({"version": "1", "services": {
+        "search": {"migration": {"deadline": "90s", "resources": {"limits": {"memory": "1Gi"}}}},
+    }}));
+    assert_eq!(shop.services[Orders].migration.deadline_seconds, 3600);
+    let migration = &shop.services[Search].migration;
+    assert_eq!(migration.deadline_seconds, 90);
+    let limits = migration.resources.limits.clone().expect("limits");
+    assert_eq!(limits.memory.as_deref(), Some("1Gi"));
+}
+
+#[test]
+fn more_pods_than_admission_takes_today_still_run_when_stored_earlier() {
+    let shop = valid(json!({"version": "1", "services": {"search": {"replicas": 100}}}));
+    assert_eq!(shop.services[Search].replicas, Replicas::Fixed(100));
 }

@@ -3,7 +3,9 @@ use e2e::cluster::SHOP;
 use e2e::shop::text;
 use e2e::wait::until;
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
+use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod, Secret};
+use kube::ResourceExt;
 use kube::api::{DeleteParams, ListParams};
 
 use crate::support::{PATIENCE, manifest, world};
@@ -85,5 +87,45 @@ async fn a_deleted_shop_leaves_its_data_and_finds_it_again_when_it_is_made_anew(
     })
     .await?;
     assert_eq!(found["items"][0]["sku"], sku.as_str());
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_database_whose_volume_was_replaced_is_migrated_again_and_serves() -> Result<()> {
+    let world = world().await?;
+    let claims = world.cluster.api::<PersistentVolumeClaim>();
+    let name = format!("data-{SHOP}-payments-db-0");
+    let old = claims.get(&name).await?.metadata.uid;
+    let now = DeleteParams::default();
+    claims.delete(&name, &now).await?;
+    let pods = world.cluster.api::<Pod>();
+    pods.delete(&format!("{SHOP}-payments-db-0"), &now).await?;
+
+    let new = until("a new volume", PATIENCE, || async {
+        let claim = claims.get_opt(&name).await?;
+        let uid = claim.and_then(|claim| claim.metadata.uid);
+        Ok(uid.filter(|uid| Some(uid) != old.as_ref()))
+    })
+    .await?;
+    until("its migration has succeeded", PATIENCE, || async {
+        let jobs = world
+            .cluster
+            .api::<Job>()
+            .list(&ListParams::default())
+            .await?;
+        let done = jobs.items.iter().any(|job| {
+            let claim = job.annotations().get("shopkeeper.dev/claim");
+            let succeeded = job.status.as_ref().and_then(|status| status.succeeded);
+            claim == Some(&new) && succeeded == Some(1)
+        });
+        Ok(done.then_some(()))
+    })
+    .await?;
+    world.cluster.ready(PATIENCE).await?;
+
+    let buyer = world.shop.register("Paula").await?;
+    let sku = world.shop.product_for_sale(&world.admin, 3).await?;
+    let order = world.shop.buy(&buyer, &sku, 1, "tok_approved").await?;
+    assert_eq!(order["state"], "paid");
     Ok(())
 }

@@ -139,7 +139,7 @@ fn first_list<K: Watched>(sources: &[Source<K>], store: &Store<K>) -> Vec<Item<K
         .collect()
 }
 
-fn is_forbidden(error: &watcher::Error) -> bool {
+pub(super) fn is_forbidden(error: &watcher::Error) -> bool {
     match error {
         watcher::Error::InitialListFailed(kube::Error::Api(status))
         | watcher::Error::WatchStartFailed(kube::Error::Api(status)) => status.is_forbidden(),

@@ -1,6 +1,7 @@
 //! One kind of object: reads come from the cache, and a write that would change nothing is not sent.
 
 use std::{
+    collections::HashSet,
     sync::{Arc, Mutex},
     time::Instant,
 };
@@ -22,6 +23,7 @@ use super::{
     FIELD_MANAGER,
     cache::{Cache, Entry, ShopKey},
     kind::Kind,
+    merged::is_forbidden,
     ownership,
     scope::Scope,
 };
@@ -41,8 +43,8 @@ const PAGE: u32 = 100;
 pub struct Tracked<K: Kind> {
     client: Client,
     cache: Arc<Mutex<Cache<K>>>,
-    /// Watches whose first list has arrived.
-    listed: watch::Receiver<usize>,
+    /// Watches whose first list has arrived, by number.
+    listed: watch::Receiver<HashSet<usize>>,
     watches: usize,
     metrics: Metrics,
 }
@@ -66,17 +68,24 @@ impl<K: Kind> Tracked<K> {
         metrics: Metrics,
     ) -> (Self, BoxStream<'static, ShopKey>) {
         let cache = Arc::new(Mutex::new(Cache::default()));
-        let (sender, listed) = watch::channel(0);
+        let (sender, listed) = watch::channel(HashSet::new());
         let sender = Arc::new(sender);
         let apis = scope.apis::<K>(&client);
         let watches = apis.len();
         let streams = apis.into_iter().enumerate().map(|(number, api)| {
             let (cache, sender, metrics) = (cache.clone(), sender.clone(), metrics.clone());
-            changes(api, metrics).flat_map(move |(namespace, event)| {
-                let is_list = matches!(event, watcher::Event::InitDone);
-                let changed = lock(&cache).told(number, namespace.as_deref(), event);
+            let namespace = api.namespace().map(str::to_owned);
+            changes(api, metrics).flat_map(move |told| {
+                let is_list = matches!(
+                    told,
+                    Told::Event(watcher::Event::InitDone) | Told::Forbidden
+                );
+                let changed = match told {
+                    Told::Event(event) => lock(&cache).told(number, namespace.as_deref(), event),
+                    Told::Forbidden => Vec::new(),
+                };
                 if is_list {
-                    sender.send_modify(|listed| *listed += 1);
+                    sender.send_if_modified(|listed| listed.insert(number));
                 }
                 stream::iter(changed)
             })
@@ -98,7 +107,9 @@ impl<K: Kind> Tracked<K> {
     /// When a watch ended before.
     pub async fn ready(&self) -> anyhow::Result<()> {
         let mut listed = self.listed.clone();
-        listed.wait_for(|listed| *listed >= self.watches).await?;
+        listed
+            .wait_for(|listed| listed.len() == self.watches)
+            .await?;
         Ok(())
     }
 
@@ -356,22 +367,25 @@ fn failed<K: Kind>(object: &K) -> impl FnOnce(kube::Error) -> Error {
     Error::kube(format!("{} {}", K::kind(&()), object.name_any()))
 }
 
-/// What one watch tells, with its namespace unless it is one of all.
-fn changes<K: Kind>(
-    api: Api<K>,
-    metrics: Metrics,
-) -> impl Stream<Item = (Option<String>, watcher::Event<Entry<K>>)> + Send {
-    let namespace = api.namespace().map(str::to_owned);
+/// What a watch tells.
+enum Told<K> {
+    Event(watcher::Event<Entry<K>>),
+    /// It may not look. A namespace that is gone took our rights with it, and must not hold up the others.
+    Forbidden,
+}
+
+fn changes<K: Kind>(api: Api<K>, metrics: Metrics) -> impl Stream<Item = Told<K>> + Send {
+    let one_of_several = api.namespace().is_some();
     let config = watcher::Config::default().labels(SELECTOR).page_size(PAGE);
     watcher(api, config)
         .default_backoff()
         .filter_map(move |event| {
             ready(match event {
-                Ok(event) => Some((namespace.clone(), entries_of(event))),
+                Ok(event) => Some(Told::Event(entries_of(event))),
                 Err(error) => {
                     metrics.watch_failed(K::kind(&()).as_ref());
                     tracing::warn!(kind = K::kind(&()).as_ref(), %error, "a watch failed and is started again");
-                    None
+                    (one_of_several && is_forbidden(&error)).then_some(Told::Forbidden)
                 }
             })
         })

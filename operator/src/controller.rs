@@ -49,8 +49,6 @@ const STATUS_TIMEOUT: Duration = Duration::from_secs(10);
 const DEBOUNCE: Duration = Duration::from_millis(50);
 /// Shops at the same time; see [`Places`] for those of one namespace.
 const CONCURRENCY: u16 = 64;
-/// A Shop that found no place asks again after this, and up to as much longer.
-const NO_PLACE: Duration = Duration::from_millis(200);
 /// A Shop that another install looks after.
 const NOT_OURS: Duration = Duration::from_secs(20);
 
@@ -185,9 +183,9 @@ async fn reconcile_in_turn(shop: Arc<ParsedShop>, running: Arc<Running>) -> Resu
     if let Some(wait) = running.backoffs.remaining(&key, revision(&shop), now) {
         return Ok(Action::requeue(wait));
     }
-    let Some(_place) = running.places.take(&key.0) else {
-        let wait = NO_PLACE.mul_f64(rand::random_range(1.0..2.0));
-        return Ok(Action::requeue(wait));
+    let _place = match running.places.take(&key.0) {
+        Ok(place) => place,
+        Err(wait) => return Ok(Action::requeue(wait.mul_f64(rand::random_range(1.0..2.0)))),
     };
     if !running.claims.holds(&key.0).await {
         return Ok(Action::requeue(NOT_OURS));

@@ -10,7 +10,7 @@ use std::{
 };
 
 use anyhow::Context as _;
-use futures::{FutureExt, StreamExt};
+use futures::{FutureExt, Stream, StreamExt, future::ready};
 use k8s_openapi::jiff::Timestamp;
 use kube::{
     Client, Resource, ResourceExt,
@@ -19,7 +19,7 @@ use kube::{
         controller::{Action, Error as ControllerError},
         events::Reporter,
         predicates,
-        reflector::{self, ObjectRef},
+        reflector::{self, ObjectRef, Store, store::Writer},
         watcher,
     },
 };
@@ -29,7 +29,7 @@ use tracing::Instrument;
 use crate::{
     backoff::{Backoffs, Key, Revision},
     claims::Claims,
-    cluster::{Cluster, FIELD_MANAGER, watch_all},
+    cluster::{Cluster, FIELD_MANAGER, Scope, watch_all},
     config::Config,
     database::Databases,
     deletion,
@@ -50,8 +50,6 @@ const STATUS_TIMEOUT: Duration = Duration::from_secs(10);
 const DEBOUNCE: Duration = Duration::from_millis(50);
 /// Shops at the same time; see [`Places`] for those of one namespace.
 const CONCURRENCY: u16 = 64;
-/// A Shop that found no place asks again after this, and up to as much longer.
-const NO_PLACE: Duration = Duration::from_millis(200);
 /// A Shop that another install looks after.
 const NOT_OURS: Duration = Duration::from_secs(20);
 
@@ -101,17 +99,14 @@ pub async fn run(
         places: Places::default(),
     });
 
-    let (reader, writer) = reflector::store::<ParsedShop>();
-    let shops = watch_all(
-        scope.apis::<ParsedShop>(&client),
-        &watcher::Config::default(),
+    let (reader, writer) = reflector::store();
+    let shops = watch_shops(
+        &client,
+        &scope,
         reader.clone(),
-    )
-    .modify(|shop| shop.managed_fields_mut().clear())
-    .reflect(writer)
-    .applied_objects()
-    // Our own status writes cost a reconcile more; a status that somebody else overwrote is noticed.
-    .predicate_filter(written_by_user.combine(status), PredicateConfig::default());
+        writer,
+        running.context.metrics.clone(),
+    );
     let controller = Controller::for_stream(shops, reader)
         .with_config(
             ControllerConfig::default()
@@ -126,6 +121,30 @@ pub async fn run(
         () = controller => Ok(()),
         _ = &mut pump => anyhow::bail!("the watches of owned objects ended"),
     }
+}
+
+/// The Shops whenever their user changed something, or anybody their status. Our own status writes are among that: each costs
+/// a reconcile that finds nothing to do. A status that somebody else overwrote is noticed by it.
+fn watch_shops(
+    client: &Client,
+    scope: &Scope,
+    reader: Store<ParsedShop>,
+    writer: Writer<ParsedShop>,
+    metrics: Metrics,
+) -> impl Stream<Item = Result<ParsedShop, watcher::Error>> + Send + 'static {
+    watch_all(scope.apis(client), &watcher::Config::default(), reader)
+        .modify(|shop| shop.managed_fields_mut().clear())
+        .reflect(writer)
+        .applied_objects()
+        .predicate_filter(written_by_user.combine(status), PredicateConfig::default())
+        // A controller that is told of an error pauses all that triggers it. Each watch has a back-off of its own.
+        .filter_map(move |change| {
+            if let Err(error) = &change {
+                metrics.watch_failed("Shop");
+                tracing::warn!(%error, "a watch of Shops failed and is started again");
+            }
+            ready(change.ok().map(Ok))
+        })
 }
 
 /// What a user writes into a Shop.
@@ -161,9 +180,9 @@ async fn reconcile_in_turn(shop: Arc<ParsedShop>, running: Arc<Running>) -> Resu
     if let Some(wait) = running.backoffs.remaining(&key, revision(&shop), now) {
         return Ok(Action::requeue(wait));
     }
-    let Some(_place) = running.places.take(&key.0) else {
-        let wait = NO_PLACE.mul_f64(rand::random_range(1.0..2.0));
-        return Ok(Action::requeue(wait));
+    let _place = match running.places.take(&key.0) {
+        Ok(place) => place,
+        Err(wait) => return Ok(Action::requeue(wait.mul_f64(rand::random_range(1.0..2.0)))),
     };
     if !running.claims.holds(&key.0).await {
         return Ok(Action::requeue(NOT_OURS));
@@ -295,11 +314,7 @@ async fn log(
         Err(ControllerError::ReconcilerFailed(error, shop)) => {
             tracing::warn!(%shop, class = error.class().as_str(), %error, "a reconcile failed");
         }
-        Err(ControllerError::QueueError(error)) => {
-            running.context.metrics.watch_failed("Shop");
-            tracing::warn!(%error, "the watch of Shops failed and is started again");
-        }
-        Err(error @ ControllerError::RunnerError(_)) => {
+        Err(error @ (ControllerError::QueueError(_) | ControllerError::RunnerError(_))) => {
             tracing::error!(%error, "the controller's queue failed")
         }
     }

@@ -313,3 +313,28 @@ async fn a_shop_that_cannot_be_read_says_so(admin: &Client, namespace: &str, met
         .await
         .expect("changed back");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_namespace_that_may_not_be_watched_does_not_slow_the_others() {
+    let _beside_others = ALONE.read().await;
+    let admin = admin().await;
+    let namespace = unique("rights");
+    make_namespace(&admin, &namespace).await;
+    rbac::grant_in(&admin, &namespace).await;
+    let mut config = operator_config(&namespace);
+    config.watch_namespaces = Scope::Namespaces(vec![unique("deleted"), namespace.clone()]);
+    let running = RunningController::start_as(&rbac::user_of(&namespace), config).await;
+    // The pauses between its tries double each time, from 0.8 s on.
+    until("the other watch failed often", async || {
+        running.failed_watches("Shop") >= 4
+    })
+    .await;
+    apply_shop(&admin, &namespace, "demo", json!({"version": "1"}))
+        .await
+        .expect("accepted");
+    within(Duration::from_secs(3), "the Shop is seen", async || {
+        !running.writes_in(&namespace).is_empty()
+    })
+    .await;
+    running.stop().await;
+}

@@ -98,7 +98,16 @@ impl RunningController {
 
     /// Reconciles that ended so far, by outcome.
     pub(crate) fn reconciles(&self, outcome: &str) -> u64 {
-        let name = format!("shop_operator_reconcile_total{{outcome=\"{outcome}\"}} ");
+        self.count(&format!("reconcile_total{{outcome=\"{outcome}\"}}"))
+    }
+
+    /// Watches of a kind that failed so far.
+    pub(crate) fn failed_watches(&self, kind: &str) -> u64 {
+        self.count(&format!("watch_errors_total{{kind=\"{kind}\"}}"))
+    }
+
+    fn count(&self, metric: &str) -> u64 {
+        let name = format!("shop_operator_{metric} ");
         let text = self.metrics.render();
         let count = text.lines().find_map(|line| line.strip_prefix(&name));
         count.map_or(0, |count| count.parse().expect("a number"))

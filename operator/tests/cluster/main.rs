@@ -16,3 +16,4 @@ mod rbac;
 mod rollout;
 mod running;
 mod scale;
+mod upgrade;

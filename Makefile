@@ -12,13 +12,13 @@ down: ## Remove that cluster
 	@dev/cluster.sh down shopkeeper
 
 demo: ## A buyer registers, searches with a typo, orders and pays; told as a story
-	@cargo run --quiet --package e2e --bin demo -- story
+	@cargo xtask run demo story
 
 ship: ## S=search: build one service of this tree and roll it out alone
 	@dev/ship.sh "$(S)"
 
 figures: ## Measure the running shop: seconds to Ready, memory, image sizes, CPU per request
-	@cargo run --quiet --package e2e --bin figures
+	@cargo xtask run figures
 
 test: ## All tests, end to end too, on a cluster of its own (KEEP=1 leaves it)
 	@dev/test.sh all

@@ -39,8 +39,8 @@ wake() { # the nodes may have been stopped, for instance by a restart of the mac
 
 stand_ins() { # the images that the nodes cannot pull
   local image node
-  "$DEV/postgres/image.sh"
-  "$DEV/nats/image.sh"
+  part "PostgreSQL image" "$DEV/postgres/image.sh"
+  part "NATS image" "$DEV/nats/image.sh"
   for image in "$POSTGRES_IMAGE" "$NATS_IMAGE"; do
     for node in $(workers); do
       [ -z "$(docker exec "$node" ctr -n k8s.io images ls -q "name==$image")" ] || continue
@@ -51,14 +51,14 @@ stand_ins() { # the images that the nodes cannot pull
 }
 
 up() {
-  "$DEV/engine.sh"
+  part "docker engine" "$DEV/engine.sh"
   images_from
   "$DEV/tools.sh"
   if exists && [ ! -e "$made" ]; then
     say "the cluster '$name' was left half made; making it again"
     kind delete cluster -q --name "$name"
   fi
-  if exists; then wake; else create; fi
+  if exists; then wake; else part "kind" create; fi
   [ "$SHOPKEEPER_IMAGES" = published ] || stand_ins
   kube apply -f "$DEV/metrics-server.yaml" >/dev/null
   kube wait --for=condition=Ready node --all --timeout=120s >/dev/null

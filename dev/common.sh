@@ -15,17 +15,31 @@ say()  { printf '%s %s\n' "$(date +%T)" "$*" >&2; }
 die()  { printf 'error: %s\n' "$*" >&2; exit 86; }   # 86: the reason has been told, callers need not add to it
 have() { command -v "$1" >/dev/null 2>&1; }
 
-# step TITLE COMMAND... : a heading, the command, and the seconds it took (kept in DONE, a line for each step)
+# step TITLE COMMAND... : a heading, the command, and the seconds it took, which go into the run's table (TIMES) too
 step() {
   local start=$SECONDS
   printf '\n== %s\n' "$1" >&2
   STEP=${1%% (*}; shift
   "$@"
   printf '== %s: %s s\n' "$STEP" "$((SECONDS - start))" >&2
-  DONE+=$(printf '%5s s  %s' "$((SECONDS - start))" "$STEP")$'\n'
+  printf '%6s  %s\n' "$((SECONDS - start))" "$STEP" >> "$TIMES"
   STEP=
 }
-DONE='' STEP=''
+# part TITLE COMMAND... : the command, and a line in the run's table where it took a second; scripts that a step calls use it
+part() {
+  local start=$SECONDS title=$1; shift
+  "$@"
+  [ $SECONDS = "$start" ] || printf '%6s    %s\n' "$((SECONDS - start))" "$title" >> "$TIMES"
+}
+TIMES=${TIMES:-/dev/null} STEP=
+# table NAME : begins the run's table; times_by_part prints it
+table() { export TIMES=$STATE/$1.times; : > "$TIMES"; }
+times_by_part() {
+  times > "$STATE/cpu.times"   # not in a pipe: the times of this very shell's children
+  echo 'Seconds by part (parts stand above the step that they are of, or that waited for them):'
+  cat "$TIMES"
+  awk 'NR == 2 {print "   CPU of all: " $1 " user, " $2 " system (without the docker engine)"}' "$STATE/cpu.times"
+}
 set -E
 trap '[ $? = 86 ] || [ "$BASH_SUBSHELL" != 0 ] || printf "error: %s: stopped at line %s of %s (the cause stands above)\n" "${STEP:-unexpected failure}" "$LINENO" "${BASH_SOURCE[0]##*/}" >&2' ERR
 
@@ -36,6 +50,7 @@ exclusive() {
 }
 
 # background COMMAND... : beside the script, in a process group of its own (JOB), so that `stop $JOB` leaves no compiler behind
+# shellcheck disable=SC2034  # the callers read JOB
 background() { set -m; "$@" 9>&- & JOB=$!; set +m; }
 stop() { kill -- "-$1" 2>/dev/null || true; }
 

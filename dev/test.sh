@@ -58,7 +58,7 @@ finish() {
     [ $status = 0 ] || evidence
     if [ "${KEEP:-}" = 1 ]; then echo "the cluster stays: export KUBECONFIG=$KUBECONFIG" >&2; else "$DEV/cluster.sh" down "$cluster"; fi
   fi
-  printf '\n%s\n' "${DONE:-}" >&2
+  echo >&2; times_by_part >&2
   if [ $status = 0 ]; then echo "all tests passed in $SECONDS s" >&2; else echo "FAILED in: ${STEP:-set-up}, after $SECONDS s" >&2; fi
   exit $status
 }
@@ -69,6 +69,7 @@ trap 'exit 130' INT
 
 main() { # read whole before it runs, so that an edit or a pull meanwhile does not meet it half-way
   exclusive test
+  table test
   step "Tools and docker engine" tools
   step "Test back ends: PostgreSQL, NATS, a Kubernetes API server" backends
   step "Formatting" formatting
@@ -80,6 +81,7 @@ main() { # read whole before it runs, so that an edit or a pull meanwhile does n
   if [ "${1:-all}" = all ]; then
     export KUBECONFIG=$STATE/e2e.kubeconfig KUBE_CONTEXT=kind-$cluster
     step "Images" images
+    step "Push to a registry" "$DEV/push-test.sh"
     made=yes
     step "Cluster '$cluster'" cluster_up
     step "Operator" operator

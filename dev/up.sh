@@ -8,9 +8,9 @@ export KUBE_CONTEXT=kind-$cluster
 build() { # beside the cluster: both take minutes when cold
   cd "$ROOT"
   exec > "$STATE/build.log" 2>&1
-  cargo xtask images > "$STATE/images.table.new"
+  part "compiling the programs of this tree" cargo xtask images > "$STATE/images.table.new"
   mv "$STATE/images.table.new" "$STATE/images.table"
-  cargo build --package e2e --bin demo
+  part "compiling the demo" cargo xtask run demo --help
 }
 
 await_images() {
@@ -43,7 +43,7 @@ apply_shop() {
   [ -z "$services" ] || kube patch shop "$shop" --type=merge -p "{\"spec\":{\"services\":{$services}}}" >&2
 }
 
-seed() { (cd "$ROOT" && cargo run --quiet --package e2e --bin demo -- seed) >&2; }
+seed() { (cd "$ROOT" && cargo xtask run demo seed) >&2; }
 
 welcome() { cat <<X
 
@@ -66,6 +66,7 @@ main() { # read whole before it runs, so that an edit or a pull meanwhile does n
   [ -e "$CACHE/cluster-$cluster" ] || need_disk 15
   need_packages cc:build-essential
   exclusive up
+  table up
   background build
   trap 'stop $JOB' EXIT
   step "Cluster (20 s; 25 minutes on a machine where everything has to be built first)" "$DEV/cluster.sh" up "$cluster"
@@ -74,6 +75,7 @@ main() { # read whole before it runs, so that an edit or a pull meanwhile does n
   step "Shop" apply_shop
   step "Waiting for the Shop to be Ready (20 s)" "$DEV/await-shop.sh" "$shop"
   step "Catalogue" seed
+  times_by_part
   welcome
 }
 main; exit

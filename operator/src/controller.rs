@@ -28,10 +28,11 @@ use tracing::Instrument;
 
 use crate::{
     backoff::{Backoffs, Key, Revision},
-    claims::Claims,
+    claims::{Claim, Claims},
     cluster::{Cluster, FIELD_MANAGER, Scope, watch_all},
     config::Config,
     database::Databases,
+    deletion,
     error::Error,
     hash::Fingerprint,
     metrics::Metrics,
@@ -174,10 +175,6 @@ fn key(shop: &ParsedShop) -> Key {
 
 /// Whether a Shop is to be reconciled now, and everything that every reconcile needs around it.
 async fn reconcile_in_turn(shop: Arc<ParsedShop>, running: Arc<Running>) -> Result<Action, Error> {
-    if shop.meta().deletion_timestamp.is_some() {
-        // Its objects go by themselves.
-        return Ok(Action::await_change());
-    }
     let key = key(&shop);
     let now = Instant::now();
     if let Some(wait) = running.backoffs.remaining(&key, revision(&shop), now) {
@@ -187,8 +184,18 @@ async fn reconcile_in_turn(shop: Arc<ParsedShop>, running: Arc<Running>) -> Resu
         Ok(place) => place,
         Err(wait) => return Ok(Action::requeue(wait.mul_f64(rand::random_range(1.0..2.0)))),
     };
-    if !running.claims.holds(&key.0).await {
-        return Ok(Action::requeue(NOT_OURS));
+    let deleted = shop.meta().deletion_timestamp.is_some();
+    match running.claims.of(&key.0).await {
+        Claim::Ours => {}
+        // No claim can be made any more in a namespace that goes with its Shops, and a finalizer must not hold it up.
+        Claim::Unknown if deleted => {}
+        Claim::Theirs | Claim::Unknown => return Ok(Action::requeue(NOT_OURS)),
+    }
+    if deleted {
+        // The rest of its objects goes by itself.
+        let finalized = deletion::finalize(&shop, &running.context.cluster);
+        catch_panic_and_timeout(finalized, RECONCILE_TIMEOUT).await?;
+        return Ok(Action::await_change());
     }
     let done = reconcile_isolated(&shop, &running.context).await?;
     running.backoffs.clear(&key);
@@ -236,7 +243,13 @@ async fn report_failure(shop: &ParsedShop, error: &Error, context: &Context) {
     let previous = match (&shop.0, error) {
         (Err(_), _) => statuses.last_of_unparsed(shop),
         (Ok(shop), Error::Panicked(_) | Error::TimedOut(_)) => statuses.last(shop),
-        (Ok(_), Error::Invalid(_) | Error::Kube { .. }) => return,
+        (
+            Ok(_),
+            Error::Invalid(_)
+            | Error::Kube { .. }
+            | Error::NameTaken { .. }
+            | Error::Leftover { .. },
+        ) => return,
     };
     let previous = previous.as_ref();
     let generation = shop.meta().generation;
@@ -258,7 +271,10 @@ fn count_error(metrics: &Metrics, error: &Error) {
     match error {
         Error::Panicked(_) => metrics.panicked(),
         Error::TimedOut(_) => metrics.timed_out(),
-        Error::Invalid(_) | Error::Kube { .. } => {}
+        Error::Invalid(_)
+        | Error::Kube { .. }
+        | Error::NameTaken { .. }
+        | Error::Leftover { .. } => {}
     }
 }
 

@@ -1,7 +1,7 @@
-//! Passwords and keys: generated once, kept in Secrets, never written again. What outlives the Shop (database passwords and
-//! keys under `deletionPolicy: Retain`) has no owner.
+//! Passwords and keys: made up once, kept in Secrets, never made up again as long as they are there. Database passwords and keys
+//! outlive the Shop and have no owner; see `deletion` for what becomes of them.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::collections::BTreeMap;
 
 use futures::future::try_join_all;
 use k8s_openapi::{ByteString, api::core::v1::Secret};
@@ -11,15 +11,17 @@ use secrecy::SecretString;
 use serde_json::json;
 
 use crate::{
-    api::DeletionPolicy,
     catalogue::{BROKER_PORT, DATABASE_PORT, KeyShape, PerService, ServiceName},
     cluster::Cluster,
     error::Error,
     hash::Fingerprint,
+    labels::INSTANCE_LABEL,
     meta::{self, Component},
     names,
     validate::ValidShop,
 };
+
+const PASSWORD: &str = "password";
 
 /// All logins and keys of a Shop.
 #[derive(Debug)]
@@ -48,13 +50,19 @@ pub struct DatabaseLogin {
     pub role_password: SecretString,
 }
 
-/// A Secret as it is made when there is none.
+/// A Secret of the Shop.
 struct SecretTemplate {
     name: String,
     app: &'static str,
     kind: SecretKind,
-    values: BTreeMap<&'static str, String>,
+    /// What is made up once and kept.
+    generated: Vec<(&'static str, KeyShape)>,
+    /// What follows from what was made up. It is no secret in itself, so that it may be written again at any time: more of it
+    /// in a later version of the operator, or another password that somebody has put in.
+    derived: Derive,
 }
+
+type Values = BTreeMap<String, String>;
 
 /// What a Secret holds, which says how long it lives and how a key that got lost comes back.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -77,7 +85,7 @@ pub async fn provide(shop: &ValidShop, cluster: &Cluster) -> Result<Credentials,
         .flat_map(|service| secret_templates(shop, service));
     let secrets =
         try_join_all(templates.map(|template| create_or_complete(shop, cluster, template))).await?;
-    let secrets: BTreeMap<String, BTreeMap<String, String>> = secrets.into_iter().collect();
+    let secrets: BTreeMap<String, Values> = secrets.into_iter().collect();
     let value = |secret: &str, key: &str| {
         secrets
             .get(secret)
@@ -101,7 +109,7 @@ pub async fn provide(shop: &ValidShop, cluster: &Cluster) -> Result<Credentials,
 fn database_login(
     shop: &ValidShop,
     service: ServiceName,
-    secrets: &BTreeMap<String, BTreeMap<String, String>>,
+    secrets: &BTreeMap<String, Values>,
 ) -> Result<DatabaseLogin, String> {
     let value = |secret: &str, key: &str| {
         let value = secrets.get(secret).and_then(|data| data.get(key));
@@ -115,9 +123,6 @@ fn database_login(
         names::database_admin(&shop.name, service),
         names::database(&shop.name, service),
     );
-    for key in role_values(shop, service).keys() {
-        value(&role, key)?;
-    }
     Ok(DatabaseLogin {
         admin_password: value(&admin, "password")?.into(),
         role_password: value(&role, "password")?.into(),
@@ -126,66 +131,86 @@ fn database_login(
 
 fn secret_templates(shop: &ValidShop, service: ServiceName) -> Vec<SecretTemplate> {
     let app = service.as_str();
+    let password = || vec![(PASSWORD, KeyShape::Password)];
+    let keys = service.descriptor().keys.iter();
     let mut templates = vec![
         SecretTemplate {
             name: names::database_admin(&shop.name, service),
             app,
             kind: SecretKind::DatabaseLogin,
-            values: BTreeMap::from([("password", password())]),
+            generated: password(),
+            derived: Box::new(|_| BTreeMap::new()),
         },
         SecretTemplate {
             name: names::database(&shop.name, service),
             app,
             kind: SecretKind::DatabaseLogin,
-            values: role_values(shop, service),
+            generated: password(),
+            derived: role_values(names::database(&shop.name, service), service),
         },
         SecretTemplate {
             name: names::broker_login(&shop.name, service),
             app,
             kind: SecretKind::BrokerLogin,
-            values: broker_values(shop, service),
+            generated: password(),
+            derived: broker_values(names::broker(&shop.name), service),
         },
-    ];
-    let keys = service.descriptor().keys;
-    if !keys.is_empty() {
-        templates.push(SecretTemplate {
+        SecretTemplate {
             name: names::keys(&shop.name, service),
             app,
             kind: SecretKind::Keys,
-            values: keys
-                .iter()
-                .map(|key| (key.name, generate(key.shape)))
-                .collect(),
-        });
-    }
+            generated: keys.map(|key| (key.name, key.shape)).collect(),
+            derived: Box::new(|_| BTreeMap::new()),
+        },
+    ];
+    templates.retain(|template| !template.generated.is_empty());
     templates
 }
 
-fn role_values(shop: &ValidShop, service: ServiceName) -> BTreeMap<&'static str, String> {
-    let (password, host) = (password(), names::database(&shop.name, service));
-    BTreeMap::from([
-        ("username", service.to_string()),
-        ("database", service.to_string()),
-        ("port", DATABASE_PORT.to_string()),
-        (
-            "url",
-            format!("postgres://{service}:{password}@{host}:{DATABASE_PORT}/{service}"),
-        ),
-        ("password", password),
-        ("host", host),
-    ])
+type Derive = Box<dyn Fn(&Values) -> BTreeMap<&'static str, String> + Send + Sync>;
+
+fn role_values(host: String, service: ServiceName) -> Derive {
+    Box::new(move |values| {
+        let url = values.get(PASSWORD).map(|password| {
+            let password = escaped(password);
+            format!("postgres://{service}:{password}@{host}:{DATABASE_PORT}/{service}")
+        });
+        BTreeMap::from([
+            ("username", service.to_string()),
+            ("database", service.to_string()),
+            ("port", DATABASE_PORT.to_string()),
+            ("host", host.clone()),
+        ])
+        .into_iter()
+        .chain(url.map(|url| ("url", url)))
+        .collect()
+    })
 }
 
-fn broker_values(shop: &ValidShop, service: ServiceName) -> BTreeMap<&'static str, String> {
-    let (password, host) = (password(), names::broker(&shop.name));
-    BTreeMap::from([
-        ("username", service.to_string()),
-        (
-            "url",
-            format!("nats://{service}:{password}@{host}:{BROKER_PORT}"),
-        ),
-        ("password", password),
-    ])
+fn broker_values(host: String, service: ServiceName) -> Derive {
+    Box::new(move |values| {
+        let url = values.get(PASSWORD).map(|password| {
+            let password = escaped(password);
+            format!("nats://{service}:{password}@{host}:{BROKER_PORT}")
+        });
+        BTreeMap::from([("username", service.to_string())])
+            .into_iter()
+            .chain(url.map(|url| ("url", url)))
+            .collect()
+    })
+}
+
+/// A password as it stands in a URL (RFC 3986): ours need no escaping, one that somebody has put in may.
+fn escaped(password: &str) -> String {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+    let escape = |byte: u8| {
+        if is_plain(byte) {
+            char::from(byte).to_string()
+        } else {
+            format!("%{byte:02X}")
+        }
+    };
+    password.bytes().map(escape).collect()
 }
 
 fn generate(shape: KeyShape) -> String {
@@ -212,78 +237,120 @@ async fn create_or_complete(
     shop: &ValidShop,
     cluster: &Cluster,
     template: SecretTemplate,
-) -> Result<(String, BTreeMap<String, String>), Error> {
-    let wanted = Arc::new(secret(shop, &template));
-    let failed = || Error::kube(format!("Secret {} cannot be made", template.name));
-    let mut live = cluster
+) -> Result<(String, Values), Error> {
+    let live = cluster
         .secrets
-        .create_once(wanted.clone())
-        .await
-        .map_err(failed())?;
-    if !has_metadata_of(&live, &wanted) {
-        let patch = json!({"metadata": {
-            "uid": live.metadata.uid,
-            "labels": wanted.metadata.labels,
-            "ownerReferences": wanted.metadata.owner_references,
-        }});
-        live = cluster
-            .secrets
-            .merge(&live, &patch)
-            .await
-            .map_err(failed())?;
+        .create_once(&secret(shop, &template))
+        .await?;
+    let live = live.object;
+    let missing = missing_values(&template, &texts(&live));
+    let metadata = metadata_to_change(shop, &template, &live);
+    if missing.is_empty() && metadata.is_empty() {
+        return Ok((template.name, texts(&live)));
     }
-    let data = texts(&live);
-    let missing_values = missing_values(&template, &data);
-    if missing_values.is_empty() {
-        return Ok((template.name, data));
+    let mut patch = json!({"metadata": metadata, "stringData": missing});
+    // Not over what somebody else has put back meanwhile.
+    patch["metadata"]["uid"] = json!(live.metadata.uid);
+    patch["metadata"]["resourceVersion"] = json!(live.metadata.resource_version);
+    let live = cluster.secrets.merge(&live, &patch).await?.object;
+    if !missing.is_empty() {
+        tracing::warn!(secret = template.name, keys = ?missing.keys(), "keys were missing or did not fit, and are written anew");
     }
-    let patch = json!({
-        // Not over what somebody else has put back meanwhile.
-        "metadata": {"uid": live.metadata.uid, "resourceVersion": live.metadata.resource_version},
-        "stringData": missing_values,
-    });
-    live = cluster
-        .secrets
-        .merge(&live, &patch)
-        .await
-        .map_err(failed())?;
-    tracing::warn!(secret = template.name, keys = ?missing_values.keys(), "keys were missing and are made anew");
     Ok((template.name, texts(&live)))
 }
 
-/// What is to be written into a Secret that lacks keys.
-fn missing_values<'a>(
-    template: &'a SecretTemplate,
-    data: &BTreeMap<String, String>,
-) -> BTreeMap<&'static str, &'a str> {
-    let is_missing = |key: &str| !data.contains_key(key);
-    let values = template.values.iter();
-    let values = values.map(|(key, value)| (*key, value.as_str()));
-    match template.kind {
+/// What is to be written into a Secret that holds `data`: made-up values that it lacks and that may be made up anew, and
+/// whatever follows from its values and is not so.
+fn missing_values(template: &SecretTemplate, data: &Values) -> BTreeMap<&'static str, String> {
+    let lacking = template
+        .generated
+        .iter()
+        .filter(|(key, _)| !data.contains_key(*key));
+    let mut missing: BTreeMap<_, _> = match template.kind {
         SecretKind::DatabaseLogin => BTreeMap::new(),
-        // Password and URL belong together.
-        SecretKind::BrokerLogin if template.values.keys().copied().any(is_missing) => {
-            values.collect()
+        SecretKind::BrokerLogin | SecretKind::Keys => lacking
+            .map(|(key, shape)| (*key, generate(*shape)))
+            .collect(),
+    };
+    let mut complete = data.clone();
+    complete.extend(
+        missing
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), value.clone())),
+    );
+    let derived = (template.derived)(&complete);
+    missing.extend(
+        derived
+            .into_iter()
+            .filter(|(key, value)| data.get(*key) != Some(value)),
+    );
+    missing
+}
+
+/// What outlives the Shop has no owner and no label by which other tools would take it for theirs.
+fn metadata_to_change(
+    shop: &ValidShop,
+    template: &SecretTemplate,
+    live: &Secret,
+) -> serde_json::Map<String, serde_json::Value> {
+    let mut change = serde_json::Map::new();
+    let wanted = secret(shop, template);
+    let has = |(label, value): (&String, &String)| live.labels().get(label) == Some(value);
+    let odd = !template.kind.goes_with_the_shop() && live.labels().contains_key(INSTANCE_LABEL);
+    if odd || !wanted.labels().iter().all(has) {
+        let mut labels = json!(wanted.labels());
+        if odd {
+            labels[INSTANCE_LABEL] = serde_json::Value::Null;
         }
-        SecretKind::BrokerLogin => BTreeMap::new(),
-        SecretKind::Keys => values.filter(|(key, _)| is_missing(key)).collect(),
+        change.insert("labels".into(), labels);
+    }
+    let shops = live
+        .owner_references()
+        .iter()
+        .filter(|owner| owner.kind == "Shop");
+    let owners: Vec<_> = shops
+        .filter(|_| !template.kind.goes_with_the_shop())
+        .map(|owner| json!({"$patch": "delete", "uid": owner.uid}))
+        .collect();
+    if !owners.is_empty() {
+        change.insert("ownerReferences".into(), owners.into());
+    }
+    change
+}
+
+impl SecretKind {
+    fn goes_with_the_shop(self) -> bool {
+        match self {
+            Self::DatabaseLogin | Self::Keys => false,
+            Self::BrokerLogin => true,
+        }
     }
 }
 
+/// The Secret as it is made when there is none.
 fn secret(shop: &ValidShop, template: &SecretTemplate) -> Secret {
-    let (component, outlives_the_shop) = match template.kind {
-        SecretKind::DatabaseLogin => (Component::Database, true),
-        SecretKind::BrokerLogin => (Component::Service, false),
-        SecretKind::Keys => (Component::Service, true),
+    let component = match template.kind {
+        SecretKind::DatabaseLogin => Component::Database,
+        SecretKind::BrokerLogin | SecretKind::Keys => Component::Service,
     };
-    let mut metadata = meta::object(shop, template.name.clone(), template.app, component);
-    if outlives_the_shop && shop.deletion_policy == DeletionPolicy::Retain {
-        metadata.owner_references = None;
-    }
-    let data = template
-        .values
-        .iter()
-        .map(|(key, value)| ((*key).into(), ByteString(value.clone().into())));
+    let metadata = if template.kind.goes_with_the_shop() {
+        meta::object(shop, template.name.clone(), template.app, component)
+    } else {
+        meta::outliving(shop, template.name.clone(), template.app, component)
+    };
+    let generated = template.generated.iter();
+    let mut values: Values = generated
+        .map(|(key, shape)| ((*key).to_owned(), generate(*shape)))
+        .collect();
+    let derived = (template.derived)(&values);
+    values.extend(
+        derived
+            .into_iter()
+            .map(|(key, value)| (key.to_owned(), value)),
+    );
+    let data = values
+        .into_iter()
+        .map(|(key, value)| (key, ByteString(value.into())));
     Secret {
         metadata,
         type_: Some("Opaque".into()),
@@ -292,15 +359,7 @@ fn secret(shop: &ValidShop, template: &SecretTemplate) -> Secret {
     }
 }
 
-fn has_metadata_of(live: &Secret, wanted: &Secret) -> bool {
-    live.owner_references() == wanted.owner_references()
-        && wanted
-            .labels()
-            .iter()
-            .all(|(key, value)| live.labels().get(key) == Some(value))
-}
-
-fn texts(secret: &Secret) -> BTreeMap<String, String> {
+fn texts(secret: &Secret) -> Values {
     let text = |(key, value): (&String, &ByteString)| {
         Some((key.clone(), String::from_utf8(value.0.clone()).ok()?))
     };
@@ -311,21 +370,83 @@ fn texts(secret: &Secret) -> BTreeMap<String, String> {
 mod tests {
     use super::*;
 
+    fn template(kind: SecretKind) -> SecretTemplate {
+        SecretTemplate {
+            name: "any".into(),
+            app: "users",
+            kind,
+            generated: vec![("a", KeyShape::Password), ("password", KeyShape::Password)],
+            derived: role_values("host".into(), ServiceName::Users),
+        }
+    }
+
+    fn written(kind: SecretKind, data: &[(&str, &str)]) -> BTreeMap<&'static str, String> {
+        let data = data
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+        missing_values(&template(kind), &data.collect())
+    }
+
+    fn whole() -> Vec<(&'static str, &'static str)> {
+        vec![
+            ("a", "1"),
+            ("password", "p"),
+            ("username", "users"),
+            ("database", "users"),
+            ("port", "5432"),
+            ("host", "host"),
+            ("url", "postgres://users:p@host:5432/users"),
+        ]
+    }
+
     #[test]
-    fn what_a_secret_lacks_comes_back_where_a_new_value_is_as_good_and_the_rest_is_not_rewritten() {
-        let with_half = |kind| {
-            let template = SecretTemplate {
-                name: "any".into(),
-                app: "users",
-                kind,
-                values: BTreeMap::from([("a", "new".into()), ("b", "new".into())]),
-            };
-            let data = BTreeMap::from([("a".to_owned(), "old".to_owned())]);
-            let keys = missing_values(&template, &data);
-            keys.into_keys().collect::<Vec<_>>()
-        };
-        assert_eq!(with_half(SecretKind::Keys), ["b"]);
-        assert_eq!(with_half(SecretKind::BrokerLogin), ["a", "b"]);
-        assert!(with_half(SecretKind::DatabaseLogin).is_empty());
+    fn a_whole_secret_is_left_alone() {
+        for kind in [
+            SecretKind::DatabaseLogin,
+            SecretKind::BrokerLogin,
+            SecretKind::Keys,
+        ] {
+            assert!(written(kind, &whole()).is_empty());
+        }
+    }
+
+    #[test]
+    fn a_made_up_value_comes_back_where_a_new_one_is_as_good_and_the_rest_is_not_rewritten() {
+        let lacking: Vec<_> = whole().into_iter().filter(|(key, _)| *key != "a").collect();
+        for (kind, expected) in [
+            (SecretKind::Keys, vec!["a"]),
+            (SecretKind::BrokerLogin, vec!["a"]),
+            (SecretKind::DatabaseLogin, vec![]),
+        ] {
+            let keys = written(kind, &lacking).into_keys().collect::<Vec<_>>();
+            assert_eq!(keys, expected);
+        }
+    }
+
+    #[test]
+    fn a_key_that_a_later_operator_adds_is_added_and_no_password_changes() {
+        let lacking: Vec<_> = whole()
+            .into_iter()
+            .filter(|(key, _)| *key != "port")
+            .collect();
+        for kind in [SecretKind::DatabaseLogin, SecretKind::BrokerLogin] {
+            assert_eq!(
+                written(kind, &lacking),
+                BTreeMap::from([("port", "5432".to_owned())])
+            );
+        }
+    }
+
+    #[test]
+    fn another_password_is_followed_by_the_url() {
+        let mut changed = whole();
+        changed[1].1 = "p@ss/w:rd";
+        assert_eq!(
+            written(SecretKind::DatabaseLogin, &changed),
+            BTreeMap::from([(
+                "url",
+                "postgres://users:p%40ss%2Fw%3Ard@host:5432/users".to_owned()
+            )])
+        );
     }
 }

@@ -1,7 +1,13 @@
 //! What is to be done, from what is wanted and what is there. No client and no clock: everything it needs is an argument.
 
+use std::sync::Arc;
+
 use k8s_openapi::{
-    api::{apps::v1::Deployment, batch::v1::Job, core::v1::Pod},
+    api::{
+        apps::v1::Deployment,
+        batch::v1::Job,
+        core::v1::{ContainerStateTerminated, Pod},
+    },
     apimachinery::pkg::apis::meta::v1::Time,
 };
 use kube::ResourceExt;
@@ -9,8 +15,10 @@ use kube::ResourceExt;
 use crate::{
     catalogue::{PerService, ServiceName},
     database::DatabaseState,
+    labels::VERSION_LABEL,
+    migration, names,
     observe::{Observed, ObservedBackend, ObservedService},
-    render::migration,
+    pinning::{Pinned, pin},
     validate::{Replicas, ValidShop},
 };
 
@@ -19,6 +27,8 @@ use crate::{
 pub struct Decision {
     /// By service; each goes on independently of the others.
     pub services: PerService<ServiceDecision>,
+    /// The image of the broker.
+    pub broker_image: Pinned,
 }
 
 /// What is to be done for one service.
@@ -26,12 +36,25 @@ pub struct Decision {
 pub struct ServiceDecision {
     /// Where the migration to the image that is to run stands.
     pub migration: Migration,
-    /// The Deployment gets the new template. Otherwise it is left as it is, and the pods of the old image go on.
-    pub roll: bool,
-    /// The count that the Shop names.
+    /// What the Deployment runs: what the Shop asks for, or, until that may run, what runs now. None where nothing may run.
+    pub runs: Option<Release>,
+    /// The count to be written.
     pub replicas: Option<i32>,
     /// More than one pod runs, so that a budget makes sense.
     pub disruption_budget: bool,
+    /// The image of its database.
+    pub database_image: Pinned,
+    /// Role and database are there.
+    pub database_prepared: bool,
+}
+
+/// An image with its version, where it has one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Release {
+    /// The image.
+    pub image: String,
+    /// The version.
+    pub version: Option<String>,
 }
 
 /// Where a migration stands.
@@ -39,14 +62,29 @@ pub struct ServiceDecision {
 pub enum Migration {
     /// Its database is not there.
     Waiting,
+    /// This Job of another image still migrates the same database.
+    After(String),
     /// Its Job is to be made, or runs.
     Running,
     /// It succeeded.
     Done,
     /// It failed; the text says how.
     Failed(String),
-    /// It failed or hangs, and the Shop has changed since: its Job goes, and comes anew.
-    Superseded,
+    /// Its Job says nothing about what is there now: it goes, and comes anew.
+    Superseded(Renewal),
+}
+
+/// Why a migration is done again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Renewal {
+    /// Its Job is being deleted.
+    Deleted,
+    /// The database's volume was replaced.
+    NewVolume,
+    /// A pod found an older schema than it needs: a dump was put back, or the image was built anew under its name.
+    SchemaBehind,
+    /// It failed, and the Shop or the database has changed since.
+    Retry,
 }
 
 impl Migration {
@@ -54,7 +92,7 @@ impl Migration {
     pub fn has_job(&self) -> bool {
         match self {
             Self::Running | Self::Done | Self::Failed(_) => true,
-            Self::Waiting | Self::Superseded => false,
+            Self::Waiting | Self::After(_) | Self::Superseded(_) => false,
         }
     }
 }
@@ -74,6 +112,12 @@ pub fn decide(
                 &databases[service],
             )
         }),
+        broker_image: pin(
+            &names::broker(&shop.name),
+            "spec.images.nats",
+            &shop.nats_image,
+            &observed.broker,
+        ),
     }
 }
 
@@ -83,29 +127,62 @@ fn decide_service(
     observed: &ObservedService,
     database: &DatabaseState,
 ) -> ServiceDecision {
-    let wanted = &shop.services[service];
     let migration = migration_state(shop, service, observed, database);
-    let runs_already =
-        observed.deployment.as_deref().and_then(image_of) == Some(wanted.image.as_str());
     let live_count = observed
         .deployment
         .as_ref()
         .and_then(|d| d.spec.as_ref())
         .and_then(|spec| spec.replicas);
-    let (replicas, expected) = match wanted.replicas {
+    let (replicas, expected) = match shop.services[service].replicas {
         Replicas::Fixed(count) => (Some(count), count),
+        // An autoscaler leaves a service with no pods alone: somebody must write the first count.
+        Replicas::Autoscaled { min, .. } if live_count == Some(0) => (Some(min), min),
         Replicas::Autoscaled { min, .. } => (None, live_count.unwrap_or(1).max(min)),
         Replicas::Unmanaged => (None, live_count.unwrap_or(1)),
     };
-    // The very first pods have nobody to replace. They start beside the database and its migration, and are not ready
-    // before both are done: that saves the seconds that starting them takes.
-    let first_install = observed.deployment.is_none() && has_running_pod(database);
     ServiceDecision {
-        roll: migration == Migration::Done || runs_already || first_install,
+        runs: release(shop, service, observed, database, &migration),
         migration,
         replicas,
         disruption_budget: expected > 1,
+        database_image: pin(
+            &names::database(&shop.name, service),
+            "spec.images.postgres",
+            &shop.postgres_image,
+            &observed.database,
+        ),
+        database_prepared: *database == DatabaseState::Prepared,
     }
+}
+
+/// What the Deployment runs. Settings reach the pods whatever becomes of a migration: only the image waits for it.
+fn release(
+    shop: &ValidShop,
+    service: ServiceName,
+    observed: &ObservedService,
+    database: &DatabaseState,
+    migration: &Migration,
+) -> Option<Release> {
+    let wanted = || Release {
+        image: shop.services[service].image.clone(),
+        version: shop.services[service].version.clone(),
+    };
+    match observed.deployment.as_deref().and_then(running) {
+        _ if *migration == Migration::Done => Some(wanted()),
+        Some(runs) if runs.image == shop.services[service].image => Some(wanted()),
+        Some(runs) => Some(runs),
+        // The very first pods have nobody to replace. They start beside the database and its migration, and are not ready
+        // before both are done: that saves the seconds that starting them takes.
+        None => has_running_pod(database).then(wanted),
+    }
+}
+
+/// What a Deployment runs.
+fn running(deployment: &Deployment) -> Option<Release> {
+    Some(Release {
+        image: image_of(deployment)?.to_owned(),
+        version: deployment.labels().get(VERSION_LABEL).cloned(),
+    })
 }
 
 fn migration_state(
@@ -114,30 +191,39 @@ fn migration_state(
     observed: &ObservedService,
     database: &DatabaseState,
 ) -> Migration {
+    let claim = observed.database.claim.as_deref();
     let Some(job) = &observed.migration else {
-        return if has_running_pod(database) {
-            Migration::Running
-        } else {
-            Migration::Waiting
+        return match &observed.other_migration {
+            _ if claim.is_none() || !has_running_pod(database) => Migration::Waiting,
+            Some(other) => Migration::After(other.clone()),
+            None => Migration::Running,
         };
     };
+    if job.metadata.deletion_timestamp.is_some() {
+        return Migration::Superseded(Renewal::Deleted);
+    }
+    if claim.is_some_and(|claim| migration::is_of_another_volume(job, claim)) {
+        return Migration::Superseded(Renewal::NewVolume);
+    }
     if succeeded(job, &observed.migration_pods) {
-        return Migration::Done;
+        return if is_behind(&observed.pods, job) {
+            Migration::Superseded(Renewal::SchemaBehind)
+        } else {
+            Migration::Done
+        };
     }
-    let written_for = job.annotations().get(migration::TEMPLATE_ANNOTATION);
-    let goes = job.metadata.deletion_timestamp.is_some();
-    if goes || written_for != Some(&migration::template_of(shop, service)) {
-        return Migration::Superseded;
-    }
+    let written_for = job.annotations().get(migration::SETTINGS_ANNOTATION);
+    let changed = written_for != Some(&migration::settings_of(shop, service));
+    let was_away =
+        || *database != DatabaseState::Prepared || was_unavailable_since(&observed.database, job);
     match failure(job) {
-        // It gave up waiting for its database: that says nothing about the migration.
-        Some(_)
-            if *database != DatabaseState::Prepared
-                || was_unavailable_since(&observed.database, job) =>
-        {
-            Migration::Superseded
-        }
+        // Somebody changed something, or it gave up waiting for its database: that says nothing about the migration.
+        Some(_) if changed || was_away() => Migration::Superseded(Renewal::Retry),
         Some(how) => Migration::Failed(how),
+        // None of its pods has begun: with the new settings they may.
+        None if changed && !migration::has_begun(&observed.migration_pods) => {
+            Migration::Superseded(Renewal::Retry)
+        }
         None => Migration::Running,
     }
 }
@@ -177,20 +263,46 @@ fn has_running_pod(database: &DatabaseState) -> bool {
     }
 }
 
-/// A pod that ended well is enough: the Job's own status follows one to two seconds later.
-fn succeeded(job: &Job, pods: &[std::sync::Arc<Pod>]) -> bool {
+/// A pod that ended well is enough: the Job's own status follows one to two seconds later, or never, where a container that
+/// somebody added keeps the pod running.
+fn succeeded(job: &Job, pods: &[Arc<Pod>]) -> bool {
     let counted = job
         .status
         .as_ref()
         .and_then(|status| status.succeeded)
         .unwrap_or(0)
         > 0;
-    counted
-        || pods.iter().any(|pod| {
-            pod.status
-                .as_ref()
-                .is_some_and(|s| s.phase.as_deref() == Some("Succeeded"))
-        })
+    let noted = job
+        .annotations()
+        .get(migration::RESULT_ANNOTATION)
+        .is_some_and(|result| result == "succeeded");
+    counted || noted || pods.iter().any(|pod| migration::has_succeeded(pod))
+}
+
+/// A pod has ended because of an older schema, after the migration was done.
+fn is_behind(pods: &[Arc<Pod>], job: &Job) -> bool {
+    let Some(done) = job
+        .status
+        .as_ref()
+        .and_then(|status| status.completion_time.as_ref())
+    else {
+        return false;
+    };
+    pods.iter().flat_map(|pod| ends_of(pod)).any(|end| {
+        end.exit_code == migration::SCHEMA_BEHIND
+            && end.finished_at.as_ref().is_some_and(|at| at > done)
+    })
+}
+
+/// How the containers of a pod have ended, now or the last time.
+fn ends_of(pod: &Pod) -> impl Iterator<Item = &ContainerStateTerminated> {
+    let containers = pod
+        .status
+        .iter()
+        .flat_map(|status| status.container_statuses.iter().flatten());
+    containers
+        .flat_map(|container| [&container.state, &container.last_state])
+        .filter_map(|state| state.as_ref()?.terminated.as_ref())
 }
 
 fn failure(job: &Job) -> Option<String> {

@@ -7,12 +7,33 @@ pub enum Error {
     #[error("{0}")]
     Invalid(String),
     /// The API server refused or did not answer.
-    #[error("{action}: {source}")]
+    #[error("{action}: {}", sentence(.answer))]
     Kube {
         /// What was tried, with the object's name.
         action: String,
-        /// The answer.
-        source: Box<kube::Error>,
+        /// The answer. Not a source: whoever prints the chain of sources would say it twice.
+        answer: Box<kube::Error>,
+    },
+    /// Somebody else has an object of a name that the Shop needs.
+    #[error(
+        "{kind} {name} exists and does not belong to this Shop: give the Shop another name, delete the object, or hand it over \
+         with `kubectl annotate {kind} {name} shopkeeper.dev/adopt=true`"
+    )]
+    NameTaken {
+        /// The object's kind.
+        kind: String,
+        /// Its name.
+        name: String,
+    },
+    /// An object of a deleted Shop of the same name is still there.
+    #[error(
+        "{kind} {name} of a deleted Shop of the same name is still there; the garbage collector removes it"
+    )]
+    Leftover {
+        /// The object's kind.
+        kind: String,
+        /// Its name.
+        name: String,
     },
     /// A bug: the reconcile of this one Shop panicked.
     #[error("reconciling panicked: {0}")]
@@ -29,6 +50,8 @@ pub enum Class {
     Invalid,
     /// Someone wrote at the same time.
     Conflict,
+    /// Somebody else has an object of this name.
+    NameTaken,
     /// Not allowed: rights or quota.
     Forbidden,
     /// It may work the next time.
@@ -43,6 +66,7 @@ impl Class {
         match self {
             Self::Invalid => "invalid",
             Self::Conflict => "conflict",
+            Self::NameTaken => "name_taken",
             Self::Forbidden => "forbidden",
             Self::Transient => "transient",
             Self::Bug => "bug",
@@ -54,6 +78,7 @@ impl Class {
         match self {
             Self::Invalid => "Invalid",
             Self::Conflict => "Conflict",
+            Self::NameTaken => "NameTaken",
             Self::Forbidden => "Forbidden",
             Self::Transient => "ApiUnavailable",
             Self::Bug => "OperatorBug",
@@ -65,9 +90,9 @@ impl Error {
     /// Names what was tried when the API server answered `source`.
     pub fn kube(action: impl Into<String>) -> impl FnOnce(kube::Error) -> Self {
         let action = action.into();
-        move |source| Self::Kube {
+        move |answer| Self::Kube {
             action,
-            source: Box::new(source),
+            answer: Box::new(answer),
         }
     }
 
@@ -75,7 +100,7 @@ impl Error {
     pub fn class(&self) -> Class {
         match self {
             Self::Invalid(_) => Class::Invalid,
-            Self::Kube { source, .. } => match &**source {
+            Self::Kube { answer, .. } => match &**answer {
                 kube::Error::Api(status) if status.is_conflict() => Class::Conflict,
                 kube::Error::Api(status) if status.is_forbidden() => Class::Forbidden,
                 kube::Error::Api(status) if status.code == 422 || status.code == 400 => {
@@ -85,8 +110,36 @@ impl Error {
                 kube::Error::BuildRequest(_) => Class::Invalid,
                 _ => Class::Transient,
             },
+            Self::NameTaken { .. } => Class::NameTaken,
+            Self::Leftover { .. } => Class::Conflict,
             Self::Panicked(_) => Class::Bug,
             Self::TimedOut(_) => Class::Transient,
         }
+    }
+}
+
+/// What the API server said, without the rest of its answer.
+fn sentence(answer: &kube::Error) -> String {
+    match answer {
+        kube::Error::Api(status) if !status.message.is_empty() => status.message.clone(),
+        other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_is_one_sentence() {
+        let refused =
+            kube::core::Status::failure("spec.ports[0].nodePort: Invalid value: 80", "Invalid")
+                .with_code(422);
+        let error = Error::kube("Service demo-users")(kube::Error::Api(Box::new(refused)));
+        assert_eq!(
+            error.to_string(),
+            "Service demo-users: spec.ports[0].nodePort: Invalid value: 80"
+        );
+        assert!(std::error::Error::source(&error).is_none());
     }
 }

@@ -6,7 +6,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelecto
 use kube::api::ObjectMeta;
 
 use crate::{
-    labels::{COMPONENT_LABEL, INSTANCE_LABEL, MANAGED_BY_LABEL, NAME_LABEL, OPERATOR},
+    labels::{COMPONENT_LABEL, INSTANCE_LABEL, MANAGED_BY_LABEL, NAME_LABEL, OPERATOR, SHOP_LABEL},
     validate::ValidShop,
 };
 
@@ -43,6 +43,18 @@ pub fn object(shop: &ValidShop, name: String, app: &str, component: Component) -
         labels: Some(labels(shop, app, component)),
         owner_references: Some(vec![shop.owner.clone()]),
         ..ObjectMeta::default()
+    }
+}
+
+/// Metadata of an object that outlives the Shop: without an owner, and under a label that no other tool reads.
+pub fn outliving(shop: &ValidShop, name: String, app: &str, component: Component) -> ObjectMeta {
+    let mut labels = labels(shop, app, component);
+    labels.remove(INSTANCE_LABEL);
+    labels.insert(SHOP_LABEL.into(), shop.name.clone());
+    ObjectMeta {
+        labels: Some(labels),
+        owner_references: None,
+        ..object(shop, name, app, component)
     }
 }
 

@@ -1,13 +1,17 @@
 //! What there is of a Shop in the cluster: a snapshot from the stores, and the few Secrets of the user that it names.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
-use k8s_openapi::api::{
-    apps::v1::{Deployment, StatefulSet},
-    batch::v1::Job,
-    core::v1::{PersistentVolumeClaim, Pod, Secret},
+use k8s_openapi::{
+    api::{
+        apps::v1::{Deployment, StatefulSet},
+        autoscaling::v2::HorizontalPodAutoscaler,
+        batch::v1::Job,
+        core::v1::{Event, PersistentVolumeClaim, Pod, Secret},
+    },
+    jiff::{SignedDuration, Timestamp},
 };
-use kube::ResourceExt;
+use kube::{Api, ResourceExt, api::ListParams};
 
 use crate::{
     catalogue::{PerService, ServiceName},
@@ -16,9 +20,12 @@ use crate::{
     hash::Fingerprint,
     labels::{COMPONENT_LABEL, NAME_LABEL},
     meta::Component,
-    names,
+    migration, names,
     validate::ValidShop,
 };
+
+/// What begins within this time does not hang.
+const HANGS: SignedDuration = SignedDuration::from_secs(20);
 
 /// What there is of a Shop in the cluster.
 #[derive(Debug, Default)]
@@ -29,7 +36,12 @@ pub struct Observed {
     pub broker: ObservedBackend,
     /// The Secrets of the user that the Shop names.
     pub user_secrets: Vec<UserSecret>,
+    /// What Kubernetes says of objects that hang without a reason of their own, by name: the last warning among their events.
+    pub warnings: Warnings,
 }
+
+/// Warnings by the name of the object.
+pub type Warnings = BTreeMap<String, String>;
 
 /// What there is of one service.
 #[derive(Debug, Default)]
@@ -42,6 +54,10 @@ pub struct ObservedService {
     pub migration: Option<Arc<Job>>,
     /// The pods of that Job.
     pub migration_pods: Vec<Arc<Pod>>,
+    /// A Job of another image whose migration goes on.
+    pub other_migration: Option<String>,
+    /// Whether its autoscaler works.
+    pub autoscaler: Option<Arc<HorizontalPodAutoscaler>>,
     /// Its database.
     pub database: ObservedBackend,
 }
@@ -55,6 +71,83 @@ pub struct ObservedBackend {
     pub pods: Vec<Arc<Pod>>,
     /// Its volume's claim.
     pub claim: Option<Arc<PersistentVolumeClaim>>,
+}
+
+/// On the StatefulSet of a database: the incarnation of which role and database are made.
+pub const PREPARED_ANNOTATION: &str = "shopkeeper.dev/prepared";
+
+impl ObservedBackend {
+    /// The incarnation for which role and database were made.
+    pub fn prepared_for(&self) -> Option<&str> {
+        let annotations = self.stateful_set.as_ref()?.annotations();
+        annotations.get(PREPARED_ANNOTATION).map(String::as_str)
+    }
+
+    /// The image of its StatefulSet.
+    pub fn image(&self) -> Option<&str> {
+        let pod = self
+            .stateful_set
+            .as_ref()?
+            .spec
+            .as_ref()?
+            .template
+            .spec
+            .as_ref()?;
+        pod.containers.first()?.image.as_deref()
+    }
+
+    /// The size that its claim asks for, which may differ from what the Shop says: a claim that was kept, one that cannot grow.
+    pub fn claim_size(&self) -> Option<&str> {
+        let requests = self
+            .claim
+            .as_ref()?
+            .spec
+            .as_ref()?
+            .resources
+            .as_ref()?
+            .requests
+            .as_ref()?;
+        requests.get("storage").map(|size| size.0.as_str())
+    }
+
+    /// The size in its StatefulSet's claim template, which cannot be changed.
+    pub fn template_size(&self) -> Option<&str> {
+        let claims = self
+            .stateful_set
+            .as_ref()?
+            .spec
+            .as_ref()?
+            .volume_claim_templates
+            .as_ref()?;
+        let requests = claims
+            .first()?
+            .spec
+            .as_ref()?
+            .resources
+            .as_ref()?
+            .requests
+            .as_ref()?;
+        requests.get("storage").map(|size| size.0.as_str())
+    }
+
+    /// Its pod serves, and nothing is left to roll.
+    pub fn is_serving(&self) -> bool {
+        self.stateful_set.as_deref().is_some_and(is_serving)
+    }
+}
+
+/// The pod of a StatefulSet serves, and nothing is left to roll.
+pub fn is_serving(set: &StatefulSet) -> bool {
+    set.status.as_ref().is_some_and(|status| {
+        let is_rolled = match (&status.current_revision, &status.update_revision) {
+            (Some(current), Some(update)) => current == update,
+            // A status without revisions says nothing about it.
+            (None, _) | (_, None) => true,
+        };
+        status.observed_generation >= set.metadata.generation
+            && status.ready_replicas.unwrap_or(0) > 0
+            && is_rolled
+    })
 }
 
 /// A Secret that the user made and the Shop names.
@@ -95,55 +188,148 @@ impl UserSecret {
 ///
 /// # Errors
 /// When the API server does not answer (that it refuses a Secret of the user, or knows of none, is no error).
-pub async fn observe(shop: &ValidShop, cluster: &Cluster) -> Result<Observed, Error> {
-    let pods = cluster.pods.of_shop(&shop.namespace, &shop.name);
-    let of = |app: &str, component: Component| -> Vec<Arc<Pod>> {
-        let labels = |pod: &&Arc<Pod>| {
-            pod.labels().get(NAME_LABEL).map(String::as_str) == Some(app)
-                && pod.labels().get(COMPONENT_LABEL).map(String::as_str) == Some(component.as_str())
-        };
-        pods.iter().filter(labels).cloned().collect()
-    };
+pub async fn observe(
+    shop: &ValidShop,
+    cluster: &Cluster,
+    now: Timestamp,
+) -> Result<Observed, Error> {
+    let pods = Pods(cluster.pods.of_shop(&shop.namespace, &shop.name));
+    let jobs = cluster.jobs.of_shop(&shop.namespace, &shop.name);
     let backend = |name: String, pods: Vec<Arc<Pod>>| ObservedBackend {
-        claim: cluster.claims.get(&shop.namespace, &names::claim(&name)),
-        stateful_set: cluster.stateful_sets.get(&shop.namespace, &name),
+        claim: cluster
+            .claims
+            .get(&shop.namespace, &shop.name, &names::claim(&name)),
+        stateful_set: cluster
+            .stateful_sets
+            .get(&shop.namespace, &shop.name, &name),
         pods,
     };
     let service = |service: ServiceName| {
-        let image = &shop.services[service].image;
-        let migration = cluster.jobs.get(
-            &shop.namespace,
-            &names::migration(&shop.name, service, image),
-        );
-        let uid = migration.as_ref().and_then(|job| job.uid());
-        let is_of_job = |pod: &Arc<Pod>| {
-            uid.is_some()
-                && pod
-                    .owner_references()
-                    .iter()
-                    .any(|o| Some(&o.uid) == uid.as_ref())
-        };
+        let name = names::service(&shop.name, service);
+        let wanted = names::migration(&shop.name, service, &shop.services[service].image);
+        let (job, others): (Vec<_>, Vec<_>) = jobs
+            .iter()
+            .filter(|job| is_of(&***job, service.as_str(), Component::Migration))
+            .cloned()
+            .partition(|job| job.name_any() == wanted);
         ObservedService {
-            deployment: cluster
-                .deployments
-                .get(&shop.namespace, &names::service(&shop.name, service)),
-            pods: of(service.as_str(), Component::Service),
-            migration_pods: of(service.as_str(), Component::Migration)
-                .into_iter()
-                .filter(is_of_job)
-                .collect(),
-            migration,
+            deployment: cluster.deployments.get(&shop.namespace, &shop.name, &name),
+            autoscaler: cluster.autoscalers.get(&shop.namespace, &shop.name, &name),
+            pods: pods.of(service.as_str(), Component::Service),
+            migration_pods: job.iter().flat_map(|job| pods.of_job(job)).collect(),
+            other_migration: others
+                .iter()
+                .find(|job| migration::has_begun(&pods.of_job(job)))
+                .map(|job| job.name_any()),
+            migration: job.into_iter().next(),
             database: backend(
                 names::database(&shop.name, service),
-                of(service.as_str(), Component::Database),
+                pods.of(service.as_str(), Component::Database),
             ),
         }
     };
-    Ok(Observed {
+    let mut observed = Observed {
         services: PerService::new(service),
-        broker: backend(names::broker(&shop.name), of("nats", Component::Broker)),
+        broker: backend(
+            names::broker(&shop.name),
+            pods.of("nats", Component::Broker),
+        ),
         user_secrets: user_secrets(shop, cluster).await?,
-    })
+        warnings: Warnings::new(),
+    };
+    observed.warnings = warnings(shop, cluster, &observed, &pods.0, now).await;
+    Ok(observed)
+}
+
+/// Asks for the events of what hangs. They are a courtesy: without them the status says less, and nothing else changes.
+async fn warnings(
+    shop: &ValidShop,
+    cluster: &Cluster,
+    observed: &Observed,
+    pods: &[Arc<Pod>],
+    now: Timestamp,
+) -> Warnings {
+    let backends = observed
+        .services
+        .iter()
+        .map(|(_, service)| &service.database);
+    let sets = backends
+        .chain([&observed.broker])
+        .filter(|backend| backend.pods.is_empty())
+        .filter_map(|backend| backend.stateful_set.as_deref())
+        .filter(|set| !is_serving(set) && is_older_than(*set, HANGS, now))
+        .map(ResourceExt::name_any);
+    let pods = pods
+        .iter()
+        .filter(|pod| is_pending(pod) && is_older_than(&***pod, HANGS, now))
+        .map(|pod| pod.name_any());
+    let mut warnings = Warnings::new();
+    for name in sets.chain(pods) {
+        warnings.extend(
+            last_warning(shop, cluster, &name)
+                .await
+                .map(|text| (name, text)),
+        );
+    }
+    warnings
+}
+
+async fn last_warning(shop: &ValidShop, cluster: &Cluster, name: &str) -> Option<String> {
+    let events: Api<Event> = Api::namespaced(cluster.client.clone(), &shop.namespace);
+    let about = format!("involvedObject.name={name},type=Warning");
+    let events = events.list(&ListParams::default().fields(&about)).await;
+    let events = events.inspect_err(|error| tracing::debug!(%error, name, "no events"));
+    let last = events.ok()?.items.into_iter().max_by_key(|event| {
+        let series = event.series.as_ref();
+        let series = series.and_then(|series| series.last_observed_time.clone());
+        let seen = series
+            .or_else(|| event.event_time.clone())
+            .map(|time| time.0);
+        seen.or_else(|| event.last_timestamp.clone().map(|time| time.0))
+    })?;
+    last.message
+}
+
+fn is_older_than(object: &impl ResourceExt, age: SignedDuration, now: Timestamp) -> bool {
+    object
+        .creation_timestamp()
+        .is_some_and(|made| now.duration_since(made.0) > age)
+}
+
+fn is_pending(pod: &Pod) -> bool {
+    let phase = pod
+        .status
+        .as_ref()
+        .and_then(|status| status.phase.as_deref());
+    phase == Some("Pending")
+}
+
+/// All pods of a Shop.
+struct Pods(Vec<Arc<Pod>>);
+
+impl Pods {
+    fn of(&self, app: &str, component: Component) -> Vec<Arc<Pod>> {
+        let pods = self.0.iter();
+        pods.filter(|pod| is_of(&***pod, app, component))
+            .cloned()
+            .collect()
+    }
+
+    fn of_job(&self, job: &Job) -> Vec<Arc<Pod>> {
+        let owned = |pod: &&Arc<Pod>| {
+            let owners = pod.owner_references();
+            job.metadata.uid.is_some()
+                && owners
+                    .iter()
+                    .any(|owner| Some(&owner.uid) == job.metadata.uid.as_ref())
+        };
+        self.0.iter().filter(owned).cloned().collect()
+    }
+}
+
+fn is_of(object: &impl ResourceExt, app: &str, component: Component) -> bool {
+    let is = |label, value| object.labels().get(label).map(String::as_str) == Some(value);
+    is(NAME_LABEL, app) && is(COMPONENT_LABEL, component.as_str())
 }
 
 async fn user_secrets(shop: &ValidShop, cluster: &Cluster) -> Result<Vec<UserSecret>, Error> {

@@ -8,41 +8,43 @@ use kube::ResourceExt;
 use crate::{
     apply::{Failure, Outcome, service_of},
     cluster::{Cluster, Kind, Tracked},
-    error::Error,
-    metrics::Metrics,
+    observe::Observed,
     validate::ValidShop,
 };
 
 /// Deletes superfluous objects of the Shop; nothing of a service of which something was not applied, because what is missing
-/// among the applied objects would be taken for superfluous.
-///
-/// # Errors
-/// When the API server refuses.
+/// among the applied objects would be taken for superfluous, and no Job whose migration goes on. Returns what was refused.
 pub async fn prune(
     shop: &ValidShop,
     cluster: &Cluster,
+    observed: &Observed,
     outcome: &Outcome,
-    metrics: &Metrics,
-) -> Result<(), Error> {
-    let Outcome { applied, failures } = outcome;
-    tokio::try_join!(
-        superfluous(shop, &cluster.jobs, &applied.jobs, failures, metrics),
+) -> Vec<Failure> {
+    let Outcome {
+        applied, failures, ..
+    } = outcome;
+    let services = observed.services.iter();
+    let running = services.filter_map(|(_, service)| service.other_migration.as_deref());
+    let running: HashSet<_> = running.collect();
+    let none = HashSet::new();
+    let (jobs, budgets, autoscalers) = tokio::join!(
+        superfluous(shop, &cluster.jobs, &applied.jobs, failures, &running),
         superfluous(
             shop,
             &cluster.disruption_budgets,
             &applied.disruption_budgets,
             failures,
-            metrics
+            &none
         ),
         superfluous(
             shop,
             &cluster.autoscalers,
             &applied.autoscalers,
             failures,
-            metrics
+            &none
         ),
-    )?;
-    Ok(())
+    );
+    [jobs, budgets, autoscalers].into_iter().flatten().collect()
 }
 
 async fn superfluous<K: Kind>(
@@ -50,28 +52,29 @@ async fn superfluous<K: Kind>(
     tracked: &Tracked<K>,
     applied: &[Arc<K>],
     failures: &[Failure],
-    metrics: &Metrics,
-) -> Result<(), Error> {
+    spared: &HashSet<&str>,
+) -> Vec<Failure> {
     let needed: HashSet<_> = applied.iter().filter_map(|object| object.uid()).collect();
+    let mut refused = Vec::new();
     for object in tracked.of_shop(&shop.namespace, &shop.name) {
-        let ours = object
+        let service = service_of(&*object);
+        let controller = object
             .owner_references()
             .iter()
-            .any(|owner| owner.uid == shop.owner.uid);
+            .find(|owner| owner.controller == Some(true));
+        // One without an owner was left behind by a deletion that spares dependents.
+        let ours = controller.is_none_or(|owner| owner.uid == shop.owner.uid);
         let goes_already = object.meta().deletion_timestamp.is_some();
-        let spared = failures
-            .iter()
-            .any(|failure| failure.service == service_of(&*object));
+        let spared = failures.iter().any(|failure| failure.service == service)
+            || spared.contains(object.name_any().as_str());
         if !ours || goes_already || spared || object.uid().is_none_or(|uid| needed.contains(&uid)) {
             continue;
         }
         let what = format!("{} {}", K::kind(&()), object.name_any());
-        tracked
-            .delete(&object)
-            .await
-            .map_err(Error::kube(format!("{what} cannot be deleted")))?;
-        metrics.deleted(K::kind(&()).as_ref());
-        tracing::info!(object = what, "deleted, no longer needed");
+        match tracked.delete(&object).await {
+            Ok(()) => tracing::info!(object = what, "deleted, no longer needed"),
+            Err(error) => refused.push(Failure { service, error }),
+        }
     }
-    Ok(())
+    refused
 }

@@ -23,3 +23,53 @@ pub fn bytes(amount: &str) -> u64 {
         .parse::<u64>()
         .map_or(0, |number| number.saturating_mul(unit))
 }
+
+/// The form in which the API server keeps an amount: "0.5" is "500m", "1000m" is "1", "1024Mi" is "1Gi". What it is not known
+/// for stays as it is.
+pub fn canonical(amount: &str) -> String {
+    let is_cpu = amount.ends_with('m') || amount.chars().all(|c| c.is_ascii_digit() || c == '.');
+    if is_cpu {
+        // At most three decimals pass the schema, so that this is a whole number.
+        let thousandths = thousandths(amount).round() as u64;
+        return if thousandths.is_multiple_of(1000) {
+            (thousandths / 1000).to_string()
+        } else {
+            format!("{thousandths}m")
+        };
+    }
+    let units = ["Ki", "Mi", "Gi", "Ti"];
+    let Some(mut unit) = units.iter().position(|unit| amount.ends_with(unit)) else {
+        return amount.to_owned();
+    };
+    let Ok(mut number) = amount[..amount.len() - 2].parse::<u64>() else {
+        return amount.to_owned();
+    };
+    while number != 0 && number.is_multiple_of(1024) && unit + 1 < units.len() {
+        number /= 1024;
+        unit += 1;
+    }
+    format!("{number}{}", units[unit])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::canonical;
+
+    #[test]
+    fn amounts_take_the_form_in_which_they_come_back() {
+        for (amount, kept) in [
+            ("0.5", "500m"),
+            ("500m", "500m"),
+            ("1000m", "1"),
+            ("1.0", "1"),
+            ("2", "2"),
+            ("1024Mi", "1Gi"),
+            ("1025Mi", "1025Mi"),
+            ("1048576Ki", "1Gi"),
+            ("64Mi", "64Mi"),
+            ("odd", "odd"),
+        ] {
+            assert_eq!(canonical(amount), kept, "{amount}");
+        }
+    }
+}

@@ -10,13 +10,14 @@ use kube::{
 
 use crate::{
     api::{Shop, ShopStatus},
-    apply::apply,
+    apply::{apply, conclude_migrations},
     catalogue::{PerService, ServiceName},
     cluster::Cluster,
     config::Config,
     credentials::{self, Credentials},
     database::{DatabaseState, Databases},
     decide::decide,
+    deletion,
     error::Error,
     metrics::Metrics,
     names,
@@ -26,6 +27,7 @@ use crate::{
     report::{self, Findings, Problem},
     status::Statuses,
     validate::{ValidShop, validate},
+    volumes,
 };
 
 /// A database that starts tells nobody: it is asked.
@@ -38,6 +40,8 @@ const RECHECK_MISSING_SECRET: Duration = Duration::from_secs(10);
 const RECHECK_WHILE_WORKING: Duration = Duration::from_secs(30);
 /// The same for a Shop where nothing is to be done.
 const RECHECK_SETTLED: Duration = Duration::from_secs(300);
+/// The same where it names Secrets of the user, whose content may change.
+const RECHECK_SECRETS: Duration = Duration::from_secs(40);
 
 /// What reconciles work with.
 pub struct Context {
@@ -92,12 +96,23 @@ pub async fn reconcile(shop: &Shop, context: &Context, now: Timestamp) -> Result
         &inputs.observed,
         &inputs.credentials,
     );
-    let outcome = apply(&inputs.shop, &context.cluster, &decision, rendered).await;
-    let pruned = prune(&inputs.shop, &context.cluster, &outcome, &context.metrics).await;
+    let Inputs {
+        shop: valid,
+        observed,
+        ..
+    } = &inputs;
+    let cluster = &context.cluster;
+    let mut outcome = apply(valid, cluster, &decision, rendered).await;
+    let migrations = conclude_migrations(cluster, observed).await;
+    let volumes = volumes::update(valid, cluster, &decision, observed).await;
+    let pruned = prune(valid, cluster, observed, &outcome).await;
+    outcome
+        .failures
+        .extend(migrations.into_iter().chain(volumes).chain(pruned));
 
     let findings = Findings {
-        shop: &inputs.shop,
-        observed: &inputs.observed,
+        shop: valid,
+        observed,
         databases: &inputs.databases,
         decision: &decision,
         outcome: &outcome,
@@ -110,8 +125,10 @@ pub async fn reconcile(shop: &Shop, context: &Context, now: Timestamp) -> Result
         .statuses
         .publish(shop, previous.as_ref(), status)
         .await?;
+    for notice in report::taken_back(&outcome.foreign) {
+        context.statuses.publish_event(shop, notice).await;
+    }
 
-    pruned?;
     match outcome.failures.into_iter().next() {
         Some(failure) => Err(failure.error),
         None => Ok(Done {
@@ -129,17 +146,19 @@ struct Inputs {
     databases: PerService<DatabaseState>,
 }
 
-/// Nothing here changes what runs: what fails here leaves the shop as it is.
+/// Nothing here changes what runs: what fails here leaves the shop as it is. The finalizer comes first: before there are data.
 async fn gather(shop: &Shop, context: &Context, now: Timestamp) -> Result<Inputs, Error> {
-    let shop = validate(shop, &context.config).map_err(|wrong| Error::Invalid(wrong.join("; ")))?;
-    let observed = observe(&shop, &context.cluster).await?;
-    let credentials = credentials::provide(&shop, &context.cluster).await?;
+    let valid =
+        validate(shop, &context.config).map_err(|wrong| Error::Invalid(wrong.join("; ")))?;
+    deletion::set_finalizer(shop, &context.cluster).await?;
+    let observed = observe(&valid, &context.cluster, now).await?;
+    let credentials = credentials::provide(&valid, &context.cluster).await?;
     let databases = context
         .databases
-        .prepare(&shop, &observed, &credentials, now)
+        .prepare(&valid, &observed, &credentials, now)
         .await;
     Ok(Inputs {
-        shop,
+        shop: valid,
         observed,
         credentials,
         databases,
@@ -166,6 +185,8 @@ fn next_check(inputs: &Inputs, settled: bool) -> Duration {
         .any(|secret| secret.content().is_none())
     {
         RECHECK_MISSING_SECRET
+    } else if settled && !inputs.observed.user_secrets.is_empty() {
+        RECHECK_SECRETS.mul_f64(rand::random_range(1.0..1.2))
     } else if settled {
         // Not all Shops at the same moment.
         RECHECK_SETTLED.mul_f64(rand::random_range(1.0..1.2))

@@ -49,7 +49,8 @@ impl Statuses {
         }
     }
 
-    /// The newer of what came with the Shop and what we wrote.
+    /// The newer of what came with the Shop and what we wrote. Where they are equally new, what we wrote: an older CRD may have
+    /// dropped some of it.
     pub fn last(&self, shop: &Shop) -> Option<ShopStatus> {
         let number = |version: &Option<String>| {
             version
@@ -59,7 +60,7 @@ impl Statuses {
         let all = lock(&self.written);
         let written = all.get(&key_of(shop)).filter(|written| {
             written.uid == shop.metadata.uid
-                && number(&written.version) > number(&shop.metadata.resource_version)
+                && number(&written.version) >= number(&shop.metadata.resource_version)
         });
         written
             .map(|written| written.status.clone())
@@ -97,9 +98,8 @@ impl Statuses {
             "metadata": {"uid": shop.meta().uid},
             "status": status,
         }));
-        let params = PatchParams::apply(FIELD_MANAGER)
-            .force()
-            .validation_strict();
+        // Not strict: an older CRD in the cluster drops fields that it does not know, and the rest is said.
+        let params = PatchParams::apply(FIELD_MANAGER).force();
         let answer = match api.patch_status(&name, &params, &patch).await {
             Ok(answer) => answer,
             // The Shop was deleted while we worked.
@@ -124,7 +124,7 @@ impl Statuses {
     }
 
     /// Events are a courtesy: a reconcile does not fail for want of one.
-    async fn publish_event(&self, shop: &impl Resource<DynamicType = ()>, notice: Notice) {
+    pub async fn publish_event(&self, shop: &impl Resource<DynamicType = ()>, notice: Notice) {
         tracing::info!(
             reason = notice.reason,
             service = notice.service,

@@ -29,9 +29,9 @@ pub struct ValidShop {
     /// Names of Secrets with logins of registries.
     pub pull_secrets: Vec<String>,
     /// The PostgreSQL image.
-    pub postgres_image: String,
+    pub postgres_image: ImageChoice,
     /// The NATS image.
-    pub nats_image: String,
+    pub nats_image: ImageChoice,
     /// The services.
     pub services: PerService<ValidService>,
     /// The volume of each database.
@@ -50,6 +50,15 @@ pub struct ValidShop {
     pub log_level: String,
     /// The namespace whose operator may connect to databases.
     pub operator_namespace: String,
+}
+
+/// Which image of a database or the broker is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImageChoice {
+    /// By the Shop.
+    pub asked: Option<String>,
+    /// By the operator, for a volume that is new.
+    pub default: String,
 }
 
 /// A service whose every field is known and allowed.
@@ -108,10 +117,14 @@ pub fn validate(shop: &Shop, config: &Config) -> Result<ValidShop, Vec<String>> 
         owner: owner_of(shop),
         pull_policy: images.pull_policy.unwrap_or(PullPolicy::IfNotPresent),
         pull_secrets: images.pull_secrets,
-        postgres_image: images
-            .postgres
-            .unwrap_or_else(|| config.postgres_image.clone()),
-        nats_image: images.nats.unwrap_or_else(|| config.nats_image.clone()),
+        postgres_image: ImageChoice {
+            asked: images.postgres,
+            default: config.postgres_image.clone(),
+        },
+        nats_image: ImageChoice {
+            asked: images.nats,
+            default: config.nats_image.clone(),
+        },
         services,
         database_storage: spec.database.storage.clone(),
         broker_storage: spec.broker.storage.clone(),

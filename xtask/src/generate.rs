@@ -29,8 +29,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let workspace = Workspace::load()?;
     let mut cargo = workspace::cargo();
     cargo.current_dir(&workspace.root);
-    let programs: Vec<_> = workspace::programs().collect();
-    workspace::build(cargo, &["--quiet"], &programs)?;
+    let packages: Vec<_> = workspace::programs().map(|p| p.package).collect();
+    let binaries: Vec<_> = workspace::programs().map(|p| p.binary).collect();
+    workspace::build(cargo, &["--quiet"], &packages, &binaries)?;
 
     let files = generated(&workspace)?;
     let stale = stale(&workspace.root, &files)?;

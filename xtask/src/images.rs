@@ -1,7 +1,7 @@
 //! `cargo xtask images`: static binaries, each in an image from scratch. No engine and no network is needed.
 
 use std::{
-    collections::HashMap,
+    collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
 };
@@ -10,11 +10,11 @@ use anyhow::{Context, Result};
 use clap::{Args, builder::PossibleValuesParser};
 
 use crate::{
-    oci::{self, Entry, Layer},
-    workspace::{self, Program, Workspace},
+    oci::{self, Digest, Entry, Layer},
+    release, revision,
+    workspace::{self, Package, Program, Workspace},
 };
 
-const TARGET: &str = "x86_64-unknown-linux-gnu";
 const REGISTRY: &str = "localhost/shopkeeper";
 const CA_BUNDLE: &str = "/etc/ssl/certs/ca-certificates.crt";
 /// The user and group of every process.
@@ -38,60 +38,69 @@ pub(crate) struct Options {
 
 /// Builds, writes the archives and prints a table of name, image, size of the layers and digest.
 pub(crate) fn run(options: &Options) -> Result<()> {
+    let images = build(options)?;
+    println!("{:<14} {:<62} {:>5} DIGEST", "NAME", "IMAGE", "MB");
+    for image in images {
+        let megabytes = image.size as f64 / 1e6;
+        println!(
+            "{:<14} {:<62} {megabytes:>5.1} {}",
+            image.program,
+            format!("{REGISTRY}/{}:{}", image.program, image.tag),
+            image.digest
+        );
+    }
+    Ok(())
+}
+
+/// An image that lies in an archive.
+pub(crate) struct Written {
+    /// The program's name, which is the image's name too.
+    pub(crate) program: &'static str,
+    pub(crate) tag: String,
+    pub(crate) digest: Digest,
+    pub(crate) archive: PathBuf,
+    /// Of the compressed layers, in bytes.
+    size: usize,
+}
+
+/// Builds and writes the archives.
+pub(crate) fn build(options: &Options) -> Result<Vec<Written>> {
     let wanted = |p: &&Program| {
         options.services.is_empty() || options.services.iter().any(|s| s == p.binary)
     };
     let programs: Vec<_> = workspace::programs().filter(wanted).collect();
     let workspace = Workspace::load()?;
     let base = base_layer()?;
-    build_static(&workspace, &programs)?;
+    let binaries: Vec<_> = programs.iter().map(|program| program.binary).collect();
+    release::build(&workspace, &[], &binaries)?;
 
     let out = workspace.root.join(&options.out);
     fs::create_dir_all(&out)
         .with_context(|| format!("the folder {} cannot be made", out.display()))?;
-    let versions = workspace.versions();
-    println!("{:<14} {:<62} {:>5} DIGEST", "NAME", "IMAGE", "MB");
-    for program in programs {
-        let written = write_image(options, program, &workspace, &versions, &base, &out)?;
-        let megabytes = written.size as f64 / 1e6;
-        println!(
-            "{:<14} {:<62} {megabytes:>5.1} {}",
-            program.binary, written.name, written.digest
-        );
-    }
-    Ok(())
-}
-
-struct Written {
-    name: String,
-    digest: String,
-    size: usize,
+    let images = programs.into_iter();
+    images
+        .map(|program| write_image(options, program, &workspace, &base, &out))
+        .collect()
 }
 
 fn write_image(
     options: &Options,
-    program: &Program,
+    program: &'static Program,
     workspace: &Workspace,
-    versions: &HashMap<&str, &str>,
     base: &Layer,
     out: &Path,
 ) -> Result<Written> {
-    let binary = workspace
-        .target
-        .join(TARGET)
-        .join("release")
-        .join(program.binary);
+    let binary = release::path(workspace, program.binary);
     let content =
         fs::read(&binary).with_context(|| format!("{} cannot be read", binary.display()))?;
     let layer = Layer::new(&[Entry::file(program.binary, &content, 0o755)])?;
 
-    let version = versions
-        .get(program.package)
-        .with_context(|| format!("the workspace has no package {}", program.package))?;
+    let package = workspace.package(program)?;
+    let version = &package.version;
     let tag = match (&options.tag, options.unique) {
         (Some(suffix), _) => format!("{version}-{suffix}"),
         (None, true) => format!("{version}-{}", &layer.digest.hex()[..12]),
-        (None, false) => (*version).to_owned(),
+        (None, false) => version.clone(),
     };
     let image = oci::Image {
         name: format!("{REGISTRY}/{}:{tag}", program.binary),
@@ -103,10 +112,7 @@ fn write_image(
         ],
         entrypoint: format!("/{}", program.binary),
         command: program.command.to_owned(),
-        labels: [
-            ("org.opencontainers.image.title", program.binary),
-            ("org.opencontainers.image.version", version),
-        ],
+        labels: labels(workspace, program, package)?,
         layers: [base, &layer],
     };
     let archive = out.join(program.binary).with_extension("tar");
@@ -114,32 +120,29 @@ fn write_image(
         .write(&archive)
         .with_context(|| format!("{} cannot be written", archive.display()))?;
     Ok(Written {
-        name: image.name,
-        digest: digest.to_string(),
+        program: program.binary,
+        tag,
+        digest,
+        archive,
         size: base.size() + layer.size(),
     })
 }
 
-/// One cargo for all. Static glibc needs the target named, so that build scripts and macros stay as they are.
-fn build_static(workspace: &Workspace, programs: &[&Program]) -> Result<()> {
-    let home = |name: &str, default: &str| {
-        let home = std::env::var_os(name).map(PathBuf::from);
-        home.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(default)))
-    };
-    let mut flags = vec![
-        "-Ctarget-feature=+crt-static".to_owned(),
-        // The crate looks for getrandom() with dlsym, which a static binary has not; it would need /dev/random.
-        "--cfg=getrandom_backend=\"linux_getrandom\"".to_owned(),
-        format!("--remap-path-prefix={}=/src", workspace.root.display()),
-    ];
-    if let Some(home) = home("CARGO_HOME", ".cargo") {
-        flags.push(format!("--remap-path-prefix={}=/cargo", home.display()));
+/// The labels of the image specification's annotations. There is no `source`, because the workspace names no repository.
+fn labels(
+    workspace: &Workspace,
+    program: &Program,
+    package: &Package,
+) -> Result<BTreeMap<&'static str, String>> {
+    let mut labels = BTreeMap::from([
+        ("org.opencontainers.image.title", program.binary.to_owned()),
+        ("org.opencontainers.image.version", package.version.clone()),
+        ("org.opencontainers.image.licenses", package.license.clone()),
+    ]);
+    if let Some(revision) = revision::of(&workspace.folders(package), &workspace.root)? {
+        labels.insert("org.opencontainers.image.revision", revision);
     }
-    let mut cargo = workspace::cargo();
-    cargo.current_dir(&workspace.root);
-    cargo.env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}"));
-    cargo.env("CARGO_BUILD_TARGET", TARGET);
-    workspace::build(cargo, &["--release"], programs)
+    Ok(labels)
 }
 
 /// What every image shares: names for the user, how hosts are looked up, whom to trust, and a /tmp.

@@ -1,8 +1,12 @@
-//! Chores of the workspace: `cargo xtask images` and `cargo xtask generate`.
+//! Chores of the workspace: `cargo xtask images`, `push`, `run` and `generate`.
 
 mod generate;
 mod images;
 mod oci;
+mod push;
+mod release;
+mod revision;
+mod run;
 mod workspace;
 
 use clap::{Parser, Subcommand};
@@ -18,6 +22,10 @@ struct Cli {
 enum Command {
     /// Build static binaries and put each into an image from scratch
     Images(images::Options),
+    /// Build the images and push them to a registry
+    Push(push::Options),
+    /// Run a tool against the cluster of `make up`
+    Run(run::Options),
     /// Write the files that are generated from code: resource definition, API documents, event schemas
     Generate(generate::Options),
 }
@@ -25,6 +33,18 @@ enum Command {
 fn main() -> anyhow::Result<()> {
     match Cli::parse().command {
         Command::Images(options) => images::run(&options),
+        Command::Push(options) => push::run(&options),
+        Command::Run(options) => run::run(&options),
         Command::Generate(options) => generate::run(&options),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_arguments_of_all_commands_fit_together() {
+        super::Cli::command().debug_assert();
     }
 }

@@ -94,7 +94,7 @@ pub(crate) struct Image<'a> {
     pub(crate) env: Vec<String>,
     pub(crate) entrypoint: String,
     pub(crate) command: String,
-    pub(crate) labels: [(&'a str, &'a str); 2],
+    pub(crate) labels: BTreeMap<&'static str, String>,
     pub(crate) layers: [&'a Layer; 2],
 }
 
@@ -139,7 +139,7 @@ impl Image<'_> {
                 "Entrypoint": [self.entrypoint],
                 "Cmd": [self.command],
                 "WorkingDir": "/",
-                "Labels": BTreeMap::from(self.labels),
+                "Labels": self.labels,
             },
             "rootfs": {
                 "type": "layers",
@@ -228,7 +228,7 @@ mod tests {
             env: vec![],
             entrypoint: "/search".to_owned(),
             command: "serve".to_owned(),
-            labels: [("title", "search"), ("version", "0.1.0")],
+            labels: BTreeMap::from([("org.opencontainers.image.version", "0.1.0".to_owned())]),
             layers: [&base, &binary],
         };
         let folder = tempfile::tempdir().unwrap();
@@ -260,6 +260,10 @@ mod tests {
         let manifest: Value = serde_json::from_slice(blob(&entry["digest"])).unwrap();
         let config: Value = serde_json::from_slice(blob(&manifest["config"]["digest"])).unwrap();
         assert_eq!(config["config"]["Entrypoint"], json!(["/search"]));
+        assert_eq!(
+            config["config"]["Labels"],
+            json!({"org.opencontainers.image.version": "0.1.0"})
+        );
         for layer in manifest["layers"].as_array().unwrap() {
             assert_eq!(layer["size"], blob(&layer["digest"]).len());
         }

@@ -1,6 +1,10 @@
 //! What the workspace holds: its programs, their versions, and how cargo is called.
 
-use std::{collections::HashMap, path::PathBuf, process::Command};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
@@ -27,6 +31,9 @@ pub(crate) const SERVICES: [Program; 5] = [
     service("shop-payments", "payments"),
 ];
 
+/// The package of the tools that people run beside a cluster.
+pub(crate) const TOOLS: &str = "e2e";
+
 const fn service(package: &'static str, binary: &'static str) -> Program {
     Program {
         package,
@@ -51,9 +58,21 @@ pub(crate) struct Workspace {
 }
 
 #[derive(Deserialize)]
-struct Package {
+pub(crate) struct Package {
     name: String,
-    version: String,
+    pub(crate) version: String,
+    /// SPDX expression.
+    pub(crate) license: String,
+    manifest_path: PathBuf,
+    dependencies: Vec<Dependency>,
+}
+
+#[derive(Deserialize)]
+struct Dependency {
+    /// None for what the program is built from, else `dev` or `build`.
+    kind: Option<String>,
+    /// The folder of a crate of this workspace.
+    path: Option<PathBuf>,
 }
 
 impl Workspace {
@@ -71,12 +90,31 @@ impl Workspace {
         serde_json::from_slice(&output.stdout).context("cargo metadata answers something unknown")
     }
 
-    /// The version of each package, by its name.
-    pub(crate) fn versions(&self) -> HashMap<&str, &str> {
-        let packages = self.packages.iter();
+    /// What cargo says about the package of a program.
+    pub(crate) fn package(&self, program: &Program) -> Result<&Package> {
+        let mut packages = self.packages.iter();
         packages
-            .map(|package| (package.name.as_str(), package.version.as_str()))
-            .collect()
+            .find(|package| package.name == program.package)
+            .with_context(|| format!("the workspace has no package {}", program.package))
+    }
+
+    /// Folders of the crates of this workspace that a package is built from, its own included.
+    pub(crate) fn folders<'a>(&'a self, package: &'a Package) -> BTreeSet<&'a Path> {
+        let dependencies = package.dependencies.iter();
+        let paths = dependencies
+            .filter(|dependency| dependency.kind.as_deref() != Some("dev"))
+            .filter_map(|dependency| dependency.path.as_deref());
+        let packages =
+            paths.filter_map(|path| self.packages.iter().find(|other| other.folder() == path));
+        let folders = packages.flat_map(|other| self.folders(other));
+        folders.chain([package.folder()]).collect()
+    }
+}
+
+impl Package {
+    fn folder(&self) -> &Path {
+        let parent = self.manifest_path.parent();
+        parent.expect("cargo gives the whole path of each Cargo.toml")
     }
 }
 
@@ -85,16 +123,20 @@ pub(crate) fn cargo() -> Command {
     Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
 }
 
-/// Runs `cargo build` for the programs; its progress goes to the terminal.
-pub(crate) fn build(mut cargo: Command, flags: &[&str], wanted: &[&Program]) -> Result<()> {
+/// Runs `cargo build` for these binaries; its progress goes to the terminal. Features of dependencies are united over the
+/// packages, and another union compiles most dependencies again, so name the same packages however few binaries are wanted.
+pub(crate) fn build(
+    mut cargo: Command,
+    flags: &[&str],
+    packages: &[&str],
+    binaries: &[&str],
+) -> Result<()> {
     cargo.arg("build").args(flags);
-    // All packages are named, however few programs are wanted: features of dependencies are united over the named packages,
-    // and another union would compile most dependencies again.
-    for program in programs() {
-        cargo.args(["--package", program.package]);
+    for package in packages {
+        cargo.args(["--package", package]);
     }
-    for program in wanted {
-        cargo.args(["--bin", program.binary]);
+    for binary in binaries {
+        cargo.args(["--bin", binary]);
     }
     let status = cargo.status().context("cargo does not start")?;
     ensure!(
@@ -102,4 +144,25 @@ pub(crate) fn build(mut cargo: Command, flags: &[&str], wanted: &[&Program]) -> 
         "cargo build failed; its words stand above"
     );
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_service_is_built_from_its_own_folder_and_the_chassis() {
+        let workspace = Workspace::load().unwrap();
+        let folders = |program| {
+            let package = workspace.package(program).unwrap();
+            let folders = workspace.folders(package).into_iter();
+            let relative = folders.map(|f| f.strip_prefix(&workspace.root).unwrap().to_owned());
+            relative.collect::<Vec<_>>()
+        };
+        assert_eq!(
+            folders(&SERVICES[0]),
+            [Path::new("services/chassis"), Path::new("services/users")]
+        );
+        assert_eq!(folders(&OPERATOR), [Path::new("operator")]);
+    }
 }

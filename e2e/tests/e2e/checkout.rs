@@ -1,5 +1,3 @@
-use std::time::Duration;
-
 use anyhow::{Context, Result};
 use e2e::shop::{code, text};
 use e2e::wait::until;
@@ -116,10 +114,7 @@ async fn payments_dies_between_authorise_and_capture_and_every_order_still_ends_
         }
     }
     for id in &orders {
-        let order = world
-            .shop
-            .final_order(&buyer, id, Duration::from_secs(180))
-            .await?;
+        let order = world.shop.final_order(&buyer, id, PATIENCE).await?;
         assert_eq!(order["state"], "paid", "{order}");
     }
     assert_eq!(world.shop.stock(&sku).await?["available"], 88);

@@ -1,5 +1,3 @@
-use std::time::Duration;
-
 use anyhow::Result;
 use e2e::cluster::SHOP;
 use e2e::shop::text;
@@ -27,29 +25,25 @@ async fn a_deleted_shop_leaves_its_data_and_finds_it_again_when_it_is_made_anew(
         .shops()
         .delete(SHOP, &DeleteParams::default())
         .await?;
-    until(
-        "all workloads are gone",
-        Duration::from_secs(180),
-        || async {
-            let all = ListParams::default();
-            let left = world
+    until("all workloads are gone", PATIENCE, || async {
+        let all = ListParams::default();
+        let left = world
+            .cluster
+            .api::<Deployment>()
+            .list(&all)
+            .await?
+            .items
+            .len()
+            + world
                 .cluster
-                .api::<Deployment>()
+                .api::<StatefulSet>()
                 .list(&all)
                 .await?
                 .items
                 .len()
-                + world
-                    .cluster
-                    .api::<StatefulSet>()
-                    .list(&all)
-                    .await?
-                    .items
-                    .len()
-                + world.cluster.api::<Pod>().list(&all).await?.items.len();
-            Ok((left == 0).then_some(()))
-        },
-    )
+            + world.cluster.api::<Pod>().list(&all).await?.items.len();
+        Ok((left == 0).then_some(()))
+    })
     .await?;
     let claims = world
         .cluster
@@ -70,7 +64,7 @@ async fn a_deleted_shop_leaves_its_data_and_finds_it_again_when_it_is_made_anew(
     );
 
     world.cluster.apply_manifest(&manifest()?).await?;
-    world.cluster.ready(Duration::from_secs(180)).await?;
+    world.cluster.ready(PATIENCE).await?;
     assert_eq!(
         world
             .cluster

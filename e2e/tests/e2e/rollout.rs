@@ -1,6 +1,5 @@
 use std::collections::BTreeMap;
 use std::process::Command;
-use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use e2e::cluster::SHOP;
@@ -212,7 +211,7 @@ async fn an_operator_that_is_killed_during_a_rollout_ends_it_when_it_is_back() -
             .delete(&pod.name_any(), &DeleteParams::default().grace_period(0))
             .await?;
     }
-    let shop = world.cluster.ready(Duration::from_secs(180)).await?;
+    let shop = world.cluster.ready(PATIENCE).await?;
     assert!(shop["metadata"]["generation"].as_i64() >= Some(generation));
     for service in ["users", "email"] {
         let pods = world.cluster.pods(service).await?;

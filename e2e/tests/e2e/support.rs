@@ -13,7 +13,8 @@ use kube::api::{Api, ListParams};
 use kube::{Client, ResourceExt};
 use serde_json::Value;
 
-pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
+/// Longer than anything here takes beside a load on all cores: it costs time only where a test fails.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(300);
 pub(crate) const SERVICES: [&str; 5] = ["users", "search", "orders", "payments", "email"];
 
 /// A shop that is Ready, with an administrator logged in.
@@ -27,7 +28,7 @@ pub(crate) struct World {
 pub(crate) async fn world() -> Result<World> {
     let cluster = Cluster::for_tests().await?;
     cluster.apply_manifest(&manifest()?).await?;
-    cluster.ready(Duration::from_secs(180)).await?;
+    cluster.ready(PATIENCE).await?;
     let shop = Shop::new(31)?;
     let admin = log_in_as_admin(&cluster, &shop).await?;
     Ok(World {
@@ -94,8 +95,8 @@ pub(crate) async fn broker_as(cluster: &Cluster, service: &str) -> Result<Contex
         .await?;
     // The broker leaves what is not allowed unanswered.
     let jetstream = async_nats::jetstream::ContextBuilder::new()
-        .timeout(Duration::from_secs(2))
-        .ack_timeout(Duration::from_secs(2));
+        .timeout(Duration::from_secs(5))
+        .ack_timeout(Duration::from_secs(5));
     Ok(jetstream.build(broker))
 }
 

@@ -55,6 +55,9 @@ pub struct ServiceStatus {
     /// The deepest known cause in one sentence; empty when all is well.
     #[serde(default)]
     pub message: String,
+    /// Fields of its objects that the Shop does not name and somebody has set, each with who did. They stay.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub foreign: Vec<String>,
 }
 
 /// How far a service is.

@@ -1,7 +1,10 @@
 //! The cluster as the operator sees it: one watch and one store for each kind it makes or needs to know. A reconcile reads
 //! from here and sends no request for it.
 
+mod cache;
+mod kind;
 mod merged;
+mod ownership;
 mod scope;
 mod tracked;
 
@@ -22,15 +25,19 @@ use kube::Client;
 use tokio::task::JoinHandle;
 
 use crate::metrics::Metrics;
+pub use cache::ShopKey;
+pub use kind::Kind;
 pub use merged::watch_all;
 pub use scope::Scope;
-pub use tracked::{Kind, Tracked};
+pub use tracked::{ADOPT_ANNOTATION, Tracked, Written};
 
 /// Under this name the API server notes which fields are ours.
 pub const FIELD_MANAGER: &str = "shop-operator";
 
 /// The cluster as the operator sees it.
 pub struct Cluster {
+    /// For what is asked directly.
+    pub client: Client,
     /// Made for each service.
     pub deployments: Tracked<Deployment>,
     /// Databases and the broker.
@@ -55,16 +62,13 @@ pub struct Cluster {
     pub claims: Tracked<PersistentVolumeClaim>,
 }
 
-/// A Shop of which something changed: (namespace, name).
-pub type Changed = (String, String);
-
 impl Cluster {
     /// Starts the watches in a task of their own. The task ends only when the receiver is dropped.
     pub fn watch(
         client: &Client,
         scope: &Scope,
         metrics: &Metrics,
-    ) -> (Self, UnboundedReceiver<Changed>, JoinHandle<()>) {
+    ) -> (Self, UnboundedReceiver<ShopKey>, JoinHandle<()>) {
         let (deployments, a) = Tracked::new(client.clone(), scope, metrics.clone());
         let (stateful_sets, b) = Tracked::new(client.clone(), scope, metrics.clone());
         let (jobs, c) = Tracked::new(client.clone(), scope, metrics.clone());
@@ -87,6 +91,7 @@ impl Cluster {
             }
         });
         let cluster = Self {
+            client: client.clone(),
             deployments,
             stateful_sets,
             jobs,
@@ -108,6 +113,7 @@ impl Cluster {
     /// When a watch ended before.
     pub async fn ready(&self) -> anyhow::Result<()> {
         let Self {
+            client: _,
             deployments,
             stateful_sets,
             jobs,

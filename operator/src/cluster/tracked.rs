@@ -1,245 +1,240 @@
-//! One kind of object: what the API server told us (a reflector's store) and what we wrote ourselves (a memory), so that a
-//! read sees the own writes and a write that would change nothing is not sent.
+//! One kind of object: reads come from the cache, and a write that would change nothing is not sent.
 
 use std::{
-    collections::HashMap,
-    fmt::Debug,
     sync::{Arc, Mutex},
+    time::Instant,
 };
 
-use futures::{Stream, StreamExt, TryStreamExt, future::ready, stream::BoxStream};
-use k8s_openapi::NamespaceResourceScope;
+use futures::{
+    Stream, StreamExt,
+    future::ready,
+    stream::{self, BoxStream, select_all},
+};
 use kube::{
-    Api, Client, Resource, ResourceExt,
+    Api, Client, ResourceExt,
     api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions},
-    runtime::{
-        WatchStreamExt,
-        reflector::{self, ObjectRef, Store},
-        watcher,
-    },
+    runtime::{WatchStreamExt, watcher},
 };
-use serde::{Serialize, de::DeserializeOwned};
+use serde_json::json;
+use tokio::sync::watch;
 
+use super::{
+    FIELD_MANAGER,
+    cache::{Cache, Entry, ShopKey},
+    kind::Kind,
+    ownership,
+    scope::Scope,
+};
 use crate::{
-    hash::Fingerprint,
-    labels::{INSTANCE_LABEL, SELECTOR},
+    error::Error,
+    labels::{self, MANAGED_BY_LABEL, OPERATOR, SELECTOR},
     lock::lock,
     metrics::Metrics,
 };
 
-use super::{FIELD_MANAGER, Scope, watch_all};
-
-/// What a namespaced kind must offer to be tracked.
-pub trait Kind:
-    Resource<DynamicType = (), Scope = NamespaceResourceScope>
-    + Clone
-    + Debug
-    + Serialize
-    + DeserializeOwned
-    + Send
-    + Sync
-    + 'static
-{
-}
-
-impl<K> Kind for K where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
-        + Clone
-        + Debug
-        + Serialize
-        + DeserializeOwned
-        + Send
-        + Sync
-        + 'static
-{
-}
-
-/// Namespace and name.
-type Key = (String, String);
+/// An object of somebody else with this annotation (`"true"`) is taken over by the Shop that wants its name.
+pub const ADOPT_ANNOTATION: &str = "shopkeeper.dev/adopt";
+/// Objects in one answer: bounds the memory that a first list needs.
+const PAGE: u32 = 100;
 
 /// All objects of one kind that carry our label.
 pub struct Tracked<K: Kind> {
     client: Client,
-    store: Store<K>,
-    memory: Arc<Mutex<HashMap<Key, Remembered<K>>>>,
+    cache: Arc<Mutex<Cache<K>>>,
+    /// Watches whose first list has arrived.
+    listed: watch::Receiver<usize>,
+    watches: usize,
     metrics: Metrics,
 }
 
-/// What was last applied, and what the object looked like afterwards.
-struct Remembered<K> {
-    desired: Option<Fingerprint>,
-    seen: Fingerprint,
-    object: Arc<K>,
+/// An object after it was made what it should be.
+#[derive(Clone, Debug)]
+pub struct Written<K> {
+    /// As it is now.
+    pub object: Arc<K>,
+    /// Fields of its specification that others have set, each with who did.
+    pub foreign: Vec<String>,
+    /// Who had set fields that excluded ours, and that were therefore taken back.
+    pub taken_from: Vec<String>,
 }
 
 impl<K: Kind> Tracked<K> {
-    /// Starts to track. The stream yields (namespace, shop) for everything that changes and must be polled for the store
-    /// to be filled.
+    /// Starts to track. The stream yields the Shops of which something changes, and must be polled for the cache to be filled.
     pub fn new(
         client: Client,
         scope: &Scope,
         metrics: Metrics,
-    ) -> (Self, BoxStream<'static, (String, String)>) {
-        let (store, writer) = reflector::store();
-        let memory = Arc::new(Mutex::new(HashMap::new()));
-        let changes = watch_all(
-            scope.apis::<K>(&client),
-            &watcher::Config::default().labels(SELECTOR),
-            store.clone(),
-        )
-        .modify(|object| object.managed_fields_mut().clear())
-        .inspect_ok({
-            let memory = memory.clone();
-            move |event| forget(&memory, event)
-        })
-        .reflect(writer)
-        .touched_objects();
+    ) -> (Self, BoxStream<'static, ShopKey>) {
+        let cache = Arc::new(Mutex::new(Cache::default()));
+        let (sender, listed) = watch::channel(0);
+        let sender = Arc::new(sender);
+        let apis = scope.apis::<K>(&client);
+        let watches = apis.len();
+        let streams = apis.into_iter().enumerate().map(|(number, api)| {
+            let (cache, sender, metrics) = (cache.clone(), sender.clone(), metrics.clone());
+            changes(api, metrics).flat_map(move |(namespace, event)| {
+                let is_list = matches!(event, watcher::Event::InitDone);
+                let changed = lock(&cache).told(number, namespace.as_deref(), event);
+                if is_list {
+                    sender.send_modify(|listed| *listed += 1);
+                }
+                stream::iter(changed)
+            })
+        });
+        let changed = select_all(streams.map(StreamExt::boxed)).boxed();
         let tracked = Self {
             client,
-            store,
-            memory,
-            metrics: metrics.clone(),
+            cache,
+            listed,
+            watches,
+            metrics,
         };
-        (tracked, shops_of(changes, metrics).boxed())
+        (tracked, changed)
     }
 
-    /// Waits until the first list has arrived.
+    /// Waits until the first list of every watch has arrived.
     ///
     /// # Errors
-    /// When the watch ended before.
-    pub async fn ready(&self) -> Result<(), reflector::store::WriterDropped> {
-        self.store.wait_until_ready().await
+    /// When a watch ended before.
+    pub async fn ready(&self) -> anyhow::Result<()> {
+        let mut listed = self.listed.clone();
+        listed.wait_for(|listed| *listed >= self.watches).await?;
+        Ok(())
     }
 
-    /// The object, as new as we know it.
-    pub fn get(&self, namespace: &str, name: &str) -> Option<Arc<K>> {
-        let stored = self.store.get(&ObjectRef::new(name).within(namespace));
-        let memory = lock(&self.memory);
-        let remembered = memory
-            .get(&(namespace.to_owned(), name.to_owned()))
-            .map(|r| r.object.clone());
-        match (stored, remembered) {
-            (Some(stored), Some(remembered)) if is_newer(&*remembered, &*stored) => {
-                Some(remembered)
-            }
-            (Some(stored), _) => Some(stored),
-            (None, remembered) => remembered,
-        }
+    /// An object of a Shop, as new as we know it.
+    pub fn get(&self, namespace: &str, shop: &str, name: &str) -> Option<Arc<K>> {
+        let entry = lock(&self.cache).get(namespace, shop, name, Instant::now());
+        entry.map(|entry| entry.object)
     }
 
-    /// All objects of a Shop that the API server told us of, by name.
+    /// All objects of a Shop, by name.
     pub fn of_shop(&self, namespace: &str, shop: &str) -> Vec<Arc<K>> {
-        let mut objects: Vec<_> = self
-            .store
-            .state()
-            .into_iter()
-            .filter(|object| {
-                object.meta().namespace.as_deref() == Some(namespace)
-                    && object.labels().get(INSTANCE_LABEL).map(String::as_str) == Some(shop)
-            })
-            .collect();
-        objects.sort_by_key(|object| object.name_any());
-        objects
+        lock(&self.cache).of_shop(namespace, shop, Instant::now())
     }
 
-    /// Makes the object as desired by server-side apply, or does nothing where that is known to change nothing: the same
-    /// was applied before and the object, its status aside, still looks as it did afterwards.
+    /// Whether the object is there and applying it would change nothing.
+    pub fn is_settled(&self, desired: &K) -> bool {
+        let (namespace, shop, name) = key_of(desired);
+        let wanted = ownership::digest_of_desired(&as_json(desired));
+        lock(&self.cache).is_settled(&namespace, &shop, &name, wanted)
+    }
+
+    /// Makes the object as desired by server-side apply, or does nothing where that would change nothing.
     ///
     /// # Errors
-    /// What the API server answers.
-    pub async fn apply(&self, desired: Arc<K>) -> Result<Arc<K>, kube::Error> {
-        let desired = &*desired;
-        let (namespace, name) = key_of(desired);
-        let wanted = Fingerprint::of(desired);
-        if let Some(live) = self.unchanged(&namespace, &name, wanted) {
+    /// What the API server answers; [`Error::NameTaken`] where somebody else has an object of this name.
+    pub async fn apply(&self, desired: &K) -> Result<Written<K>, Error> {
+        let (namespace, shop, name) = key_of(desired);
+        let json = as_json(desired);
+        let wanted = ownership::digest_of_desired(&json);
+        let known = lock(&self.cache).get(&namespace, &shop, &name, Instant::now());
+        if let Some(entry) = &known
+            && lock(&self.cache).is_settled(&namespace, &shop, &name, wanted)
+        {
             self.metrics.applied(K::kind(&()).as_ref(), "skipped");
-            return Ok(live);
+            return Ok(written(entry.clone(), Vec::new()));
         }
-        let before = self
-            .get(&namespace, &name)
-            .and_then(|object| object.resource_version());
-        let params = PatchParams::apply(FIELD_MANAGER)
-            .force()
-            .validation_strict();
-        let live = self
-            .api(&namespace)
-            .patch(&name, &params, &Patch::Apply(desired))
-            .await?;
-        let result = if live.resource_version() == before {
-            "unchanged"
-        } else {
-            "changed"
+        let there = match &known {
+            Some(entry) => may_be_changed(&*entry.object, desired).map(|()| true)?,
+            None => self.look(desired).await?,
         };
+        let (live, taken_from) = self.patch(desired, there).await.map_err(failed(desired))?;
+        let before = known.and_then(|entry| entry.object.resource_version());
+        let changed = live.resource_version() != before;
+        let result = if changed { "changed" } else { "unchanged" };
         self.metrics.applied(K::kind(&()).as_ref(), result);
-        Ok(self.remember(live, Some(wanted)))
+        let entry = Entry::of(live);
+        lock(&self.cache).applied(entry.clone(), wanted, Instant::now());
+        Ok(written(entry, taken_from))
     }
 
-    /// Makes the object unless one of its name is there, which is then left as it is.
+    /// Makes the object unless one of its name is there. One that is there stays as it is, but that it gets the owner of the
+    /// desired one.
     ///
     /// # Errors
-    /// What the API server answers.
-    pub async fn create_once(&self, desired: Arc<K>) -> Result<Arc<K>, kube::Error> {
-        let desired = &*desired;
-        let (namespace, name) = key_of(desired);
-        if let Some(live) = self.get(&namespace, &name) {
-            return Ok(live);
+    /// As [`Self::apply`].
+    pub async fn create_once(&self, desired: &K) -> Result<Written<K>, Error> {
+        let (namespace, shop, name) = key_of(desired);
+        let known = lock(&self.cache).get(&namespace, &shop, &name, Instant::now());
+        let live = match known {
+            Some(entry) => entry,
+            None => self.create_or_get(desired).await?,
+        };
+        may_be_changed(&*live.object, desired)?;
+        let has = |owner: &_| live.object.owner_references().contains(owner);
+        if desired.owner_references().iter().all(has) {
+            return Ok(written(live, Vec::new()));
         }
+        let owners = json!({"metadata": {"ownerReferences": desired.owner_references()}});
+        self.merge(&live.object, &owners).await
+    }
+
+    async fn create_or_get(&self, desired: &K) -> Result<Entry<K>, Error> {
+        let (namespace, _, name) = key_of(desired);
         let params = PostParams {
             field_manager: Some(FIELD_MANAGER.into()),
             ..PostParams::default()
         };
         let live = match self.api(&namespace).create(&params, desired).await {
             Err(kube::Error::Api(status)) if status.is_already_exists() => {
-                self.api(&namespace).get(&name).await?
+                self.api(&namespace).get(&name).await
             }
             created => {
                 self.metrics.applied(K::kind(&()).as_ref(), "changed");
-                created?
+                created
             }
         };
-        Ok(self.remember(live, None))
+        let entry = Entry::of(live.map_err(failed(desired))?);
+        lock(&self.cache).wrote(entry.clone(), Instant::now());
+        Ok(entry)
     }
 
-    /// Changes some fields of an object that is there.
+    /// Changes some fields of an object that is there: a strategic merge patch, which adds to lists with keys (owners) in place
+    /// of replacing them.
     ///
     /// # Errors
     /// What the API server answers.
-    pub async fn merge(
-        &self,
-        object: &K,
-        patch: &serde_json::Value,
-    ) -> Result<Arc<K>, kube::Error> {
-        let (namespace, name) = key_of(object);
+    pub async fn merge(&self, object: &K, patch: &serde_json::Value) -> Result<Written<K>, Error> {
+        let (namespace, _, name) = key_of(object);
         let params = PatchParams {
             field_manager: Some(FIELD_MANAGER.into()),
             ..PatchParams::default()
         };
         let live = self
             .api(&namespace)
-            .patch(&name, &params, &Patch::Merge(patch))
-            .await?;
+            .patch(&name, &params, &Patch::Strategic(patch))
+            .await
+            .map_err(failed(object))?;
         self.metrics.applied(K::kind(&()).as_ref(), "changed");
-        Ok(self.remember(live, None))
+        let entry = Entry::of(live);
+        lock(&self.cache).wrote(entry.clone(), Instant::now());
+        Ok(written(entry, Vec::new()))
     }
 
     /// Deletes exactly this object (not one that took its name since); its dependents follow in the background.
     ///
     /// # Errors
     /// What the API server answers, but for "not found".
-    pub async fn delete(&self, object: &K) -> Result<(), kube::Error> {
-        let (namespace, name) = key_of(object);
+    pub async fn delete(&self, object: &K) -> Result<(), Error> {
+        let (namespace, _, name) = key_of(object);
         let params = DeleteParams::background().preconditions(Preconditions {
             uid: object.uid(),
             resource_version: None,
         });
         match self.api(&namespace).delete(&name, &params).await {
-            Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => {}
-            other => {
-                other?;
+            Ok(_) => {
+                self.metrics.deleted(K::kind(&()).as_ref());
+                Ok(())
+            }
+            Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => {
+                Ok(())
+            }
+            Err(source) => {
+                let action = format!("{} {name} cannot be deleted", K::kind(&()));
+                Err(Error::kube(action)(source))
             }
         }
-        lock(&self.memory).remove(&(namespace, name));
-        Ok(())
     }
 
     /// The API of this kind in one namespace.
@@ -247,111 +242,147 @@ impl<K: Kind> Tracked<K> {
         Api::namespaced(self.client.clone(), namespace)
     }
 
-    fn unchanged(&self, namespace: &str, name: &str, wanted: Fingerprint) -> Option<Arc<K>> {
-        let live = self.get(namespace, name)?;
-        let mut memory = lock(&self.memory);
-        let remembered = memory.get_mut(&(namespace.to_owned(), name.to_owned()))?;
-        if remembered.desired != Some(wanted) || remembered.object.uid() != live.uid() {
-            return None;
+    /// Looks for an object that the watches do not know, because it is new or not ours. A creation by POST would tell in one
+    /// request, but the API server would note all defaults (a Deployment's count among them) as set by us for ever.
+    async fn look(&self, desired: &K) -> Result<bool, Error> {
+        let (namespace, _, name) = key_of(desired);
+        let found = self.api(&namespace).get_opt(&name).await;
+        match found.map_err(failed(desired))? {
+            None => Ok(false),
+            Some(found) => may_be_changed(&found, desired).map(|()| true),
         }
-        if remembered.object.resource_version() != live.resource_version() {
-            if fingerprint_of_live(&*live) != remembered.seen {
-                return None;
+    }
+
+    /// A server-side apply. What is new is not forced: if somebody else makes an object of this name at the same moment, that
+    /// is a conflict and the next reconcile sees it.
+    async fn patch(&self, desired: &K, there: bool) -> Result<(K, Vec<String>), kube::Error> {
+        let (namespace, _, name) = key_of(desired);
+        let api = self.api(&namespace);
+        let mut params = PatchParams::apply(FIELD_MANAGER).validation_strict();
+        params.force = there;
+        let patch = Patch::Apply(desired);
+        let refused = match api.patch(&name, &params, &patch).await {
+            Ok(live) => return Ok((live, Vec::new())),
+            Err(kube::Error::Api(status)) if status.code == 422 && there => {
+                kube::Error::Api(status)
             }
-            remembered.object = live.clone();
+            Err(other) => return Err(other),
+        };
+        let taken_from = take_over(&api, &name).await?;
+        if taken_from.is_empty() {
+            return Err(refused);
         }
-        Some(live)
-    }
-
-    fn remember(&self, mut live: K, desired: Option<Fingerprint>) -> Arc<K> {
-        live.managed_fields_mut().clear();
-        let seen = fingerprint_of_live(&live);
-        let object = Arc::new(live);
-        lock(&self.memory).insert(
-            key_of(&*object),
-            Remembered {
-                desired,
-                seen,
-                object: object.clone(),
-            },
-        );
-        object
+        let live = api.patch(&name, &params, &patch).await?;
+        Ok((live, taken_from))
     }
 }
 
-fn key_of<K: Kind>(object: &K) -> Key {
-    (object.namespace().unwrap_or_default(), object.name_any())
-}
-
-/// Resource versions are numbers that grow (KEP-5504; so it always was with etcd). Where they are not, nothing is newer.
-fn is_newer<K: Kind>(a: &K, b: &K) -> bool {
-    let version = |object: &K| {
-        object
-            .resource_version()
-            .and_then(|version| version.parse::<u64>().ok())
+/// Makes every field of the specification ours, so that the next apply removes what it does not name. Returns whose they were.
+async fn take_over<K: Kind>(api: &Api<K>, name: &str) -> Result<Vec<String>, kube::Error> {
+    let live = api.get(name).await?;
+    let Some((entries, from)) = ownership::take_over(live.managed_fields(), FIELD_MANAGER) else {
+        return Ok(Vec::new());
     };
-    matches!((version(a), version(b)), (Some(a), Some(b)) if a > b)
+    let patch = json!({"metadata": {
+        "managedFields": entries,
+        // Refused where somebody wrote meanwhile.
+        "resourceVersion": live.resource_version(),
+    }});
+    let params = PatchParams::default();
+    api.patch(name, &params, &Patch::Merge(patch)).await?;
+    Ok(from)
 }
 
-/// An object but for what changes by itself: status, version numbers, who wrote what, and on Deployments the count (which
-/// is not ours) and the revision.
-fn fingerprint_of_live<K: Kind>(live: &K) -> Fingerprint {
-    let mut value = serde_json::to_value(live).unwrap_or_default();
-    if let Some(object) = value.as_object_mut() {
-        object.remove("status");
-        if K::kind(&()) == "Deployment"
-            && let Some(spec) = object.get_mut("spec").and_then(|spec| spec.as_object_mut())
-        {
-            spec.remove("replicas");
-        }
-        if let Some(meta) = object
-            .get_mut("metadata")
-            .and_then(|meta| meta.as_object_mut())
-        {
-            for field in ["resourceVersion", "generation", "managedFields"] {
-                meta.remove(field);
-            }
-            if let Some(annotations) = meta
-                .get_mut("annotations")
-                .and_then(|map| map.as_object_mut())
-            {
-                annotations.remove("deployment.kubernetes.io/revision");
-            }
-        }
+/// Whether an object that is there under a wanted name may be made what we want.
+fn may_be_changed<K: Kind>(found: &K, desired: &K) -> Result<(), Error> {
+    let is_shop = |owner: &&_| is_shop(owner);
+    let controller = found
+        .owner_references()
+        .iter()
+        .find(|owner| owner.controller == Some(true));
+    let labels = found.labels();
+    let ours = labels.get(MANAGED_BY_LABEL).map(String::as_str) == Some(OPERATOR)
+        && labels::shop_of(labels) == labels::shop_of(desired.labels())
+        && controller.as_ref().is_none_or(is_shop);
+    let adopted = found
+        .annotations()
+        .get(ADOPT_ANNOTATION)
+        .map(String::as_str)
+        == Some("true");
+    if !ours && !(adopted && controller.is_none()) {
+        return Err(Error::NameTaken {
+            kind: K::kind(&()).into_owned(),
+            name: found.name_any(),
+        });
     }
-    Fingerprint::of(&value)
-}
-
-/// What was deleted behind our back must not be remembered as being there; after a gap in the watch nothing may.
-fn forget<K: Kind>(memory: &Mutex<HashMap<Key, Remembered<K>>>, event: &watcher::Event<K>) {
-    match event {
-        watcher::Event::Delete(object) => {
-            let mut memory = lock(memory);
-            let key = key_of(object);
-            if memory
-                .get(&key)
-                .is_some_and(|remembered| remembered.object.uid() == object.uid())
-            {
-                memory.remove(&key);
-            }
-        }
-        watcher::Event::Init => lock(memory).clear(),
-        watcher::Event::Apply(_) | watcher::Event::InitApply(_) | watcher::Event::InitDone => {}
+    let owner = desired.owner_references().first();
+    match (controller, owner) {
+        (Some(theirs), Some(wanted)) if theirs.uid != wanted.uid => Err(Error::Leftover {
+            kind: K::kind(&()).into_owned(),
+            name: found.name_any(),
+        }),
+        _ => Ok(()),
     }
 }
 
-fn shops_of<K: Kind>(
-    changes: impl Stream<Item = Result<K, watcher::Error>> + Send + 'static,
+fn is_shop(owner: &k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference) -> bool {
+    owner.kind == "Shop" && owner.api_version.starts_with("shopkeeper.dev/")
+}
+
+fn written<K>(entry: Entry<K>, taken_from: Vec<String>) -> Written<K> {
+    Written {
+        object: entry.object,
+        foreign: entry.foreign,
+        taken_from,
+    }
+}
+
+fn as_json<K: Kind>(object: &K) -> serde_json::Value {
+    // Kubernetes objects have string keys and no failing serialisers, which is all that can go wrong.
+    serde_json::to_value(object).unwrap_or_default()
+}
+
+/// Namespace, Shop and name.
+fn key_of<K: Kind>(object: &K) -> (String, String, String) {
+    let shop = labels::shop_of(object.labels()).unwrap_or_default();
+    (
+        object.namespace().unwrap_or_default(),
+        shop.to_owned(),
+        object.name_any(),
+    )
+}
+
+fn failed<K: Kind>(object: &K) -> impl FnOnce(kube::Error) -> Error {
+    Error::kube(format!("{} {}", K::kind(&()), object.name_any()))
+}
+
+/// What one watch tells, with its namespace unless it is one of all.
+fn changes<K: Kind>(
+    api: Api<K>,
     metrics: Metrics,
-) -> impl Stream<Item = (String, String)> + Send {
-    changes.filter_map(move |change| {
-        ready(match change {
-            Ok(object) => object.labels().get(INSTANCE_LABEL).cloned().zip(object.namespace()).map(|(shop, ns)| (ns, shop)),
-            Err(error) => {
-                metrics.watch_failed(K::kind(&()).as_ref());
-                tracing::warn!(kind = K::kind(&()).as_ref(), %error, "a watch failed and is started again");
-                None
-            }
+) -> impl Stream<Item = (Option<String>, watcher::Event<Entry<K>>)> + Send {
+    let namespace = api.namespace().map(str::to_owned);
+    let config = watcher::Config::default().labels(SELECTOR).page_size(PAGE);
+    watcher(api, config)
+        .default_backoff()
+        .filter_map(move |event| {
+            ready(match event {
+                Ok(event) => Some((namespace.clone(), entries_of(event))),
+                Err(error) => {
+                    metrics.watch_failed(K::kind(&()).as_ref());
+                    tracing::warn!(kind = K::kind(&()).as_ref(), %error, "a watch failed and is started again");
+                    None
+                }
+            })
         })
-    })
+}
+
+fn entries_of<K: Kind>(event: watcher::Event<K>) -> watcher::Event<Entry<K>> {
+    match event {
+        watcher::Event::Init => watcher::Event::Init,
+        watcher::Event::InitApply(object) => watcher::Event::InitApply(Entry::of(object)),
+        watcher::Event::InitDone => watcher::Event::InitDone,
+        watcher::Event::Apply(object) => watcher::Event::Apply(Entry::of(object)),
+        watcher::Event::Delete(object) => watcher::Event::Delete(Entry::of(object)),
+    }
 }

@@ -20,6 +20,7 @@ pub use provision::create_role_and_database;
 use crate::{
     catalogue::{DATABASE_PORT, PerService, ServiceName},
     credentials::{Credentials, DatabaseLogin},
+    hash::Fingerprint,
     names,
     observe::{Observed, ObservedBackend},
     validate::ValidShop,
@@ -70,7 +71,7 @@ pub struct Databases {
 type Key = (String, String);
 
 struct Preparation {
-    /// For which pod and which passwords.
+    /// For which volume and which passwords.
     incarnation: String,
     /// The first attempt.
     since: Timestamp,
@@ -159,7 +160,10 @@ impl Databases {
         let Some(pod) = serving_pod(observed) else {
             return DatabaseState::Starting;
         };
-        let incarnation = incarnation(&pod, credentials, [&name, &admin]);
+        let incarnation = incarnation(shop, service, observed, credentials);
+        if observed.prepared_for() == Some(incarnation.as_str()) {
+            return DatabaseState::Prepared;
+        }
         let key = (shop.namespace.clone(), name.clone());
         let known = self.preparations.lock().await.remove(&key);
         let known = known.filter(|known| known.incarnation == incarnation);
@@ -193,10 +197,21 @@ impl Databases {
     }
 }
 
-/// Which pod with which passwords.
-fn incarnation(pod: &ServingPod, credentials: &Credentials, secrets: [&String; 2]) -> String {
-    let contents = secrets.map(|secret| credentials.contents.get(secret));
-    format!("{}/{contents:?}", pod.uid)
+/// Which volume with which passwords. It stands on the StatefulSet once role and database are there, so that neither a restart
+/// of the operator nor one of the database makes them again.
+pub fn incarnation(
+    shop: &ValidShop,
+    service: ServiceName,
+    observed: &ObservedBackend,
+    credentials: &Credentials,
+) -> String {
+    let secrets = [
+        names::database(&shop.name, service),
+        names::database_admin(&shop.name, service),
+    ];
+    let contents = secrets.map(|secret| credentials.contents.get(&secret));
+    let volume = observed.claim.as_ref().and_then(|claim| claim.uid());
+    Fingerprint::of(&(volume, contents)).hex()
 }
 
 /// Waits a moment for the attempt that goes on.
@@ -275,7 +290,6 @@ fn unreachable(name: &str, error: &str) -> DatabaseState {
 }
 
 struct ServingPod {
-    uid: String,
     ip: Option<String>,
 }
 
@@ -290,7 +304,6 @@ fn serving_pod(observed: &ObservedBackend) -> Option<ServingPod> {
     };
     if let Some(pod) = observed.pods.iter().find(runs) {
         return Some(ServingPod {
-            uid: pod.uid().unwrap_or_default(),
             ip: pod.status.as_ref().and_then(|status| status.pod_ip.clone()),
         });
     }
@@ -301,10 +314,7 @@ fn serving_pod(observed: &ObservedBackend) -> Option<ServingPod> {
         .and_then(|status| status.ready_replicas)
         .unwrap_or(0)
         > 0;
-    ready.then(|| ServingPod {
-        uid: stateful_set.uid().unwrap_or_default(),
-        ip: None,
-    })
+    ready.then(|| ServingPod { ip: None })
 }
 
 fn state_of(error: &tokio_postgres::Error, name: &str, admin: &str) -> DatabaseState {

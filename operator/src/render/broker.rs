@@ -27,6 +27,7 @@ use crate::{
     hash::Fingerprint,
     meta::{self, Component},
     names,
+    observe::ObservedBackend,
     quantity::bytes,
     validate::ValidShop,
 };
@@ -57,14 +58,18 @@ pub fn service(shop: &ValidShop) -> Service {
 }
 
 /// The configuration of the broker. It holds passwords, so it is a Secret.
-pub fn configuration(shop: &ValidShop, credentials: &Credentials) -> Secret {
+pub fn configuration(
+    shop: &ValidShop,
+    observed: &ObservedBackend,
+    credentials: &Credentials,
+) -> Secret {
     Secret {
         metadata: meta::object(shop, names::broker(&shop.name), APP, Component::Broker),
         type_: Some("Opaque".into()),
         data: Some(
             [(
                 CONFIGURATION.to_owned(),
-                ByteString(file(shop, credentials).into_bytes()),
+                ByteString(file(shop, observed, credentials).into_bytes()),
             )]
             .into(),
         ),
@@ -72,9 +77,10 @@ pub fn configuration(shop: &ValidShop, credentials: &Credentials) -> Secret {
     }
 }
 
-fn file(shop: &ValidShop, credentials: &Credentials) -> String {
+fn file(shop: &ValidShop, observed: &ObservedBackend, credentials: &Credentials) -> String {
     // Below the volume's size: the server must stop taking events before the disk is full.
-    let max_file_store = bytes(&shop.broker_storage.size) / 10 * 9;
+    let size = observed.claim_size().unwrap_or(&shop.broker_storage.size);
+    let max_file_store = bytes(size) / 10 * 9;
     let mut file = format!(
         r#"server_name: "{name}"
 port: {BROKER_PORT}
@@ -117,7 +123,12 @@ authorization {{
 }
 
 /// The StatefulSet of the broker.
-pub fn stateful_set(shop: &ValidShop, configuration: &Secret) -> StatefulSet {
+pub fn stateful_set(
+    shop: &ValidShop,
+    image: &str,
+    observed: &ObservedBackend,
+    configuration: &Secret,
+) -> StatefulSet {
     let name = names::broker(&shop.name);
     StatefulSet {
         metadata: meta::object(shop, name.clone(), APP, Component::Broker),
@@ -126,21 +137,22 @@ pub fn stateful_set(shop: &ValidShop, configuration: &Secret) -> StatefulSet {
             replicas: Some(1),
             selector: meta::selector(shop, APP, Component::Broker),
             pod_management_policy: Some("Parallel".into()),
-            persistent_volume_claim_retention_policy: Some(retention(shop)),
+            persistent_volume_claim_retention_policy: Some(retention()),
             volume_claim_templates: Some(vec![claim(
                 shop,
                 APP,
                 Component::Broker,
                 &shop.broker_storage,
+                observed.template_size(),
             )]),
-            template: template(shop, configuration),
+            template: template(shop, image, configuration),
             ..StatefulSetSpec::default()
         }),
         status: None,
     }
 }
 
-fn template(shop: &ValidShop, configuration: &Secret) -> PodTemplateSpec {
+fn template(shop: &ValidShop, image: &str, configuration: &Secret) -> PodTemplateSpec {
     let healthy = || pod::http_probe("/healthz", MONITORING_PORT);
     PodTemplateSpec {
         metadata: Some(ObjectMeta {
@@ -169,7 +181,7 @@ fn template(shop: &ValidShop, configuration: &Secret) -> PodTemplateSpec {
             }]),
             containers: vec![Container {
                 name: APP.into(),
-                image: Some(shop.nats_image.clone()),
+                image: Some(image.to_owned()),
                 image_pull_policy: Some(shop.pull_policy.as_str().into()),
                 args: Some(vec!["-c".into(), format!("/etc/nats/{CONFIGURATION}")]),
                 ports: Some(vec![

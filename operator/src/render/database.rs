@@ -17,10 +17,11 @@ use kube::api::ObjectMeta;
 
 use super::{pod, service::port};
 use crate::{
-    api::{DeletionPolicy, StorageSpec},
+    api::StorageSpec,
     catalogue::{DATABASE_PORT, ServiceName},
     meta::{self, Component},
     names,
+    observe::{ObservedBackend, PREPARED_ANNOTATION},
     validate::ValidShop,
 };
 
@@ -67,11 +68,21 @@ pub fn service(shop: &ValidShop, service: ServiceName) -> Service {
 }
 
 /// The StatefulSet of a service's database.
-pub fn stateful_set(shop: &ValidShop, service: ServiceName) -> StatefulSet {
+pub fn stateful_set(
+    shop: &ValidShop,
+    service: ServiceName,
+    image: &str,
+    observed: &ObservedBackend,
+    prepared: Option<&str>,
+) -> StatefulSet {
     let name = names::database(&shop.name, service);
     let app = service.as_str();
+    let prepared = prepared.map(|prepared| [(PREPARED_ANNOTATION.into(), prepared.into())].into());
     StatefulSet {
-        metadata: meta::object(shop, name.clone(), app, Component::Database),
+        metadata: ObjectMeta {
+            annotations: prepared,
+            ..meta::object(shop, name.clone(), app, Component::Database)
+        },
         spec: Some(StatefulSetSpec {
             service_name: Some(name),
             replicas: Some(1),
@@ -81,38 +92,38 @@ pub fn stateful_set(shop: &ValidShop, service: ServiceName) -> StatefulSet {
                 type_: Some("RollingUpdate".into()),
                 ..StatefulSetUpdateStrategy::default()
             }),
-            persistent_volume_claim_retention_policy: Some(retention(shop)),
+            persistent_volume_claim_retention_policy: Some(retention()),
             volume_claim_templates: Some(vec![claim(
                 shop,
                 app,
                 Component::Database,
                 &shop.database_storage,
+                observed.template_size(),
             )]),
-            template: template(shop, service),
+            template: template(shop, service, image),
             ..StatefulSetSpec::default()
         }),
         status: None,
     }
 }
 
-/// What becomes of volumes when the Shop goes.
-pub fn retention(shop: &ValidShop) -> StatefulSetPersistentVolumeClaimRetentionPolicy {
-    let when_deleted = match shop.deletion_policy {
-        DeletionPolicy::Retain => "Retain",
-        DeletionPolicy::Delete => "Delete",
-    };
+/// A volume stays when its StatefulSet goes, whoever deletes that. What becomes of it when the Shop goes is another matter: see
+/// `deletion`.
+pub fn retention() -> StatefulSetPersistentVolumeClaimRetentionPolicy {
     StatefulSetPersistentVolumeClaimRetentionPolicy {
-        when_deleted: Some(when_deleted.into()),
+        when_deleted: Some("Retain".into()),
         when_scaled: Some("Retain".into()),
     }
 }
 
-/// The claim of a volume named `data`.
+/// The claim of a volume named `data`. A template cannot be changed: one that is there keeps its size (`size`), and it is the
+/// claim itself that grows.
 pub fn claim(
     shop: &ValidShop,
     app: &str,
     component: Component,
     storage: &StorageSpec,
+    size: Option<&str>,
 ) -> PersistentVolumeClaim {
     PersistentVolumeClaim {
         metadata: ObjectMeta {
@@ -124,7 +135,13 @@ pub fn claim(
             access_modes: Some(vec!["ReadWriteOnce".into()]),
             storage_class_name: storage.class_name.clone(),
             resources: Some(VolumeResourceRequirements {
-                requests: Some([("storage".to_owned(), Quantity(storage.size.clone()))].into()),
+                requests: Some(
+                    [(
+                        "storage".to_owned(),
+                        Quantity(size.unwrap_or(&storage.size).to_owned()),
+                    )]
+                    .into(),
+                ),
                 limits: None,
             }),
             ..PersistentVolumeClaimSpec::default()
@@ -133,7 +150,7 @@ pub fn claim(
     }
 }
 
-fn template(shop: &ValidShop, service: ServiceName) -> PodTemplateSpec {
+fn template(shop: &ValidShop, service: ServiceName, image: &str) -> PodTemplateSpec {
     let (tmp, tmp_mount) = pod::scratch("tmp", "/tmp", "64Mi");
     let (run, run_mount) = pod::scratch("run", "/var/run/postgresql", "16Mi");
     let args = SETTINGS.iter().flat_map(|setting| ["-c", setting]);
@@ -151,7 +168,7 @@ fn template(shop: &ValidShop, service: ServiceName) -> PodTemplateSpec {
             volumes: Some(vec![tmp, run]),
             containers: vec![Container {
                 name: "postgres".into(),
-                image: Some(shop.postgres_image.clone()),
+                image: Some(image.to_owned()),
                 image_pull_policy: Some(shop.pull_policy.as_str().into()),
                 args: Some(
                     std::iter::once("postgres")

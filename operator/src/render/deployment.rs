@@ -19,12 +19,13 @@ use crate::{
     api::{AmountsSpec, EmailSpec},
     catalogue::{ADMIN_PORT, HTTP_PORT, ServiceName},
     credentials::Credentials,
+    decide::Release,
     hash::Fingerprint,
     labels::VERSION_LABEL,
     meta::{self, Component},
     names,
     observe::Observed,
-    validate::{ValidService, ValidShop},
+    validate::ValidShop,
 };
 
 /// Changes when the content of a Secret changes that the pods read, so that they roll.
@@ -40,10 +41,10 @@ const DEADLINE_SECONDS: i32 = 300;
 pub fn deployment(
     shop: &ValidShop,
     service: ServiceName,
+    runs: &Release,
     observed: &Observed,
     credentials: &Credentials,
 ) -> Deployment {
-    let wanted = &shop.services[service];
     let app = service.as_str();
     let mut metadata = meta::object(
         shop,
@@ -54,7 +55,7 @@ pub fn deployment(
     metadata
         .labels
         .get_or_insert_default()
-        .extend(version_label(wanted));
+        .extend(version_label(&runs.version));
     Deployment {
         metadata,
         spec: Some(DeploymentSpec {
@@ -68,7 +69,7 @@ pub fn deployment(
             }),
             revision_history_limit: Some(3),
             progress_deadline_seconds: Some(DEADLINE_SECONDS),
-            template: template(shop, service, observed, credentials),
+            template: template(shop, service, runs, observed, credentials),
             ..DeploymentSpec::default()
         }),
         status: None,
@@ -76,9 +77,8 @@ pub fn deployment(
 }
 
 /// The version as a label, where it can be one.
-pub fn version_label(wanted: &ValidService) -> Option<(String, String)> {
-    wanted
-        .version
+pub fn version_label(version: &Option<String>) -> Option<(String, String)> {
+    version
         .clone()
         .map(|version| (VERSION_LABEL.into(), version))
 }
@@ -86,12 +86,12 @@ pub fn version_label(wanted: &ValidService) -> Option<(String, String)> {
 fn template(
     shop: &ValidShop,
     service: ServiceName,
+    runs: &Release,
     observed: &Observed,
     credentials: &Credentials,
 ) -> PodTemplateSpec {
-    let wanted = &shop.services[service];
     let mut labels = meta::labels(shop, service.as_str(), Component::Service);
-    labels.extend(version_label(wanted));
+    labels.extend(version_label(&runs.version));
     let env = environment(shop, service);
     let (volumes, mounts) = writable(service);
     PodTemplateSpec {
@@ -112,7 +112,7 @@ fn template(
             image_pull_secrets: pod::pull_secrets(shop),
             topology_spread_constraints: Some(vec![spread(shop, service)]),
             volumes,
-            containers: vec![container(shop, service, env, mounts)],
+            containers: vec![container(shop, service, runs, env, mounts)],
             ..PodSpec::default()
         }),
     }
@@ -121,6 +121,7 @@ fn template(
 fn container(
     shop: &ValidShop,
     service: ServiceName,
+    runs: &Release,
     env: Vec<EnvVar>,
     mounts: Option<Vec<VolumeMount>>,
 ) -> Container {
@@ -129,7 +130,7 @@ fn container(
         |amounts: &Option<AmountsSpec>| amounts.as_ref().map(BTreeMap::from).unwrap_or_default();
     Container {
         name: service.to_string(),
-        image: Some(wanted.image.clone()),
+        image: Some(runs.image.clone()),
         image_pull_policy: Some(shop.pull_policy.as_str().into()),
         args: Some(vec!["serve".into()]),
         env: Some(env),
@@ -164,6 +165,7 @@ fn container(
             ..Lifecycle::default()
         }),
         security_context: Some(pod::container_security()),
+        termination_message_policy: Some(pod::LAST_WORDS.into()),
         volume_mounts: mounts,
         ..Container::default()
     }

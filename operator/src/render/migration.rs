@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::{
     batch::v1::{
         Job, JobSpec, PodFailurePolicy, PodFailurePolicyOnExitCodesRequirement,
-        PodFailurePolicyRule,
+        PodFailurePolicyOnPodConditionsPattern, PodFailurePolicyRule,
     },
     core::v1::{Container, PodSpec, PodTemplateSpec},
 };
@@ -15,47 +15,37 @@ use kube::api::ObjectMeta;
 use super::{deployment::version_label, pod};
 use crate::{
     catalogue::ServiceName,
-    hash::Fingerprint,
     meta::{self, Component},
+    migration::{CLAIM_ANNOTATION, CONTAINER, SETTINGS_ANNOTATION, WRONG_SETTING, settings_of},
     names,
     validate::ValidShop,
 };
 
-/// A fingerprint of the Job's template.
-pub const TEMPLATE_ANNOTATION: &str = "shopkeeper.dev/template";
-/// The exit code of a service that refuses its settings: trying again does not help.
-const WRONG_SETTING: i32 = 2;
 /// Attempts after the first.
 const RETRIES: i32 = 2;
 
-/// The migration Job of a service.
-pub fn job(shop: &ValidShop, service: ServiceName) -> Job {
+/// A migration that takes longer has failed.
+const DEADLINE_SECONDS: i64 = 3600;
+
+/// The migration Job of a service, for the volume behind the claim with this uid.
+pub fn job(shop: &ValidShop, service: ServiceName, claim: &str) -> Job {
     let image = &shop.services[service].image;
     let name = names::migration(&shop.name, service, image);
     let mut metadata = meta::object(shop, name, service.as_str(), Component::Migration);
     metadata
         .labels
         .get_or_insert_default()
-        .extend(version_label(&shop.services[service]));
-    metadata.annotations = Some(BTreeMap::from([(
-        TEMPLATE_ANNOTATION.into(),
-        template_of(shop, service),
-    )]));
+        .extend(version_label(&shop.services[service].version));
+    metadata.annotations = Some(BTreeMap::from([
+        (SETTINGS_ANNOTATION.into(), settings_of(shop, service)),
+        (CLAIM_ANNOTATION.into(), claim.into()),
+    ]));
     Job {
         metadata,
         spec: Some(JobSpec {
             backoff_limit: Some(RETRIES),
-            pod_failure_policy: Some(PodFailurePolicy {
-                rules: vec![PodFailurePolicyRule {
-                    action: "FailJob".into(),
-                    on_exit_codes: Some(PodFailurePolicyOnExitCodesRequirement {
-                        container_name: None,
-                        operator: "In".into(),
-                        values: vec![WRONG_SETTING],
-                    }),
-                    on_pod_conditions: None,
-                }],
-            }),
+            active_deadline_seconds: Some(DEADLINE_SECONDS),
+            pod_failure_policy: Some(failure_policy()),
             template: template(shop, service),
             ..JobSpec::default()
         }),
@@ -63,18 +53,48 @@ pub fn job(shop: &ValidShop, service: ServiceName) -> Job {
     }
 }
 
-/// The fingerprint of the template as it would be written now.
-pub fn template_of(shop: &ValidShop, service: ServiceName) -> String {
-    Fingerprint::of(&template(shop, service)).hex()
+/// A drained node says nothing about the migration; a refused setting says all.
+fn failure_policy() -> PodFailurePolicy {
+    let disrupted = PodFailurePolicyRule {
+        action: "Ignore".into(),
+        on_exit_codes: None,
+        on_pod_conditions: Some(vec![PodFailurePolicyOnPodConditionsPattern {
+            type_: "DisruptionTarget".into(),
+            status: "True".into(),
+        }]),
+    };
+    let wrong_setting = PodFailurePolicyRule {
+        action: "FailJob".into(),
+        on_exit_codes: Some(PodFailurePolicyOnExitCodesRequirement {
+            container_name: Some(CONTAINER.into()),
+            operator: "In".into(),
+            values: vec![WRONG_SETTING],
+        }),
+        on_pod_conditions: None,
+    };
+    PodFailurePolicy {
+        rules: vec![disrupted, wrong_setting],
+    }
+}
+
+/// Service meshes keep a pod running after its work is done, and a Job with it.
+fn without_mesh() -> BTreeMap<String, String> {
+    BTreeMap::from([
+        ("sidecar.istio.io/inject".into(), "false".into()),
+        ("linkerd.io/inject".into(), "disabled".into()),
+    ])
 }
 
 fn template(shop: &ValidShop, service: ServiceName) -> PodTemplateSpec {
     let wanted = &shop.services[service];
     let mut labels = meta::labels(shop, service.as_str(), Component::Migration);
-    labels.extend(version_label(wanted));
+    labels.extend(version_label(&wanted.version));
+    // Istio reads a label, Linkerd an annotation.
+    labels.extend(without_mesh());
     PodTemplateSpec {
         metadata: Some(ObjectMeta {
             labels: Some(labels),
+            annotations: Some(without_mesh()),
             ..ObjectMeta::default()
         }),
         spec: Some(PodSpec {
@@ -85,7 +105,7 @@ fn template(shop: &ValidShop, service: ServiceName) -> PodTemplateSpec {
             security_context: Some(pod::security(pod::NONROOT)),
             image_pull_secrets: pod::pull_secrets(shop),
             containers: vec![Container {
-                name: "migrate".into(),
+                name: CONTAINER.into(),
                 image: Some(wanted.image.clone()),
                 image_pull_policy: Some(shop.pull_policy.as_str().into()),
                 args: Some(vec!["migrate".into()]),
@@ -99,6 +119,7 @@ fn template(shop: &ValidShop, service: ServiceName) -> PodTemplateSpec {
                 ]),
                 resources: Some(pod::amounts("20m", "32Mi", "256Mi")),
                 security_context: Some(pod::container_security()),
+                termination_message_policy: Some(pod::LAST_WORDS.into()),
                 ..Container::default()
             }],
             ..PodSpec::default()

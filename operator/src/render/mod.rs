@@ -11,9 +11,12 @@ mod pod;
 pub mod service;
 pub mod service_account;
 
+use kube::ResourceExt;
+
 use crate::{
     catalogue::ServiceName,
     credentials::Credentials,
+    database::incarnation,
     decide::Decision,
     observe::Observed,
     resources::{Rendered, Resources},
@@ -27,15 +30,18 @@ pub fn render(
     observed: &Observed,
     credentials: &Credentials,
 ) -> Resources<Rendered> {
-    let configuration = broker::configuration(shop, credentials);
+    let configuration = broker::configuration(shop, &observed.broker, credentials);
     let mut resources = Resources::<Rendered>::default();
     resources.services.push(broker::service(shop));
     resources
         .network_policies
         .push(network_policy::broker(shop));
-    resources
-        .stateful_sets
-        .push(broker::stateful_set(shop, &configuration));
+    resources.stateful_sets.push(broker::stateful_set(
+        shop,
+        &decision.broker_image.image,
+        &observed.broker,
+        &configuration,
+    ));
     resources.secrets.push(configuration);
     for service in ServiceName::ALL {
         render_service(
@@ -59,6 +65,11 @@ fn render_service(
     resources: &mut Resources<Rendered>,
 ) {
     let decided = &decision.services[service];
+    let database = &observed.services[service].database;
+    let prepared = match decided.database_prepared {
+        true => Some(incarnation(shop, service, database, credentials)),
+        false => database.prepared_for().map(str::to_owned),
+    };
     resources
         .service_accounts
         .push(service_account::service_account(shop, service));
@@ -70,16 +81,26 @@ fn render_service(
     resources
         .network_policies
         .push(network_policy::database(shop, service));
-    resources
-        .stateful_sets
-        .push(database::stateful_set(shop, service));
+    resources.stateful_sets.push(database::stateful_set(
+        shop,
+        service,
+        &decided.database_image.image,
+        database,
+        prepared.as_deref(),
+    ));
     if decided.migration.has_job() {
-        resources.jobs.push(migration::job(shop, service));
+        let claim = database.claim.as_ref();
+        let claim = claim.and_then(|claim| claim.uid()).unwrap_or_default();
+        resources.jobs.push(migration::job(shop, service, &claim));
     }
-    if decided.roll {
-        resources
-            .deployments
-            .push(deployment::deployment(shop, service, observed, credentials));
+    if let Some(runs) = &decided.runs {
+        resources.deployments.push(deployment::deployment(
+            shop,
+            service,
+            runs,
+            observed,
+            credentials,
+        ));
     }
     if decided.disruption_budget {
         resources

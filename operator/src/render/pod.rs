@@ -16,6 +16,9 @@ use crate::validate::ValidShop;
 /// The user of everything but PostgreSQL.
 pub(super) const NONROOT: i64 = 65532;
 
+/// The last lines of the log of a container that failed stand in the pod's status, from where the Shop's status quotes them.
+pub(super) const LAST_WORDS: &str = "FallbackToLogsOnError";
+
 /// Runs as this user, with the default seccomp profile; volumes belong to the same group.
 pub(super) fn security(user: i64) -> PodSecurityContext {
     PodSecurityContext {

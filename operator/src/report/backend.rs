@@ -1,14 +1,20 @@
 //! Whether databases and the broker take connections.
 
-use k8s_openapi::api::{apps::v1::StatefulSetStatus, core::v1::PersistentVolumeClaim};
+use k8s_openapi::api::{apps::v1::StatefulSet, core::v1::PersistentVolumeClaim};
 use kube::ResourceExt;
 
 use super::{
-    Findings,
+    Findings, PATIENCE,
     cause::{Problem, of_pods},
     is_overdue,
 };
-use crate::{catalogue::ServiceName, database::DatabaseState, names, observe::ObservedBackend};
+use crate::{
+    catalogue::ServiceName,
+    database::DatabaseState,
+    names,
+    observe::{ObservedBackend, is_serving},
+    pinning::Pinned,
+};
 
 /// Why a service's database is not ready. Whether role and database are made is another question: the service that waits
 /// for them says so itself.
@@ -19,6 +25,7 @@ pub(super) fn database(findings: &Findings<'_>, service: ServiceName) -> Option<
             findings,
             &name,
             &findings.observed.services[service].database,
+            &findings.decision.services[service].database_image,
         )
     };
     match &findings.databases[service] {
@@ -51,10 +58,16 @@ pub(super) fn broker(findings: &Findings<'_>) -> Option<Problem> {
         findings,
         &names::broker(&findings.shop.name),
         &findings.observed.broker,
+        &findings.decision.broker_image,
     )
 }
 
-fn not_ready(findings: &Findings<'_>, name: &str, observed: &ObservedBackend) -> Option<Problem> {
+fn not_ready(
+    findings: &Findings<'_>,
+    name: &str,
+    observed: &ObservedBackend,
+    pinned: &Pinned,
+) -> Option<Problem> {
     let applied = findings
         .outcome
         .applied
@@ -62,18 +75,60 @@ fn not_ready(findings: &Findings<'_>, name: &str, observed: &ObservedBackend) ->
         .iter()
         .find(|set| set.name_any() == name);
     let live = applied.or(observed.stateful_set.as_ref());
-    let ready = live
-        .and_then(|set| Some((set, set.status.as_ref()?)))
-        .is_some_and(|(set, status)| {
-            status.observed_generation >= set.metadata.generation
-                && status.ready_replicas.unwrap_or(0) > 0
-                && is_rolled(status)
-        });
-    if ready {
-        return None;
+    let policies = [
+        going_volume(name, observed),
+        live.is_none_or(|set| !is_serving(set))
+            .then(|| not_serving(findings, name, observed, live.map(|set| &**set))),
+        pinned
+            .refused
+            .as_ref()
+            .map(|why| Problem::blocked("MajorVersion", why.as_str())),
+        findings
+            .outcome
+            .queued
+            .iter()
+            .any(|queued| queued == name)
+            .then(|| {
+                Problem::waiting(
+                    "Queued",
+                    format!("{name} changes once the other databases serve"),
+                )
+            }),
+    ];
+    policies.into_iter().flatten().next()
+}
+
+/// The claim was deleted, and goes as soon as no pod uses it.
+fn going_volume(name: &str, observed: &ObservedBackend) -> Option<Problem> {
+    let claim = observed.claim.as_deref()?;
+    claim.metadata.deletion_timestamp.as_ref()?;
+    Some(Problem::blocked(
+        "VolumeDeleted",
+        format!(
+            "PersistentVolumeClaim {} is deleted and goes with its data as soon as the pod of {name} ends: save them with a dump now",
+            claim.name_any()
+        ),
+    ))
+}
+
+fn not_serving(
+    findings: &Findings<'_>,
+    name: &str,
+    observed: &ObservedBackend,
+    live: Option<&StatefulSet>,
+) -> Problem {
+    let warnings = &findings.observed.warnings;
+    if let Some(problem) = of_pods(&observed.pods, warnings).filter(|problem| problem.needs_help) {
+        return problem;
     }
-    if let Some(problem) = of_pods(&observed.pods).filter(|problem| problem.needs_help) {
-        return Some(problem);
+    if let Some(problem) = lost_pod(findings, observed) {
+        return problem;
+    }
+    if let Some(why) = warnings.get(name) {
+        return Problem::blocked(
+            "PodsRefused",
+            format!("StatefulSet {name} gets no pod: {why}"),
+        );
     }
     let namespace = &findings.shop.namespace;
     if let Some(claim) = observed.claim.as_deref().filter(|claim| is_pending(claim)) {
@@ -82,15 +137,15 @@ fn not_ready(findings: &Findings<'_>, name: &str, observed: &ObservedBackend) ->
             claim = claim.name_any(),
             class = class_of(claim),
         );
-        return Some(if is_overdue(claim, findings.now) {
+        return if is_overdue(claim, findings.now) {
             let look = format!("`kubectl -n {namespace} describe pvc {}`", claim.name_any());
             Problem::blocked("VolumePending", format!("{pending}; {look} says why"))
         } else {
             Problem::waiting("VolumePending", pending)
-        });
+        };
     }
-    let overdue = live.is_some_and(|set| is_overdue(&**set, findings.now));
-    Some(if overdue && observed.pods.is_empty() {
+    let overdue = live.is_some_and(|set| is_overdue(set, findings.now));
+    if overdue && observed.pods.is_empty() {
         let look = format!("`kubectl -n {namespace} describe statefulset {name}`");
         Problem::blocked(
             "PodMissing",
@@ -98,7 +153,29 @@ fn not_ready(findings: &Findings<'_>, name: &str, observed: &ObservedBackend) ->
         )
     } else {
         Problem::waiting("Starting", format!("{name} starts"))
-    })
+    }
+}
+
+/// A pod that should have ended long ago: its node does not answer, and nobody may start another one on the same volume.
+fn lost_pod(findings: &Findings<'_>, observed: &ObservedBackend) -> Option<Problem> {
+    let lost = observed.pods.iter().find(|pod| {
+        let ends = pod.metadata.deletion_timestamp.as_ref();
+        ends.is_some_and(|ends| findings.now.duration_since(ends.0) > PATIENCE)
+    })?;
+    let name = lost.name_any();
+    let node = lost
+        .spec
+        .as_ref()
+        .and_then(|spec| spec.node_name.as_deref());
+    Some(Problem::blocked(
+        "NodeLost",
+        format!(
+            "pod {name} should have ended and has not: its node {} does not answer; bring the node back or, if it is gone for good, \
+             delete the Node, or the pod with `kubectl -n {} delete pod {name} --force`",
+            node.unwrap_or("(unknown)"),
+            findings.shop.namespace
+        ),
+    ))
 }
 
 fn is_pending(claim: &PersistentVolumeClaim) -> bool {
@@ -115,12 +192,4 @@ fn class_of(claim: &PersistentVolumeClaim) -> String {
         || "of no storage class (the cluster has no default)".into(),
         |class| format!("of storage class {class}"),
     )
-}
-
-/// The StatefulSet has nothing to roll; a status without revisions says nothing about it.
-fn is_rolled(status: &StatefulSetStatus) -> bool {
-    match (&status.current_revision, &status.update_revision) {
-        (Some(current), Some(update)) => current == update,
-        (None, _) | (_, None) => true,
-    }
 }

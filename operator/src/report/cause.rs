@@ -2,13 +2,18 @@
 
 use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
+use k8s_openapi::api::core::v1::{ContainerStateTerminated, ContainerStatus, Pod};
 use kube::ResourceExt;
 
 use crate::{
     apply::Failure,
     error::{Class, Error},
+    migration,
+    observe::Warnings,
 };
+
+/// Of the last line of a log.
+const QUOTED_BYTES: usize = 500;
 
 /// Why something is not as it should be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,7 +53,7 @@ impl From<&Error> for Problem {
             reason: class.reason(),
             message: error.to_string(),
             needs_help: match class {
-                Class::Invalid | Class::Forbidden | Class::Bug => true,
+                Class::Invalid | Class::NameTaken | Class::Forbidden | Class::Bug => true,
                 Class::Conflict | Class::Transient => false,
             },
         }
@@ -63,10 +68,20 @@ impl From<&Failure> for Problem {
 
 /// The first cause among the pods, by name. Pods that are going, have ended or were evicted do not count: others take their
 /// place.
-pub(super) fn of_pods(pods: &[Arc<Pod>]) -> Option<Problem> {
+pub(super) fn of_pods(pods: &[Arc<Pod>], warnings: &Warnings) -> Option<Problem> {
     pods.iter()
         .filter(|pod| pod.metadata.deletion_timestamp.is_none() && !has_ended(pod))
-        .find_map(|pod| of_pod(pod))
+        .find_map(|pod| of_pod(pod).or_else(|| hanging(pod, warnings)))
+}
+
+/// A pod that waits without saying why, while Kubernetes warns of it.
+fn hanging(pod: &Pod, warnings: &Warnings) -> Option<Problem> {
+    let name = pod.name_any();
+    let warning = warnings.get(&name)?;
+    Some(Problem::blocked(
+        "PodHangs",
+        format!("pod {name} does not start: {warning}"),
+    ))
 }
 
 fn has_ended(pod: &Pod) -> bool {
@@ -152,13 +167,28 @@ fn crash(pod: &str, container: &ContainerStatus) -> Option<Problem> {
     let end = now.or(before).filter(|end| end.exit_code != 0)?;
     let how = match end.reason.as_deref() {
         Some("OOMKilled") => "it needs more memory than its limit".to_owned(),
-        _ if end.exit_code == 2 => {
-            "it refuses its settings (exit code 2); its log says which".to_owned()
-        }
-        _ => format!("exit code {}; its log says why", end.exit_code),
+        _ => how_it_ended(end),
     };
     Some(Problem::blocked(
         "Crashing",
         format!("pod {pod} crashes: {how}"),
     ))
+}
+
+/// What a container says last stands in its status (`terminationMessagePolicy`).
+fn how_it_ended(end: &ContainerStateTerminated) -> String {
+    let what = match end.exit_code {
+        migration::WRONG_SETTING => "it refuses its settings (exit code 2)".to_owned(),
+        migration::SCHEMA_BEHIND => "the schema of its database is behind (exit code 3)".to_owned(),
+        code => format!("exit code {code}"),
+    };
+    let lines = end.message.as_deref().unwrap_or_default().lines();
+    match lines.map(str::trim).rfind(|line| !line.is_empty()) {
+        Some(last) => {
+            let mut last = last.to_owned();
+            last.truncate(last.floor_char_boundary(QUOTED_BYTES));
+            format!("{what}: {last}")
+        }
+        None => format!("{what}; its log says why"),
+    }
 }

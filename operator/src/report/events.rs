@@ -1,6 +1,9 @@
 //! What is worth an event: the difference between two statuses.
 
-use crate::api::{Phase, ServiceStatus, ShopStatus};
+use crate::{
+    api::{Phase, ServiceStatus, ShopStatus},
+    apply::Foreign,
+};
 
 /// Something worth an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,7 +30,11 @@ pub fn notices(before: Option<&ShopStatus>, after: &ShopStatus) -> Vec<Notice> {
                     .iter()
                     .find(|former| former.name == service.name)
             });
-            [started(former, service), ended(former, service)]
+            [
+                started(former, service),
+                ended(former, service),
+                foreign(former, service),
+            ]
         })
         .flatten()
         .collect()
@@ -69,6 +76,45 @@ fn ended(former: Option<&ServiceStatus>, service: &ServiceStatus) -> Option<Noti
         note: shortened(note),
         service: service.name.clone(),
     })
+}
+
+/// What others have set since.
+fn foreign(former: Option<&ServiceStatus>, service: &ServiceStatus) -> Option<Notice> {
+    let known = former.map_or(&[][..], |former| &former.foreign);
+    let new = service
+        .foreign
+        .iter()
+        .filter(|field| !known.contains(field));
+    let new: Vec<_> = new.map(String::as_str).collect();
+    (!new.is_empty()).then(|| Notice {
+        warning: true,
+        reason: "ForeignField",
+        note: shortened(format!(
+            "set by somebody else, and left as it is: {}",
+            new.join("; ")
+        )),
+        service: service.name.clone(),
+    })
+}
+
+/// What was set by others and had to go, because it excluded what the Shop asks for.
+pub fn taken_back(foreign: &[Foreign]) -> Vec<Notice> {
+    let taken = foreign
+        .iter()
+        .filter(|foreign| !foreign.taken_from.is_empty());
+    let notice = |foreign: &Foreign| Notice {
+        warning: true,
+        reason: "DriftReverted",
+        note: shortened(format!(
+            "{}: what {} had set does not go with the Shop and was removed",
+            foreign.object,
+            foreign.taken_from.join(", ")
+        )),
+        service: foreign
+            .service
+            .map_or_else(|| "nats".into(), |service| service.to_string()),
+    };
+    taken.map(notice).collect()
 }
 
 /// An event's note may have 1 kB.

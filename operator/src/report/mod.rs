@@ -10,7 +10,7 @@ use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 
 pub use cause::Problem;
-pub use events::{Notice, notices};
+pub use events::{Notice, notices, taken_back};
 
 use crate::{
     api::{Phase, ServiceStatus, ShopStatus},

@@ -6,14 +6,14 @@ use k8s_openapi::api::apps::v1::{Deployment, DeploymentCondition};
 use kube::ResourceExt;
 
 use super::{
-    Findings, backend,
+    Findings, PATIENCE, backend,
     cause::{Problem, of_pods},
     is_overdue,
 };
 use crate::{
     api::{Phase, ServiceStatus},
     catalogue::ServiceName,
-    decide::{Migration, image_of},
+    decide::{Migration, Renewal, image_of},
     names,
     observe::Found,
     validate::Replicas,
@@ -48,8 +48,24 @@ pub(super) fn judge(
             .as_ref()
             .map(|problem| problem.message.clone())
             .unwrap_or_default(),
+        foreign: foreign(findings, service),
     };
+    // A running service may have a message, and yet no problem.
+    let problem = problem.filter(|_| status.phase != Phase::Running);
     (status, problem)
+}
+
+fn foreign(findings: &Findings<'_>, service: ServiceName) -> Vec<String> {
+    let foreign = findings.outcome.foreign.iter();
+    foreign
+        .filter(|foreign| foreign.service == Some(service))
+        .flat_map(|foreign| {
+            foreign
+                .fields
+                .iter()
+                .map(|field| format!("{}: {field}", foreign.object))
+        })
+        .collect()
 }
 
 fn live_deployment(findings: &Findings<'_>, service: ServiceName) -> Option<Arc<Deployment>> {
@@ -66,13 +82,15 @@ fn live_deployment(findings: &Findings<'_>, service: ServiceName) -> Option<Arc<
 }
 
 fn wanted_count(replicas: Replicas, deployment: &Deployment) -> i32 {
+    let asked = deployment
+        .spec
+        .as_ref()
+        .and_then(|spec| spec.replicas)
+        .unwrap_or(1);
     match replicas {
         Replicas::Fixed(count) => count,
-        Replicas::Unmanaged | Replicas::Autoscaled { .. } => deployment
-            .spec
-            .as_ref()
-            .and_then(|spec| spec.replicas)
-            .unwrap_or(1),
+        Replicas::Unmanaged => asked,
+        Replicas::Autoscaled { min, .. } => asked.max(min),
     }
 }
 
@@ -104,12 +122,22 @@ fn phase(
         ));
     }
     let wanted = findings.shop.services[service].replicas;
-    if decided.roll && deployment.is_some_and(|deployment| is_complete(deployment, wanted)) {
-        return (Phase::Running, None);
-    }
     match &decided.migration {
         Migration::Waiting => pending(findings, service),
-        Migration::Running | Migration::Superseded => migrating(findings, service),
+        Migration::After(other) => (
+            Phase::Migrating,
+            Some(Problem::waiting(
+                "Migrating",
+                format!("{service} waits for migration Job {other} of another image to end"),
+            )),
+        ),
+        Migration::Superseded(renewal) => {
+            (Phase::Migrating, Some(renewed(findings, service, *renewal)))
+        }
+        Migration::Running => migrating(findings, service),
+        Migration::Done if deployment.is_some_and(|d| is_complete(d, wanted)) => {
+            (Phase::Running, no_metrics(findings, service))
+        }
         Migration::Done | Migration::Failed(_) => rollout(findings, service, deployment),
     }
 }
@@ -132,6 +160,47 @@ fn job_name(findings: &Findings<'_>, service: ServiceName) -> String {
     )
 }
 
+fn renewed(findings: &Findings<'_>, service: ServiceName, renewal: Renewal) -> Problem {
+    let database = names::database(&findings.shop.name, service);
+    let why = match renewal {
+        Renewal::Deleted => "its Job is being deleted".to_owned(),
+        Renewal::NewVolume => format!("the volume of {database} was replaced"),
+        Renewal::SchemaBehind => format!("a pod found the schema of {database} behind"),
+        Renewal::Retry => "it failed, and the Shop or its database has changed since".to_owned(),
+    };
+    Problem::waiting(
+        "MigratingAgain",
+        format!("{service} is migrated again: {why}"),
+    )
+}
+
+/// Pods run as asked, but the autoscaler cannot count: it leaves the number of pods where it is. That is worth a word and does not
+/// make the service unready.
+fn no_metrics(findings: &Findings<'_>, service: ServiceName) -> Option<Problem> {
+    let autoscaler = findings.observed.services[service].autoscaler.as_ref()?;
+    let Replicas::Autoscaled { .. } = findings.shop.services[service].replicas else {
+        return None;
+    };
+    let conditions = autoscaler.status.as_ref()?.conditions.iter().flatten();
+    let inactive = conditions.into_iter().find(|condition| {
+        condition.type_ == "ScalingActive"
+            && condition.status == "False"
+            // By design at zero pods.
+            && condition.reason.as_deref() != Some("ScalingDisabled")
+            && condition.last_transition_time.as_ref().is_none_or(|since| {
+                findings.now.duration_since(since.0) > PATIENCE
+            })
+    })?;
+    let why = inactive.message.as_deref().unwrap_or("it gives no reason");
+    Some(Problem::waiting(
+        "ScalingInactive",
+        format!(
+            "HorizontalPodAutoscaler {} does not scale: {why}",
+            autoscaler.name_any()
+        ),
+    ))
+}
+
 fn pending(findings: &Findings<'_>, service: ServiceName) -> (Phase, Option<Problem>) {
     let problem = backend::database(findings, service).unwrap_or_else(|| {
         Problem::waiting(
@@ -144,7 +213,7 @@ fn pending(findings: &Findings<'_>, service: ServiceName) -> (Phase, Option<Prob
 
 fn migrating(findings: &Findings<'_>, service: ServiceName) -> (Phase, Option<Problem>) {
     let observed = &findings.observed.services[service];
-    let stuck = |pods| of_pods(pods).filter(|cause| cause.needs_help);
+    let stuck = |pods| of_pods(pods, &findings.observed.warnings).filter(|cause| cause.needs_help);
     if let Some(cause) = stuck(&observed.migration_pods).or_else(|| stuck(&observed.pods)) {
         return held_up(Phase::Migrating, with_missing_pull_secret(findings, cause));
     }
@@ -212,19 +281,28 @@ fn rollout(
         );
     };
     let desired = wanted_count(findings.shop.services[service].replicas, deployment);
-    if let Some(cause) = of_pods(&findings.observed.services[service].pods) {
+    if let Some(cause) = of_pods(
+        &findings.observed.services[service].pods,
+        &findings.observed.warnings,
+    ) {
         let cause = with_missing_pull_secret(findings, cause);
         return held_up(Phase::Rolling, cause);
     }
     if let Some(problem) = stuck(deployment, &name) {
         return (Phase::Failed, Some(problem));
     }
-    let ready = deployment
-        .status
-        .as_ref()
-        .and_then(|status| status.ready_replicas)
-        .unwrap_or(0);
-    let message = format!("Deployment {name} rolls: {ready} of {desired} pods are ready");
+    let status = deployment.status.clone().unwrap_or_default();
+    let (new, all) = (
+        status.updated_replicas.unwrap_or(0),
+        status.replicas.unwrap_or(0),
+    );
+    // Old pods that are ready say nothing about the new ones.
+    let ready = (status.ready_replicas.unwrap_or(0) - (all - new)).clamp(0, new);
+    let message = if status.observed_generation < deployment.metadata.generation {
+        format!("Deployment {name} is about to roll")
+    } else {
+        format!("Deployment {name} rolls: {ready} of {desired} new pods are ready")
+    };
     (Phase::Rolling, Some(Problem::waiting("Rolling", message)))
 }
 
@@ -243,7 +321,7 @@ fn is_complete(deployment: &Deployment, replicas: Replicas) -> bool {
     let (count_is_right, needed) = match replicas {
         Replicas::Fixed(count) => (asked == count && there == count, count),
         Replicas::Unmanaged => (there == asked, asked),
-        Replicas::Autoscaled { min, .. } => (true, min.min(asked)),
+        Replicas::Autoscaled { min, .. } => (true, min),
     };
     count_is_right
         && status.observed_generation >= deployment.metadata.generation

@@ -6,7 +6,8 @@ use k8s_openapi::{
     ByteString,
     api::{
         apps::v1::{Deployment, StatefulSet},
-        core::v1::Secret,
+        batch::v1::Job,
+        core::v1::{PersistentVolumeClaim, Secret},
     },
 };
 use kube::{
@@ -107,40 +108,254 @@ async fn a_shop_of_the_same_name_takes_the_passwords_up_again() {
     );
 }
 
+fn policy(policy: &str) -> serde_json::Value {
+    json!({"version": "1", "database": {"deletionPolicy": policy}})
+}
+
+impl Harness {
+    async fn delete_shop(&self) {
+        self.api::<Shop>()
+            .delete("demo", &DeleteParams::default())
+            .await
+            .expect("deleted");
+    }
+
+    /// Names of claims and of Secrets without an owner.
+    async fn data(&self) -> Vec<String> {
+        let claims = self.list::<PersistentVolumeClaim>().await;
+        let goes = |claim: &PersistentVolumeClaim| claim.metadata.deletion_timestamp.is_some();
+        let secrets = self.list::<Secret>().await;
+        let secrets = secrets
+            .iter()
+            .filter(|secret| secret.owner_references().is_empty());
+        let claims = claims
+            .iter()
+            .filter(|claim| !goes(claim))
+            .map(ResourceExt::name_any);
+        claims.chain(secrets.map(ResourceExt::name_any)).collect()
+    }
+
+    async fn shop_exists(&self) -> bool {
+        self.api::<Shop>()
+            .get_opt("demo")
+            .await
+            .expect("an answer")
+            .is_some()
+    }
+}
+
 #[tokio::test]
-async fn a_change_of_the_deletion_policy_gives_the_secrets_an_owner_and_takes_it_away() {
+async fn a_volume_stays_when_its_stateful_set_is_deleted_whatever_the_policy() {
     let harness = Harness::new().await;
-    let policy = |policy: &str| json!({"version": "1", "database": {"deletionPolicy": policy}});
-    let owners = || async {
-        harness
-            .api::<Secret>()
-            .get("demo-orders-db")
-            .await
-            .expect("a Secret")
-            .owner_references()
-            .len()
-    };
-    let retention = || async {
-        let set = harness
-            .api::<StatefulSet>()
-            .get("demo-orders-db")
-            .await
-            .expect("a StatefulSet");
-        set.spec
-            .expect("a spec")
-            .persistent_volume_claim_retention_policy
-            .expect("a policy")
-            .when_deleted
-            .unwrap_or_default()
-    };
+    for name in ["Retain", "Delete"] {
+        harness.apply(policy(name)).await;
+        harness.reconcile().await.expect("a reconcile");
+        for set in harness.list::<StatefulSet>().await {
+            let spec = set.spec.expect("a spec");
+            let retention = spec
+                .persistent_volume_claim_retention_policy
+                .expect("a policy");
+            assert_eq!(retention.when_deleted.as_deref(), Some("Retain"), "{name}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn data_go_with_the_shop_where_it_says_delete() {
+    let harness = Harness::new().await;
+    harness.apply(policy("Delete")).await;
+    harness.bring_up().await;
+    assert!(harness.data().await.len() > 6);
+    harness.delete_shop().await;
+    assert!(harness.shop_exists().await, "the finalizer holds it");
+    harness.finalize().await;
+    assert_eq!(harness.data().await, Vec::<String>::new());
+    assert!(!harness.shop_exists().await);
+}
+
+#[tokio::test]
+async fn a_shop_that_said_delete_and_then_retain_keeps_its_data_though_no_operator_saw_it() {
+    let harness = Harness::new().await;
+    harness.apply(policy("Delete")).await;
+    harness.bring_up().await;
+    let before = harness.data().await;
+    // The operator is away.
+    harness.apply(policy("Retain")).await;
+    harness.delete_shop().await;
+    let harness = harness.restarted().await;
+    harness.finalize().await;
+    assert_eq!(harness.data().await, before);
+    assert!(!harness.shop_exists().await);
+}
+
+#[tokio::test]
+async fn a_shop_that_said_retain_and_then_delete_keeps_its_data_unless_an_operator_saw_it() {
+    let harness = Harness::new().await;
+    harness.apply(policy("Retain")).await;
+    harness.bring_up().await;
+    let before = harness.data().await;
+    // The operator is away.
+    harness.apply(policy("Delete")).await;
+    harness.delete_shop().await;
+    assert!(!harness.shop_exists().await, "nothing holds it");
+    assert_eq!(harness.data().await, before);
+}
+
+#[tokio::test]
+async fn the_finalizer_is_there_exactly_while_the_policy_is_delete() {
+    let harness = Harness::new().await;
     for (name, expected) in [("Retain", 0), ("Delete", 1), ("Retain", 0)] {
         harness.apply(policy(name)).await;
+        harness.reconcile().await.expect("a reconcile");
+        assert_eq!(harness.shop().await.finalizers().len(), expected, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_password_that_somebody_changed_is_followed() {
+    let harness = Harness::new().await;
+    harness.apply(json!({"version": "1"})).await;
+    harness.bring_up().await;
+    for secret in ["demo-orders-db", "demo-orders-broker"] {
+        let settings = || async {
+            let orders = harness
+                .api::<Deployment>()
+                .get("demo-orders")
+                .await
+                .expect("a Deployment");
+            let template = orders
+                .spec
+                .expect("a spec")
+                .template
+                .metadata
+                .expect("metadata");
+            template.annotations.expect("annotations")["shopkeeper.dev/settings"].clone()
+        };
+        let before = settings().await;
+        let patch = Patch::Merge(json!({"stringData": {"password": "another/one"}}));
         harness
-            .reconcile_until(name, || async {
-                owners().await == expected && retention().await == name
+            .api::<Secret>()
+            .patch(secret, &PatchParams::default(), &patch)
+            .await
+            .expect("changed");
+        harness
+            .reconcile_until("the address follows, and the pods roll", || async {
+                let data = &harness.contents().await[secret];
+                let url = String::from_utf8(data["url"].0.clone()).expect("text");
+                url.contains(":another%2Fone@") && settings().await != before
             })
             .await;
     }
+}
+
+#[tokio::test]
+async fn keys_that_an_older_operator_did_not_write_are_added_and_no_password_changes() {
+    let harness = Harness::new().await;
+    harness.apply(json!({"version": "1"})).await;
+    harness.bring_up().await;
+    let before = harness.contents().await;
+    for (secret, key) in [
+        ("demo-orders-db", "port"),
+        ("demo-orders-broker", "username"),
+    ] {
+        harness.spoil(secret, key).await;
+    }
+    harness
+        .reconcile_until("all is as it was", || async {
+            harness.contents().await == before
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn what_outlives_the_shop_has_no_label_by_which_other_tools_prune() {
+    let harness = Harness::new().await;
+    harness.apply(json!({"version": "1"})).await;
+    harness.bring_up().await;
+    let secrets = harness.list::<Secret>().await;
+    let claims = harness.list::<PersistentVolumeClaim>().await;
+    let secrets = secrets
+        .iter()
+        .filter(|secret| secret.owner_references().is_empty());
+    let labels = secrets
+        .map(|secret| secret.labels())
+        .chain(claims.iter().map(|claim| claim.labels()));
+    for labels in labels {
+        assert!(
+            !labels.contains_key("app.kubernetes.io/instance"),
+            "{labels:?}"
+        );
+        assert_eq!(labels["shopkeeper.dev/shop"], "demo");
+    }
+}
+
+#[tokio::test]
+async fn a_volume_that_was_replaced_is_migrated_again_and_the_shop_is_not_ready_until_then() {
+    let harness = Harness::new().await;
+    harness.apply(json!({"version": "1"})).await;
+    harness.bring_up().await;
+    let claims = harness.api::<PersistentVolumeClaim>();
+    let name = "data-demo-users-db-0";
+    let old = claims.get(name).await.expect("a claim");
+    claims
+        .delete(name, &DeleteParams::default())
+        .await
+        .expect("deleted");
+    // Its pod has ended: the controller that protects claims lets it go, and the StatefulSet controller makes a new one.
+    let free = Patch::Merge(json!({"metadata": {"finalizers": null}}));
+    claims
+        .patch(name, &PatchParams::default(), &free)
+        .await
+        .expect("let go");
+    let set = harness
+        .api::<StatefulSet>()
+        .get("demo-users-db")
+        .await
+        .expect("a StatefulSet");
+    crate::harness::make_claim(&claims, &set).await;
+    let new = claims.get(name).await.expect("a claim");
+    assert_ne!(new.uid(), old.uid());
+    harness
+        .reconcile_until("a Job for the new volume", || async {
+            harness
+                .list::<Job>()
+                .await
+                .iter()
+                .any(|job| job.annotations().get("shopkeeper.dev/claim") == new.uid().as_ref())
+        })
+        .await;
+    let status = harness.status().await;
+    assert_eq!(condition(&status, "Ready").0, "False", "{status:#?}");
+    harness.finish_jobs().await;
+    harness
+        .reconcile_until_status("Ready again", crate::harness::is_ready)
+        .await;
+}
+
+#[tokio::test]
+async fn a_claim_that_is_deleted_under_its_pod_is_named() {
+    let harness = Harness::new().await;
+    harness.apply(json!({"version": "1"})).await;
+    harness.bring_up().await;
+    let claims = harness.api::<PersistentVolumeClaim>();
+    // As the cluster's own protection of claims in use does.
+    let held = Patch::Merge(json!({"metadata": {"finalizers": ["test/held"]}}));
+    let (name, params) = ("data-demo-users-db-0", PatchParams::default());
+    claims.patch(name, &params, &held).await.expect("held");
+    claims
+        .delete(name, &DeleteParams::default())
+        .await
+        .expect("deleted");
+    let status = harness
+        .reconcile_until_status("not Ready", |status| {
+            condition(status, "Ready").0 == "False"
+        })
+        .await;
+    let (_, reason, message) = condition(&status, "DatabasesReady");
+    assert_eq!(reason, "VolumeDeleted");
+    assert!(message.contains(name), "{message}");
+    let free = Patch::Merge(json!({"metadata": {"finalizers": null}}));
+    claims.patch(name, &params, &free).await.expect("let go");
 }
 
 #[tokio::test]

@@ -14,8 +14,9 @@ use k8s_openapi::{
     NamespaceResourceScope,
     api::{
         apps::v1::{Deployment, StatefulSet},
+        autoscaling::v2::HorizontalPodAutoscaler,
         batch::v1::Job,
-        core::v1::Namespace,
+        core::v1::{Namespace, PersistentVolumeClaim},
         rbac::v1::{ClusterRole, ClusterRoleBinding},
     },
     apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
@@ -35,9 +36,12 @@ use shop_operator::{
     cluster::{Cluster, Scope},
     config::Config,
     database::{Databases, Redirect},
+    deletion,
     error::Error,
     metrics::Metrics,
+    names,
     reconcile::{Context, Done, RETRY_DATABASE, reconcile},
+    status::ParsedShop,
 };
 use tokio::sync::{OnceCell, RwLock, RwLockReadGuard};
 use tower::util::{MapFutureLayer, MapRequestLayer};
@@ -257,6 +261,18 @@ impl Harness {
         reconcile(&self.shop().await, &self.context, Timestamp::now()).await
     }
 
+    /// What the controller does with a Shop that is being deleted.
+    pub(crate) async fn finalize(&self) {
+        let shop = self
+            .api::<ParsedShop>()
+            .get("demo")
+            .await
+            .expect("the Shop");
+        deletion::finalize(&shop, &self.context.cluster)
+            .await
+            .expect("finalized");
+    }
+
     /// Reconciles until this holds. Errors of single rounds are part of life: the next round may see more.
     pub(crate) async fn reconcile_until<F: Future<Output = bool>>(
         &self,
@@ -367,9 +383,10 @@ impl Harness {
             .items
     }
 
-    /// The StatefulSet controller and the kubelet: every database and the broker run.
+    /// The StatefulSet controller and the kubelet: every database and the broker have a volume and run.
     pub(crate) async fn start_stores(&self) {
         for set in self.list::<StatefulSet>().await {
+            make_claim(&self.api(), &set).await;
             let status = json!({"observedGeneration": set.metadata.generation, "replicas": 1, "readyReplicas": 1, "availableReplicas": 1});
             self.set_status::<StatefulSet>(&set.name_any(), status)
                 .await;
@@ -390,8 +407,30 @@ impl Harness {
         }
     }
 
+    /// The controller of autoscalers: no fewer pods than it may have, unless somebody has switched the service off.
+    async fn scale_to_minimum(&self) {
+        for autoscaler in self.list::<HorizontalPodAutoscaler>().await {
+            let (name, spec) = (autoscaler.name_any(), autoscaler.spec.expect("a spec"));
+            let deployments = self.api::<Deployment>();
+            let Some(deployment) = deployments.get_opt(&name).await.expect("an answer") else {
+                continue;
+            };
+            let count = deployment.spec.and_then(|spec| spec.replicas).unwrap_or(1);
+            let min = spec.min_replicas.unwrap_or(1);
+            if (1..min).contains(&count) {
+                let patch = Patch::Merge(json!({"spec": {"replicas": min}}));
+                let params = PatchParams::default();
+                deployments
+                    .patch_scale(&name, &params, &patch)
+                    .await
+                    .expect("scaled");
+            }
+        }
+    }
+
     /// The Deployment controller: all pods of all Deployments are new and ready.
     pub(crate) async fn roll_all(&self) {
+        self.scale_to_minimum().await;
         for deployment in self.list::<Deployment>().await {
             self.roll(&deployment.name_any()).await;
         }
@@ -436,7 +475,6 @@ impl Harness {
             )+};
         }
         use k8s_openapi::api::{
-            autoscaling::v2::HorizontalPodAutoscaler,
             core::v1::{Secret, Service, ServiceAccount},
             networking::v1::NetworkPolicy,
             policy::v1::PodDisruptionBudget,
@@ -477,6 +515,17 @@ async fn new_context(client: Client, config: Config) -> Context {
         metrics,
         reporter,
     )
+}
+
+/// The StatefulSet controller: the claim of the template, unless it is there.
+pub(crate) async fn make_claim(claims: &Api<PersistentVolumeClaim>, set: &StatefulSet) {
+    let spec = set.spec.clone().expect("a spec");
+    let mut claim = spec.volume_claim_templates.expect("templates").remove(0);
+    claim.metadata.name = Some(names::claim(&set.name_any()));
+    match claims.create(&PostParams::default(), &claim).await {
+        Err(kube::Error::Api(status)) if status.is_already_exists() => {}
+        created => drop(created.expect("a claim")),
+    }
 }
 
 pub(crate) async fn apply_shop(

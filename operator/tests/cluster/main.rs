@@ -11,6 +11,7 @@ mod failures;
 mod harness;
 mod install;
 mod leader;
+mod ownership;
 mod rbac;
 mod rollout;
 mod running;

@@ -27,7 +27,7 @@ use tokio_util::sync::CancellationToken;
 use tower::util::{MapFutureLayer, MapRequestLayer};
 
 use crate::{
-    harness::{Request, kube_config, operator_client, test_database},
+    harness::{Request, kube_config, make_claim, operator_client, test_database},
     rbac,
 };
 
@@ -164,10 +164,11 @@ pub(crate) async fn stateful_sets(admin: &Client, namespace: &str) -> usize {
     sets.items.len()
 }
 
-/// Every database and the broker run.
+/// Every database and the broker have a volume and run.
 pub(crate) async fn start_stateful_sets(admin: &Client, namespace: &str) {
     let sets: Api<StatefulSet> = Api::namespaced(admin.clone(), namespace);
     for set in sets.list(&ListParams::default()).await.expect("a list") {
+        make_claim(&Api::namespaced(admin.clone(), namespace), &set).await;
         let status =
             json!({"status": {"observedGeneration": 1, "replicas": 1, "readyReplicas": 1}});
         sets.patch_status(

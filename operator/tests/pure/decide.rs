@@ -2,21 +2,31 @@
 
 use std::sync::Arc;
 
-use k8s_openapi::jiff::Timestamp;
+use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
 use serde_json::json;
 use shop_operator::{
     catalogue::ServiceName::{self, Orders},
     database::DatabaseState,
-    decide::{Migration, ServiceDecision, decide},
+    decide::{Migration, Renewal, ServiceDecision, decide},
     meta::Component,
     observe::Observed,
     validate::ValidShop,
 };
 
-use crate::fixtures::{databases, job, migrated, plain, pod, render_all, rolled, valid};
+use crate::fixtures::{
+    claim, databases, job, migrated, plain, pod, render_all, rolled, valid, with_volumes,
+};
 
 fn decided(shop: &ValidShop, observed: &Observed, database: DatabaseState) -> ServiceDecision {
     decide(shop, observed, &databases(database)).services[Orders].clone()
+}
+
+/// The image of `orders` in the plain Shop.
+const NEW: &str = "registry.example/shop/orders:1.2.3";
+
+/// What the Deployment runs.
+fn image(decision: &ServiceDecision) -> Option<&str> {
+    decision.runs.as_ref().map(|runs| runs.image.as_str())
 }
 
 /// `orders` runs this image with this count.
@@ -41,10 +51,10 @@ fn nothing_of_a_service_starts_before_its_database_runs() {
             message: String::new(),
         },
     ] {
-        let decision = decided(&plain(), &Observed::default(), state);
+        let decision = decided(&plain(), &with_volumes(), state);
         assert_eq!(
-            (decision.migration, decision.roll),
-            (Migration::Waiting, false)
+            (decision.migration, decision.runs),
+            (Migration::Waiting, None)
         );
     }
 }
@@ -53,7 +63,7 @@ fn nothing_of_a_service_starts_before_its_database_runs() {
 fn one_database_that_is_late_does_not_hold_up_the_other_services() {
     let mut states = databases(DatabaseState::Prepared);
     states[Orders] = DatabaseState::Starting;
-    let decision = decide(&plain(), &Observed::default(), &states);
+    let decision = decide(&plain(), &with_volumes(), &states);
     for (service, decided) in decision.services.iter() {
         let expected = if service == Orders {
             Migration::Waiting
@@ -67,23 +77,21 @@ fn one_database_that_is_late_does_not_hold_up_the_other_services() {
 #[test]
 fn the_first_pods_and_the_migration_start_beside_a_database_that_starts() {
     for state in [DatabaseState::Connecting, DatabaseState::Prepared] {
-        let decision = decided(&plain(), &Observed::default(), state);
-        assert_eq!(
-            (decision.migration, decision.roll),
-            (Migration::Running, true)
-        );
+        let decision = decided(&plain(), &with_volumes(), state);
+        assert_eq!(image(&decision), Some(NEW));
+        assert_eq!(decision.migration, Migration::Running);
     }
 }
 
 #[test]
 fn a_migration_that_failed_while_its_database_was_away_is_tried_again() {
     let shop = plain();
-    let mut observed = Observed::default();
+    let mut observed = with_volumes();
     observed.services[Orders].migration = Some(job(&shop, Orders, failed("BackoffLimitExceeded")));
     for state in [DatabaseState::Starting, DatabaseState::Connecting] {
         assert_eq!(
             decided(&shop, &observed, state).migration,
-            Migration::Superseded
+            Migration::Superseded(Renewal::Retry)
         );
     }
     let decision = decided(&shop, &observed, DatabaseState::Prepared);
@@ -99,11 +107,11 @@ fn a_migration_that_failed_while_the_container_of_its_database_was_away_is_tried
     let at = |second: i64| Timestamp::from_second(second).expect("a time").to_string();
     let mut status = failed("BackoffLimitExceeded");
     status["startTime"] = at(100).into();
-    let mut observed = Observed::default();
+    let mut observed = with_volumes();
     observed.services[Orders].migration = Some(job(&shop, Orders, status));
     for (ready, since, expected) in [
-        ("False", 150, Migration::Superseded),
-        ("True", 150, Migration::Superseded),
+        ("False", 150, Migration::Superseded(Renewal::Retry)),
+        ("True", 150, Migration::Superseded(Renewal::Retry)),
         (
             "True",
             100,
@@ -128,32 +136,40 @@ fn a_migration_that_failed_while_the_container_of_its_database_was_away_is_tried
 fn pods_roll_when_the_job_counts_a_success() {
     let shop = plain();
     let decision = decided(&shop, &migrated(&shop), DatabaseState::Prepared);
-    assert_eq!((decision.migration, decision.roll), (Migration::Done, true));
+    assert_eq!(image(&decision), Some(NEW));
+    assert_eq!(decision.migration, Migration::Done);
 }
 
 #[test]
 fn pods_roll_when_the_jobs_pod_has_ended_well_though_the_job_does_not_count_it_yet() {
     let shop = plain();
-    let mut observed = Observed::default();
+    let mut observed = with_volumes();
     let old = valid(json!({"version": "1.2.2"}));
     observed.services[Orders].deployment =
         running(&old, Orders, 1).services[Orders].deployment.clone();
     observed.services[Orders].migration = Some(job(&shop, Orders, json!({"active": 1})));
-    assert!(!decided(&shop, &observed, DatabaseState::Prepared).roll);
+    assert_eq!(
+        image(&decided(&shop, &observed, DatabaseState::Prepared)),
+        Some("registry.example/shop/orders:1.2.2")
+    );
     observed.services[Orders].migration_pods = vec![pod(
         &shop,
         Orders,
         Component::Migration,
         json!({"phase": "Succeeded"}),
     )];
-    assert!(decided(&shop, &observed, DatabaseState::Prepared).roll);
+    assert_eq!(
+        image(&decided(&shop, &observed, DatabaseState::Prepared)),
+        Some(NEW)
+    );
 }
 
 #[test]
 fn a_database_that_is_away_for_a_moment_does_not_undo_a_migration() {
     let shop = plain();
     let decision = decided(&shop, &migrated(&shop), DatabaseState::Starting);
-    assert_eq!((decision.migration, decision.roll), (Migration::Done, true));
+    assert_eq!(image(&decision), Some(NEW));
+    assert_eq!(decision.migration, Migration::Done);
 }
 
 #[test]
@@ -163,10 +179,8 @@ fn pods_of_the_old_image_stay_until_the_new_image_has_migrated() {
     let mut observed = running(&old, Orders, 1);
     observed.services[Orders].migration = Some(job(&new, Orders, json!({"active": 1})));
     let decision = decided(&new, &observed, DatabaseState::Prepared);
-    assert_eq!(
-        (decision.migration, decision.roll),
-        (Migration::Running, false)
-    );
+    assert_eq!(image(&decision), Some(NEW));
+    assert_eq!(decision.migration, Migration::Running);
 }
 
 #[test]
@@ -176,20 +190,21 @@ fn pods_of_the_old_image_stay_when_the_migration_of_the_new_one_failed() {
     let mut observed = running(&old, Orders, 1);
     observed.services[Orders].migration = Some(job(&new, Orders, failed("BackoffLimitExceeded")));
     let decision = decided(&new, &observed, DatabaseState::Prepared);
+    assert_eq!(image(&decision), Some(NEW));
     assert_eq!(
-        (decision.migration, decision.roll),
-        (Migration::Failed("all its attempts failed".into()), false)
+        decision.migration,
+        Migration::Failed("all its attempts failed".into())
     );
 }
 
 #[test]
 fn a_failed_job_is_made_anew_when_its_template_has_changed() {
     let mut shop = plain();
-    let mut observed = Observed::default();
+    let mut observed = with_volumes();
     observed.services[Orders].migration = Some(job(&shop, Orders, failed("BackoffLimitExceeded")));
     shop.pull_secrets = vec!["login".into()];
     let decision = decided(&shop, &observed, DatabaseState::Prepared);
-    assert_eq!(decision.migration, Migration::Superseded);
+    assert_eq!(decision.migration, Migration::Superseded(Renewal::Retry));
     assert!(!decision.migration.has_job());
 }
 
@@ -210,10 +225,8 @@ fn settings_reach_pods_whose_job_somebody_deleted() {
     let mut observed = running(&shop, Orders, 1);
     observed.services[Orders].migration = None;
     let decision = decided(&shop, &observed, DatabaseState::Prepared);
-    assert_eq!(
-        (decision.migration, decision.roll),
-        (Migration::Running, true)
-    );
+    assert_eq!(image(&decision), Some(NEW));
+    assert_eq!(decision.migration, Migration::Running);
 }
 
 #[test]
@@ -231,6 +244,194 @@ fn a_count_is_written_only_where_the_shop_names_one() {
             "{service}"
         );
     }
+}
+
+#[test]
+fn the_first_count_of_an_autoscaler_is_written_because_it_leaves_zero_pods_alone() {
+    let auto = json!({"autoscaling": {"minReplicas": 2, "maxReplicas": 9}});
+    let shop = valid(json!({"version": "1", "services": {"orders": auto}}));
+    for (live, expected) in [(0, Some(2)), (1, None), (3, None)] {
+        assert_eq!(
+            decided(
+                &shop,
+                &running(&shop, Orders, live),
+                DatabaseState::Prepared
+            )
+            .replicas,
+            expected,
+            "from {live}"
+        );
+    }
+}
+
+#[test]
+fn a_volume_that_was_replaced_is_migrated_again() {
+    let shop = plain();
+    let mut observed = running(&shop, Orders, 1);
+    observed.services[Orders].database.claim = Some(claim(Orders, "second"));
+    assert_eq!(
+        decided(&shop, &observed, DatabaseState::Prepared).migration,
+        Migration::Superseded(Renewal::NewVolume)
+    );
+    // Once the old Job is gone, a new one runs, and nothing counts as done before it has.
+    observed.services[Orders].migration = None;
+    assert_eq!(
+        decided(&shop, &observed, DatabaseState::Prepared).migration,
+        Migration::Running
+    );
+}
+
+#[test]
+fn a_job_that_does_not_name_its_volume_is_judged_by_its_age() {
+    let shop = plain();
+    for (job_made, expected) in [
+        (99, Migration::Superseded(Renewal::NewVolume)),
+        (100, Migration::Done),
+        (101, Migration::Done),
+    ] {
+        let mut observed = migrated(&shop);
+        let mut job = (**observed.services[Orders].migration.as_ref().expect("a Job")).clone();
+        job.metadata.annotations = None;
+        job.metadata.creation_timestamp = Some(Time(at(job_made)));
+        observed.services[Orders].migration = Some(Arc::new(job));
+        let mut claim = (*claim(Orders, "first")).clone();
+        claim.metadata.creation_timestamp = Some(Time(at(100)));
+        observed.services[Orders].database.claim = Some(Arc::new(claim));
+        assert_eq!(
+            decided(&shop, &observed, DatabaseState::Prepared).migration,
+            expected,
+            "made at {job_made}"
+        );
+    }
+}
+
+#[test]
+fn a_pod_that_found_the_schema_behind_after_the_migration_is_migrated_again() {
+    let shop = plain();
+    for (code, ended, expected) in [
+        (3, 101, Migration::Superseded(Renewal::SchemaBehind)),
+        (3, 99, Migration::Done),
+        (1, 101, Migration::Done),
+    ] {
+        let mut observed = running(&shop, Orders, 1);
+        let done = json!({"succeeded": 1, "completionTime": at(100).to_string()});
+        observed.services[Orders].migration = Some(job(&shop, Orders, done));
+        let end = json!({"terminated": {"exitCode": code, "finishedAt": at(ended).to_string()}});
+        let container = json!({"name": "orders", "image": "i", "imageID": "", "ready": false, "restartCount": 1, "lastState": end});
+        let status = json!({"phase": "Running", "containerStatuses": [container]});
+        observed.services[Orders].pods = vec![pod(&shop, Orders, Component::Service, status)];
+        assert_eq!(
+            decided(&shop, &observed, DatabaseState::Prepared).migration,
+            expected,
+            "exit code {code} at {ended}"
+        );
+    }
+}
+
+#[test]
+fn a_migration_that_runs_is_left_to_its_end_whatever_is_edited() {
+    let old = plain();
+    let pod_runs = |shop: &ValidShop| {
+        pod(
+            shop,
+            Orders,
+            Component::Migration,
+            json!({"phase": "Running"}),
+        )
+    };
+    let edits = [
+        json!({"version": "1.2.3", "telemetry": {"logs": {"level": "debug"}}}),
+        json!({"version": "1.2.3", "images": {"pullPolicy": "Always"}}),
+        json!({"version": "1.2.3", "services": {"orders": {"env": [{"name": "A", "value": "1"}]}}}),
+    ];
+    for edit in edits {
+        let mut observed = with_volumes();
+        observed.services[Orders].migration = Some(job(&old, Orders, json!({"active": 1})));
+        let new = valid(edit.clone());
+        // Before a pod of it runs it may go, because it may hang on just what was mended.
+        assert_eq!(
+            decided(&new, &observed, DatabaseState::Prepared).migration,
+            Migration::Superseded(Renewal::Retry),
+            "{edit}"
+        );
+        observed.services[Orders].migration_pods = vec![pod_runs(&old)];
+        assert_eq!(
+            decided(&new, &observed, DatabaseState::Prepared).migration,
+            Migration::Running,
+            "{edit}"
+        );
+    }
+}
+
+#[test]
+fn the_migration_of_the_next_image_waits_for_the_one_that_runs() {
+    let shop = plain();
+    let mut observed = with_volumes();
+    observed.services[Orders].other_migration = Some("corner-orders-migrate-old".into());
+    let decision = decided(&shop, &observed, DatabaseState::Prepared);
+    assert_eq!(
+        decision.migration,
+        Migration::After("corner-orders-migrate-old".into())
+    );
+    assert!(!decision.migration.has_job());
+}
+
+#[test]
+fn a_migration_is_done_when_its_own_container_has_ended_well_whatever_runs_beside_it() {
+    let shop = plain();
+    let ended = |name: &str, code: i32| json!({"name": name, "image": "i", "imageID": "", "ready": false, "restartCount": 0, "state": {"terminated": {"exitCode": code}}});
+    for (containers, expected) in [
+        (json!([ended("migrate", 0)]), Migration::Done),
+        (json!([ended("migrate", 1)]), Migration::Running),
+        (json!([ended("mesh", 0)]), Migration::Running),
+    ] {
+        let mut observed = with_volumes();
+        observed.services[Orders].migration = Some(job(&shop, Orders, json!({"active": 1})));
+        let status = json!({"phase": "Running", "containerStatuses": containers});
+        observed.services[Orders].migration_pods =
+            vec![pod(&shop, Orders, Component::Migration, status)];
+        assert_eq!(
+            decided(&shop, &observed, DatabaseState::Prepared).migration,
+            expected,
+            "{containers}"
+        );
+    }
+}
+
+#[test]
+fn settings_reach_the_pods_of_the_old_image_while_the_new_one_waits() {
+    let old = plain();
+    let new = valid(
+        json!({"version": "1.2.3", "services": {"orders": {"version": "1.2.4", "env": [{"name": "A", "value": "1"}]}}}),
+    );
+    let mut observed = running(&old, Orders, 1);
+    observed.services[Orders].migration = Some(job(&new, Orders, failed("BackoffLimitExceeded")));
+    let decision = decide(&new, &observed, &databases(DatabaseState::Prepared));
+    let rendered = shop_operator::render::render(
+        &new,
+        &decision,
+        &observed,
+        &crate::fixtures::credentials(&new),
+    );
+    let orders = rendered
+        .deployments
+        .iter()
+        .find(|deployment| deployment.metadata.name.as_deref() == Some("corner-orders"))
+        .expect("a Deployment");
+    let template = &orders.spec.as_ref().expect("a spec").template;
+    let container = &template.spec.as_ref().expect("a pod").containers[0];
+    assert_eq!(container.image.as_deref(), Some(NEW));
+    assert!(
+        container
+            .env
+            .iter()
+            .flatten()
+            .any(|variable| variable.name == "A")
+    );
+    assert_eq!(
+        orders.metadata.labels.as_ref().expect("labels")["app.kubernetes.io/version"],
+        "1.2.3"
+    );
 }
 
 #[test]
@@ -259,6 +460,10 @@ fn a_budget_is_kept_for_more_than_one_pod_whoever_chose_the_count() {
             "{service} with {live}"
         );
     }
+}
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(second).expect("a time")
 }
 
 fn failed(reason: &str) -> serde_json::Value {

@@ -107,7 +107,7 @@ fn a_deployment_whose_new_generation_was_not_seen_by_its_controller_is_not_ready
         "Ready",
         "False",
         "Rolling",
-        "Deployment corner-orders rolls: 1 of 1 pods are ready",
+        "Deployment corner-orders is about to roll",
     );
 }
 
@@ -236,7 +236,7 @@ fn the_deepest_cause_of_a_pod_becomes_the_message() {
             container(json!({"state": {"terminated": {"exitCode": 2, "reason": "Error"}}})),
             Phase::Failed,
             "Crashing",
-            "pod corner-orders-x crashes: it refuses its settings (exit code 2); its log says which",
+            "pod corner-orders-x crashes: it refuses its settings (exit code 2); its log says why",
         ),
         (
             json!({"phase": "Pending", "conditions": [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/2 nodes are available: 2 Insufficient cpu."}]}),
@@ -593,6 +593,7 @@ fn a_rollout_makes_an_event_when_it_starts_and_when_it_ends_and_nothing_between(
             ready: 0,
             desired: 1,
             message: message.into(),
+            foreign: vec![],
         }],
         ..ShopStatus::default()
     };

@@ -337,8 +337,9 @@ mod tests {
                 http::StatusCode::SERVICE_UNAVAILABLE
             );
         }
+        // One after the other they would need minutes.
         assert!(
-            started.elapsed() < 2 * FIRST_WAIT,
+            started.elapsed() < 10 * FIRST_WAIT,
             "{:?}",
             started.elapsed()
         );

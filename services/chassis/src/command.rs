@@ -8,7 +8,7 @@ use clap::{Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 
-use crate::db::{self, Db};
+use crate::db::{self, Behind, Db, MaxConnections};
 use crate::http::{FieldError, Problem};
 use crate::server;
 use crate::service::Service;
@@ -17,6 +17,8 @@ use crate::telemetry::Telemetry;
 
 /// A wrong setting, as `sysexits` has no better and clap uses for wrong usage.
 const WRONG_SETTING: u8 = 2;
+/// The schema of the database is behind: whoever started the process must migrate again.
+const SCHEMA_BEHIND: u8 = 3;
 
 #[derive(Parser)]
 struct Arguments {
@@ -48,14 +50,22 @@ pub fn run<S: Service>() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("{}: {error:#}", S::NAME);
+            eprintln!("{}", one_line(&error));
             if error.is::<SettingError>() {
                 ExitCode::from(WRONG_SETTING)
+            } else if error.is::<Behind>() {
+                ExitCode::from(SCHEMA_BEHIND)
             } else {
                 ExitCode::FAILURE
             }
         }
     }
+}
+
+/// The error with its causes as the one last line of the output, which is what a cluster shows of a process that ended.
+fn one_line(error: &anyhow::Error) -> String {
+    let text = format!("{error:#}");
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// One TLS provider for the process; two by feature unification would be a panic at the first connection.
@@ -85,11 +95,15 @@ where
 async fn serve<S: Service>(env: Env) -> anyhow::Result<()> {
     let mut term = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let running = server::start::<S>(&env).await?;
+    let mut running = server::start::<S>(&env).await?;
     tracing::info!(version = S::VERSION, api = %running.api, admin = %running.admin, "listening");
     tokio::select! {
         _ = term.recv() => {}
         _ = interrupt.recv() => {}
+        behind = running.outdated() => {
+            running.stop().await;
+            return Err(behind.into());
+        }
     }
     tracing::info!("told to stop");
     running.leave().await;
@@ -99,7 +113,9 @@ async fn serve<S: Service>(env: Env) -> anyhow::Result<()> {
 
 async fn migrate<S: Service>(env: Env) -> anyhow::Result<()> {
     let url = env.secret("DATABASE_URL", db::URL_HINT)?;
-    db::migrate::<S>(&Db::new(S::NAME, url)?).await
+    // It needs one connection, whatever the service itself may have.
+    let db = Db::new(S::NAME, url, MaxConnections::default(), 0)?;
+    db::migrate::<S>(&db).await
 }
 
 fn openapi<S: Service>() -> anyhow::Result<()> {

@@ -1,34 +1,41 @@
 //! The service's own PostgreSQL: a small pool, statements prepared once per connection, errors that tell an outage from
 //! a mistake.
 
+mod connections;
+mod listen;
 mod migrate;
+mod patience;
+mod schema;
 
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use deadpool_postgres::{
-    Manager, ManagerConfig, Pool, PoolError, QueueMode, RecyclingMethod, Runtime,
-};
+use deadpool_postgres::{Manager, ManagerConfig, Pool, PoolError, QueueMode, RecyclingMethod};
 use secrecy::{ExposeSecret, SecretString};
+use tokio::sync::{Notify, Semaphore};
 use tokio_postgres::NoTls;
 pub use tokio_postgres::Row;
 use tokio_postgres::error::SqlState;
 pub use tokio_postgres::types::{Json, ToSql};
 
-pub(crate) use migrate::{is_migrated, migrate};
+pub(crate) use connections::MaxConnections;
+pub(crate) use migrate::migrate;
+pub(crate) use schema::{Behind, Schema};
 
+use crate::deadline;
 use crate::settings::{SettingError, wrong};
+use patience::{LONGEST, patience};
 
 pub use deadpool_postgres::{GenericClient as Client, Object as Connection, Transaction};
 
 /// What to give as `DATABASE_URL`.
 pub(crate) const URL_HINT: &str = "postgres://user:password@host:5432/database";
 
-/// Connections per process. With a handful of replicas per service this stays far below PostgreSQL's limit, and a
-/// database on few cores does not get faster with more.
-const CONNECTIONS: usize = 8;
-/// How long a request waits for a connection before it is answered 503.
-const WAIT: Duration = Duration::from_secs(2);
-
+/// A server whose machine does not take a TCP connection for so long is away: that is the kernel's work, which goes on
+/// however busy the server is.
+const UNREACHABLE: Duration = Duration::from_secs(2);
+/// Between two tries when the server has no connection left for this process.
+const PAUSE: Duration = Duration::from_millis(50);
 /// A connection unused for so long is closed: each costs its server some megabytes.
 const IDLE: Duration = Duration::from_secs(60);
 /// A server that acknowledges nothing for so long is gone. Without it a statement under way when a node died would wait
@@ -39,7 +46,11 @@ const SILENCE: Duration = Duration::from_secs(6);
 #[derive(Clone)]
 pub struct Db {
     pool: Pool,
-    url: std::sync::Arc<SecretString>,
+    url: Arc<SecretString>,
+    /// Places for connections outside of the pool.
+    listeners: Arc<Semaphore>,
+    /// Tells those who wait for a place that somebody has just found the server absent.
+    absent: Arc<Notify>,
 }
 
 /// Why a statement did not succeed.
@@ -59,6 +70,22 @@ impl Error {
         match self {
             Self::Query(e) => e.as_db_error()?.constraint(),
             Self::Unavailable(_) => None,
+        }
+    }
+
+    /// Whether the statement names a table, column or schema that is not there: a mistake of ours, or a database whose
+    /// schema is behind.
+    pub(crate) fn names_what_is_missing(&self) -> bool {
+        match self {
+            Self::Query(e) => e.code().is_some_and(|code| {
+                [
+                    SqlState::UNDEFINED_TABLE,
+                    SqlState::UNDEFINED_COLUMN,
+                    SqlState::INVALID_SCHEMA_NAME,
+                ]
+                .contains(code)
+            }),
+            Self::Unavailable(_) => false,
         }
     }
 
@@ -118,21 +145,28 @@ impl From<PoolError> for Error {
             // Whatever keeps a connection from being made (wrong password, missing database, refused) is for the
             // caller the same: not available now.
             PoolError::Backend(e) => Self::Unavailable(describe(&e)),
-            PoolError::Timeout(_) => Self::Unavailable("no free connection in time".to_owned()),
-            PoolError::Closed | PoolError::NoRuntimeSpecified | PoolError::PostCreateHook(_) => {
-                Self::Unavailable(e.to_string())
-            }
+            PoolError::Timeout(_)
+            | PoolError::Closed
+            | PoolError::NoRuntimeSpecified
+            | PoolError::PostCreateHook(_) => Self::Unavailable(e.to_string()),
         }
     }
 }
 
 impl Db {
-    /// A pool on `url` (`postgres://user:password@host:port/database`). Does not connect yet.
-    pub fn new(service: &str, url: SecretString) -> Result<Self, SettingError> {
+    /// A pool on `url` (`postgres://user:password@host:port/database`) that leaves `listeners` of the `most` connections
+    /// to [`Db::listen`]. Does not connect yet.
+    pub(crate) fn new(
+        service: &str,
+        url: SecretString,
+        most: MaxConnections,
+        listeners: usize,
+    ) -> Result<Self, SettingError> {
         let mut config = config(&url)?;
-        config
-            .application_name(service)
-            .options("-c statement_timeout=5000 -c lock_timeout=2000 -c idle_in_transaction_session_timeout=10000");
+        let statement = LONGEST.as_millis();
+        config.application_name(service).options(format!(
+            "-c statement_timeout={statement} -c idle_in_transaction_session_timeout=10000"
+        ));
         let manager = Manager::from_config(
             config,
             NoTls,
@@ -141,24 +175,52 @@ impl Db {
             },
         );
         let pool = Pool::builder(manager)
-            .max_size(CONNECTIONS)
+            .max_size(most.for_pool(listeners))
             // The one used last, so that those that are not needed get old.
             .queue_mode(QueueMode::Lifo)
-            .wait_timeout(Some(WAIT))
-            .create_timeout(Some(WAIT))
-            .recycle_timeout(Some(WAIT))
-            .runtime(Runtime::Tokio1)
             .build()
             .map_err(|e| wrong("DATABASE_URL", e))?;
         Ok(Self {
             pool,
-            url: std::sync::Arc::new(url),
+            url: Arc::new(url),
+            listeners: Arc::new(Semaphore::new(listeners)),
+            absent: Arc::default(),
         })
     }
 
-    /// A connection, waited for at most two seconds.
+    /// A connection. A busy database is waited for as long as the caller waits; an absent one is told from it by a
+    /// connection that is refused, broken off, or not taken within two seconds, and then nobody waits any longer.
     pub async fn get(&self) -> Result<Connection, Error> {
-        Ok(self.pool.get().await?)
+        let patience = patience();
+        let until = Instant::now() + patience;
+        loop {
+            let connected = tokio::select! {
+                biased;
+                connected = tokio::time::timeout_at(until.into(), self.pool.get()) => connected,
+                () = self.absent.notified() => {
+                    return Err(Error::Unavailable("the server cannot be reached".to_owned()));
+                }
+            };
+            let error = match connected {
+                Ok(Ok(connection)) => return Ok(connection),
+                Ok(Err(error)) => error,
+                Err(_) => {
+                    let waited = patience.as_millis();
+                    let cause = format!("busy: no free connection within {waited} ms");
+                    return Err(Error::Unavailable(cause));
+                }
+            };
+            match sign_of(&error) {
+                Sign::Absent => self.absent.notify_waiters(),
+                // Others hold all of its connections, and theirs end: that is a queue as well.
+                Sign::Full if Instant::now() + PAUSE < until => {
+                    tokio::time::sleep(PAUSE).await;
+                    continue;
+                }
+                Sign::Full | Sign::Refusal => {}
+            }
+            return Err(error.into());
+        }
     }
 
     /// Closes connections that were not used for a minute.
@@ -171,58 +233,30 @@ impl Db {
         let status = self.pool.status();
         (status.size - status.available.min(status.size), status.size)
     }
-
-    /// A connection of its own that hears `NOTIFY` on `channel`. The receiver ends when the connection is lost.
-    pub async fn listen(
-        &self,
-        channel: &'static str,
-    ) -> Result<tokio::sync::mpsc::Receiver<()>, Error> {
-        let mut config = config(&self.url).map_err(|e| Error::Unavailable(e.to_string()))?;
-        config.application_name("listen");
-        let (client, mut connection) = config.connect(NoTls).await?;
-        // A full channel means that a wake-up is waiting already: one is enough.
-        let (wake, woken) = tokio::sync::mpsc::channel(1);
-        tokio::spawn(async move {
-            loop {
-                let message = std::future::poll_fn(|cx| connection.poll_message(cx)).await;
-                match message {
-                    Some(Ok(tokio_postgres::AsyncMessage::Notification(_))) => {
-                        if let Err(tokio::sync::mpsc::error::TrySendError::Closed(())) =
-                            wake.try_send(())
-                        {
-                            return;
-                        }
-                    }
-                    Some(Ok(_)) => {}
-                    Some(Err(_)) | None => return,
-                }
-            }
-        });
-        client.batch_execute(&format!("listen {channel}")).await?;
-        // The connection lives as long as its client; the task above ends with it.
-        let (guarded, receiver) = tokio::sync::mpsc::channel(1);
-        tokio::spawn(forward(client, woken, guarded));
-        Ok(receiver)
-    }
 }
 
-/// Passes wake-ups on and keeps the client alive until the receiver is gone or the connection is lost.
-async fn forward(
-    client: tokio_postgres::Client,
-    mut woken: tokio::sync::mpsc::Receiver<()>,
-    to: tokio::sync::mpsc::Sender<()>,
-) {
-    loop {
-        tokio::select! {
-            () = to.closed() => break,
-            wake = woken.recv() => {
-                if wake.is_none() || to.send(()).await.is_err() {
-                    break;
-                }
-            }
-        }
+/// What a connection that could not be had says of the server.
+enum Sign {
+    /// Nobody is there.
+    Absent,
+    /// It is there and has no connection left.
+    Full,
+    /// It is there and does not let us in, or not yet.
+    Refusal,
+}
+
+fn sign_of(error: &PoolError) -> Sign {
+    match error {
+        PoolError::Backend(e) => match e.code() {
+            None => Sign::Absent,
+            Some(code) if *code == SqlState::TOO_MANY_CONNECTIONS => Sign::Full,
+            Some(_) => Sign::Refusal,
+        },
+        PoolError::Timeout(_)
+        | PoolError::Closed
+        | PoolError::NoRuntimeSpecified
+        | PoolError::PostCreateHook(_) => Sign::Refusal,
     }
-    drop(client);
 }
 
 fn config(url: &SecretString) -> Result<tokio_postgres::Config, SettingError> {
@@ -232,12 +266,24 @@ fn config(url: &SecretString) -> Result<tokio_postgres::Config, SettingError> {
         .parse()
         .map_err(|e: tokio_postgres::Error| wrong("DATABASE_URL", e))?;
     config
-        .connect_timeout(WAIT)
+        .connect_timeout(UNREACHABLE)
         .tcp_user_timeout(SILENCE)
         .keepalives_idle(Duration::from_secs(15))
         .keepalives_interval(Duration::from_secs(2))
         .keepalives_retries(3);
     Ok(config)
+}
+
+/// Begins a transaction. Its statements wait for locks and results no longer than the caller does.
+pub async fn transaction(connection: &mut Connection) -> Result<Transaction<'_>, Error> {
+    let tx = connection.transaction().await?;
+    // The session's own bound is right for whoever has the time; only the hurried pay a round trip.
+    if deadline::remaining().is_some() && patience() < LONGEST {
+        let statement = patience().as_millis();
+        tx.batch_execute(&format!("set local statement_timeout = {statement}"))
+            .await?;
+    }
+    Ok(tx)
 }
 
 /// Runs `sql`, prepared once per connection, and returns its rows.
@@ -294,5 +340,43 @@ mod tests {
         for ours in ["23505", "42601", "22003", "40001", "40P01"] {
             assert!(!is_passing(&SqlState::from_code(ours)), "{ours}");
         }
+    }
+
+    /// A port that neither takes nor refuses connections, as of a machine that is gone: its queue is full.
+    async fn silent_port() -> (u16, impl Sized) {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let listener = socket.listen(1).unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut queue = vec![];
+        let soon = Duration::from_millis(500);
+        while let Ok(stream) =
+            tokio::time::timeout(soon, tokio::net::TcpStream::connect(address)).await
+        {
+            queue.push(stream.unwrap());
+        }
+        (address.port(), (listener, queue))
+    }
+
+    #[tokio::test]
+    async fn nobody_waits_in_line_for_a_server_that_is_found_absent() {
+        let (port, _queue) = silent_port().await;
+        let url = format!("postgres://nobody@127.0.0.1:{port}/none");
+        let db = Db::new("test", url.into(), MaxConnections::default(), 0).unwrap();
+        let caller = Instant::now() + Duration::from_secs(30);
+        // In groups of eight, two seconds each, they would wait for longer than they can.
+        let all = (0..80).map(|_| deadline::within(caller, db.get()));
+        for outcome in futures::future::join_all(all).await {
+            let error = outcome.err().unwrap().to_string();
+            assert!(!error.contains("busy"), "{error}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_connection_outside_of_the_pool_needs_a_place_that_was_set_aside() {
+        let url = "postgres://nobody@127.0.0.1:1/none";
+        let db = Db::new("test", url.into(), MaxConnections::default(), 0).unwrap();
+        let error = db.listen("channel").await.err().unwrap().to_string();
+        assert!(error.contains("set aside"), "{error}");
     }
 }

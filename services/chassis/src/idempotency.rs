@@ -32,7 +32,7 @@ pub struct Ticket {
 /// the same key with another request is refused.
 ///
 /// # Errors
-/// `idempotency_key_reused` (422); 503 when the database is away or a twin is still at work after two seconds.
+/// `idempotency_key_reused` (422); 503 when the database is away or a twin is still at work when the caller's time is over.
 pub async fn claim(
     tx: &Transaction<'_>,
     scope: &str,

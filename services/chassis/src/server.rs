@@ -8,10 +8,11 @@ use anyhow::Context;
 use prometheus_client::registry::Registry;
 use secrecy::SecretString;
 use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::db::{self, Db};
+use crate::db::{self, Behind, Db, MaxConnections, Schema};
 use crate::events::broker::Broker;
 use crate::events::consumer::Consumer;
 use crate::events::dead_letters::Desk;
@@ -47,11 +48,14 @@ pub(crate) struct Running {
     /// Ends the relay, once nobody can say an event any more.
     stop_relay: CancellationToken,
     stop_admin: CancellationToken,
+    /// The watch over the schema: says why the process should end, if it should.
+    schema: JoinHandle<Option<Behind>>,
 }
 
 /// The settings that every service has.
 struct Basics {
     database_url: SecretString,
+    most_connections: MaxConnections,
     broker_url: SecretString,
     api: SocketAddr,
     admin: SocketAddr,
@@ -61,6 +65,7 @@ impl Basics {
     fn read(env: &Env) -> Result<Self, SettingError> {
         Ok(Self {
             database_url: env.secret("DATABASE_URL", db::URL_HINT)?,
+            most_connections: env.or("DATABASE_MAX_CONNECTIONS", MaxConnections::default())?,
             broker_url: env.secret("NATS_URL", "nats://user:password@host:4222")?,
             api: env.or("HTTP_ADDR", SocketAddr::from(([0, 0, 0, 0], 8080)))?,
             admin: env.or("ADMIN_ADDR", SocketAddr::from(([0, 0, 0, 0], 9090)))?,
@@ -72,7 +77,9 @@ impl Basics {
 pub(crate) async fn start<S: Service>(env: &Env) -> anyhow::Result<Running> {
     let basics = Basics::read(env)?;
     let settings = S::settings(env)?;
-    let db = Db::new(S::NAME, basics.database_url)?;
+    let (url, most) = (basics.database_url, basics.most_connections);
+    let db = Db::new(S::NAME, url, most, S::LISTENERS)?;
+    let schema = Schema::of::<S>(db.clone());
     let broker = Broker::connect(S::NAME, &basics.broker_url).await?;
 
     let mut registry = Registry::default();
@@ -94,13 +101,14 @@ pub(crate) async fn start<S: Service>(env: &Env) -> anyhow::Result<Running> {
 
     let routes = S::routes().with_state(state).split_for_parts().0;
     let leaving = CancellationToken::new();
-    let routes = crate::http::layer(routes, http_metrics, leaving.clone());
+    let routes = crate::http::layer(routes, http_metrics, schema.clone(), leaving.clone());
     let desk = Desk {
         db: db.clone(),
         handler: chassis.consumer.clone(),
     };
     let admin_routes = admin::routes(
         readiness.clone(),
+        schema.clone(),
         Arc::new(chassis.registry),
         db.clone(),
         desk,
@@ -132,6 +140,7 @@ pub(crate) async fn start<S: Service>(env: &Env) -> anyhow::Result<Running> {
         let consumer = Arc::new(Consumer {
             service: S::NAME,
             db: db.clone(),
+            schema: schema.clone(),
             broker,
             handler,
             metrics: events,
@@ -152,7 +161,10 @@ pub(crate) async fn start<S: Service>(env: &Env) -> anyhow::Result<Running> {
     });
     let relaying = TaskTracker::new();
     relaying.spawn(after(migrated.clone(), relay_worker, stop_relay.clone()));
-    work.spawn(watch_schema::<S>(db, migrated, stop.clone()));
+    let schema = tokio::spawn({
+        let stop = stop.clone();
+        async move { schema.watch(migrated, stop).await }
+    });
 
     Ok(Running {
         api,
@@ -165,6 +177,7 @@ pub(crate) async fn start<S: Service>(env: &Env) -> anyhow::Result<Running> {
         stop,
         stop_relay,
         stop_admin,
+        schema,
     })
 }
 
@@ -175,6 +188,15 @@ impl Running {
         self.readiness.stop();
         self.leaving.cancel();
         tokio::time::sleep(LEAVE).await;
+    }
+
+    /// Waits until the schema is behind for good, and says what is wrong with it. Without end while all is well.
+    pub(crate) async fn outdated(&mut self) -> Behind {
+        match (&mut self.schema).await {
+            Ok(Some(behind)) => behind,
+            // It has ended because the process stops.
+            Ok(None) | Err(_) => std::future::pending().await,
+        }
     }
 
     /// Stops: not ready, no new request, requests finish, heard events and workers finish, the outbox is published.
@@ -214,27 +236,4 @@ async fn after(condition: Condition, worker: Worker, stop: CancellationToken) {
         () = condition.wait() => {}
     }
     worker.supervise(stop).await;
-}
-
-/// Looks for a database with the schema this version needs until it is there.
-async fn watch_schema<S: Service>(db: Db, ready: Condition, stop: CancellationToken) {
-    let mut told = false;
-    loop {
-        match db::is_migrated::<S>(&db).await {
-            Ok(true) => return ready.met(),
-            Ok(false) if !told => {
-                told = true;
-                tracing::info!("waiting for the migration of the database");
-            }
-            Err(error) if !told => {
-                told = true;
-                tracing::info!(%error, "waiting for the database");
-            }
-            Ok(false) | Err(_) => {}
-        }
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = tokio::time::sleep(Duration::from_millis(200)) => {}
-        }
-    }
 }

@@ -24,6 +24,8 @@ pub trait Service: Send + Sync + 'static {
     const NAME: &'static str;
     /// Its own version: `env!("CARGO_PKG_VERSION")`.
     const VERSION: &'static str;
+    /// How many connections to the database it keeps outside of the pool, with [`Db::listen`].
+    const LISTENERS: usize = 0;
     type Settings: Send + 'static;
     type State: Clone + Send + Sync + 'static;
 

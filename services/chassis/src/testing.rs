@@ -4,7 +4,7 @@ mod backends;
 mod proxy;
 mod tokens;
 
-pub use backends::Backends;
+pub use backends::{Backends, Said};
 pub use proxy::Proxy;
 pub use tokens::{jwks_server, token};
 
@@ -40,10 +40,23 @@ pub async fn start_unready<S: Service>(
     backends: &Backends,
     settings: &[(&str, &str)],
 ) -> TestService {
-    crate::command::install_crypto();
+    migrate::<S>(backends).await;
+    start_unmigrated::<S>(backends, settings).await
+}
+
+/// Brings the schema of the test's database up to date.
+pub async fn migrate<S: Service>(backends: &Backends) {
     db::migrate::<S>(&backends.direct_db())
         .await
         .expect("the migration of the test's database");
+}
+
+/// Starts `S` on a database as it is, without waiting for readiness.
+pub async fn start_unmigrated<S: Service>(
+    backends: &Backends,
+    settings: &[(&str, &str)],
+) -> TestService {
+    crate::command::install_crypto();
     let usual = [
         ("DATABASE_URL", backends.database_url()),
         ("NATS_URL", backends.nats_url()),
@@ -91,6 +104,33 @@ impl TestService {
         answer.expect("metrics").text().await.expect("a text")
     }
 
+    /// How many deliveries of events on `subject` it has answered, whatever became of them.
+    pub async fn heard(&self, subject: &str) -> usize {
+        let label = format!("events_heard_total{{subject=\"{subject}\"");
+        let metrics = self.metrics().await;
+        let counts = metrics.lines().filter(|line| line.starts_with(&label));
+        counts
+            .filter_map(|line| line.rsplit(' ').next()?.parse::<usize>().ok())
+            .sum()
+    }
+
+    /// Waits until it has answered `count` deliveries of events on `subject`.
+    pub async fn until_heard(&self, subject: &str, count: usize) {
+        eventually(
+            &format!("{count} events {subject} are answered"),
+            || async { (self.heard(subject).await >= count).then_some(()) },
+        )
+        .await;
+    }
+
+    /// Waits until the schema of its database is behind for good, and returns the sentence about it.
+    pub async fn outdated(&mut self) -> String {
+        let running = self.running.as_mut().expect("a running service");
+        let patience = tokio::time::timeout(PATIENCE, running.outdated());
+        let behind = patience.await.expect("the schema is found behind");
+        behind.to_string()
+    }
+
     /// Lets clients move on, as SIGTERM does first.
     pub async fn leave(&self) {
         if let Some(running) = &self.running {
@@ -120,17 +160,24 @@ pub fn examples<T: DeserializeOwned>(event: &str) -> Vec<T> {
         .collect()
 }
 
-/// Asks until `probe` gives a value, for at most 20 seconds; `what` names it in the failure.
+/// How long a condition is waited for. Longer than anything here takes beside a load on all cores: it costs time only
+/// where a test fails.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Asks until `probe` gives a value, for at most a minute; `what` names it in the failure.
 pub async fn eventually<T, F>(what: &str, mut probe: impl FnMut() -> F) -> T
 where
     F: Future<Output = Option<T>>,
 {
-    let until = Instant::now() + Duration::from_secs(20);
+    let until = Instant::now() + PATIENCE;
     loop {
         if let Some(value) = probe().await {
             return value;
         }
-        assert!(Instant::now() < until, "waited 20 s in vain until {what}");
+        assert!(
+            Instant::now() < until,
+            "waited a minute in vain until {what}"
+        );
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }

@@ -2,7 +2,7 @@
 
 mod notes;
 
-use chassis::testing::{self, Backends, TestService, eventually, look};
+use chassis::testing::{self, Backends, Said, TestService, eventually, look};
 use notes::{HEARD, Notes, WRITTEN};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
@@ -179,21 +179,17 @@ async fn a_database_that_is_away_is_answered_503_at_once_and_comes_back_without_
 async fn an_event_is_applied_once_and_only_the_latest_of_an_aggregate_counts() {
     let backends = Backends::new().await;
     let service = testing::start::<Notes>(&backends, &[]).await;
-    let id = Uuid::now_v7();
+    let event = Said::now(HEARD, "a", 2, json!({ "when": "now" }));
     for _ in 0..3 {
-        backends
-            .say_as(id, HEARD, "a", 2, json!({ "when": "now" }))
-            .await;
+        backends.deliver(&event).await;
     }
+    // Several are worked on at once: what comes late must not come before what it is later than.
+    service.until_heard(HEARD, 3).await;
     backends.say(HEARD, "a", 1, json!({ "when": "now" })).await;
     backends.say(HEARD, "b", 1, json!({ "when": "now" })).await;
-    eventually("the last event is applied", || heard(&backends, "b")).await;
-    eventually("all five were heard", || async {
-        let row = look(&backends.direct_db(), "select count(*) from inbox", &[]).await;
-        (row[0].get::<_, i64>(0) == 3).then_some(())
-    })
-    .await;
+    service.until_heard(HEARD, 5).await;
     assert_eq!(heard(&backends, "a").await, Some((2, 1)));
+    assert_eq!(heard(&backends, "b").await, Some((1, 1)));
     service.stop().await;
 }
 
@@ -288,7 +284,7 @@ async fn broken_events_end_among_the_dead_letters_and_the_queue_goes_on() {
 async fn a_stop_lets_requests_finish_and_publishes_what_was_said() {
     let backends = Backends::new().await;
     let service = testing::start::<Notes>(&backends, &[]).await;
-    let (http, slow) = (service.http.clone(), service.at("/slow"));
+    let (http, slow) = (service.http.clone(), service.at("/slow?ms=3000"));
     let request = tokio::spawn(async move { http.get(slow).send().await });
     eventually("the request is at work", || async {
         service
@@ -338,7 +334,7 @@ async fn errors_are_problems_with_stable_codes() {
         (post().body(vec![b'x'; 300_000]), 413, "too_large"),
         (http.get(at("/broken")), 500, "internal"),
         (
-            http.get(at("/slow")).header("x-deadline-ms", "50"),
+            http.get(at("/slow?ms=3000")).header("x-deadline-ms", "50"),
             504,
             "deadline",
         ),

@@ -194,7 +194,7 @@ impl Sender {
     /// Marks the end of a mail's journey and says so to the others, in one transaction. `false`: the lease was over.
     async fn end(&self, mail: &Claimed, end: End) -> Result<bool, db::Error> {
         let mut connection = self.db.get().await?;
-        let tx = connection.transaction().await?;
+        let tx = db::transaction(&mut connection).await?;
         if !mails::finish(&tx, mail, &end).await? {
             tracing::warn!("this mail took longer than its lease; another sender has it");
             return Ok(false);

@@ -166,6 +166,7 @@ async fn a_mail_that_is_put_off_is_tried_again_and_holds_nobody_up() {
             .then_some(())
     })
     .await;
+    put_off(&backends, user, "1 hour").await;
     sink.behave(Manner::Takes);
     let other = support::register(&backends, "max@home.example", "Max").await;
     support::mails_with(&service, &format!("user_id={other}"), 1, "sent").await;
@@ -173,6 +174,7 @@ async fn a_mail_that_is_put_off_is_tried_again_and_holds_nobody_up() {
         support::mails(&service, &format!("user_id={user}")).await[0]["status"],
         "queued"
     );
+    put_off(&backends, user, "0").await;
     support::mails_with(&service, &format!("user_id={user}"), 1, "sent").await;
 }
 
@@ -218,14 +220,16 @@ async fn a_mail_at_which_the_server_hangs_up_is_put_off_and_holds_nobody_up() {
     let (backends, sink) = (Backends::new().await, Sink::start().await);
     let service = support::start(&backends, &support::smtp(sink.port)).await;
     sink.behave(Manner::HangsUp);
-    support::register(&backends, "zoe@home.example", "Zoë").await;
+    let user = support::register(&backends, "zoe@home.example", "Zoë").await;
     eventually("the server has seen the mail", || async {
         (!sink.mails().is_empty()).then_some(())
     })
     .await;
+    put_off(&backends, user, "1 hour").await;
     sink.behave(Manner::Takes);
     let other = support::register(&backends, "max@home.example", "Max").await;
     support::mails_with(&service, &format!("user_id={other}"), 1, "sent").await;
+    put_off(&backends, user, "0").await;
     support::mails_with(&service, "", 2, "sent").await;
     let recipients: Vec<_> = sink
         .mails()
@@ -318,6 +322,17 @@ async fn stopping_is_quick_while_the_mail_server_is_away() {
     tokio::time::timeout(Duration::from_secs(10), service.stop())
         .await
         .unwrap();
+}
+
+/// Puts the mail to `user` off for as long as the test needs, once the sender has put it back into the queue.
+async fn put_off(backends: &Backends, user: Uuid, pause: &str) {
+    eventually("the mail is back in the queue", || async {
+        let sql = "update mails set due_at = now() + $2::text::interval
+                   where user_id = $1 and status = 'queued' and attempts > 0 returning id";
+        let rows = look(&backends.direct_db(), sql, &[&user, &pause]).await;
+        (rows.len() == 1).then_some(())
+    })
+    .await;
 }
 
 /// The value of a header, unfolded as far as a test needs it.

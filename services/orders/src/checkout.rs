@@ -34,7 +34,7 @@ pub(crate) async fn place(
     token: &SecretString,
 ) -> Result<Response, Problem> {
     let mut connection = state.db.get().await?;
-    let tx = connection.transaction().await.map_err(db::Error::from)?;
+    let tx = db::transaction(&mut connection).await?;
     let scope = format!("orders:{buyer}");
     let ticket = match idempotency::claim(&tx, &scope, key, &token.expose_secret()).await? {
         Claim::Replay(answer) => return Ok(answer),

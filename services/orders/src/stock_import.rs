@@ -66,7 +66,7 @@ pub(crate) async fn import(db: &Db, text: &str) -> Result<Imported, Problem> {
     };
     let mut connection = db.get().await?;
     for batch in wanted.chunks(BATCH) {
-        let tx = connection.transaction().await.map_err(db::Error::from)?;
+        let tx = db::transaction(&mut connection).await?;
         let on_hand = batch
             .iter()
             .map(|(_, line)| (line.sku.clone(), line.on_hand))

@@ -40,6 +40,8 @@ pub struct Search;
 impl Service for Search {
     const NAME: &'static str = "search";
     const VERSION: &'static str = env!("CARGO_PKG_VERSION");
+    /// Of writes of other replicas.
+    const LISTENERS: usize = 1;
     type Settings = Settings;
     type State = State;
 

@@ -1,6 +1,6 @@
 //! The first administrator, whose e-mail address and password come from the settings.
 
-use chassis::db::Db;
+use chassis::db::{self, Db};
 use secrecy::SecretString;
 use time::OffsetDateTime;
 
@@ -51,7 +51,7 @@ async fn create(db: &Db, hasher: &Hasher, admin: &AdminAccount) -> anyhow::Resul
         roles: ROLES.to_vec(),
     };
     let mut connection = db.get().await?;
-    let tx = connection.transaction().await?;
+    let tx = db::transaction(&mut connection).await?;
     let opened = registration::open_account(&tx, &account, &hash).await?;
     tx.commit().await?;
     Ok(opened.is_some())
@@ -72,7 +72,7 @@ async fn is_as_set(db: &Db, hasher: &Hasher, admin: &AdminAccount) -> anyhow::Re
 async fn reset(db: &Db, hasher: &Hasher, admin: &AdminAccount) -> anyhow::Result<()> {
     let hash = hasher.hash(admin.password.clone()).await?;
     let mut connection = db.get().await?;
-    let tx = connection.transaction().await?;
+    let tx = db::transaction(&mut connection).await?;
     let id = store::accounts::reset(&tx, &admin.email, &hash, &ROLES).await?;
     store::sessions::revoke_all(&tx, id, OffsetDateTime::now_utc()).await?;
     tx.commit().await?;

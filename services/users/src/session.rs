@@ -32,7 +32,7 @@ pub(crate) async fn start(
 ) -> Result<RefreshToken, db::Error> {
     let token = RefreshToken::random();
     let mut connection = db.get().await?;
-    let tx = connection.transaction().await?;
+    let tx = db::transaction(&mut connection).await?;
     let session = sessions::start(&tx, user, now).await?;
     sessions::add_token(&tx, session, &token.digest(), now).await?;
     tx.commit().await?;
@@ -46,7 +46,7 @@ pub(crate) async fn exchange(
     now: OffsetDateTime,
 ) -> Result<Exchange, db::Error> {
     let mut connection = db.get().await?;
-    let tx = connection.transaction().await?;
+    let tx = db::transaction(&mut connection).await?;
     // The rows stay locked until the commit: of twins at once, the second sees a used token.
     let Some(found) = sessions::lock_token(&tx, &shown.digest()).await? else {
         return Ok(Exchange::Refused);

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use anyhow::Context;
 
-use super::{Db, Error};
+use super::Db;
+use super::schema::Versions;
 use crate::service::Service;
 
 mod embedded {
@@ -16,10 +17,35 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// The advisory lock that keeps two migrations of one database apart; the number itself means nothing.
 const LOCK: i64 = 0x5348_4f50;
 
+/// The tables in which the applied migrations are noted.
+pub(super) const CHASSIS_HISTORY: &str = "chassis_schema_history";
+pub(super) const SERVICE_HISTORY: &str = "refinery_schema_history";
+
 fn chassis_migrations() -> refinery::Runner {
     let mut runner = embedded::migrations::runner();
-    runner.set_migration_table_name("chassis_schema_history");
+    runner.set_migration_table_name(CHASSIS_HISTORY);
     runner
+}
+
+fn service_migrations<S: Service>() -> refinery::Runner {
+    let mut runner = S::migrations();
+    runner.set_migration_table_name(SERVICE_HISTORY);
+    runner
+}
+
+/// The versions that this binary brings.
+pub(super) fn needed<S: Service>() -> Versions {
+    let newest = |runner: refinery::Runner| {
+        let versions = runner
+            .get_migrations()
+            .iter()
+            .map(|m| i64::from(m.version()));
+        versions.max().unwrap_or(0)
+    };
+    Versions {
+        chassis: newest(chassis_migrations()),
+        service: newest(service_migrations::<S>()),
+    }
 }
 
 /// Waits for the database, takes the lock, applies what is missing.
@@ -36,7 +62,7 @@ pub(crate) async fn migrate<S: Service>(db: &Db) -> anyhow::Result<()> {
         .await
         .context("cannot take the migration lock")?;
     let mut applied = 0;
-    for runner in [chassis_migrations(), S::migrations()] {
+    for runner in [chassis_migrations(), service_migrations::<S>()] {
         let report = runner
             .set_abort_missing(false)
             .run_async(&mut **connection.as_mut())
@@ -71,39 +97,4 @@ async fn wait_for_database(db: &Db) -> anyhow::Result<super::Connection> {
             }
         }
     }
-}
-
-/// Whether the schema is at least what this version needs.
-pub(crate) async fn is_migrated<S: Service>(db: &Db) -> Result<bool, Error> {
-    let connection = db.get().await?;
-    for (table, runner) in [
-        ("chassis_schema_history", chassis_migrations()),
-        ("refinery_schema_history", S::migrations()),
-    ] {
-        let wanted = runner
-            .get_migrations()
-            .iter()
-            .map(|m| i64::from(m.version()))
-            .max()
-            .unwrap_or(0);
-        let exists =
-            super::query_one(&connection, "select to_regclass($1) is not null", &[&table]).await?;
-        if wanted > 0 && !exists.get::<_, bool>(0) {
-            return Ok(false);
-        }
-        if wanted == 0 {
-            continue;
-        }
-        // The table's name is one of the two above, never input.
-        let row = super::query_one(
-            &connection,
-            &format!("select coalesce(max(version), 0)::bigint from {table}"),
-            &[],
-        )
-        .await?;
-        if row.get::<_, i64>(0) < wanted {
-            return Ok(false);
-        }
-    }
-    Ok(true)
 }

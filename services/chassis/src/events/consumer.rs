@@ -17,7 +17,7 @@ use uuid::Uuid;
 use super::broker::Broker;
 use super::handler::{Handler, Outcome, Received};
 use super::{dead_letters, inbox};
-use crate::db::{self, Db, Transaction};
+use crate::db::{self, Db, Schema, Transaction};
 use crate::metrics::{EventMetrics, Heard};
 use crate::telemetry::continue_traceparent;
 
@@ -73,15 +73,17 @@ pub(crate) async fn apply(
     event: &Received,
 ) -> Result<Consumption, db::Error> {
     let mut connection = db.get().await?;
-    let tx = connection.transaction().await?;
+    let tx = db::transaction(&mut connection).await?;
     if !inbox::enter(&tx, event).await? {
         return Ok(Consumption::Duplicate);
     }
     let outcome = match handler.handle(&tx, event).await {
         Ok(outcome) => outcome,
         // A refused statement is tried again: it may have collided. What stays refused ends among the dead.
-        Err(error @ db::Error::Query(_)) => Outcome::retry(PAUSE, error.to_string()),
-        Err(error @ db::Error::Unavailable(_)) => return Err(error),
+        Err(error @ db::Error::Query(_)) if !error.names_what_is_missing() => {
+            Outcome::retry(PAUSE, error.to_string())
+        }
+        Err(error) => return Err(error),
     };
     match outcome {
         Outcome::Done => {
@@ -98,6 +100,7 @@ pub(crate) async fn apply(
 pub(crate) struct Consumer {
     pub(crate) service: &'static str,
     pub(crate) db: Db,
+    pub(crate) schema: Schema,
     pub(crate) broker: Broker,
     pub(crate) handler: Arc<dyn DynHandler>,
     pub(crate) metrics: EventMetrics,
@@ -205,8 +208,14 @@ impl Consumer {
                 self.try_later(message, event.id, after, &cause).await
             }
             Ok(Consumption::Dead { cause }) => self.bury(message, event.id, &cause).await,
+            Err(error)
+                if error.names_what_is_missing() && self.schema.is_to_blame().await.is_none() =>
+            {
+                self.try_later(message, event.id, PAUSE, &error.to_string())
+                    .await
+            }
             Err(error) => {
-                tracing::debug!(%error, "the database is away; the event waits");
+                tracing::debug!(%error, "the database is away or its schema behind; the event waits");
                 (AckKind::Nak(Some(PAUSE)), "waiting")
             }
         }
@@ -257,6 +266,10 @@ impl Consumer {
 fn not_remembered(id: Uuid, error: &db::Error) -> (AckKind, &'static str) {
     match error {
         db::Error::Unavailable(_) => (AckKind::Nak(Some(PAUSE)), "waiting"),
+        // Of the table of dead letters itself, so the schema is behind.
+        db::Error::Query(_) if error.names_what_is_missing() => {
+            (AckKind::Nak(Some(PAUSE)), "waiting")
+        }
         db::Error::Query(_) => {
             tracing::error!(event_id = %id, %error, "an event that failed could not be kept as a dead letter");
             (AckKind::Term, "lost")

@@ -90,7 +90,7 @@ impl Relay {
 
     async fn publish_batch(&self) -> anyhow::Result<usize> {
         let mut connection = self.db.get().await?;
-        let tx = connection.transaction().await.map_err(db::Error::from)?;
+        let tx = db::transaction(&mut connection).await?;
         let rows = db::query(
             &tx,
             "select id, subject, envelope, traceparent from outbox where published_at is null

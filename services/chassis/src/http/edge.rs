@@ -1,5 +1,5 @@
 //! What every request passes through, outermost first: observation, the connection's end, panic guard, load limit, deadline,
-//! body limit.
+//! schema, body limit.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,7 +15,8 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use super::connection::end_politely;
 use super::observe::{HttpMetrics, observe};
-use super::problem::Problem;
+use super::problem::{Problem, SomethingMissing};
+use crate::db::Schema;
 use crate::deadline;
 
 /// Bodies are small here; a route that takes more says so itself with its own `DefaultBodyLimit`.
@@ -29,6 +30,7 @@ const LONGEST: Duration = Duration::from_secs(30);
 pub(crate) fn layer(
     routes: Router,
     metrics: Arc<HttpMetrics>,
+    schema: Schema,
     leaving: CancellationToken,
 ) -> Router {
     let load = Arc::new(Semaphore::new(CONCURRENCY));
@@ -42,6 +44,7 @@ pub(crate) fn layer(
             )
         })
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
+        .layer(from_fn_with_state(schema, tell_behind))
         .layer(from_fn(keep_deadline))
         .layer(from_fn_with_state(load, limit_load))
         .layer(CatchPanicLayer::custom(|_| {
@@ -70,6 +73,18 @@ async fn keep_deadline(request: Request, next: Next) -> Response {
         )
         .retry_after(1)
         .into_response(),
+    }
+}
+
+/// Tells a schema that is behind from a mistake of ours, where a statement named what is missing.
+async fn tell_behind(State(schema): State<Schema>, request: Request, next: Next) -> Response {
+    let response = next.run(request).await;
+    if response.extensions().get::<SomethingMissing>().is_none() {
+        return response;
+    }
+    match schema.is_to_blame().await {
+        Some(behind) => Problem::schema_behind(&behind).into_response(),
+        None => response,
     }
 }
 

@@ -35,7 +35,13 @@ pub struct Problem {
     pub trace_id: Option<String>,
     #[serde(skip)]
     retry_after: Option<u16>,
+    #[serde(skip)]
+    something_missing: bool,
 }
+
+/// Marks the answer to a request whose statement named a table or column that is not there.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct SomethingMissing;
 
 /// One wrong field.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
@@ -56,6 +62,7 @@ impl Problem {
             errors: Vec::new(),
             trace_id: None,
             retry_after: None,
+            something_missing: false,
         }
     }
 
@@ -103,6 +110,13 @@ impl Problem {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", detail).retry_after(1)
     }
 
+    /// The database was replaced by an older one; whoever runs the service must migrate it again.
+    pub(super) fn schema_behind(behind: &db::Behind) -> Self {
+        tracing::warn!("{behind}");
+        let detail = format!("The database of this service must be migrated: {behind}.");
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "schema_behind", detail).retry_after(5)
+    }
+
     /// Our own mistake. The cause goes to the log, not to the client.
     pub fn internal(cause: impl std::fmt::Display) -> Self {
         tracing::error!(error = %cause, "request failed by a mistake of this service");
@@ -126,7 +140,10 @@ impl From<db::Error> for Problem {
             db::Error::Query(_) if error.is_retryable() => {
                 Self::unavailable("The request collided with another one. Try again.")
             }
-            db::Error::Query(_) => Self::internal(error),
+            db::Error::Query(_) => Self {
+                something_missing: error.names_what_is_missing(),
+                ..Self::internal(error)
+            },
         }
     }
 }
@@ -135,8 +152,11 @@ impl IntoResponse for Problem {
     fn into_response(mut self) -> Response {
         self.trace_id = self.trace_id.or_else(current_trace_id);
         let status = self.status;
-        let retry_after = self.retry_after;
+        let (retry_after, something_missing) = (self.retry_after, self.something_missing);
         let mut response = (status, axum::Json(self)).into_response();
+        if something_missing {
+            response.extensions_mut().insert(SomethingMissing);
+        }
         let headers = response.headers_mut();
         headers.insert(
             header::CONTENT_TYPE,

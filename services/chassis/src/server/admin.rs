@@ -11,15 +11,21 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 
-use crate::db::Db;
+use crate::db::{Db, Schema};
 use crate::events::dead_letters::{self, Desk};
 use crate::health::Readiness;
 
-pub(super) fn routes(readiness: Readiness, registry: Arc<Registry>, db: Db, desk: Desk) -> Router {
+pub(super) fn routes(
+    readiness: Readiness,
+    schema: Schema,
+    registry: Arc<Registry>,
+    db: Db,
+    desk: Desk,
+) -> Router {
     let connections = Arc::new(db);
     Router::new()
         .route("/livez", get(async || "ok"))
-        .route("/readyz", get(async move || ready(&readiness)))
+        .route("/readyz", get(async move || ready(&readiness, &schema)))
         .route(
             "/metrics",
             get(async move || metrics(&registry, &connections)),
@@ -27,7 +33,10 @@ pub(super) fn routes(readiness: Readiness, registry: Arc<Registry>, db: Db, desk
         .merge(dead_letters::routes(desk))
 }
 
-fn ready(readiness: &Readiness) -> impl IntoResponse + use<> {
+fn ready(readiness: &Readiness, schema: &Schema) -> impl IntoResponse + use<> {
+    if let Some(behind) = schema.behind() {
+        return (StatusCode::SERVICE_UNAVAILABLE, behind.to_string());
+    }
     match readiness.is_ready() {
         Ok(()) => (StatusCode::OK, "ready".to_owned()),
         Err(missing) => (

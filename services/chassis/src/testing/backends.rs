@@ -7,11 +7,36 @@ use url::Url;
 use uuid::Uuid;
 
 use super::Proxy;
-use crate::db::{self, Db};
+use crate::db::{self, Db, MaxConnections};
 use crate::events::broker::STREAM;
 
 /// Broker accounts that the test broker has: `t0` to `t255`.
 const ACCOUNTS: i64 = 256;
+
+/// An event as another service says it. Delivered twice it is the same to the last byte, its time too.
+#[derive(Debug, Clone)]
+pub struct Said {
+    pub id: Uuid,
+    pub time: time::OffsetDateTime,
+    subject: String,
+    aggregate: String,
+    sequence: i64,
+    data: Value,
+}
+
+impl Said {
+    /// An event with an id of its own that happens now.
+    pub fn now(subject: &str, aggregate: &str, sequence: i64, data: Value) -> Self {
+        Self {
+            id: Uuid::now_v7(),
+            time: time::OffsetDateTime::now_utc(),
+            subject: subject.to_owned(),
+            aggregate: aggregate.to_owned(),
+            sequence,
+            data,
+        }
+    }
+}
 
 /// One test's database and broker account, each behind a proxy that can be cut.
 pub struct Backends {
@@ -32,7 +57,7 @@ impl Backends {
         let database: Url = setting("TEST_DATABASE_URL");
         let nats: Url = setting("TEST_NATS_URL");
         let name = format!("t_{}", Uuid::now_v7().simple());
-        let admin = Db::new("test", SecretString::from(database.as_str())).expect("a database URL");
+        let admin = pool(database.as_str());
         let connection = admin
             .get()
             .await
@@ -85,11 +110,16 @@ impl Backends {
 
     /// The database past the proxy, for a look at what is in it.
     pub fn direct_db(&self) -> Db {
-        Db::new(
-            "test",
-            SecretString::from(self.direct_database_url.as_str()),
-        )
-        .expect("a URL")
+        pool(&self.direct_database_url)
+    }
+
+    /// How many connections services have to the database now. Pools keep theirs for a minute, so this is also the most
+    /// they had in the last seconds.
+    pub async fn connections(&self) -> i64 {
+        let sql = "select count(*) from pg_stat_activity
+                   where datname = current_database() and application_name <> 'test'";
+        let rows = super::look(&self.direct_db(), sql, &[]).await;
+        rows[0].get(0)
     }
 
     /// The broker past the proxy.
@@ -109,28 +139,23 @@ impl Backends {
 
     /// Publishes a CloudEvent as another service would, and returns its id.
     pub async fn say(&self, subject: &str, aggregate: &str, sequence: i64, data: Value) -> Uuid {
-        let id = Uuid::now_v7();
-        self.say_as(id, subject, aggregate, sequence, data).await;
-        id
+        let event = Said::now(subject, aggregate, sequence, data);
+        self.deliver(&event).await;
+        event.id
     }
 
-    /// Like [`Backends::say`] under a given id, past the broker's own deduplication.
-    pub async fn say_as(
-        &self,
-        id: Uuid,
-        subject: &str,
-        aggregate: &str,
-        sequence: i64,
-        data: Value,
-    ) {
-        let now = time::OffsetDateTime::now_utc()
+    /// Publishes an event, again and again if asked to, past the broker's own deduplication.
+    pub async fn deliver(&self, event: &Said) {
+        let time = event
+            .time
             .format(&time::format_description::well_known::Rfc3339)
-            .expect("now");
+            .expect("a time");
         let envelope = serde_json::json!({
-            "specversion": "1.0", "id": id, "source": "/shop/test", "type": subject, "subject": aggregate,
-            "time": now, "datacontenttype": "application/json", "sequence": sequence, "data": data,
+            "specversion": "1.0", "id": event.id, "source": "/shop/test", "type": event.subject,
+            "subject": event.aggregate, "time": time, "datacontenttype": "application/json",
+            "sequence": event.sequence, "data": event.data,
         });
-        self.publish(subject, envelope.to_string()).await;
+        self.publish(&event.subject, envelope.to_string()).await;
     }
 
     /// Publishes any bytes.
@@ -162,6 +187,11 @@ impl Backends {
         }
         events
     }
+}
+
+fn pool(url: &str) -> Db {
+    let url = SecretString::from(url);
+    Db::new("test", url, MaxConnections::default(), 0).expect("a database URL")
 }
 
 fn setting(name: &'static str) -> Url {

@@ -1,4 +1,5 @@
 //! The smallest service that uses everything: notes are written once, said, and those of others are heard.
+#![allow(dead_code, reason = "each test file uses a part of it")]
 
 use std::time::Duration;
 
@@ -7,7 +8,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use chassis::auth::{Principal, Verifier};
 use chassis::db::{self, Db, Transaction};
-use chassis::http::{IdempotencyKey, Json, Problem};
+use chassis::http::{IdempotencyKey, Json, Problem, Query};
 use chassis::idempotency::{self, Claim};
 use chassis::{
     Chassis, Env, Event, EventContract, Handler, Outcome, Received, Service, SettingError, inbox,
@@ -53,6 +54,8 @@ impl Service for Notes {
         OpenApiRouter::new()
             .routes(routes!(write))
             .routes(routes!(slow))
+            .routes(routes!(slow_statement))
+            .routes(routes!(misspelt))
             .routes(routes!(broken))
             .routes(routes!(me))
     }
@@ -99,7 +102,7 @@ async fn write(
     Json(note): Json<Note>,
 ) -> Result<Response, Problem> {
     let mut connection = db.get().await?;
-    let tx = connection.transaction().await.map_err(db::Error::from)?;
+    let tx = db::transaction(&mut connection).await?;
     let ticket = match idempotency::claim(&tx, "notes", &key, &note).await? {
         Claim::Replay(answer) => return Ok(answer),
         Claim::New(ticket) => ticket,
@@ -125,11 +128,34 @@ async fn write(
     Ok(answer)
 }
 
+#[derive(Deserialize, garde::Validate)]
+struct Pace {
+    #[garde(skip)]
+    ms: u32,
+}
+
 #[utoipa::path(get, path = "/slow", responses((status = 200)))]
-async fn slow() -> String {
-    let left = chassis::deadline::remaining().map(|d| d.as_millis());
-    tokio::time::sleep(Duration::from_millis(400)).await;
-    format!("{left:?}")
+async fn slow(Query(pace): Query<Pace>) {
+    tokio::time::sleep(Duration::from_millis(pace.ms.into())).await;
+}
+
+/// Holds a connection for as long as asked.
+#[utoipa::path(get, path = "/slow-statement", responses((status = 200)))]
+async fn slow_statement(
+    State(db): State<Db>,
+    Query(pace): Query<Pace>,
+) -> Result<StatusCode, Problem> {
+    let sql = "select pg_sleep($1)";
+    let seconds = f64::from(pace.ms) / 1000.0;
+    db::query(&db.get().await?, sql, &[&seconds]).await?;
+    Ok(StatusCode::OK)
+}
+
+/// Names a column that no version has.
+#[utoipa::path(get, path = "/misspelt", responses((status = 500)))]
+async fn misspelt(State(db): State<Db>) -> Result<StatusCode, Problem> {
+    db::query(&db.get().await?, "select txet from notes", &[]).await?;
+    Ok(StatusCode::OK)
 }
 
 #[utoipa::path(get, path = "/broken", responses((status = 500)))]

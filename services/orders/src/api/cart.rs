@@ -57,7 +57,7 @@ pub(super) async fn put_item(
     Body(wanted): Body<Wanted>,
 ) -> Result<Json<Cart>, Problem> {
     let mut connection = state.db.get().await?;
-    let tx = connection.transaction().await.map_err(db::Error::from)?;
+    let tx = db::transaction(&mut connection).await?;
     let offer = store::offers::find(&tx, &sku)
         .await?
         .ok_or_else(|| unknown_sku(&sku))?;

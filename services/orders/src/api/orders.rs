@@ -24,8 +24,8 @@ use crate::store::timeline::Told;
 
 /// How often a waiting request looks for itself: another replica may have moved the order.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
-/// Kept back of the caller's deadline to answer.
-const TO_ANSWER: Duration = Duration::from_millis(250);
+/// Kept back of the caller's deadline to answer: the order is read once more, from a database that may be busy.
+const TO_ANSWER: Duration = Duration::from_secs(1);
 const PAGE: i64 = 20;
 
 /// What the order is to be paid with.

@@ -84,7 +84,7 @@ pub(super) async fn set(
 ) -> Result<Tagged, Problem> {
     admin.require_role("admin")?;
     let mut connection = state.db.get().await?;
-    let tx = connection.transaction().await.map_err(db::Error::from)?;
+    let tx = db::transaction(&mut connection).await?;
     let current = store::stock::lock(&tx, &[sku.as_str()]).await?;
     IfMatch::of(&headers).check(
         &format!("The stock of {sku}"),

@@ -136,7 +136,7 @@ impl Runner {
         now: OffsetDateTime,
     ) -> anyhow::Result<bool> {
         let mut connection = self.db.get().await?;
-        let tx = connection.transaction().await?;
+        let tx = db::transaction(&mut connection).await?;
         if !store::sagas::advance(&tx, claimed, transition.next, now).await? {
             return Ok(false);
         }

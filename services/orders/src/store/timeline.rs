@@ -14,8 +14,15 @@ const MAX_ENTRIES: i64 = 1000;
 /// An entry as it is told.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(crate) struct Told {
+    /// When it happened, by the clock of the service that did it.
     #[serde(with = "time::serde::rfc3339")]
     at: OffsetDateTime,
+    /// When orders wrote it down: for what another service did, when orders heard of it. Missing where it is not known.
+    #[serde(
+        with = "time::serde::rfc3339::option",
+        skip_serializing_if = "Option::is_none"
+    )]
+    recorded_at: Option<OffsetDateTime>,
     /// Who did it, or failed to.
     #[schema(example = "payments")]
     service: String,
@@ -37,6 +44,7 @@ pub(crate) struct Told {
     trace_id: Option<String>,
 }
 
+/// Adds what happened `at` that time. The database notes when it was told so.
 pub(crate) async fn add(
     tx: &Transaction<'_>,
     order: Uuid,
@@ -66,11 +74,11 @@ pub(crate) async fn add(
     Ok(())
 }
 
-/// The story from its beginning.
+/// The story in the order in which things happened, however late orders heard of them.
 pub(crate) async fn of_order(client: &impl Client, order: Uuid) -> Result<Vec<Told>, db::Error> {
     let rows = db::query(
         client,
-        "select at, service, step, outcome, detail, attempt, trace_id
+        "select at, recorded_at, service, step, outcome, detail, attempt, trace_id
          from timeline where order_id = $1 order by at, id limit $2",
         &[&order, &MAX_ENTRIES],
     )
@@ -79,6 +87,7 @@ pub(crate) async fn of_order(client: &impl Client, order: Uuid) -> Result<Vec<To
         .iter()
         .map(|row| Told {
             at: row.get("at"),
+            recorded_at: row.get("recorded_at"),
             service: row.get("service"),
             step: row.get("step"),
             outcome: row.get("outcome"),

@@ -63,10 +63,15 @@ impl Answer {
 
 impl Shop {
     pub(crate) async fn open() -> Self {
+        Self::open_with(&[]).await
+    }
+
+    /// With these settings beside the usual ones.
+    pub(crate) async fn open_with(settings: &[(&str, &str)]) -> Self {
         let backends = Backends::new().await;
         let payments = Payments::start().await;
         let users_url = testing::jwks_server().await;
-        let service = instance(&backends, &payments, &users_url).await;
+        let service = instance(&backends, &payments, &users_url, settings).await;
         Self {
             backends,
             payments,
@@ -77,7 +82,7 @@ impl Shop {
 
     /// Another replica on the same database and broker.
     pub(crate) async fn replica(&self) -> TestService {
-        instance(&self.backends, &self.payments, &self.users_url).await
+        instance(&self.backends, &self.payments, &self.users_url, &[]).await
     }
 
     pub(crate) async fn ask(
@@ -190,6 +195,15 @@ impl Shop {
         .await
     }
 
+    /// Payments has authorised the order at last, and says so.
+    pub(crate) async fn settle(&self, order: Uuid) {
+        self.payments.settle(order, "authorised");
+        let data = json!({"payment_id": Uuid::now_v7(), "order_id": order, "amount": {"amount": 100, "currency": "EUR"}});
+        self.backends
+            .say("shop.payments.payment.authorised.v1", "p", 1, data)
+            .await;
+    }
+
     /// Waits until the checkout has nothing left to do.
     pub(crate) async fn until_ended(&self, order: Uuid) {
         eventually("the saga has ended", || async {
@@ -292,16 +306,19 @@ impl Shop {
     }
 }
 
-async fn instance(backends: &Backends, payments: &Payments, users_url: &str) -> TestService {
-    testing::start::<Orders>(
-        backends,
-        &[
-            ("USERS_URL", users_url),
-            ("PAYMENTS_URL", &payments.url()),
-            ("PAYMENTS_TOKEN", payments::TOKEN),
-        ],
-    )
-    .await
+async fn instance(
+    backends: &Backends,
+    payments: &Payments,
+    users_url: &str,
+    settings: &[(&str, &str)],
+) -> TestService {
+    let url = payments.url();
+    let usual = [
+        ("USERS_URL", users_url),
+        ("PAYMENTS_URL", url.as_str()),
+        ("PAYMENTS_TOKEN", payments::TOKEN),
+    ];
+    testing::start::<Orders>(backends, &[&usual, settings].concat()).await
 }
 
 /// Sends, and reads whatever comes back.

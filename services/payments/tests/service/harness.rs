@@ -54,8 +54,14 @@ impl Answer {
 
 impl Shop {
     pub(crate) async fn open() -> Self {
+        Self::open_with(&[]).await
+    }
+
+    /// With these settings beside the usual ones.
+    pub(crate) async fn open_with(settings: &[(&str, &str)]) -> Self {
         let backends = Backends::new().await;
-        let service = testing::start::<Payments>(&backends, &[("API_TOKEN", TOKEN)]).await;
+        let settings = [&[("API_TOKEN", TOKEN)], settings].concat();
+        let service = testing::start::<Payments>(&backends, &settings).await;
         let db = backends.direct_db();
         Self {
             backends,

@@ -157,7 +157,7 @@ impl<'a> Import<'a> {
             return Ok(());
         }
         let mut connection = self.state.db.get().await?;
-        let tx = connection.transaction().await.map_err(db::Error::from)?;
+        let tx = db::transaction(&mut connection).await?;
         let written = products::upsert(&tx, &self.batch).await?;
         tx.commit().await.map_err(db::Error::from)?;
         self.state.wrote.notify_one();

@@ -114,7 +114,7 @@ async fn store(
     product: Product,
 ) -> Result<(Option<Written>, Stored), Problem> {
     let mut connection = state.db.get().await?;
-    let tx = connection.transaction().await.map_err(db::Error::from)?;
+    let tx = db::transaction(&mut connection).await?;
     if_match.check(
         &format!("The product {}", product.sku),
         products::lock(&tx, &product.sku).await?,
@@ -154,7 +154,7 @@ pub(crate) async fn remove(
     principal.require_role(ADMIN)?;
     let known = Sku::parse(&sku).map_err(|_| no_such(&sku))?;
     let mut connection = state.db.get().await?;
-    let tx = connection.transaction().await.map_err(db::Error::from)?;
+    let tx = db::transaction(&mut connection).await?;
     let current = products::lock(&tx, &known).await?;
     if current.is_none() {
         return Err(no_such(&sku));

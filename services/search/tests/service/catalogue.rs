@@ -201,3 +201,24 @@ async fn a_search_shows_facets_highlights_and_pages() {
     assert!(replica.skus("in_stock=true").await.is_empty());
     replica.stop().await;
 }
+
+/// One of them listens for the writes of other replicas: the pool has one.
+#[tokio::test]
+async fn two_connections_are_enough_for_many_writers_and_the_index() {
+    let backends = Backends::new().await;
+    let folder = tempfile::tempdir().unwrap();
+    let few = [("DATABASE_MAX_CONNECTIONS", "2")];
+    let replica = Replica::start_with(&backends, folder, &few).await;
+    let skus: Vec<_> = (0..8).map(|n| format!("L-{n}")).collect();
+    let body = lamp();
+    join_all(skus.iter().map(|sku| replica.keep(sku, &body))).await;
+    let mut line = lamp();
+    line["sku"] = "L-8".into();
+    assert_eq!(replica.import(line.to_string()).await.status(), 200);
+    eventually("all are found", || async {
+        (replica.search("q=lamp").await["total"] == 9).then_some(())
+    })
+    .await;
+    assert!(backends.connections().await <= 2);
+    replica.stop().await;
+}

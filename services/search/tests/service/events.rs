@@ -34,6 +34,11 @@ async fn stock_reaches_every_replica_and_the_latest_wins() {
 
     say(&backends, "L", 1, 0).await;
     say(&backends, "other", 1, 3).await;
+    eventually("both were heard", || async {
+        let heard = one.service.heard(STOCK).await + two.service.heard(STOCK).await;
+        (heard >= 3).then_some(())
+    })
+    .await;
     one.keep("other", &lamp()).await;
     one.finds("in_stock=true", &["L", "other"]).await;
 
@@ -76,17 +81,14 @@ async fn a_broken_event_is_laid_aside_and_the_next_one_is_heard() {
         .await;
     say(&backends, "L", 3, 5).await;
     replica.finds("in_stock=true", &["L"]).await;
-    let url = replica.service.admin_at("/dead-letters");
-    let dead: Value = replica
-        .service
-        .http
-        .get(url)
-        .send()
-        .await
-        .unwrap()
-        .json()
-        .await
-        .unwrap();
+    // Several are worked on at once: the good one may be the first.
+    let dead: Value = eventually("both broken ones are laid aside", || async {
+        let url = replica.service.admin_at("/dead-letters");
+        let answer = replica.service.http.get(url).send().await.ok()?;
+        let dead: Value = answer.json().await.ok()?;
+        (dead.as_array()?.len() == 2).then_some(dead)
+    })
+    .await;
     let mut causes: Vec<_> = dead
         .as_array()
         .unwrap()
@@ -94,7 +96,6 @@ async fn a_broken_event_is_laid_aside_and_the_next_one_is_heard() {
         .map(|d| d["cause"].as_str().unwrap())
         .collect();
     causes.sort_unstable();
-    assert_eq!(causes.len(), 2, "{dead}");
     assert!(
         causes[0].contains("available") && causes[1].contains("cannot be -1"),
         "{causes:?}"

@@ -8,8 +8,6 @@ mod load;
 mod outage;
 mod refusals;
 
-use std::time::{Duration, Instant};
-
 use chassis::testing::{Backends, TestService, eventually, jwks_server, start, token};
 use reqwest::{RequestBuilder, Response};
 use serde_json::{Value, json};
@@ -30,10 +28,19 @@ impl Replica {
     }
 
     async fn start_in(backends: &Backends, index_dir: TempDir) -> Self {
+        Self::start_with(backends, index_dir, &[]).await
+    }
+
+    /// With these settings beside the usual ones.
+    async fn start_with(
+        backends: &Backends,
+        index_dir: TempDir,
+        settings: &[(&str, &str)],
+    ) -> Self {
         let users = jwks_server().await;
         let folder = index_dir.path().to_str().unwrap();
-        let service =
-            start::<Search>(backends, &[("USERS_URL", &users), ("INDEX_DIR", folder)]).await;
+        let usual = [("USERS_URL", users.as_str()), ("INDEX_DIR", folder)];
+        let service = start::<Search>(backends, &[&usual, settings].concat()).await;
         Self {
             service,
             token: token(Uuid::now_v7(), &["admin"]),
@@ -108,15 +115,13 @@ impl Replica {
             .collect()
     }
 
-    /// Waits until a search finds exactly these, and says how long that took.
-    async fn finds(&self, query: &str, skus: &[&str]) -> Duration {
-        let began = Instant::now();
+    /// Waits until a search finds exactly these.
+    async fn finds(&self, query: &str, skus: &[&str]) {
         let what = format!("{query} finds {skus:?}");
         eventually(&what, || async {
             (self.skus(query).await == skus).then_some(())
         })
         .await;
-        began.elapsed()
     }
 
     /// The value of one metric.

@@ -66,7 +66,7 @@ pub(crate) async fn register(
     let account = request.account()?;
     let hash = state.hasher.hash(request.password).await?;
     let mut connection = state.db.get().await?;
-    let tx = connection.transaction().await.map_err(db::Error::from)?;
+    let tx = db::transaction(&mut connection).await?;
     let ticket = match claim(&tx, key, &account).await? {
         Some(Claim::Replay(response)) => return Ok(response),
         Some(Claim::New(ticket)) => Some(ticket),

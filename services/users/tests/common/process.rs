@@ -1,7 +1,7 @@
 //! The real binary, as a container runs it.
 
 use std::io::{BufRead, BufReader, Read};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 
@@ -11,8 +11,18 @@ use serde_json::Value;
 /// The real binary in a process of its own, and what it has said so far.
 pub(crate) struct Process {
     child: Child,
-    said: Arc<Mutex<String>>,
+    /// Standard output: the log.
+    logged: Arc<Mutex<String>>,
+    /// Standard error: why it ended.
+    complained: Arc<Mutex<String>>,
     readers: [JoinHandle<()>; 2],
+}
+
+/// How a process ended.
+pub(crate) struct End {
+    pub(crate) status: ExitStatus,
+    pub(crate) logged: String,
+    pub(crate) complained: String,
 }
 
 impl Process {
@@ -29,22 +39,23 @@ impl Process {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        let said = Arc::default();
+        let (logged, complained) = (Arc::default(), Arc::default());
         let readers = [
-            read(child.stdout.take().unwrap(), Arc::clone(&said)),
-            read(child.stderr.take().unwrap(), Arc::clone(&said)),
+            read(child.stdout.take().unwrap(), Arc::clone(&logged)),
+            read(child.stderr.take().unwrap(), Arc::clone(&complained)),
         ];
         Self {
             child,
-            said,
+            logged,
+            complained,
             readers,
         }
     }
 
     /// Where it listens: the API and the administration.
     fn addresses(&self) -> Option<(String, String)> {
-        let said = self.said.lock().unwrap();
-        let line = said.lines().find(|line| line.contains("\"listening\""))?;
+        let logged = self.logged.lock().unwrap();
+        let line = logged.lines().find(|line| line.contains("\"listening\""))?;
         let line: Value = serde_json::from_str(line).ok()?;
         let address = |name: &str| line[name].as_str().map(str::to_owned);
         Some((address("api")?, address("admin")?))
@@ -73,6 +84,14 @@ impl Process {
 
     /// Waits for its end, which must be a good one, and returns all it has said.
     pub(crate) async fn end(self) -> String {
+        let end = self.ended().await;
+        let said = end.logged + &end.complained;
+        assert!(end.status.success(), "{}: {said}", end.status);
+        said
+    }
+
+    /// Waits for its end, whatever it is.
+    pub(crate) async fn ended(self) -> End {
         let child = Mutex::new(self.child);
         let status = eventually("the process ends", || async {
             child.lock().unwrap().try_wait().unwrap()
@@ -81,9 +100,12 @@ impl Process {
         for reader in self.readers {
             reader.join().unwrap();
         }
-        let said = self.said.lock().unwrap().clone();
-        assert!(status.success(), "{status}: {said}");
-        said
+        let text = |said: &Mutex<String>| said.lock().unwrap().clone();
+        End {
+            status,
+            logged: text(&self.logged),
+            complained: text(&self.complained),
+        }
     }
 }
 

@@ -1,0 +1,339 @@
+//! The objects of one kind, by Shop: what the watches told, and what we wrote ourselves until a watch has told it too.
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use kube::{ResourceExt, runtime::watcher};
+
+use super::{FIELD_MANAGER, kind::Kind, ownership};
+use crate::{hash::Fingerprint, labels};
+
+/// A write of ours that no watch has told of for this long is no longer believed: the object was deleted meanwhile.
+const UNCONFIRMED: Duration = Duration::from_secs(30);
+
+/// A Shop of which something changed: (namespace, name).
+pub type ShopKey = (String, String);
+
+/// An object, reduced to what is needed of it, and what was found out before that.
+#[derive(Clone, Debug)]
+pub(super) struct Entry<K> {
+    pub(super) object: Arc<K>,
+    /// Of the fields that we applied.
+    pub(super) digest: Fingerprint,
+    /// Fields of the specification that others have set.
+    pub(super) foreign: Vec<String>,
+}
+
+impl<K: Kind> Entry<K> {
+    /// What is kept of an object as the API server sent it.
+    pub(super) fn of(mut object: K) -> Self {
+        let live = serde_json::to_value(&object).unwrap_or_default();
+        object.managed_fields_mut().clear();
+        object.trim();
+        Self {
+            object: Arc::new(object),
+            digest: ownership::digest_of_live(&live, FIELD_MANAGER),
+            foreign: ownership::foreign_fields(&live, FIELD_MANAGER),
+        }
+    }
+}
+
+struct Cached<K> {
+    entry: Entry<K>,
+    /// Somebody (an admission webhook) changes what we apply: after an apply of the first, the object had the second.
+    accepted: Option<(Fingerprint, Fingerprint)>,
+    /// When we wrote it, as long as no watch has told of it.
+    unconfirmed_since: Option<Instant>,
+}
+
+type ByName<K> = BTreeMap<String, Cached<K>>;
+
+pub(super) struct Cache<K> {
+    /// By namespace, then by Shop.
+    shops: HashMap<String, HashMap<String, ByName<K>>>,
+    /// What the list that a watch begins with has told so far, by watch.
+    listed: HashMap<usize, HashSet<(String, String)>>,
+}
+
+impl<K> Default for Cache<K> {
+    fn default() -> Self {
+        Self {
+            shops: HashMap::new(),
+            listed: HashMap::new(),
+        }
+    }
+}
+
+impl<K: Kind> Cache<K> {
+    pub(super) fn get(
+        &self,
+        namespace: &str,
+        shop: &str,
+        name: &str,
+        now: Instant,
+    ) -> Option<Entry<K>> {
+        let cached = self.shops.get(namespace)?.get(shop)?.get(name)?;
+        cached.is_believed(now).then(|| cached.entry.clone())
+    }
+
+    /// All objects of a Shop, by name.
+    pub(super) fn of_shop(&self, namespace: &str, shop: &str, now: Instant) -> Vec<Arc<K>> {
+        let objects = self.shops.get(namespace).and_then(|shops| shops.get(shop));
+        objects
+            .into_iter()
+            .flatten()
+            .filter(|(_, cached)| cached.is_believed(now))
+            .map(|(_, cached)| cached.entry.object.clone())
+            .collect()
+    }
+
+    /// What the API server answered to a write of ours.
+    pub(super) fn wrote(&mut self, entry: Entry<K>, now: Instant) {
+        self.put(entry, Some(now));
+    }
+
+    /// What the API server answered when `wanted` was applied.
+    pub(super) fn applied(&mut self, entry: Entry<K>, wanted: Fingerprint, now: Instant) {
+        let (object, digest) = (entry.object.clone(), entry.digest);
+        let key = self.put(entry, Some(now));
+        if digest != wanted
+            && let Some(key) = key
+            && let Some(cached) = self.objects_of(&key).get_mut(&object.name_any())
+        {
+            cached.accepted = Some((wanted, digest));
+        }
+    }
+
+    /// Whether applying `wanted` would change nothing.
+    pub(super) fn is_settled(
+        &self,
+        namespace: &str,
+        shop: &str,
+        name: &str,
+        wanted: Fingerprint,
+    ) -> bool {
+        let objects = self.shops.get(namespace).and_then(|shops| shops.get(shop));
+        objects
+            .and_then(|objects| objects.get(name))
+            .is_some_and(|cached| {
+                let digest = cached.entry.digest;
+                digest == wanted || cached.accepted == Some((wanted, digest))
+            })
+    }
+
+    /// What watch number `watch`, of `namespace` or of all, tells. Returns the Shops that it is about.
+    pub(super) fn told(
+        &mut self,
+        watch: usize,
+        namespace: Option<&str>,
+        event: watcher::Event<Entry<K>>,
+    ) -> Vec<ShopKey> {
+        match event {
+            watcher::Event::Init => {
+                self.listed.insert(watch, HashSet::new());
+                Vec::new()
+            }
+            watcher::Event::InitApply(entry) => {
+                let listed = self.listed.entry(watch).or_default();
+                listed.insert((
+                    entry.object.namespace().unwrap_or_default(),
+                    entry.object.name_any(),
+                ));
+                self.put(entry, None).into_iter().collect()
+            }
+            watcher::Event::InitDone => self.drop_unlisted(watch, namespace),
+            watcher::Event::Apply(entry) => self.put(entry, None).into_iter().collect(),
+            watcher::Event::Delete(entry) => self.remove(&entry.object).into_iter().collect(),
+        }
+    }
+
+    fn put(&mut self, entry: Entry<K>, unconfirmed_since: Option<Instant>) -> Option<ShopKey> {
+        let key = shop_of(&*entry.object)?;
+        let objects = self.objects_of(&key);
+        let name = entry.object.name_any();
+        match objects.get_mut(&name) {
+            // The watch is behind our own write.
+            Some(cached) if is_newer(&*cached.entry.object, &*entry.object) => {}
+            Some(cached) => {
+                let same = cached.entry.object.uid() == entry.object.uid();
+                let accepted = cached.accepted.filter(|_| same);
+                *cached = Cached {
+                    entry,
+                    accepted,
+                    unconfirmed_since,
+                };
+            }
+            None => {
+                let cached = Cached {
+                    entry,
+                    accepted: None,
+                    unconfirmed_since,
+                };
+                objects.insert(name, cached);
+            }
+        }
+        Some(key)
+    }
+
+    fn remove(&mut self, object: &K) -> Option<ShopKey> {
+        let key = shop_of(object)?;
+        let objects = self.objects_of(&key);
+        let name = object.name_any();
+        // Another one may have taken the name, and we may know of it already.
+        if objects
+            .get(&name)
+            .is_some_and(|cached| cached.entry.object.uid() == object.uid())
+        {
+            objects.remove(&name);
+        }
+        self.forget_empty(&key);
+        Some(key)
+    }
+
+    /// After a whole list: what it did not hold is gone, but for what we wrote while it came.
+    fn drop_unlisted(&mut self, watch: usize, namespace: Option<&str>) -> Vec<ShopKey> {
+        let listed = self.listed.remove(&watch).unwrap_or_default();
+        let mut gone = Vec::new();
+        for (ns, shops) in &mut self.shops {
+            if namespace.is_some_and(|namespace| namespace != ns) {
+                continue;
+            }
+            for (shop, objects) in shops {
+                let before = objects.len();
+                objects.retain(|name, cached| {
+                    cached.unconfirmed_since.is_some()
+                        || listed.contains(&(ns.clone(), name.clone()))
+                });
+                if objects.len() < before {
+                    gone.push((ns.clone(), shop.clone()));
+                }
+            }
+        }
+        gone.iter().for_each(|key| self.forget_empty(key));
+        gone
+    }
+
+    fn objects_of(&mut self, (namespace, shop): &ShopKey) -> &mut ByName<K> {
+        let shops = self.shops.entry(namespace.clone()).or_default();
+        shops.entry(shop.clone()).or_default()
+    }
+
+    fn forget_empty(&mut self, (namespace, shop): &ShopKey) {
+        let Some(shops) = self.shops.get_mut(namespace) else {
+            return;
+        };
+        if shops.get(shop).is_some_and(BTreeMap::is_empty) {
+            shops.remove(shop);
+        }
+        if shops.is_empty() {
+            self.shops.remove(namespace);
+        }
+    }
+}
+
+impl<K> Cached<K> {
+    fn is_believed(&self, now: Instant) -> bool {
+        self.unconfirmed_since
+            .is_none_or(|since| now.saturating_duration_since(since) < UNCONFIRMED)
+    }
+}
+
+/// The Shop that an object says it belongs to.
+fn shop_of<K: Kind>(object: &K) -> Option<ShopKey> {
+    Some((
+        object.namespace()?,
+        labels::shop_of(object.labels())?.to_owned(),
+    ))
+}
+
+/// Resource versions are numbers that grow (KEP-5504; so it always was with etcd). Where they are not, nothing is newer.
+fn is_newer<K: Kind>(a: &K, b: &K) -> bool {
+    let version = |object: &K| {
+        object
+            .resource_version()
+            .and_then(|version| version.parse::<u64>().ok())
+    };
+    matches!((version(a), version(b)), (Some(a), Some(b)) if a > b)
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::api::core::v1::Service;
+    use serde_json::json;
+
+    use super::*;
+
+    fn object(name: &str, uid: &str, version: u64) -> Entry<Service> {
+        let service: Service = serde_json::from_value(json!({"metadata": {
+            "name": name, "namespace": "n", "uid": uid, "resourceVersion": version.to_string(),
+            "labels": {"app.kubernetes.io/instance": "shop"},
+        }}))
+        .expect("a Service");
+        Entry::of(service)
+    }
+
+    fn versions(cache: &Cache<Service>, now: Instant) -> Vec<String> {
+        let objects = cache.of_shop("n", "shop", now);
+        objects
+            .iter()
+            .map(|object| {
+                format!(
+                    "{}@{}",
+                    object.name_any(),
+                    object.resource_version().unwrap_or_default()
+                )
+            })
+            .collect()
+    }
+
+    #[test]
+    fn an_own_write_is_seen_at_once_and_an_older_event_does_not_undo_it() {
+        let (mut cache, now) = (Cache::default(), Instant::now());
+        cache.wrote(object("a", "1", 7), now);
+        cache.told(0, None, watcher::Event::Apply(object("a", "1", 6)));
+        assert_eq!(versions(&cache, now), ["a@7"]);
+        cache.told(0, None, watcher::Event::Apply(object("a", "1", 8)));
+        assert_eq!(versions(&cache, now), ["a@8"]);
+    }
+
+    #[test]
+    fn an_own_write_that_no_watch_confirms_is_believed_for_a_while_only() {
+        let (mut cache, now) = (Cache::default(), Instant::now());
+        cache.wrote(object("a", "1", 7), now);
+        cache.wrote(object("b", "2", 8), now);
+        cache.told(0, None, watcher::Event::Apply(object("b", "2", 8)));
+        assert_eq!(versions(&cache, now), ["a@7", "b@8"]);
+        assert_eq!(versions(&cache, now + UNCONFIRMED), ["b@8"]);
+    }
+
+    #[test]
+    fn what_was_deleted_is_gone_unless_another_took_its_name() {
+        let (mut cache, now) = (Cache::default(), Instant::now());
+        cache.told(0, None, watcher::Event::Apply(object("a", "1", 7)));
+        cache.wrote(object("a", "2", 9), now);
+        let shops = cache.told(0, None, watcher::Event::Delete(object("a", "1", 8)));
+        assert_eq!(shops, [("n".to_owned(), "shop".to_owned())]);
+        assert_eq!(versions(&cache, now), ["a@9"]);
+        cache.told(0, None, watcher::Event::Delete(object("a", "2", 10)));
+        assert!(cache.shops.is_empty());
+    }
+
+    #[test]
+    fn a_list_that_begins_a_watch_anew_drops_what_it_does_not_hold_in_its_own_namespace() {
+        let (mut cache, now) = (Cache::default(), Instant::now());
+        for name in ["a", "b"] {
+            cache.told(0, Some("n"), watcher::Event::Apply(object(name, name, 7)));
+        }
+        cache.told(1, Some("other"), watcher::Event::Init);
+        cache.told(1, Some("other"), watcher::Event::InitDone);
+        assert_eq!(versions(&cache, now), ["a@7", "b@7"]);
+        cache.told(0, Some("n"), watcher::Event::Init);
+        cache.told(0, Some("n"), watcher::Event::InitApply(object("b", "b", 7)));
+        cache.wrote(object("c", "c", 9), now);
+        assert_eq!(cache.told(0, Some("n"), watcher::Event::InitDone).len(), 1);
+        assert_eq!(versions(&cache, now), ["b@7", "c@9"]);
+    }
+}

@@ -1,0 +1,139 @@
+//! The kinds that the operator makes or reads, and what it needs to keep of each: the rest of an object is dropped as soon as
+//! it has been looked at, so that memory grows with the number of Shops and not with the size of their objects.
+
+use std::fmt::Debug;
+
+use k8s_openapi::{
+    NamespaceResourceScope,
+    api::{
+        apps::v1::{Deployment, StatefulSet},
+        autoscaling::v2::HorizontalPodAutoscaler,
+        batch::v1::Job,
+        core::v1::{
+            Container, PersistentVolumeClaim, Pod, PodSpec, PodStatus, PodTemplateSpec, Secret,
+            Service, ServiceAccount,
+        },
+        networking::v1::NetworkPolicy,
+        policy::v1::PodDisruptionBudget,
+    },
+};
+use kube::Resource;
+use serde::{Serialize, de::DeserializeOwned};
+
+/// A namespaced kind of which objects are kept.
+pub trait Kind:
+    Resource<DynamicType = (), Scope = NamespaceResourceScope>
+    + Clone
+    + Debug
+    + Serialize
+    + DeserializeOwned
+    + Send
+    + Sync
+    + 'static
+{
+    /// Drops what nobody reads.
+    fn trim(&mut self);
+}
+
+impl Kind for Deployment {
+    /// Count and image.
+    fn trim(&mut self) {
+        if let Some(spec) = &mut self.spec {
+            spec.strategy = None;
+            trim_template(&mut spec.template);
+        }
+    }
+}
+
+impl Kind for StatefulSet {
+    /// Image, and the claim template, which cannot be changed.
+    fn trim(&mut self) {
+        if let Some(spec) = &mut self.spec {
+            spec.update_strategy = None;
+            trim_template(&mut spec.template);
+        }
+    }
+}
+
+fn trim_template(template: &mut PodTemplateSpec) {
+    let containers = template.spec.take().map(|spec| spec.containers);
+    let image_of = |container: Container| Container {
+        name: container.name,
+        image: container.image,
+        ..Container::default()
+    };
+    *template = PodTemplateSpec {
+        metadata: None,
+        spec: Some(PodSpec {
+            containers: containers.into_iter().flatten().map(image_of).collect(),
+            ..PodSpec::default()
+        }),
+    };
+}
+
+impl Kind for Job {
+    /// How far it is.
+    fn trim(&mut self) {
+        self.spec = None;
+    }
+}
+
+impl Kind for Pod {
+    /// How its containers are, and where.
+    fn trim(&mut self) {
+        let node_name = self.spec.take().and_then(|spec| spec.node_name);
+        self.spec = Some(PodSpec {
+            node_name,
+            ..PodSpec::default()
+        });
+        let status = self.status.take().unwrap_or_default();
+        self.status = Some(PodStatus {
+            phase: status.phase,
+            pod_ip: status.pod_ip,
+            reason: status.reason,
+            message: status.message,
+            conditions: status.conditions,
+            container_statuses: status.container_statuses,
+            init_container_statuses: status.init_container_statuses,
+            ..PodStatus::default()
+        });
+    }
+}
+
+impl Kind for PersistentVolumeClaim {
+    /// All of it: a claim is small.
+    fn trim(&mut self) {}
+}
+
+impl Kind for Secret {
+    /// All of it: passwords are read.
+    fn trim(&mut self) {}
+}
+
+impl Kind for HorizontalPodAutoscaler {
+    /// Whether it works.
+    fn trim(&mut self) {
+        self.spec = None;
+        if let Some(status) = &mut self.status {
+            status.current_metrics = None;
+        }
+    }
+}
+
+/// Of these it is enough that they are there as applied.
+macro_rules! metadata_only {
+    ($($kind:ty: $($part:ident),+);+ $(;)?) => {$(
+        impl Kind for $kind {
+            fn trim(&mut self) {
+                $(self.$part = None;)+
+            }
+        }
+    )+};
+}
+
+metadata_only! {
+    Service: spec, status;
+    ServiceAccount: image_pull_secrets, secrets;
+    NetworkPolicy: spec;
+    PodDisruptionBudget: spec, status;
+}

@@ -1,0 +1,66 @@
+//! Ends that are not good ones: each with its exit code and one sentence as the last line, which a cluster shows.
+
+mod common;
+
+use chassis::testing::Backends;
+use common::process::Process;
+
+#[tokio::test]
+async fn a_wrong_setting_ends_the_start_with_code_2_and_one_sentence() {
+    let backends = Backends::new().await;
+    for (name, value) in [
+        ("DATABASE_MAX_CONNECTIONS", "1"),
+        ("DATABASE_MAX_CONNECTIONS", "65"),
+        ("DATABASE_MAX_CONNECTIONS", "many"),
+        ("DATABASE_URL", "postgres//nothing"),
+        ("NATS_URL", "nats://:::"),
+        ("HTTP_ADDR", "nowhere"),
+        ("LOG", "[["),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://x y"),
+        ("OTEL_TRACES_SAMPLER_ARG", "2"),
+        ("SIGNING_SEED", "short"),
+        ("ADMIN_EMAIL", "nobody"),
+    ] {
+        let end = Process::start(&backends, "serve", &[(name, value)])
+            .ended()
+            .await;
+        assert_eq!(
+            end.status.code(),
+            Some(2),
+            "{name}={value}: {}",
+            end.complained
+        );
+        let sentence = end.complained.trim_end();
+        let begin = format!("setting {name} is wrong: ");
+        assert!(sentence.starts_with(&begin), "{name}={value}: {sentence}");
+        assert_eq!(sentence.lines().count(), 1, "{name}={value}: {sentence}");
+    }
+}
+
+#[tokio::test]
+async fn a_database_that_was_replaced_ends_the_process_with_code_3_and_one_sentence() {
+    let backends = Backends::new().await;
+    Process::start(&backends, "migrate", &[]).end().await;
+    let users = Process::start(&backends, "serve", &[]);
+    let api = users.ready().await;
+    let connection = backends.direct_db().get().await.unwrap();
+    let replaced = "drop schema public cascade; create schema public";
+    connection.batch_execute(replaced).await.unwrap();
+    // It would be noticed without a request too, only later.
+    let account = reqwest::Client::new().post(format!("http://{api}/users"));
+    let answer = account.json(&common::account("ada@shop.example")).send();
+    let problem = common::problem(answer.await.unwrap(), 503, "schema_behind").await;
+    let sentence = "the schema of the database is behind: version 0 found, 1 needed";
+    assert!(
+        problem["detail"].as_str().unwrap().contains(sentence),
+        "{problem}"
+    );
+    let end = users.ended().await;
+    assert_eq!(end.status.code(), Some(3), "{}", end.complained);
+    assert_eq!(end.complained, format!("{sentence}\n"));
+    assert!(
+        end.logged.lines().all(|line| line.starts_with('{')),
+        "{}",
+        end.logged
+    );
+}

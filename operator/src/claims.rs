@@ -31,7 +31,7 @@ const ANSWER: Duration = Duration::from_secs(10);
 pub struct Claims {
     client: Client,
     install: String,
-    claims: Mutex<HashMap<String, Arc<tokio::sync::Mutex<Claim>>>>,
+    namespaces: Mutex<HashMap<String, Arc<tokio::sync::Mutex<Namespace>>>>,
     obstacles: Obstacles,
 }
 
@@ -39,10 +39,21 @@ pub struct Claims {
 #[derive(Clone, Default)]
 pub struct Obstacles(Arc<Mutex<BTreeMap<String, (String, Instant)>>>);
 
-struct Claim {
+/// Who looks after the Shops of a namespace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Claim {
+    /// This install.
+    Ours,
+    /// Another one.
+    Theirs,
+    /// The Lease can be neither read nor made. So it is, among others, in a namespace that is being deleted.
+    Unknown,
+}
+
+struct Namespace {
     lock: LeaseLock,
     /// What came of the last look, and when that was.
-    last: Option<(bool, Instant)>,
+    last: Option<(Claim, Instant)>,
 }
 
 impl Claims {
@@ -51,41 +62,56 @@ impl Claims {
         Self {
             client,
             install: format!("{}/{}", config.pod_namespace, config.install_name),
-            claims: Mutex::default(),
+            namespaces: Mutex::default(),
             obstacles,
         }
     }
 
-    /// Whether this install looks after the Shops of `namespace`. Takes the claim if it is free and renews it in time.
-    pub async fn holds(&self, namespace: &str) -> bool {
-        let claim = self.claim(namespace);
+    /// Who looks after the Shops of `namespace`. Takes the claim if it is free and renews it in time.
+    pub async fn of(&self, namespace: &str) -> Claim {
+        let entry = self.entry(namespace);
         // Reconciles of one namespace wait for each other here, so that one of them asks.
-        let mut claim = claim.lock().await;
+        let mut entry = entry.lock().await;
         let now = Instant::now();
-        if let Some((held, looked)) = claim.last
-            && now < looked + if held { RENEW } else { LOOK_AGAIN }
+        if let Some((claim, looked)) = entry.last
+            && now
+                < looked
+                    + if claim == Claim::Ours {
+                        RENEW
+                    } else {
+                        LOOK_AGAIN
+                    }
         {
-            return held;
+            return claim;
         }
-        let obstacle = match timeout(ANSWER, claim.lock.try_hold()).await {
-            Ok(Ok(Holder::Us)) => None,
-            Ok(Ok(Holder::Other(other))) => Some(held_by(namespace, &other, &self.install)),
-            Ok(Err(error)) => Some(unreadable(namespace, &error.to_string())),
-            Err(_) => Some(unreadable(namespace, "the API server does not answer")),
+        let (claim, obstacle) = match timeout(ANSWER, entry.lock.try_hold()).await {
+            Ok(Ok(Holder::Us)) => (Claim::Ours, None),
+            Ok(Ok(Holder::Other(other))) => (
+                Claim::Theirs,
+                Some(held_by(namespace, &other, &self.install)),
+            ),
+            Ok(Err(error)) => (
+                Claim::Unknown,
+                Some(unreadable(namespace, &error.to_string())),
+            ),
+            Err(_) => (
+                Claim::Unknown,
+                Some(unreadable(namespace, "the API server does not answer")),
+            ),
         };
-        claim.last = Some((obstacle.is_none(), now));
+        entry.last = Some((claim, now));
         self.obstacles.set(namespace, obstacle, now);
-        claim.last.is_some_and(|(held, _)| held)
+        claim
     }
 
-    fn claim(&self, namespace: &str) -> Arc<tokio::sync::Mutex<Claim>> {
-        let mut claims = lock(&self.claims);
-        let claim = claims.entry(namespace.to_owned()).or_insert_with(|| {
+    fn entry(&self, namespace: &str) -> Arc<tokio::sync::Mutex<Namespace>> {
+        let mut namespaces = lock(&self.namespaces);
+        let entry = namespaces.entry(namespace.to_owned()).or_insert_with(|| {
             let client = self.client.clone();
             let lock = LeaseLock::new(client, namespace, CLAIM, &self.install, DURATION);
-            Arc::new(tokio::sync::Mutex::new(Claim { lock, last: None }))
+            Arc::new(tokio::sync::Mutex::new(Namespace { lock, last: None }))
         });
-        claim.clone()
+        entry.clone()
     }
 }
 

@@ -28,7 +28,7 @@ use tracing::Instrument;
 
 use crate::{
     backoff::{Backoffs, Key, Revision},
-    claims::Claims,
+    claims::{Claim, Claims},
     cluster::{Cluster, FIELD_MANAGER, Scope, watch_all},
     config::Config,
     database::Databases,
@@ -184,12 +184,17 @@ async fn reconcile_in_turn(shop: Arc<ParsedShop>, running: Arc<Running>) -> Resu
         Ok(place) => place,
         Err(wait) => return Ok(Action::requeue(wait.mul_f64(rand::random_range(1.0..2.0)))),
     };
-    if !running.claims.holds(&key.0).await {
-        return Ok(Action::requeue(NOT_OURS));
+    let deleted = shop.meta().deletion_timestamp.is_some();
+    match running.claims.of(&key.0).await {
+        Claim::Ours => {}
+        // No claim can be made any more in a namespace that goes with its Shops, and a finalizer must not hold it up.
+        Claim::Unknown if deleted => {}
+        Claim::Theirs | Claim::Unknown => return Ok(Action::requeue(NOT_OURS)),
     }
-    if shop.meta().deletion_timestamp.is_some() {
+    if deleted {
         // The rest of its objects goes by itself.
-        deletion::finalize(&shop, &running.context.cluster).await?;
+        let finalized = deletion::finalize(&shop, &running.context.cluster);
+        catch_panic_and_timeout(finalized, RECONCILE_TIMEOUT).await?;
         return Ok(Action::await_change());
     }
     let done = reconcile_isolated(&shop, &running.context).await?;

@@ -1,13 +1,17 @@
 //! Two installs: what one looks after, the other leaves alone.
 
-use k8s_openapi::api::coordination::v1::Lease;
-use kube::{Api, Client, api::DeleteParams};
+use k8s_openapi::api::{coordination::v1::Lease, core::v1::Namespace};
+use kube::{
+    Api, Client,
+    api::{DeleteParams, Patch, PatchParams},
+};
 use serde_json::json;
 use shop_operator::{
     api::Shop,
-    claims::{CLAIM, Claims, Obstacles},
-    cluster::Scope,
+    claims::{CLAIM, Claim, Claims, Obstacles},
+    cluster::{FIELD_MANAGER, Scope},
     config::Config,
+    deletion::FINALIZER,
 };
 
 use crate::{
@@ -120,17 +124,18 @@ async fn a_claim_outlives_its_replica_and_ends_when_it_is_deleted() {
         let config = install(name, &namespace, &[&namespace]);
         Claims::new(client, &config, Obstacles::default())
     };
-    assert!(claims("first").await.holds(&namespace).await);
+    let of = async |name: &str| claims(name).await.of(&namespace).await;
+    assert_eq!(of("first").await, Claim::Ours);
     // Another replica of the same install, after a restart.
-    assert!(claims("first").await.holds(&namespace).await);
-    assert!(!claims("second").await.holds(&namespace).await);
+    assert_eq!(of("first").await, Claim::Ours);
+    assert_eq!(of("second").await, Claim::Theirs);
     let leases: Api<Lease> = Api::namespaced(admin, &namespace);
     leases
         .delete(CLAIM, &DeleteParams::default())
         .await
         .expect("deleted");
-    assert!(claims("second").await.holds(&namespace).await);
-    assert!(!claims("first").await.holds(&namespace).await);
+    assert_eq!(of("second").await, Claim::Ours);
+    assert_eq!(of("first").await, Claim::Theirs);
 }
 
 #[tokio::test]
@@ -142,11 +147,47 @@ async fn reconciles_that_come_together_ask_once() {
     let client = operator_client(rbac::USER, std::sync::Arc::clone(&requests)).await;
     let config = install("first", &namespace, &[&namespace]);
     let claims = Claims::new(client, &config, Obstacles::default());
-    let held = futures::future::join_all((0..20).map(|_| claims.holds(&namespace))).await;
-    assert!(held.iter().all(|held| *held));
+    let held = futures::future::join_all((0..20).map(|_| claims.of(&namespace))).await;
+    assert_eq!(held, [Claim::Ours; 20]);
     assert_eq!(
         requests.lock().expect("no panic").len(),
         2,
         "look, and make"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_namespace_that_is_being_deleted_is_not_held_up_by_a_claim_that_cannot_be_made() {
+    let _beside_others = ALONE.read().await;
+    let admin = admin().await;
+    let namespace = unique("ends");
+    make_namespace(&admin, &namespace).await;
+    let deletes = json!({"version": "1", "database": {"deletionPolicy": "Delete"}});
+    apply_shop(&admin, &namespace, "demo", deletes)
+        .await
+        .expect("accepted");
+    let shops: Api<Shop> = Api::namespaced(admin.clone(), &namespace);
+    let finalizer = json!({
+        "apiVersion": "shopkeeper.dev/v1alpha1", "kind": "Shop", "metadata": {"finalizers": [FINALIZER]},
+    });
+    let params = PatchParams::apply(FIELD_MANAGER);
+    shops
+        .patch("demo", &params, &Patch::Apply(finalizer))
+        .await
+        .expect("as an operator before left it");
+    // Nothing new can be made there from now on, a Lease included.
+    Api::<Namespace>::all(admin.clone())
+        .delete(&namespace, &DeleteParams::default())
+        .await
+        .expect("deleted");
+    shops
+        .delete("demo", &DeleteParams::default())
+        .await
+        .expect("deleted");
+    let running = RunningController::start(install("first", &namespace, &[&namespace])).await;
+    until("the Shop is gone", async || {
+        shops.get_opt("demo").await.expect("an answer").is_none()
+    })
+    .await;
+    running.stop().await;
 }

@@ -149,7 +149,7 @@ fn one_database_at_a_time(
         let namespace = set.namespace().unwrap_or_default();
         match cluster.stateful_sets.get(&namespace, shop, &set.name_any()) {
             Some(live) if !is_serving(&live) => Change::OfBroken,
-            Some(_) if cluster.stateful_sets.is_settled(set) => Change::Nothing,
+            Some(_) if cluster.stateful_sets.keeps_pods(set) => Change::OfNoPod,
             Some(_) => Change::OfServing,
             None => Change::Free,
         }
@@ -171,8 +171,8 @@ fn one_database_at_a_time(
 enum Change {
     /// It does not wait for others, nor others for it.
     Free,
-    /// Nothing.
-    Nothing,
+    /// Its pod stays.
+    OfNoPod,
     /// It does not serve.
     OfBroken,
     /// It would stop serving for a while.
@@ -183,7 +183,7 @@ enum Change {
 fn allowed(changes: &[Change]) -> Vec<bool> {
     let mut someone_is_away = changes.contains(&Change::OfBroken);
     let may = |change: &Change| match change {
-        Change::Free | Change::Nothing | Change::OfBroken => true,
+        Change::Free | Change::OfNoPod | Change::OfBroken => true,
         Change::OfServing => !std::mem::replace(&mut someone_is_away, true),
     };
     changes.iter().map(may).collect()
@@ -255,16 +255,19 @@ pub async fn conclude_migrations(cluster: &Cluster, observed: &Observed) -> Vec<
         let Some(job) = &observed.migration else {
             continue;
         };
-        let kept_alive = migration::has_begun(&observed.migration_pods)
-            && observed
-                .migration_pods
-                .iter()
-                .any(|pod| migration::has_succeeded(pod));
-        if !kept_alive || job.annotations().contains_key(migration::RESULT_ANNOTATION) {
+        let mut ends = observed
+            .migration_pods
+            .iter()
+            .filter_map(|pod| migration::kept_alive_since(pod));
+        let Some(ended) = ends.next() else { continue };
+        if job
+            .annotations()
+            .contains_key(migration::SUCCEEDED_ANNOTATION)
+        {
             continue;
         }
         let patch = json!({
-            "metadata": {"annotations": {migration::RESULT_ANNOTATION: "succeeded"}},
+            "metadata": {"annotations": {migration::SUCCEEDED_ANNOTATION: ended.to_string()}},
             // Ends its pods and keeps the Job.
             "spec": {"suspend": true},
         });
@@ -325,7 +328,7 @@ mod tests {
     fn databases_that_serve_change_one_after_the_other() {
         for (changes, now) in [
             (vec![OfServing, OfServing], vec![true, false]),
-            (vec![Nothing, OfServing, OfServing], vec![true, true, false]),
+            (vec![OfNoPod, OfServing, OfServing], vec![true, true, false]),
             (vec![OfBroken, OfServing], vec![true, false]),
             (vec![OfServing, OfBroken], vec![false, true]),
             (vec![Free, Free, OfServing], vec![true, true, true]),

@@ -206,7 +206,7 @@ fn migration_state(
         return Migration::Superseded(Renewal::NewVolume);
     }
     if succeeded(job, &observed.migration_pods) {
-        return if is_behind(&observed.pods, job) {
+        return if is_behind(service, &observed.pods, job) {
             Migration::Superseded(Renewal::SchemaBehind)
         } else {
             Migration::Done
@@ -221,7 +221,7 @@ fn migration_state(
         Some(_) if changed || was_away() => Migration::Superseded(Renewal::Retry),
         Some(how) => Migration::Failed(how),
         // None of its pods has begun: with the new settings they may.
-        None if changed && !migration::has_begun(&observed.migration_pods) => {
+        None if changed && !migration::is_running(job, &observed.migration_pods) => {
             Migration::Superseded(Renewal::Retry)
         }
         None => Migration::Running,
@@ -274,33 +274,31 @@ fn succeeded(job: &Job, pods: &[Arc<Pod>]) -> bool {
         > 0;
     let noted = job
         .annotations()
-        .get(migration::RESULT_ANNOTATION)
-        .is_some_and(|result| result == "succeeded");
+        .contains_key(migration::SUCCEEDED_ANNOTATION);
     counted || noted || pods.iter().any(|pod| migration::has_succeeded(pod))
 }
 
-/// A pod has ended because of an older schema, after the migration was done.
-fn is_behind(pods: &[Arc<Pod>], job: &Job) -> bool {
-    let Some(done) = job
-        .status
-        .as_ref()
-        .and_then(|status| status.completion_time.as_ref())
-    else {
+/// A pod of the service has ended because of an older schema, after the migration was done.
+fn is_behind(service: ServiceName, pods: &[Arc<Pod>], job: &Job) -> bool {
+    let Some(done) = migration::done_at(job) else {
         return false;
     };
-    pods.iter().flat_map(|pod| ends_of(pod)).any(|end| {
-        end.exit_code == migration::SCHEMA_BEHIND
-            && end.finished_at.as_ref().is_some_and(|at| at > done)
-    })
+    pods.iter()
+        .flat_map(|pod| ends_of(service, pod))
+        .any(|end| {
+            end.exit_code == migration::SCHEMA_BEHIND
+                && end.finished_at.as_ref().is_some_and(|at| at.0 > done)
+        })
 }
 
-/// How the containers of a pod have ended, now or the last time.
-fn ends_of(pod: &Pod) -> impl Iterator<Item = &ContainerStateTerminated> {
+/// How the service's container in a pod has ended, now or the last time.
+fn ends_of(service: ServiceName, pod: &Pod) -> impl Iterator<Item = &ContainerStateTerminated> {
     let containers = pod
         .status
         .iter()
         .flat_map(|status| status.container_statuses.iter().flatten());
     containers
+        .filter(move |container| container.name == service.as_str())
         .flat_map(|container| [&container.state, &container.last_state])
         .filter_map(|state| state.as_ref()?.terminated.as_ref())
 }

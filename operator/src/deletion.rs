@@ -11,7 +11,7 @@ use serde_json::json;
 
 use crate::{
     api::{DeletionPolicy, Shop},
-    cluster::{Cluster, FIELD_MANAGER, Kind, Tracked},
+    cluster::{Cluster, Kind, Tracked},
     error::Error,
     status::ParsedShop,
 };
@@ -48,6 +48,12 @@ pub async fn finalize(shop: &ParsedShop, cluster: &Cluster) -> Result<(), Error>
             shop = name,
             "deleting the data of a Shop that is being deleted"
         );
+        // A claim that is made meanwhile goes with its StatefulSet, which the garbage collector takes next.
+        let retention = json!({"whenDeleted": "Delete", "whenScaled": "Retain"});
+        let patch = json!({"spec": {"persistentVolumeClaimRetentionPolicy": retention}});
+        for set in cluster.stateful_sets.of_shop(&namespace, &name) {
+            cluster.stateful_sets.merge(&set, &patch).await?;
+        }
         delete_all(&cluster.claims, &namespace, &name).await?;
         delete_all(&cluster.secrets, &namespace, &name).await?;
     }
@@ -85,17 +91,24 @@ async fn write_finalizer(
         cluster.client.clone(),
         &shop.namespace().unwrap_or_default(),
     );
-    let finalizers: &[&str] = if wanted { &[FINALIZER] } else { &[] };
-    let patch = Patch::Apply(json!({
-        "apiVersion": Shop::api_version(&()),
-        "kind": Shop::kind(&()),
-        // Not another Shop that took the name meanwhile.
-        "metadata": {"uid": shop.meta().uid, "finalizers": finalizers},
-    }));
-    let params = PatchParams::apply(FIELD_MANAGER).force();
-    match api.patch(&name, &params, &patch).await {
+    let others = shop
+        .finalizers()
+        .iter()
+        .filter(|finalizer| *finalizer != FINALIZER);
+    let finalizers: Vec<_> = others
+        .map(String::as_str)
+        .chain(wanted.then_some(FINALIZER))
+        .collect();
+    // The whole list and no server-side apply: that would leave what a restored backup has brought under another's name.
+    let patch = Patch::Merge(json!({"metadata": {
+        // Not another Shop that took the name meanwhile, and not over what somebody else has written.
+        "uid": shop.meta().uid,
+        "resourceVersion": shop.meta().resource_version,
+        "finalizers": finalizers,
+    }}));
+    match api.patch(&name, &PatchParams::default(), &patch).await {
         Ok(_) => Ok(()),
-        Err(kube::Error::Api(answer)) if answer.is_not_found() || answer.is_conflict() => Ok(()),
+        Err(kube::Error::Api(answer)) if answer.is_not_found() => Ok(()),
         Err(source) => Err(Error::kube(format!("finalizer of Shop {name}"))(source)),
     }
 }

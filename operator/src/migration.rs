@@ -2,9 +2,12 @@
 
 use std::sync::Arc;
 
-use k8s_openapi::api::{
-    batch::v1::Job,
-    core::v1::{PersistentVolumeClaim, Pod},
+use k8s_openapi::{
+    api::{
+        batch::v1::Job,
+        core::v1::{ContainerStateTerminated, PersistentVolumeClaim, Pod},
+    },
+    jiff::Timestamp,
 };
 use kube::ResourceExt;
 
@@ -14,8 +17,8 @@ use crate::{catalogue::ServiceName, hash::Fingerprint, validate::ValidShop};
 pub const CLAIM_ANNOTATION: &str = "shopkeeper.dev/claim";
 /// A fingerprint of the settings with which the Job was made: when they change, one that failed is tried again.
 pub const SETTINGS_ANNOTATION: &str = "shopkeeper.dev/template";
-/// `succeeded` on a Job whose migration has ended well though its pod runs on, kept alive by a container that somebody added.
-pub const RESULT_ANNOTATION: &str = "shopkeeper.dev/result";
+/// When a migration has ended well though its pod runs on, kept alive by a container that somebody added (RFC 3339).
+pub const SUCCEEDED_ANNOTATION: &str = "shopkeeper.dev/succeeded";
 /// The container that migrates.
 pub const CONTAINER: &str = "migrate";
 /// The exit code of a service that refuses its settings: trying again does not help.
@@ -55,25 +58,50 @@ pub fn is_of_another_volume(job: &Job, claim: &PersistentVolumeClaim) -> bool {
 
 /// The pod's migration has ended well.
 pub fn has_succeeded(pod: &Pod) -> bool {
-    let Some(status) = &pod.status else {
-        return false;
-    };
-    let mut ends = status
-        .container_statuses
-        .iter()
-        .flatten()
-        .filter(|container| container.name == CONTAINER)
-        .filter_map(|container| container.state.as_ref()?.terminated.as_ref());
-    status.phase.as_deref() == Some("Succeeded") || ends.any(|end| end.exit_code == 0)
+    let ended_well = end_of(pod).is_some_and(|end| end.exit_code == 0);
+    phase(pod) == Some("Succeeded") || ended_well
 }
 
-/// A migration's container runs or has run: to end it is no longer free.
-pub fn has_begun(pods: &[Arc<Pod>]) -> bool {
-    pods.iter().any(|pod| {
-        let phase = pod
-            .status
-            .as_ref()
-            .and_then(|status| status.phase.as_deref());
-        phase == Some("Running")
-    })
+/// When the migration of a pod that runs on has ended well.
+pub fn kept_alive_since(pod: &Pod) -> Option<Timestamp> {
+    let end = end_of(pod).filter(|end| end.exit_code == 0 && phase(pod) == Some("Running"))?;
+    Some(end.finished_at.as_ref()?.0)
+}
+
+/// A migration goes on: to end its Job is no longer free. A pod that is going, for example on a node that is lost, says nothing.
+pub fn is_running(job: &Job, pods: &[Arc<Pod>]) -> bool {
+    let conditions = job
+        .status
+        .iter()
+        .flat_map(|status| status.conditions.iter().flatten());
+    let mut ends =
+        conditions.filter(|condition| matches!(condition.type_.as_str(), "Complete" | "Failed"));
+    let has_ended = ends.any(|condition| condition.status == "True");
+    !has_ended
+        && pods.iter().any(|pod| {
+            pod.metadata.deletion_timestamp.is_none()
+                && phase(pod) == Some("Running")
+                && end_of(pod).is_none()
+        })
+}
+
+/// When a Job's migration was done.
+pub fn done_at(job: &Job) -> Option<Timestamp> {
+    let noted = job.annotations().get(SUCCEEDED_ANNOTATION);
+    let counted = job
+        .status
+        .as_ref()
+        .and_then(|status| status.completion_time.as_ref());
+    counted.map(|time| time.0).or_else(|| noted?.parse().ok())
+}
+
+fn phase(pod: &Pod) -> Option<&str> {
+    pod.status.as_ref()?.phase.as_deref()
+}
+
+/// How the container that migrates has ended.
+fn end_of(pod: &Pod) -> Option<&ContainerStateTerminated> {
+    let mut containers = pod.status.as_ref()?.container_statuses.iter().flatten();
+    let migrates = containers.find(|container| container.name == CONTAINER)?;
+    migrates.state.as_ref()?.terminated.as_ref()
 }

@@ -219,7 +219,7 @@ pub async fn observe(
             migration_pods: job.iter().flat_map(|job| pods.of_job(job)).collect(),
             other_migration: others
                 .iter()
-                .find(|job| migration::has_begun(&pods.of_job(job)))
+                .find(|job| migration::is_running(job, &pods.of_job(job)))
                 .map(|job| job.name_any()),
             migration: job.into_iter().next(),
             database: backend(

@@ -44,8 +44,10 @@ fn image_that_ran(observed: &ObservedBackend) -> Option<&str> {
         .claim
         .as_ref()
         .and_then(|claim| claim.annotations().get(IMAGE_ANNOTATION));
-    // An operator that did not write it down made this one.
-    noted.map(String::as_str).or_else(|| observed.image())
+    // One that serves, or has served, and was not written down yet. Any other may be a typo that never ran.
+    let served = observed.is_serving() || observed.prepared_for().is_some();
+    let live = observed.image().filter(|_| served);
+    noted.map(String::as_str).or(live)
 }
 
 /// The major version in a tag: 17 of `registry:5000/postgres:17.2-bookworm@sha256:…`.

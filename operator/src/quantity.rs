@@ -11,17 +11,28 @@ pub fn thousandths(cpu: &str) -> f64 {
 
 /// Bytes of an amount such as "64Mi"; 0 for what the schema refuses.
 pub fn bytes(amount: &str) -> u64 {
+    parse_bytes(amount).unwrap_or(0)
+}
+
+/// Bytes of an amount in any unit of Kubernetes, as others may have written it; none for what is no whole number of them.
+pub fn parse_bytes(amount: &str) -> Option<u64> {
     let digits = amount.trim_end_matches(|c: char| !c.is_ascii_digit());
     let unit: u64 = match &amount[digits.len()..] {
+        "" => 1,
+        "k" => 1_000,
+        "M" => 1_000_000,
+        "G" => 1_000_000_000,
+        "T" => 1_000_000_000_000,
+        "P" => 1_000_000_000_000_000,
         "Ki" => 1 << 10,
         "Mi" => 1 << 20,
         "Gi" => 1 << 30,
         "Ti" => 1 << 40,
-        _ => return 0,
+        "Pi" => 1 << 50,
+        _ => return None,
     };
-    digits
-        .parse::<u64>()
-        .map_or(0, |number| number.saturating_mul(unit))
+    let number: u64 = digits.parse().ok()?;
+    Some(number.saturating_mul(unit))
 }
 
 /// The form in which the API server keeps an amount: "0.5" is "500m", "1000m" is "1", "1024Mi" is "1Gi". What it is not known

@@ -14,7 +14,7 @@ use crate::{
     labels::{INSTANCE_LABEL, SHOP_LABEL},
     observe::{Observed, ObservedBackend},
     pinning::{IMAGE_ANNOTATION, Pinned},
-    quantity::bytes,
+    quantity::{bytes, parse_bytes},
     validate::ValidShop,
 };
 
@@ -98,7 +98,9 @@ fn requested(claim: &PersistentVolumeClaim) -> u64 {
         .and_then(|spec| spec.resources.as_ref()?.requests.as_ref());
     requests
         .and_then(|requests| requests.get("storage"))
-        .map_or(u64::MAX, |size| bytes(&size.0))
+        .and_then(|size| parse_bytes(&size.0))
+        // What cannot be read is left alone.
+        .unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

@@ -9,7 +9,10 @@ use std::{
 use kube::{ResourceExt, runtime::watcher};
 
 use super::{FIELD_MANAGER, kind::Kind, ownership};
-use crate::{hash::Fingerprint, labels};
+use crate::{
+    hash::Fingerprint,
+    labels::{self, MANAGED_BY_LABEL, OPERATOR},
+};
 
 /// A write of ours that no watch has told of for this long is no longer believed: the object was deleted meanwhile.
 const UNCONFIRMED: Duration = Duration::from_secs(30);
@@ -23,6 +26,8 @@ pub(super) struct Entry<K> {
     pub(super) object: Arc<K>,
     /// Of the fields that we applied.
     pub(super) digest: Fingerprint,
+    /// Of those in the template of its pods.
+    pub(super) template: Fingerprint,
     /// Fields of the specification that others have set.
     pub(super) foreign: Vec<String>,
 }
@@ -36,6 +41,7 @@ impl<K: Kind> Entry<K> {
         Self {
             object: Arc::new(object),
             digest: ownership::digest_of_live(&live, FIELD_MANAGER),
+            template: ownership::template_of_live(&live, FIELD_MANAGER),
             foreign: ownership::foreign_fields(&live, FIELD_MANAGER),
         }
     }
@@ -152,14 +158,22 @@ impl<K: Kind> Cache<K> {
 
     fn put(&mut self, entry: Entry<K>, unconfirmed_since: Option<Instant>) -> Option<ShopKey> {
         let key = shop_of(&*entry.object)?;
-        let objects = self.objects_of(&key);
         let name = entry.object.name_any();
+        self.remove_from_others(&key, &name);
+        let objects = self.objects_of(&key);
         match objects.get_mut(&name) {
             // The watch is behind our own write.
             Some(cached) if is_newer(&*cached.entry.object, &*entry.object) => {}
             Some(cached) => {
                 let same = cached.entry.object.uid() == entry.object.uid();
                 let accepted = cached.accepted.filter(|_| same);
+                // The watch may have told of our write before its answer came, and tells of each version once.
+                let told = same
+                    && cached.entry.object.resource_version() == entry.object.resource_version();
+                let unconfirmed_since = match cached.unconfirmed_since {
+                    None if told => None,
+                    _ => unconfirmed_since,
+                };
                 *cached = Cached {
                     entry,
                     accepted,
@@ -216,6 +230,16 @@ impl<K: Kind> Cache<K> {
         gone
     }
 
+    /// Somebody has changed the label that says to which Shop it belongs.
+    fn remove_from_others(&mut self, (namespace, shop): &ShopKey, name: &str) {
+        let shops = self.shops.get_mut(namespace).into_iter().flatten();
+        for (other, objects) in shops {
+            if other != shop {
+                objects.remove(name);
+            }
+        }
+    }
+
     fn objects_of(&mut self, (namespace, shop): &ShopKey) -> &mut ByName<K> {
         let shops = self.shops.entry(namespace.clone()).or_default();
         shops.entry(shop.clone()).or_default()
@@ -241,8 +265,12 @@ impl<K> Cached<K> {
     }
 }
 
-/// The Shop that an object says it belongs to.
+/// The Shop that an object of ours says it belongs to. What somebody else made is not kept, whatever labels it has.
 fn shop_of<K: Kind>(object: &K) -> Option<ShopKey> {
+    let made_by = object.labels().get(MANAGED_BY_LABEL).map(String::as_str);
+    if made_by != Some(OPERATOR) {
+        return None;
+    }
     Some((
         object.namespace()?,
         labels::shop_of(object.labels())?.to_owned(),
@@ -269,7 +297,7 @@ mod tests {
     fn object(name: &str, uid: &str, version: u64) -> Entry<Service> {
         let service: Service = serde_json::from_value(json!({"metadata": {
             "name": name, "namespace": "n", "uid": uid, "resourceVersion": version.to_string(),
-            "labels": {"app.kubernetes.io/instance": "shop"},
+            "labels": {"app.kubernetes.io/instance": "shop", "app.kubernetes.io/managed-by": "shop-operator"},
         }}))
         .expect("a Service");
         Entry::of(service)
@@ -307,6 +335,26 @@ mod tests {
         cache.told(0, None, watcher::Event::Apply(object("b", "2", 8)));
         assert_eq!(versions(&cache, now), ["a@7", "b@8"]);
         assert_eq!(versions(&cache, now + UNCONFIRMED), ["b@8"]);
+    }
+
+    #[test]
+    fn an_answer_that_comes_after_the_watch_told_of_it_takes_nothing_back() {
+        let (mut cache, now) = (Cache::default(), Instant::now());
+        cache.told(0, None, watcher::Event::Apply(object("a", "1", 7)));
+        cache.wrote(object("a", "1", 7), now);
+        assert_eq!(versions(&cache, now + UNCONFIRMED), ["a@7"]);
+    }
+
+    #[test]
+    fn an_object_of_somebody_else_is_not_kept_though_it_names_the_shop() {
+        let (mut cache, now) = (Cache::default(), Instant::now());
+        let mut foreign = object("a", "1", 7);
+        let service = Arc::make_mut(&mut foreign.object);
+        service
+            .labels_mut()
+            .insert("app.kubernetes.io/managed-by".into(), "Helm".into());
+        cache.wrote(foreign, now);
+        assert_eq!(versions(&cache, now), Vec::<String>::new());
     }
 
     #[test]

@@ -23,6 +23,17 @@ pub(super) fn digest_of_desired(desired: &Value) -> Fingerprint {
     Fingerprint::of(&canonical(desired.clone()))
 }
 
+/// The same as [`digest_of_live`] for the template of pods alone: only a change of that restarts them.
+pub(super) fn template_of_live(live: &Value, manager: &str) -> Fingerprint {
+    let owned = applied_fields(live, manager).map(|fields| project(live, fields));
+    Fingerprint::of(&canonical(owned.unwrap_or_default()).pointer("/spec/template"))
+}
+
+/// The same as [`digest_of_desired`] for the template of pods alone.
+pub(super) fn template_of_desired(desired: &Value) -> Fingerprint {
+    Fingerprint::of(&canonical(desired.clone()).pointer("/spec/template"))
+}
+
 /// Fields of the specification that others set and `manager` does not: `<who>: <path>`. What others own by the design of
 /// Kubernetes (counts, the annotation of a restart) is left out.
 pub(super) fn foreign_fields(live: &Value, manager: &str) -> Vec<String> {
@@ -43,12 +54,14 @@ pub(super) fn foreign_fields(live: &Value, manager: &str) -> Vec<String> {
     named
 }
 
-/// The entries of `managedFields` after `manager` has taken over every field of the specification from others, and from whom.
-/// The next apply then removes what it does not name: a field of somebody else cannot be taken away otherwise, and where it
-/// excludes one of ours the API server refuses every apply. None where there is nothing to take over.
+/// The entries of `managedFields` after `manager` has taken over from others the fields of the specification that stand beside one
+/// of `refused` (paths as the API server names what it refuses), and from whom. The next apply then removes what it does not name:
+/// a field of somebody else cannot be taken away otherwise, and where it excludes one of ours the API server refuses every apply.
+/// None where there is nothing to take over.
 pub(super) fn take_over(
     entries: &[ManagedFieldsEntry],
     manager: &str,
+    refused: &[String],
 ) -> Option<(Vec<ManagedFieldsEntry>, Vec<String>)> {
     let mut taken = Map::new();
     let mut from = Vec::new();
@@ -62,12 +75,20 @@ pub(super) fn take_over(
             continue;
         };
         if let Some(Value::Object(spec)) = fields.remove("f:spec") {
-            let (take, leave) = divide(spec);
+            let (mut rest, mut leave) = divide(spec);
+            let mut found = Map::new();
+            for path in refused {
+                let names = beside(path);
+                let (take, keep) = split(rest, &names);
+                rest = keep;
+                merge(&mut found, take);
+            }
+            merge(&mut leave, rest);
             if !leave.is_empty() {
                 fields.insert("f:spec".into(), leave.into());
             }
-            if !take.is_empty() {
-                merge(&mut taken, take);
+            if !found.is_empty() {
+                merge(&mut taken, found);
                 from.push(entry.manager.clone().unwrap_or_else(|| "somebody".into()));
             }
         }
@@ -91,6 +112,48 @@ pub(super) fn take_over(
     from.sort();
     from.dedup();
     Some((entries, from))
+}
+
+/// The names on the way to what holds a refused field: `template`, `spec`, `containers`, `env` for
+/// `spec.template.spec.containers[0].env[1].valueFrom`.
+fn beside(path: &str) -> Vec<&str> {
+    let names = path
+        .split('.')
+        .map(|part| part.split('[').next().unwrap_or(part));
+    let mut names: Vec<_> = names.skip(1).collect();
+    names.pop();
+    names
+}
+
+/// What lies under these names, and the rest. Items of lists have no names of their own.
+fn split(fields: Map<String, Value>, names: &[&str]) -> (Map<String, Value>, Map<String, Value>) {
+    let Some((name, below)) = names.split_first() else {
+        return (fields, Map::new());
+    };
+    let (mut take, mut leave) = (Map::new(), Map::new());
+    for (key, value) in fields {
+        let next = match key.strip_prefix("f:") {
+            Some(field) if field == *name => Some(below),
+            Some(_) => None,
+            None if key == "." => None,
+            None => Some(names),
+        };
+        match (next, value) {
+            (Some(next), Value::Object(value)) => {
+                let (inside, outside) = split(value, next);
+                if !inside.is_empty() {
+                    take.insert(key.clone(), inside.into());
+                }
+                if !outside.is_empty() {
+                    leave.insert(key, outside.into());
+                }
+            }
+            (_, value) => {
+                leave.insert(key, value);
+            }
+        }
+    }
+    (take, leave)
 }
 
 fn is_applied_by(entry: &ManagedFieldsEntry, manager: &str) -> bool {
@@ -417,8 +480,10 @@ mod tests {
     }
 
     #[test]
-    fn a_take_over_leaves_others_their_counts_and_restarts_and_nothing_else_of_the_specification() {
+    fn a_take_over_takes_what_stands_beside_a_refused_field_and_nothing_else() {
         let mut fields = in_container(json!({"f:env": {"k:{\"name\":\"A\"}": {"f:value": {}}}}));
+        fields["f:spec"]["f:paused"] = json!({});
+        let refused = ["spec.template.spec.containers[0].env[1].valueFrom".to_owned()];
         fields["f:spec"]["f:replicas"] = json!({});
         fields["f:spec"]["f:template"]["f:metadata"] =
             json!({"f:annotations": {"f:restartedAt": {}}});
@@ -426,7 +491,7 @@ mod tests {
         let live = with_foreign(fields);
         let entries: Vec<ManagedFieldsEntry> =
             serde_json::from_value(live["metadata"]["managedFields"].clone()).expect("entries");
-        let (entries, from) = take_over(&entries, US).expect("something to take over");
+        let (entries, from) = take_over(&entries, US, &refused).expect("something to take over");
         assert_eq!(from, ["kubectl-set"]);
         let entries = serde_json::to_value(entries).expect("JSON");
         let container = "/0/fieldsV1/f:spec/f:template/f:spec/f:containers/k:{\"name\":\"c\"}/f:env/k:{\"name\":\"A\"}/f:value";
@@ -435,13 +500,14 @@ mod tests {
             entries[2]["fieldsV1"],
             json!({
                 "f:metadata": {"f:annotations": {"f:note": {}}},
-                "f:spec": {"f:replicas": {}, "f:template": {"f:metadata": {"f:annotations": {"f:restartedAt": {}}}}},
+                "f:spec": {"f:paused": {}, "f:replicas": {}, "f:template": {"f:metadata": {"f:annotations": {"f:restartedAt": {}}}}},
             })
         );
         assert!(
             take_over(
                 &serde_json::from_value::<Vec<_>>(entries).expect("entries"),
-                US
+                US,
+                &refused
             )
             .is_none()
         );

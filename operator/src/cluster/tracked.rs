@@ -131,6 +131,14 @@ impl<K: Kind> Tracked<K> {
         lock(&self.cache).is_settled(&namespace, &shop, &name, wanted)
     }
 
+    /// Whether the object is there and applying it would restart none of its pods.
+    pub fn keeps_pods(&self, desired: &K) -> bool {
+        let (namespace, shop, name) = key_of(desired);
+        let wanted = ownership::template_of_desired(&as_json(desired));
+        let known = lock(&self.cache).get(&namespace, &shop, &name, Instant::now());
+        known.is_some_and(|entry| entry.template == wanted) || self.is_settled(desired)
+    }
+
     /// Makes the object as desired by server-side apply, or does nothing where that would change nothing.
     ///
     /// # Errors
@@ -197,6 +205,7 @@ impl<K: Kind> Tracked<K> {
             }
         };
         let entry = Entry::of(live.map_err(failed(desired))?);
+        may_be_changed(&*entry.object, desired)?;
         lock(&self.cache).wrote(entry.clone(), Instant::now());
         Ok(entry)
     }
@@ -274,24 +283,30 @@ impl<K: Kind> Tracked<K> {
         let patch = Patch::Apply(desired);
         let refused = match api.patch(&name, &params, &patch).await {
             Ok(live) => return Ok((live, Vec::new())),
-            Err(kube::Error::Api(status)) if status.code == 422 && there => {
-                kube::Error::Api(status)
-            }
+            Err(kube::Error::Api(status)) if status.code == 422 && there => status,
             Err(other) => return Err(other),
         };
-        let taken_from = take_over(&api, &name).await?;
+        let causes = refused.details.iter().flat_map(|details| &details.causes);
+        let fields: Vec<_> = causes.map(|cause| cause.field.clone()).collect();
+        let taken_from = take_over(&api, &name, &fields).await?;
         if taken_from.is_empty() {
-            return Err(refused);
+            return Err(kube::Error::Api(refused));
         }
+        tracing::warn!(object = name, from = ?taken_from, ?fields, "fields of others are taken over");
         let live = api.patch(&name, &params, &patch).await?;
         Ok((live, taken_from))
     }
 }
 
-/// Makes every field of the specification ours, so that the next apply removes what it does not name. Returns whose they were.
-async fn take_over<K: Kind>(api: &Api<K>, name: &str) -> Result<Vec<String>, kube::Error> {
+/// Makes what stands beside a refused field ours, so that the next apply removes what it does not name. Returns whose it was.
+async fn take_over<K: Kind>(
+    api: &Api<K>,
+    name: &str,
+    refused: &[String],
+) -> Result<Vec<String>, kube::Error> {
     let live = api.get(name).await?;
-    let Some((entries, from)) = ownership::take_over(live.managed_fields(), FIELD_MANAGER) else {
+    let Some((entries, from)) = ownership::take_over(live.managed_fields(), FIELD_MANAGER, refused)
+    else {
         return Ok(Vec::new());
     };
     let patch = json!({"metadata": {
@@ -312,6 +327,9 @@ fn may_be_changed<K: Kind>(found: &K, desired: &K) -> Result<(), Error> {
         .iter()
         .find(|owner| owner.controller == Some(true));
     let labels = found.labels();
+    let owner = desired.owner_references().first();
+    let is_owned =
+        controller.is_some_and(|theirs| owner.is_some_and(|ours| ours.uid == theirs.uid));
     let ours = labels.get(MANAGED_BY_LABEL).map(String::as_str) == Some(OPERATOR)
         && labels::shop_of(labels) == labels::shop_of(desired.labels())
         && controller.as_ref().is_none_or(is_shop);
@@ -320,13 +338,12 @@ fn may_be_changed<K: Kind>(found: &K, desired: &K) -> Result<(), Error> {
         .get(ADOPT_ANNOTATION)
         .map(String::as_str)
         == Some("true");
-    if !ours && !(adopted && controller.is_none()) {
+    if !is_owned && !ours && !(adopted && controller.is_none()) {
         return Err(Error::NameTaken {
             kind: K::kind(&()).into_owned(),
             name: found.name_any(),
         });
     }
-    let owner = desired.owner_references().first();
     match (controller, owner) {
         (Some(theirs), Some(wanted)) if theirs.uid != wanted.uid => Err(Error::Leftover {
             kind: K::kind(&()).into_owned(),

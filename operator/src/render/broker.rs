@@ -28,7 +28,7 @@ use crate::{
     meta::{self, Component},
     names,
     observe::ObservedBackend,
-    quantity::bytes,
+    quantity::{bytes, parse_bytes},
     validate::ValidShop,
 };
 
@@ -79,8 +79,9 @@ pub fn configuration(
 
 fn file(shop: &ValidShop, observed: &ObservedBackend, credentials: &Credentials) -> String {
     // Below the volume's size: the server must stop taking events before the disk is full.
-    let size = observed.claim_size().unwrap_or(&shop.broker.storage.size);
-    let max_file_store = bytes(size) / 10 * 9;
+    let claimed = observed.claim_size().and_then(parse_bytes);
+    let size = claimed.unwrap_or_else(|| bytes(&shop.broker.storage.size));
+    let max_file_store = size / 10 * 9;
     let mut file = format!(
         r#"server_name: "{name}"
 port: {BROKER_PORT}
@@ -98,9 +99,11 @@ authorization {{
         name = names::broker(&shop.name),
     );
     for service in ServiceName::ALL {
-        let password = credentials.services[service]
-            .broker_password
-            .expose_secret();
+        let password = quoted(
+            credentials.services[service]
+                .broker_password
+                .expose_secret(),
+        );
         // Each says its own events and has its own consumer. All read all; nobody changes or deletes the stream.
         // Writing to a String cannot fail.
         let _ = writeln!(
@@ -120,6 +123,17 @@ authorization {{
     }
     file.push_str("  ]\n}\n");
     file
+}
+
+/// A password as it stands in a quoted string of the configuration: ours need no escaping, one that somebody has put in may.
+fn quoted(password: &str) -> String {
+    let escape = |c: char| match c {
+        '"' => r#"\""#.to_owned(),
+        '\\' => r"\\".to_owned(),
+        c if c.is_ascii_control() => format!(r"\x{:02x}", u32::from(c)),
+        c => c.to_string(),
+    };
+    password.chars().map(escape).collect()
 }
 
 /// The StatefulSet of the broker. `live` is what is there of it.
@@ -220,5 +234,16 @@ fn template(shop: &ValidShop, image: &str, configuration: &Secret) -> PodTemplat
                 ..PodSpec::default()
             },
         )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::quoted;
+
+    #[test]
+    fn a_password_cannot_leave_its_quotes() {
+        assert_eq!(quoted("plain1"), "plain1");
+        assert_eq!(quoted("a\"b\\c\n"), r#"a\"b\\c\x0a"#);
     }
 }

@@ -130,6 +130,7 @@ async fn a_shop_of_the_first_slice_goes_on_without_a_restart_of_its_databases() 
 
     harness
         .reconcile_until("Ready", || async {
+            harness.start_stores().await;
             harness.roll_all().await;
             is_ready(&harness.status().await)
         })

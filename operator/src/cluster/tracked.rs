@@ -338,7 +338,8 @@ fn may_be_changed<K: Kind>(found: &K, desired: &K) -> Result<(), Error> {
         .get(ADOPT_ANNOTATION)
         .map(String::as_str)
         == Some("true");
-    if !is_owned && !ours && !(adopted && controller.is_none()) {
+    let may = is_owned || ours || (adopted && controller.is_none());
+    if !may {
         return Err(Error::NameTaken {
             kind: K::kind(&()).into_owned(),
             name: found.name_any(),

@@ -314,7 +314,7 @@ fn serving_pod(observed: &ObservedBackend) -> Option<ServingPod> {
         .and_then(|status| status.ready_replicas)
         .unwrap_or(0)
         > 0;
-    ready.then(|| ServingPod { ip: None })
+    ready.then_some(ServingPod { ip: None })
 }
 
 fn state_of(error: &tokio_postgres::Error, name: &str, admin: &str) -> DatabaseState {

@@ -190,8 +190,9 @@ async fn what_excludes_a_field_of_ours_is_taken_back_and_said_with_a_name() {
             .await;
         // A new version must arrive all the same.
         let image = format!("other.example/orders:{number}");
-        // More than the limit that somebody has set.
-        let resources = json!({"requests": {"cpu": "100m"}});
+        // The second time more than the limit that somebody has just set.
+        let cpu = if number == 1 { "100m" } else { "20m" };
+        let resources = json!({"requests": {"cpu": cpu}});
         let orders = json!({"replicas": 2, "image": image, "resources": resources});
         harness
             .apply(json!({"version": "1", "services": {"orders": orders}}))

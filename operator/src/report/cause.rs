@@ -183,7 +183,9 @@ fn how_it_ended(end: &ContainerStateTerminated) -> String {
         code => format!("exit code {code}"),
     };
     let lines = end.message.as_deref().unwrap_or_default().lines();
-    match lines.map(str::trim).rfind(|line| !line.is_empty()) {
+    // The sentence goes to stderr and log lines, in JSON, to stdout: either may come last.
+    let is_sentence = |line: &&str| !line.is_empty() && !line.starts_with('{');
+    match lines.map(str::trim).rfind(is_sentence) {
         Some(last) => {
             let mut last = last.to_owned();
             last.truncate(last.floor_char_boundary(QUOTED_BYTES));

@@ -282,7 +282,7 @@ fn the_last_line_of_a_container_that_ended_is_quoted() {
         (
             ended(
                 3,
-                "the schema of the database is behind: version 3 found, 5 needed",
+                "the schema of the database is behind: version 3 found, 5 needed\n{\"level\":\"INFO\"}",
             ),
             "pod corner-orders-x crashes: the schema of its database is behind (exit code 3): the schema of the database is behind: version 3 found, 5 needed",
         ),

@@ -26,9 +26,29 @@ impl Harness {
     async fn made_by_an_older_operator(&self, uid: &str) {
         let texts = FIRST_SLICE.replace("NAMESPACE", &self.namespace);
         let texts = texts.replace("market", &self.namespace).replace("UID", uid);
-        for text in texts.split("---\n").skip(1) {
+        let objects = texts.split("---\n").skip(1).map(|text| {
             let object: Value = serde_yaml::from_str(text).expect("YAML");
-            let mut object: DynamicObject = serde_json::from_value(object).expect("an object");
+            serde_json::from_value(object).expect("an object")
+        });
+        let is_set = |object: &DynamicObject| {
+            object
+                .types
+                .as_ref()
+                .is_some_and(|types| types.kind == "StatefulSet")
+        };
+        // Volumes come before what migrates them.
+        let (sets, others): (Vec<DynamicObject>, Vec<_>) = objects.partition(is_set);
+        self.applied_by_an_older_operator(sets).await;
+        self.start_stores().await;
+        self.applied_by_an_older_operator(others).await;
+        for service in ServiceName::ALL {
+            self.made_secrets_of_an_older_operator(service.as_str())
+                .await;
+        }
+    }
+
+    async fn applied_by_an_older_operator(&self, objects: Vec<DynamicObject>) {
+        for mut object in objects {
             object.metadata.namespace = Some(self.namespace.clone());
             let types = object.types.clone().expect("a kind");
             let version = kube::core::GroupVersionKind::try_from(&types).expect("a version");
@@ -41,10 +61,6 @@ impl Harness {
             api.patch(&object.name_any(), &params, &Patch::Apply(&object))
                 .await
                 .expect("applied");
-        }
-        for service in ServiceName::ALL {
-            self.made_secrets_of_an_older_operator(service.as_str())
-                .await;
         }
     }
 

@@ -62,9 +62,19 @@ pub fn has_succeeded(pod: &Pod) -> bool {
     phase(pod) == Some("Succeeded") || ended_well
 }
 
-/// When the migration of a pod that runs on has ended well.
+/// When the migration of a pod has ended well that another container keeps running. Without one the pod, and its Job, end by
+/// themselves a moment later.
 pub fn kept_alive_since(pod: &Pod) -> Option<Timestamp> {
-    let end = end_of(pod).filter(|end| end.exit_code == 0 && phase(pod) == Some("Running"))?;
+    let status = pod.status.as_ref()?;
+    let containers = status.container_statuses.iter().flatten();
+    let mut others = containers
+        .chain(status.init_container_statuses.iter().flatten())
+        .filter(|container| container.name != CONTAINER);
+    let another_runs = others.any(|container| {
+        let state = container.state.as_ref();
+        state.is_some_and(|state| state.running.is_some())
+    });
+    let end = end_of(pod).filter(|end| end.exit_code == 0 && another_runs)?;
     Some(end.finished_at.as_ref()?.0)
 }
 

@@ -399,6 +399,31 @@ fn a_migration_is_done_when_its_own_container_has_ended_well_whatever_runs_besid
 }
 
 #[test]
+fn a_job_is_ended_early_only_when_another_container_keeps_its_pod_running() {
+    let ended = json!({"name": "migrate", "image": "i", "imageID": "", "ready": false, "restartCount": 0,
+        "state": {"terminated": {"exitCode": 0, "finishedAt": at(100).to_string()}}});
+    let mesh = |state: serde_json::Value| json!({"name": "mesh", "image": "i", "imageID": "", "ready": true, "restartCount": 0, "state": state});
+    let (runs, over) = (
+        json!({"running": {}}),
+        json!({"terminated": {"exitCode": 0}}),
+    );
+    for (containers, expected) in [
+        // The kubelet tells of the container before it tells of the pod.
+        (json!([ended]), None),
+        (json!([ended, mesh(over)]), None),
+        (json!([ended, mesh(runs)]), Some(at(100))),
+    ] {
+        let status = json!({"phase": "Running", "containerStatuses": containers});
+        let pod = pod(&plain(), Orders, Component::Migration, status);
+        assert_eq!(
+            shop_operator::migration::kept_alive_since(&pod),
+            expected,
+            "{containers}"
+        );
+    }
+}
+
+#[test]
 fn settings_reach_the_pods_of_the_old_image_while_the_new_one_waits() {
     let old = plain();
     let new = valid(

@@ -98,42 +98,26 @@ impl ObservedBackend {
 
     /// The size that its claim asks for, which may differ from what the Shop says: a claim that was kept, one that cannot grow.
     pub fn claim_size(&self) -> Option<&str> {
-        let requests = self
-            .claim
-            .as_ref()?
-            .spec
-            .as_ref()?
-            .resources
-            .as_ref()?
-            .requests
-            .as_ref()?;
-        requests.get("storage").map(|size| size.0.as_str())
+        requested_size(self.claim.as_ref()?)
     }
 
     /// The size in its StatefulSet's claim template, which cannot be changed.
     pub fn template_size(&self) -> Option<&str> {
-        let claims = self
-            .stateful_set
-            .as_ref()?
-            .spec
-            .as_ref()?
-            .volume_claim_templates
-            .as_ref()?;
-        let requests = claims
-            .first()?
-            .spec
-            .as_ref()?
-            .resources
-            .as_ref()?
-            .requests
-            .as_ref()?;
-        requests.get("storage").map(|size| size.0.as_str())
+        let spec = self.stateful_set.as_ref()?.spec.as_ref()?;
+        requested_size(spec.volume_claim_templates.as_ref()?.first()?)
     }
 
     /// Its pod serves, and nothing is left to roll.
     pub fn is_serving(&self) -> bool {
         self.stateful_set.as_deref().is_some_and(is_serving)
     }
+}
+
+/// The size that a claim asks for.
+pub fn requested_size(claim: &PersistentVolumeClaim) -> Option<&str> {
+    let resources = claim.spec.as_ref()?.resources.as_ref()?;
+    let size = resources.requests.as_ref()?.get("storage")?;
+    Some(size.0.as_str())
 }
 
 /// The pod of a StatefulSet serves, and nothing is left to roll.

@@ -12,7 +12,7 @@ use crate::{
     cluster::Cluster,
     decide::Decision,
     labels::{INSTANCE_LABEL, SHOP_LABEL},
-    observe::{Observed, ObservedBackend},
+    observe::{Observed, ObservedBackend, requested_size},
     pinning::{IMAGE_ANNOTATION, Pinned},
     quantity::{bytes, parse_bytes},
     validate::ValidShop,
@@ -92,14 +92,9 @@ fn change(
 }
 
 fn requested(claim: &PersistentVolumeClaim) -> u64 {
-    let requests = claim
-        .spec
-        .as_ref()
-        .and_then(|spec| spec.resources.as_ref()?.requests.as_ref());
-    requests
-        .and_then(|requests| requests.get("storage"))
-        .and_then(|size| parse_bytes(&size.0))
-        // What cannot be read is left alone.
+    // What cannot be read is left alone.
+    requested_size(claim)
+        .and_then(parse_bytes)
         .unwrap_or(u64::MAX)
 }
 

@@ -156,7 +156,7 @@ impl<K: Kind> Tracked<K> {
         }
         let there = match &known {
             Some(entry) => may_be_changed(&*entry.object, desired).map(|()| true)?,
-            None => self.look(desired).await?,
+            None => self.find_untracked(desired).await?,
         };
         let (live, taken_from) = self.patch(desired, there).await.map_err(failed(desired))?;
         let before = known.and_then(|entry| entry.object.resource_version());
@@ -264,7 +264,7 @@ impl<K: Kind> Tracked<K> {
 
     /// Looks for an object that the watches do not know, because it is new or not ours. A creation by POST would tell in one
     /// request, but the API server would note all defaults (a Deployment's count among them) as set by us for ever.
-    async fn look(&self, desired: &K) -> Result<bool, Error> {
+    async fn find_untracked(&self, desired: &K) -> Result<bool, Error> {
         let (namespace, _, name) = key_of(desired);
         let found = self.api(&namespace).get_opt(&name).await;
         match found.map_err(failed(desired))? {

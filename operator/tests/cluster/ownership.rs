@@ -352,12 +352,6 @@ async fn what_was_edited_while_the_operator_was_away_is_healed() {
     harness.bring_up().await;
     harness
         .edit::<Service>(
-            "demo-orders",
-            json!({"spec": {"selector": {"app": "other"}}}),
-        )
-        .await;
-    harness
-        .edit::<Service>(
             "demo-users",
             json!({"spec": {"selector": {"app.kubernetes.io/name": "other"}}}),
         )

@@ -15,7 +15,9 @@ exports() {
   echo "export TEST_KUBECONFIG=$conf/kubeconfig"
 }
 
-running() { [ "$(docker container inspect -f '{{.State.Running}}' "$1" 2>/dev/null)" = true ]; }
+# What was started by another version of this script is started anew.
+recipe=$(sha256sum "$DEV/backends.sh" | cut -c1-16)
+running() { [ "$(docker container inspect -f "{{.State.Running}} {{index .Config.Labels \"$RECIPE_LABEL\"}}" "$1" 2>/dev/null)" = "true $recipe" ]; }
 answers() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 
 # container NAME PORT DOCKER-ARGUMENTS... : started once, in place of a dead one
@@ -23,7 +25,7 @@ container() {
   local name=$1 port=$2; shift 2
   docker rm -fv "$name" >/dev/null 2>&1 || true
   ! answers "$port" || die "port $port of 127.0.0.1 is taken, and $name needs it; stop what listens there"
-  docker run -d --name "$name" "$@" >/dev/null
+  docker run -d --name "$name" --label "$RECIPE_LABEL=$recipe" "$@" >/dev/null
 }
 
 until_ready() { # NAME COMMAND... : within a minute
@@ -39,9 +41,11 @@ postgres() {
   local name=shopkeeper-test-postgres
   running $name && return
   say "starting PostgreSQL on 127.0.0.1:$POSTGRES_PORT"
+  # How the password is asked for depends on the role, for tests of clients that give it only in one way.
+  printf '%s\n' 'local all all trust' 'host all "/^clear_" all password' 'host all "/^md5_" all md5' 'host all all all scram-sha-256' > "$conf/pg_hba.conf"
   # Test data may be lost in a crash: nothing is flushed, which makes making a database ten times as fast.
-  container $name $POSTGRES_PORT -p "127.0.0.1:$POSTGRES_PORT:5432" -e POSTGRES_PASSWORD=postgres "$POSTGRES_IMAGE" \
-    postgres -c fsync=off -c synchronous_commit=off -c full_page_writes=off -c max_connections=300 -c shared_buffers=64MB
+  container $name $POSTGRES_PORT -p "127.0.0.1:$POSTGRES_PORT:5432" -e POSTGRES_PASSWORD=postgres \
+    -v "$conf/pg_hba.conf:/pg_hba.conf:ro" "$POSTGRES_IMAGE" postgres -c hba_file=/pg_hba.conf -c fsync=off -c synchronous_commit=off -c full_page_writes=off -c max_connections=300 -c shared_buffers=64MB
   until_ready $name docker exec $name pg_isready -q -h 127.0.0.1 -U postgres
 }
 
@@ -92,7 +96,7 @@ kubernetes() {
   docker rm -fv $name >/dev/null 2>&1 || true
   container $etcd $API_PORT -p "127.0.0.1:$API_PORT:6443" --tmpfs /data --entrypoint etcd "$ETCD_IMAGE" --data-dir=/data --unsafe-no-fsync
   # It shares etcd's network, so etcd needs no port of its own. No controller makes service accounts, so nothing may ask for them.
-  docker run -d --name $name --network container:$etcd -v "$conf:/conf:ro" --entrypoint kube-apiserver "$API_IMAGE" \
+  docker run -d --name $name --label "$RECIPE_LABEL=$recipe" --network container:$etcd -v "$conf:/conf:ro" --entrypoint kube-apiserver "$API_IMAGE" \
     --etcd-servers=http://127.0.0.1:2379 --secure-port=6443 --tls-cert-file=/conf/api.crt --tls-private-key-file=/conf/api.key \
     --token-auth-file=/conf/tokens.csv --authorization-mode=RBAC --service-cluster-ip-range=10.96.0.0/16 --endpoint-reconciler-type=none \
     --service-account-issuer=https://kubernetes.default.svc --service-account-key-file=/conf/accounts.pub \

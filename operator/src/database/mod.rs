@@ -325,10 +325,13 @@ fn state_of(error: &tokio_postgres::Error, name: &str, admin: &str) -> DatabaseS
                 "database {name} refuses the password in Secret {admin}: its volume was made with another one"
             ),
         },
+        None if postgres_auth::is_refusal(error) => DatabaseState::Refused {
+            reason: "PasswordAsked",
+            message: format!("database {name}: {}", source_of(error)),
+        },
         // It starts, or somebody else prepares it at the same moment.
         None | Some(&(SqlState::CANNOT_CONNECT_NOW | SqlState::INTERNAL_ERROR)) => {
-            let why = error.source().map(ToString::to_string);
-            unreachable(name, &why.unwrap_or_else(|| error.to_string()))
+            unreachable(name, &source_of(error))
         }
         Some(code) => DatabaseState::Refused {
             reason: "PreparationFailed",
@@ -338,4 +341,9 @@ fn state_of(error: &tokio_postgres::Error, name: &str, admin: &str) -> DatabaseS
             ),
         },
     }
+}
+
+fn source_of(error: &tokio_postgres::Error) -> String {
+    let source = error.source().map(ToString::to_string);
+    source.unwrap_or_else(|| error.to_string())
 }

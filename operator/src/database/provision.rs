@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use postgres_auth::ScramOnly;
 use postgres_protocol::{
     escape::{escape_identifier, escape_literal},
     password::scram_sha_256,
 };
 use secrecy::{ExposeSecret, SecretString};
-use tokio_postgres::{Client, NoTls, config::SslMode, error::SqlState};
+use tokio_postgres::{Client, error::SqlState};
 
 /// Long enough for a busy machine, short enough to look again soon.
 const CONNECT: Duration = Duration::from_secs(1);
@@ -25,9 +26,9 @@ pub async fn create_role_and_database(
     let mut config = admin.clone();
     config
         .connect_timeout(CONNECT)
-        .ssl_mode(SslMode::Disable)
         .application_name("shop-operator");
-    let (client, connection) = config.connect(NoTls).await?;
+    let scram_only = ScramOnly::prepare(&mut config);
+    let (client, connection) = config.connect(scram_only).await?;
     let connection = tokio::spawn(connection);
     let result = create_with(&client, name, password).await;
     drop(client);

@@ -111,3 +111,19 @@ async fn a_name_that_needs_quoting_does_no_harm() {
         .await
         .expect("used");
 }
+
+#[tokio::test]
+async fn the_administrators_password_is_given_by_scram_and_in_no_other_way() {
+    for (method, stored) in [("clear", "scram-sha-256"), ("md5", "md5")] {
+        let role = unique(method).replace('-', "_");
+        let sql = format!(
+            "set password_encryption = '{stored}'; create role {role} superuser login password 'secret'"
+        );
+        run(&server(), &sql).await.expect("a role");
+        let config = as_role(&role, "secret", "postgres");
+        let error = create_role_and_database(&config, &role, &SecretString::from("new"))
+            .await
+            .expect_err("refused");
+        assert!(postgres_auth::is_refusal(&error), "{error:?}");
+    }
+}

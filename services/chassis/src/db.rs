@@ -11,10 +11,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use deadpool_postgres::{Manager, ManagerConfig, Pool, PoolError, QueueMode, RecyclingMethod};
+use postgres_auth::ScramOnly;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::{Notify, Semaphore};
-use tokio_postgres::NoTls;
 pub use tokio_postgres::Row;
+use tokio_postgres::config::SslMode;
 use tokio_postgres::error::SqlState;
 pub use tokio_postgres::types::{Json, ToSql};
 
@@ -103,9 +104,10 @@ impl Error {
 }
 
 fn describe(e: &tokio_postgres::Error) -> String {
-    match e.as_db_error() {
-        Some(db) => format!("{} ({})", db.message(), db.code().code()),
-        None => e.to_string(),
+    match (e.as_db_error(), std::error::Error::source(e)) {
+        (Some(db), _) => format!("{} ({})", db.message(), db.code().code()),
+        (None, Some(cause)) => format!("{e}: {cause}"),
+        (None, None) => e.to_string(),
     }
 }
 
@@ -162,14 +164,14 @@ impl Db {
         most: MaxConnections,
         listeners: usize,
     ) -> Result<Self, SettingError> {
-        let mut config = config(&url)?;
+        let (mut config, scram_only) = config(&url)?;
         let statement = LONGEST.as_millis();
         config.application_name(service).options(format!(
             "-c statement_timeout={statement} -c idle_in_transaction_session_timeout=10000"
         ));
         let manager = Manager::from_config(
             config,
-            NoTls,
+            scram_only,
             ManagerConfig {
                 recycling_method: RecyclingMethod::Fast,
             },
@@ -248,6 +250,7 @@ enum Sign {
 fn sign_of(error: &PoolError) -> Sign {
     match error {
         PoolError::Backend(e) => match e.code() {
+            None if postgres_auth::is_refusal(e) => Sign::Refusal,
             None => Sign::Absent,
             Some(code) if *code == SqlState::TOO_MANY_CONNECTIONS => Sign::Full,
             Some(_) => Sign::Refusal,
@@ -259,7 +262,7 @@ fn sign_of(error: &PoolError) -> Sign {
     }
 }
 
-fn config(url: &SecretString) -> Result<tokio_postgres::Config, SettingError> {
+fn config(url: &SecretString) -> Result<(tokio_postgres::Config, ScramOnly), SettingError> {
     // The parser's error does not repeat the URL, so the password in it stays out of the message.
     let mut config: tokio_postgres::Config = url
         .expose_secret()
@@ -271,7 +274,14 @@ fn config(url: &SecretString) -> Result<tokio_postgres::Config, SettingError> {
         .keepalives_idle(Duration::from_secs(15))
         .keepalives_interval(Duration::from_secs(2))
         .keepalives_retries(3);
-    Ok(config)
+    if config.get_ssl_mode() == SslMode::Require {
+        return Err(wrong(
+            "DATABASE_URL",
+            "it asks for TLS (sslmode=require), which connections to the database do not have; leave it out",
+        ));
+    }
+    let scram_only = ScramOnly::prepare(&mut config);
+    Ok((config, scram_only))
 }
 
 /// Begins a transaction. Its statements wait for locks and results no longer than the caller does.

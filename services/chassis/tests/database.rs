@@ -277,3 +277,20 @@ async fn an_event_waits_for_the_migration_and_is_not_given_up() {
     .await;
     service.stop().await;
 }
+
+/// The server decides how it is asked for the password; who reads the link must not get it.
+#[tokio::test]
+async fn a_password_is_given_by_scram_and_in_no_other_way() {
+    let backends = Backends::new().await;
+    let admin = backends.direct_db().get().await.expect("a connection");
+    for (method, stored) in [("clear", "scram-sha-256"), ("md5", "md5")] {
+        let role = format!("{method}_{}", uuid::Uuid::now_v7().simple());
+        let sql = format!(
+            "set password_encryption = '{stored}'; create role {role} login password 'secret'; reset password_encryption"
+        );
+        admin.batch_execute(&sql).await.expect("a role");
+        let error = backends.direct_db_as(&role, "secret").get().await.err();
+        let told = error.expect("refused").to_string();
+        assert!(told.contains("given by SCRAM alone"), "{told}");
+    }
+}

@@ -1,7 +1,7 @@
 //! Hearing `NOTIFY` on a connection outside of the pool.
 
 use tokio::sync::mpsc::{self, error::TrySendError};
-use tokio_postgres::{AsyncMessage, NoTls};
+use tokio_postgres::AsyncMessage;
 
 use super::patience::patience;
 use super::{Db, Error, config};
@@ -15,9 +15,10 @@ impl Db {
         let place = self.listeners.clone().try_acquire_owned().map_err(|_| {
             Error::Unavailable("all connections set aside for listening are open".to_owned())
         })?;
-        let mut config = config(&self.url).map_err(|e| Error::Unavailable(e.to_string()))?;
+        let (mut config, scram_only) =
+            config(&self.url).map_err(|e| Error::Unavailable(e.to_string()))?;
         config.application_name("listen");
-        let (client, mut connection) = tokio::time::timeout(patience(), config.connect(NoTls))
+        let (client, mut connection) = tokio::time::timeout(patience(), config.connect(scram_only))
             .await
             .map_err(|_| Error::Unavailable("no connection in time".to_owned()))??;
         // A full channel means that a wake-up is waiting already: one is enough.

@@ -113,6 +113,15 @@ impl Backends {
         pool(&self.direct_database_url)
     }
 
+    /// The database past the proxy, as another role.
+    pub fn direct_db_as(&self, role: &str, password: &str) -> Db {
+        let mut url: Url = self.direct_database_url.parse().expect("a URL");
+        url.set_username(role)
+            .and_then(|()| url.set_password(Some(password)))
+            .expect("a URL with a host takes a user");
+        pool(url.as_str())
+    }
+
     /// How many connections services have to the database now. Pools keep theirs for a minute, so this is also the most
     /// they had in the last seconds.
     pub async fn connections(&self) -> i64 {

@@ -36,8 +36,11 @@ alone() { # MODULE VERSION
 }
 
 tools() { # PACKAGE MODULE
+  local apiserver=k8s.io/apiserver
   go mod init local/tools
   go mod edit -require "helm.sh/helm/v4@$HELM" -require "sigs.k8s.io/metrics-server@$METRICS_SERVER"
+  # Helm asks for a newer one than metrics-server, and not for what that needs: a library that is asked for here brings its own needs.
+  go mod edit -require "$apiserver@$(go list -m -f '{{.Version}}' $apiserver)"
   compile "$@"
 }
 

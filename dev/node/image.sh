@@ -12,14 +12,14 @@ need_go
 need_packages debootstrap:debootstrap jq:jq busybox:busybox-static gcc:gcc ctr:containerd
 
 say "node image: building the programs and a Debian userland (16 minutes when cold, half a minute when cached)"
-background "$here/rootfs.sh" "$parts/rootfs"
+background part "Debian userland" "$here/rootfs.sh" "$parts/rootfs"
 trap 'stop $JOB' EXIT
 "$here/programs.sh" "$BIN"
 wait "$JOB" || die "the node's userland could not be made; the cause stands above"
 trap - EXIT
 say "node image: the control plane's images (10 s)"
-"$here/images.sh" "$parts/rootfs" "$BIN" "$parts/images.tar"
+part "images of the node" "$here/images.sh" "$parts/rootfs" "$BIN" "$parts/images.tar"
 say "node image: putting it together (20 s)"
-"$here/assemble.sh" "$parts/rootfs" "$BIN" "$parts/images.tar" "$BUILT_NODE" "$(recipe node)"
+part "node image" "$here/assemble.sh" "$parts/rootfs" "$BIN" "$parts/images.tar" "$BUILT_NODE" "$(recipe node)"
 rm -f "$parts/images.tar"
 docker image prune --force --filter "label=$RECIPE_LABEL" >/dev/null   # what the new images have replaced

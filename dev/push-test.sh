@@ -3,8 +3,6 @@
 # that is not there. The registry is crane's, of its Go module.
 . "$(dirname "$0")/common.sh"
 CRANE=v0.22.1
-need_go
-need_packages skopeo:skopeo curl:curl jq:jq
 work=$(mktemp -d) server=
 labels="title version licenses"
 [ "$(git -C "$ROOT" rev-parse --is-shallow-repository 2>/dev/null)" != false ] || labels+=" revision"
@@ -12,9 +10,10 @@ trap '[ -z "$server" ] || kill $server; rm -rf "$work"' EXIT
 
 registry() { # starts one, and sets server and address
   local log=$work/registry.log
-  "$BIN/crane" registry serve --address 127.0.0.1:0 > "$log" 2>&1 & server=$!
-  for _ in $(seq 50); do grep -q 'serving on port' "$log" && break; sleep 0.1; done
-  address=127.0.0.1:$(grep -oE 'serving on port [0-9]+' "$log" | awk '{print $4}')
+  "$BIN/crane" registry serve --address 127.0.0.1:0 > "$log" 2>&1 9>&- & server=$!
+  for _ in $(seq 300); do grep -q 'serving on port' "$log" && break; sleep 0.1; done
+  address=127.0.0.1:$(sed -nE 's/.*serving on port ([0-9]+).*/\1/p' "$log")
+  [ "$address" != 127.0.0.1: ] || { cat "$log" >&2; die "crane does not serve a registry after 30 s; its words stand above"; }
 }
 
 if [ "$(cat "$BIN/crane.version" 2>/dev/null)" != $CRANE ]; then

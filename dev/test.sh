@@ -11,6 +11,7 @@ tools() {
   need_rust
   [ -x "$BIN/kubernetes" ] || need_disk 25
   need_packages cc:build-essential
+  [ "$1" = fast ] || { need_go; need_packages skopeo:skopeo curl:curl jq:jq; }   # for push-test.sh, which comes late
   "$DEV/engine.sh"
   "$DEV/tools.sh"
 }
@@ -70,7 +71,7 @@ trap 'exit 130' INT
 main() { # read whole before it runs, so that an edit or a pull meanwhile does not meet it half-way
   exclusive test
   table test
-  step "Tools and docker engine" tools
+  step "Tools and docker engine" tools "${1:-all}"
   step "Test back ends: PostgreSQL, NATS, a Kubernetes API server" backends
   step "Formatting" formatting
   step "One TLS stack" one_tls

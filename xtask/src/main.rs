@@ -25,6 +25,7 @@ enum Command {
     /// Build the images and push them to a registry
     Push(push::Options),
     /// Run a tool against the cluster of `make up`
+    #[command(disable_help_flag = true)] // --help is the tool's
     Run(run::Options),
     /// Write the files that are generated from code: resource definition, API documents, event schemas
     Generate(generate::Options),
@@ -43,8 +44,19 @@ fn main() -> anyhow::Result<()> {
 mod tests {
     use clap::CommandFactory;
 
+    use super::*;
+
     #[test]
     fn the_arguments_of_all_commands_fit_together() {
-        super::Cli::command().debug_assert();
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn what_follows_a_tools_name_is_the_tools() {
+        let cli = Cli::try_parse_from(["xtask", "run", "demo", "--help", "seed"]);
+        let Ok(Command::Run(options)) = cli.map(|cli| cli.command) else {
+            panic!("no command to run a tool");
+        };
+        assert_eq!(options.arguments, ["--help", "seed"]);
     }
 }

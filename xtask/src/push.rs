@@ -54,13 +54,29 @@ fn copy(archive: &Path, name: &str, plain: bool) -> Result<()> {
     Ok(())
 }
 
-/// A registry as it stands in the name of an image.
+/// A registry as it stands in the name of an image, by the grammar of the [distribution
+/// specification](https://github.com/opencontainers/distribution-spec/blob/main/spec.md#pulling-manifests) for the path.
 fn registry(text: &str) -> Result<String, String> {
     let text = text.strip_suffix('/').unwrap_or(text);
-    if text.is_empty() || text.contains("://") || text.contains(char::is_whitespace) {
-        return Err("give host and path alone, as in ghcr.io/acme/shop".to_owned());
+    let (host, path) = text.split_once('/').unwrap_or((text, ""));
+    let host_is_one = !host.is_empty()
+        && host
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || ".-:[]".contains(c));
+    let is_segment = |segment: &str| {
+        let separates = |c| ".-_".contains(c);
+        !segment.is_empty()
+            && segment
+                .chars()
+                .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || separates(c))
+            && !segment.starts_with(separates)
+            && !segment.ends_with(separates)
+    };
+    if host_is_one && (path.is_empty() || path.split('/').all(is_segment)) {
+        Ok(text.to_owned())
+    } else {
+        Err("give host and path alone, the path in small letters and without a tag, as in ghcr.io/acme/shop".to_owned())
     }
-    Ok(text.to_owned())
 }
 
 fn is_this_machine(registry: &str) -> bool {
@@ -80,7 +96,22 @@ mod tests {
     fn a_registry_is_named_without_a_scheme() {
         assert_eq!(registry("ghcr.io/acme/"), Ok("ghcr.io/acme".to_owned()));
         assert_eq!(registry("127.0.0.1:5000"), Ok("127.0.0.1:5000".to_owned()));
-        for wrong in ["", "/", "https://ghcr.io/acme", "ghcr.io/ac me"] {
+        assert_eq!(
+            registry("[::1]:5000/a-b/c.d_e"),
+            Ok("[::1]:5000/a-b/c.d_e".to_owned())
+        );
+        for wrong in [
+            "",
+            "/",
+            "https://ghcr.io/acme",
+            "ghcr.io/ac me",
+            "ghcr.io/MyOrg/shop",
+            "ghcr.io/acme/shop:1.0",
+            "ghcr.io/acme//",
+            "ghcr.io//acme",
+            "ghcr.io/acme/shop@sha256:0",
+            "ghcr.io/-acme",
+        ] {
             assert!(registry(wrong).is_err(), "{wrong}");
         }
     }

@@ -54,11 +54,17 @@ fn ask(root: &Path, command: &[&str], folders: &BTreeSet<&Path>) -> Result<Strin
 }
 
 fn git(root: &Path, arguments: &[impl AsRef<std::ffi::OsStr>]) -> std::io::Result<Output> {
-    Command::new("git")
-        .arg("-C")
-        .arg(root)
-        .args(arguments)
-        .output()
+    let mut git = Command::new("git");
+    // Set by git for its hooks, and then stronger than the folder.
+    for variable in [
+        "GIT_DIR",
+        "GIT_WORK_TREE",
+        "GIT_INDEX_FILE",
+        "GIT_COMMON_DIR",
+    ] {
+        git.env_remove(variable);
+    }
+    git.arg("-C").arg(root).args(arguments).output()
 }
 
 #[cfg(test)]
@@ -77,8 +83,9 @@ mod tests {
         }
 
         fn git(&self, arguments: &[&str]) -> String {
-            let config = ["-c", "user.name=n", "-c", "user.email=e"];
-            let arguments: Vec<_> = config.iter().chain(arguments).collect();
+            let config = ["user.name=n", "user.email=e", "commit.gpgsign=false"];
+            let config = config.iter().flat_map(|setting| ["-c", *setting]);
+            let arguments: Vec<_> = config.chain(arguments.iter().copied()).collect();
             let output = git(self.0.path(), &arguments).unwrap();
             assert!(output.status.success(), "{output:?}");
             String::from_utf8(output.stdout).unwrap().trim().to_owned()

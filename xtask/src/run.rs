@@ -13,7 +13,7 @@ pub(crate) struct Options {
     tool: String,
     /// What the tool is given
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-    arguments: Vec<String>,
+    pub(crate) arguments: Vec<String>,
 }
 
 /// Builds the tool and becomes it; returns only where it does not start.

@@ -161,8 +161,11 @@ mod tests {
         };
         assert_eq!(
             folders(&SERVICES[0]),
-            [Path::new("services/chassis"), Path::new("services/users")]
+            ["postgres-auth", "services/chassis", "services/users"].map(Path::new)
         );
-        assert_eq!(folders(&OPERATOR), [Path::new("operator")]);
+        assert_eq!(
+            folders(&OPERATOR),
+            ["operator", "postgres-auth"].map(Path::new)
+        );
     }
 }

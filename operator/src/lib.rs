@@ -14,7 +14,6 @@ pub mod database;
 pub mod decide;
 pub mod defaults;
 pub mod deletion;
-pub mod docs;
 pub mod error;
 pub mod hash;
 pub mod health;

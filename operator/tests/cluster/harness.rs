@@ -178,6 +178,7 @@ pub(crate) fn operator_config(namespace: &str) -> Config {
         pod_namespace: namespace.to_owned(),
         install_name: "shop-operator".into(),
         watch_namespaces: Scope::Cluster,
+        dns_ports: vec![53, 5353],
         admin_addr: ([127, 0, 0, 1], 0).into(),
     }
 }

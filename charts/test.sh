@@ -121,6 +121,8 @@ has full 'image: "example.com/op:1.2.3"' "the image is not taken"
 has full 'value: "example.com/shop"' "the registry is not passed on"
 has full "port: 8443" "the API server's port is not taken"
 has full "port: 1053" "the port of DNS is not taken"
+has full 'value: "1053"' "the port of DNS is not passed on for the policies of Shops"
+has defaults 'value: "53,5353"' "the ports of DNS are not passed on for the policies of Shops"
 [ "$(count full PodDisruptionBudget)" = 1 ] || fail "two replicas have no budget"
 [ "$(count full ServiceMonitor)" = 1 ] || fail "no ServiceMonitor although it is asked for"
 

@@ -24,7 +24,7 @@ one_tls()    { # one TLS stack (aws-lc-rs): neither of these may come in
   [ -z "$found" ] || die "the dependencies contain $found; see 'cargo tree -i <crate>' for who asks for it"
 }
 generated()  { cargo xtask generate --check; }
-charts()     { "$ROOT/charts/test.sh"; }
+charts()     { "$ROOT/charts/test.sh" && "$ROOT/charts/wait-test.sh"; }
 fast_tests() { cargo test --quiet --locked --workspace --exclude e2e; }
 
 images()     { cargo xtask images > "$STATE/images.table.new"; mv "$STATE/images.table.new" "$STATE/images.table"; cat "$STATE/images.table" >&2; }

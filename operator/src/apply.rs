@@ -15,12 +15,14 @@ use crate::{
     cluster::{Cluster, FIELD_MANAGER, Kind, Tracked, Written},
     decide::Decision,
     error::Error,
-    labels::{self, COMPONENT_LABEL, NAME_LABEL},
-    meta::Component,
+    labels::NAME_LABEL,
     migration, names,
-    observe::{Observed, is_serving},
+    observe::Observed,
+    refusals::{Failure, Refusals},
     resources::{Applied, Rendered, Resources},
+    turns::{self, Turns},
     validate::ValidShop,
+    volumes::NotGrown,
 };
 
 /// Requests of one kind at a time; the API server counts them against the operator's share.
@@ -30,8 +32,10 @@ const AT_ONCE: usize = 8;
 pub struct Outcome {
     /// What is there now.
     pub applied: Resources<Applied>,
-    /// What was refused.
+    /// What was refused, now or before.
     pub failures: Vec<Failure>,
+    /// Volumes that cannot grow, which is no failure: everything else is as it should be.
+    pub not_grown: Vec<NotGrown>,
     /// StatefulSets of databases that are to change once another one has.
     pub queued: Vec<String>,
     /// What others have set on our objects.
@@ -51,21 +55,13 @@ pub struct Foreign {
     pub taken_from: Vec<String>,
 }
 
-/// An object that was refused.
-#[derive(Debug)]
-pub struct Failure {
-    /// Whose; none for the broker.
-    pub service: Option<ServiceName>,
-    /// Why, with the object's kind and name.
-    pub error: Error,
-}
-
-/// Applies everything: first what pods need when they start, then what makes pods.
+/// Applies everything but what is withheld: first what pods need when they start, then what makes pods.
 pub async fn apply(
     shop: &ValidShop,
     cluster: &Cluster,
     decision: &Decision,
     rendered: Resources<Rendered>,
+    withheld: &Refusals,
 ) -> Outcome {
     // No `..`: an object that is rendered and forgotten here must not compile.
     let Resources {
@@ -80,40 +76,24 @@ pub async fn apply(
         autoscalers,
     } = rendered;
 
-    let mut written = Collected::default();
     let (service_accounts, services, network_policies, secrets) = tokio::join!(
-        all(&cluster.service_accounts, service_accounts, Write::Apply),
-        all(&cluster.services, services, Write::Apply),
-        all(&cluster.network_policies, network_policies, Write::Apply),
-        all(&cluster.secrets, secrets, Write::Apply),
+        all(&cluster.service_accounts, service_accounts, withheld),
+        all(&cluster.services, services, withheld),
+        all(&cluster.network_policies, network_policies, withheld),
+        all(&cluster.secrets, secrets, withheld),
     );
-    let (stateful_sets, queued) = one_database_at_a_time(cluster, stateful_sets);
-    let (stateful_sets, deployments, jobs, disruption_budgets, autoscalers) = tokio::join!(
-        all(&cluster.stateful_sets, stateful_sets, Write::Apply),
-        all(&cluster.deployments, deployments, Write::Apply),
-        // A Job cannot be changed; whether one must go first was decided before.
-        all(&cluster.jobs, jobs, Write::CreateOnce),
-        all(
-            &cluster.disruption_budgets,
-            disruption_budgets,
-            Write::Apply
-        ),
-        all(&cluster.autoscalers, autoscalers, Write::Apply),
+    let turns = turns::divide(cluster, stateful_sets);
+    let ((stateful_sets, queued), deployments, jobs, disruption_budgets, autoscalers) = tokio::join!(
+        in_turn(cluster, turns, withheld),
+        all(&cluster.deployments, deployments, withheld),
+        create_all(&cluster.jobs, jobs, withheld),
+        all(&cluster.disruption_budgets, disruption_budgets, withheld),
+        all(&cluster.autoscalers, autoscalers, withheld),
     );
-    let counts: Vec<_> = decision
-        .services
-        .iter()
-        .filter_map(|(service, decided)| Some((service, decided.replicas?)))
-        .collect();
-    let scaled = stream::iter(counts)
-        .map(|(service, count)| set_count(shop, cluster, service, count))
-        .buffered(AT_ONCE);
-    let scale_failures = scaled
-        .filter_map(|result| std::future::ready(result.err()))
-        .collect::<Vec<_>>()
-        .await;
-
-    written.failures.extend(scale_failures);
+    let mut written = Collected {
+        failures: set_counts(shop, cluster, decision, withheld).await,
+        foreign: Vec::new(),
+    };
     let applied = Resources {
         service_accounts: written.collect(service_accounts),
         services: written.collect(services),
@@ -128,69 +108,42 @@ pub async fn apply(
     Outcome {
         applied,
         failures: written.failures,
+        not_grown: Vec::new(),
         queued,
         foreign: written.foreign,
     }
 }
 
-/// A change of a database restarts it. One that serves changes only while all others serve, so that a wrong image or amount
-/// stops one database and not all; one that does not serve changes at once, because that may be what mends it. Returns what is
-/// applied now, and the names of the others.
-fn one_database_at_a_time(
+/// Applies what may change at once, and of the others the first that is not refused: what was refused has changed nothing, and
+/// must not keep the others waiting. Returns also the names of those that wait.
+async fn in_turn(
     cluster: &Cluster,
-    sets: Vec<StatefulSet>,
-) -> (Vec<StatefulSet>, Vec<String>) {
-    let database = Component::Database.as_str();
-    let states = sets.iter().map(|set| {
-        if set.labels().get(COMPONENT_LABEL).map(String::as_str) != Some(database) {
-            return Change::Free;
-        }
-        let shop = labels::shop_of(set.labels()).unwrap_or_default();
-        let namespace = set.namespace().unwrap_or_default();
-        match cluster.stateful_sets.get(&namespace, shop, &set.name_any()) {
-            Some(live) if !is_serving(&live) => Change::OfBroken,
-            Some(_) if cluster.stateful_sets.keeps_pods(set) => Change::OfNoPod,
-            Some(_) => Change::OfServing,
-            None => Change::Free,
-        }
-    });
-    let now = allowed(&states.collect::<Vec<_>>());
-    let (mut apply, mut queued) = (Vec::new(), Vec::new());
-    for (set, now) in sets.into_iter().zip(now) {
-        if now {
-            apply.push(set);
-        } else {
-            queued.push(set.name_any());
+    turns: Turns,
+    withheld: &Refusals,
+) -> (Vec<Result<Written<StatefulSet>, Failure>>, Vec<String>) {
+    let tracked = &cluster.stateful_sets;
+    let Turns {
+        at_once,
+        in_turn,
+        mut queued,
+    } = turns;
+    let mut results = all(tracked, at_once, withheld).await;
+    let mut in_turn = in_turn.into_iter();
+    for set in in_turn.by_ref() {
+        let result = one(tracked, set, withheld).await;
+        let changed_nothing = result
+            .as_ref()
+            .is_err_and(|failure| failure.error.changed_nothing());
+        results.push(result);
+        if !changed_nothing {
+            break;
         }
     }
-    (apply, queued)
-}
-
-/// What applying a database's StatefulSet would do.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Change {
-    /// It does not wait for others, nor others for it.
-    Free,
-    /// Its pod stays.
-    OfNoPod,
-    /// It does not serve.
-    OfBroken,
-    /// It would stop serving for a while.
-    OfServing,
-}
-
-/// Which of the changes may be made now.
-fn allowed(changes: &[Change]) -> Vec<bool> {
-    let mut someone_is_away = changes.contains(&Change::OfBroken);
-    let may = |change: &Change| match change {
-        Change::Free | Change::OfNoPod | Change::OfBroken => true,
-        Change::OfServing => !std::mem::replace(&mut someone_is_away, true),
-    };
-    changes.iter().map(may).collect()
+    queued.extend(in_turn.map(|set| set.name_any()));
+    (results, queued)
 }
 
 /// What came of several kinds of objects.
-#[derive(Default)]
 struct Collected {
     failures: Vec<Failure>,
     foreign: Vec<Foreign>,
@@ -205,7 +158,7 @@ impl Collected {
                     if !(written.foreign.is_empty() && written.taken_from.is_empty()) {
                         self.foreign.push(Foreign {
                             service: service_of(&*written.object),
-                            object: format!("{} {}", K::kind(&()), written.object.name_any()),
+                            object: write(&*written.object),
                             fields: written.foreign,
                             taken_from: written.taken_from,
                         });
@@ -219,37 +172,59 @@ impl Collected {
     }
 }
 
-/// How an object comes to be.
-#[derive(Clone, Copy)]
-enum Write {
-    Apply,
-    CreateOnce,
-}
-
 async fn all<K: Kind>(
     tracked: &Tracked<K>,
     objects: Vec<K>,
-    how: Write,
+    withheld: &Refusals,
+) -> Vec<Result<Written<K>, Failure>> {
+    stream::iter(objects)
+        .map(|object| one(tracked, object, withheld))
+        .buffered(AT_ONCE)
+        .collect()
+        .await
+}
+
+async fn one<K: Kind>(
+    tracked: &Tracked<K>,
+    object: K,
+    withheld: &Refusals,
+) -> Result<Written<K>, Failure> {
+    let request = tracked.apply(&object);
+    withheld
+        .attempt(service_of(&object), write(&object), request)
+        .await
+}
+
+/// Jobs cannot be changed; whether one must go first was decided before.
+async fn create_all<K: Kind>(
+    tracked: &Tracked<K>,
+    objects: Vec<K>,
+    withheld: &Refusals,
 ) -> Vec<Result<Written<K>, Failure>> {
     stream::iter(objects)
         .map(|object| async move {
-            let written = match how {
-                Write::Apply => tracked.apply(&object).await,
-                Write::CreateOnce => tracked.create_once(&object).await,
-            };
-            written.map_err(|error| Failure {
-                service: service_of(&object),
-                error,
-            })
+            let request = tracked.create_once(&object);
+            withheld
+                .attempt(service_of(&object), write(&object), request)
+                .await
         })
         .buffered(AT_ONCE)
         .collect()
         .await
 }
 
+/// Kind and name.
+fn write<K: Kind>(object: &K) -> String {
+    format!("{} {}", K::kind(&()), object.name_any())
+}
+
 /// A migration has ended well, and its pod runs on, kept alive by a container that somebody added (a service mesh): the Job
 /// would run into its deadline and count as failed. Returns what was refused.
-pub async fn conclude_migrations(cluster: &Cluster, observed: &Observed) -> Vec<Failure> {
+pub async fn conclude_migrations(
+    cluster: &Cluster,
+    observed: &Observed,
+    withheld: &Refusals,
+) -> Vec<Failure> {
     let mut refused = Vec::new();
     for (service, observed) in observed.services.iter() {
         let Some(job) = &observed.migration else {
@@ -271,12 +246,10 @@ pub async fn conclude_migrations(cluster: &Cluster, observed: &Observed) -> Vec<
             // Ends its pods and keeps the Job.
             "spec": {"suspend": true},
         });
-        if let Err(error) = cluster.jobs.merge(job, &patch).await {
-            refused.push(Failure {
-                service: Some(service),
-                error,
-            });
-        }
+        let write = format!("Job {} is suspended", job.name_any());
+        let request = cluster.jobs.merge(job, &patch);
+        let attempt = withheld.attempt(Some(service), write, request);
+        refused.extend(attempt.await.err());
     }
     refused
 }
@@ -289,6 +262,24 @@ pub(crate) fn service_of<K: Kind>(object: &K) -> Option<ServiceName> {
         .find(|service| service.as_str() == app)
 }
 
+async fn set_counts(
+    shop: &ValidShop,
+    cluster: &Cluster,
+    decision: &Decision,
+    withheld: &Refusals,
+) -> Vec<Failure> {
+    let services = decision.services.iter();
+    let counts: Vec<_> = services
+        .filter_map(|(service, decided)| Some((service, decided.replicas?)))
+        .collect();
+    stream::iter(counts)
+        .map(|(service, count)| set_count(shop, cluster, service, count, withheld))
+        .buffered(AT_ONCE)
+        .filter_map(|result| std::future::ready(result.err()))
+        .collect()
+        .await
+}
+
 /// Writes the count through the scale subresource where it differs. `spec.replicas` is never applied: a field that was
 /// once applied and then left out falls back to 1, whatever somebody scaled to meanwhile.
 async fn set_count(
@@ -296,6 +287,7 @@ async fn set_count(
     cluster: &Cluster,
     service: ServiceName,
     count: i32,
+    withheld: &Refusals,
 ) -> Result<(), Failure> {
     let name = names::service(&shop.name, service);
     let Some(deployment) = cluster.deployments.get(&shop.namespace, &shop.name, &name) else {
@@ -309,31 +301,12 @@ async fn set_count(
         ..PatchParams::default()
     };
     let patch = Patch::Merge(json!({"spec": {"replicas": count}}));
-    let scaled = cluster
-        .deployments
-        .api(&shop.namespace)
-        .patch_scale(&name, &params, &patch)
-        .await;
-    scaled.map(drop).map_err(|source| Failure {
-        service: Some(service),
-        error: Error::kube(format!("Deployment {name} cannot be scaled to {count}"))(source),
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{Change::*, *};
-
-    #[test]
-    fn databases_that_serve_change_one_after_the_other() {
-        for (changes, now) in [
-            (vec![OfServing, OfServing], vec![true, false]),
-            (vec![OfNoPod, OfServing, OfServing], vec![true, true, false]),
-            (vec![OfBroken, OfServing], vec![true, false]),
-            (vec![OfServing, OfBroken], vec![false, true]),
-            (vec![Free, Free, OfServing], vec![true, true, true]),
-        ] {
-            assert_eq!(allowed(&changes), now);
-        }
-    }
+    let deployments = cluster.deployments.api(&shop.namespace);
+    let request = async {
+        let scaled = deployments.patch_scale(&name, &params, &patch).await;
+        let action = format!("Deployment {name} cannot be scaled to {count}");
+        scaled.map(drop).map_err(Error::kube(action))
+    };
+    let write = format!("Deployment {name} is scaled");
+    withheld.attempt(Some(service), write, request).await
 }

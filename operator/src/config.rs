@@ -36,7 +36,40 @@ pub struct Config {
     #[arg(long, env = "WATCH_NAMESPACES", default_value = "")]
     pub watch_namespaces: Scope,
 
+    /// Ports of DNS, with commas between them: of its Service and of its pods. The network policies of Shops let them through.
+    #[arg(
+        long,
+        env = "DNS_PORTS",
+        value_delimiter = ',',
+        default_values_t = [53, 5353]
+    )]
+    pub dns_ports: Vec<u16>,
+
     /// Where probes and metrics are served.
     #[arg(long, env = "ADMIN_ADDR", default_value = "0.0.0.0:9090")]
     pub admin_addr: std::net::SocketAddr,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Cli {
+        #[command(flatten)]
+        config: Config,
+    }
+
+    #[test]
+    fn ports_of_dns_stand_with_commas_between_them() {
+        let ports = |arguments: &[&str]| {
+            let arguments = ["operator"].iter().chain(arguments);
+            Cli::try_parse_from(arguments).map(|cli| cli.config.dns_ports)
+        };
+        assert_eq!(ports(&[]).expect("a default"), [53, 5353]);
+        assert_eq!(ports(&["--dns-ports=53,1053"]).expect("ports"), [53, 1053]);
+        assert!(ports(&["--dns-ports=dns"]).is_err());
+    }
 }

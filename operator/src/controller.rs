@@ -2,7 +2,6 @@
 //! leaves the others alone.
 
 use std::{
-    future::Future,
     hash::{DefaultHasher, Hash, Hasher},
     panic::AssertUnwindSafe,
     sync::Arc,
@@ -23,11 +22,12 @@ use kube::{
         watcher,
     },
 };
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use crate::{
-    backoff::{Backoffs, Key, Revision},
+    backoff::{Backoffs, Key, Revision, Standing},
     claims::{Claim, Claims},
     cluster::{Cluster, FIELD_MANAGER, Scope, watch_all},
     config::Config,
@@ -36,8 +36,9 @@ use crate::{
     error::Error,
     hash::Fingerprint,
     metrics::Metrics,
-    places::Places,
+    places::{Place, Places},
     reconcile::{Context, Done, reconcile},
+    refusals::Refusals,
     report::{self, Problem},
     status::ParsedShop,
 };
@@ -48,16 +49,25 @@ const RECONCILE_TIMEOUT: Duration = Duration::from_secs(60);
 const STATUS_TIMEOUT: Duration = Duration::from_secs(10);
 /// Changes that come together make one reconcile.
 const DEBOUNCE: Duration = Duration::from_millis(50);
-/// Shops at the same time; see [`Places`] for those of one namespace.
-const CONCURRENCY: u16 = 64;
+/// The controller itself sets no bound to the Shops that are worked on at the same time: see [`Places`].
+const NO_BOUND: u16 = 0;
 /// A Shop that another install looks after.
 const NOT_OURS: Duration = Duration::from_secs(20);
 
 struct Running {
     context: Context,
+    shops: Store<ParsedShop>,
     claims: Claims,
     backoffs: Backoffs,
     places: Places,
+    stop: CancellationToken,
+}
+
+impl Running {
+    /// A Shop as it is now; none where it is gone.
+    fn newest(&self, shop: &ParsedShop) -> Option<Arc<ParsedShop>> {
+        self.shops.get(&ObjectRef::from_obj(shop))
+    }
 }
 
 /// Reconciles all Shops until told to stop.
@@ -92,14 +102,15 @@ pub async fn run(
         metrics,
         reporter,
     );
+    let (reader, writer) = reflector::store();
     let running = Arc::new(Running {
         context,
+        shops: reader.clone(),
         claims,
         backoffs: Backoffs::default(),
         places: Places::default(),
+        stop: stop.clone(),
     });
-
-    let (reader, writer) = reflector::store();
     let shops = watch_shops(
         &client,
         &scope,
@@ -111,7 +122,7 @@ pub async fn run(
         .with_config(
             ControllerConfig::default()
                 .debounce(DEBOUNCE)
-                .concurrency(CONCURRENCY),
+                .concurrency(NO_BOUND),
         )
         .reconcile_on(changed.map(|(namespace, shop)| ObjectRef::new(&shop).within(&namespace)))
         .graceful_shutdown_on(stop.clone().cancelled_owned())
@@ -123,8 +134,9 @@ pub async fn run(
     }
 }
 
-/// The Shops whenever their user changed something, or anybody their status. Our own status writes are among that: each costs
-/// a reconcile that finds nothing to do. A status that somebody else overwrote is noticed by it.
+/// The Shops whenever their user changed something, or anybody their status or finalizers. Our own status writes are among that:
+/// each costs a reconcile that finds nothing to do. A status that somebody else overwrote, and a finalizer that somebody else took
+/// away, are noticed by it.
 fn watch_shops(
     client: &Client,
     scope: &Scope,
@@ -136,7 +148,12 @@ fn watch_shops(
         .modify(|shop| shop.managed_fields_mut().clear())
         .reflect(writer)
         .applied_objects()
-        .predicate_filter(written_by_user.combine(status), PredicateConfig::default())
+        .predicate_filter(
+            written_by_user
+                .combine(predicates::finalizers)
+                .combine(status),
+            PredicateConfig::default(),
+        )
         // A controller that is told of an error pauses all that triggers it. Each watch has a back-off of its own.
         .filter_map(move |change| {
             if let Err(error) = &change {
@@ -173,37 +190,64 @@ fn key(shop: &ParsedShop) -> Key {
     (shop.namespace().unwrap_or_default(), shop.name_any())
 }
 
-/// Whether a Shop is to be reconciled now, and everything that every reconcile needs around it.
+/// Waits for a place, then does what is to be done now for the Shop as it is by then.
 async fn reconcile_in_turn(shop: Arc<ParsedShop>, running: Arc<Running>) -> Result<Action, Error> {
-    let key = key(&shop);
-    let now = Instant::now();
-    if let Some(wait) = running.backoffs.remaining(&key, revision(&shop), now) {
-        return Ok(Action::requeue(wait));
-    }
-    let _place = match running.places.take(&key.0) {
-        Ok(place) => place,
-        Err(wait) => return Ok(Action::requeue(wait.mul_f64(rand::random_range(1.0..2.0)))),
+    let namespace = shop.namespace().unwrap_or_default();
+    let place = tokio::select! {
+        place = running.places.take(&namespace) => place,
+        // What has not begun does not begin any more.
+        () = running.stop.cancelled() => return Ok(Action::await_change()),
     };
-    let deleted = shop.meta().deletion_timestamp.is_some();
-    match running.claims.of(&key.0).await {
-        Claim::Ours => {}
-        // No claim can be made any more in a namespace that goes with its Shops, and a finalizer must not hold it up.
-        Claim::Unknown if deleted => {}
-        Claim::Theirs | Claim::Unknown => return Ok(Action::requeue(NOT_OURS)),
-    }
-    if deleted {
-        // The rest of its objects goes by itself.
-        let finalized = deletion::finalize(&shop, &running.context.cluster);
-        catch_panic_and_timeout(finalized, RECONCILE_TIMEOUT).await?;
+    let Some(shop) = running.newest(&shop) else {
         return Ok(Action::await_change());
+    };
+    let (key, revision, began) = (key(&shop), revision(&shop), Instant::now());
+    let withheld = match running.backoffs.standing(&key, revision, began) {
+        Standing::Free => Refusals::default(),
+        Standing::Withholds(refusals) => refusals,
+        Standing::Waits(wait) => return Ok(Action::requeue(wait)),
+    };
+    // In a box, so that the many that wait above are small.
+    let work = Box::pin(reconcile_isolated(&shop, &running, place, &withheld));
+    let result = work.await;
+    let (backoffs, now, jitter) = (&running.backoffs, Instant::now(), rand::random());
+    let done = match result {
+        Ok(Outcome::NotOurs) => return Ok(Action::requeue(NOT_OURS)),
+        Ok(Outcome::Finalized) => return Ok(Action::await_change()),
+        Ok(Outcome::Reconciled(done)) => done,
+        Err(error) => {
+            backoffs.failed(&key, revision, now, jitter);
+            return Err(error);
+        }
+    };
+    if done.refusals.is_empty() {
+        backoffs.clear(&key);
+        return Ok(Action::requeue(done.next_check));
     }
-    let done = reconcile_isolated(&shop, &running.context).await?;
-    running.backoffs.clear(&key);
-    Ok(done.action)
+    let wait = backoffs.refused(&key, revision, done.refusals, began, now, jitter);
+    Ok(Action::requeue(match done.failure {
+        Some(_) => wait.min(done.next_check),
+        // A volume that cannot grow is asked again when there is another reason to look.
+        None => done.next_check,
+    }))
+}
+
+/// What came of the work on a Shop.
+enum Outcome {
+    /// Another install looks after it, or nobody knows.
+    NotOurs,
+    /// It is being deleted, and the rest of its objects goes by itself.
+    Finalized,
+    Reconciled(Done),
 }
 
 /// A span, a clock, a fence for panics and hangs; a status for what the reconcile could not tell itself.
-async fn reconcile_isolated(shop: &ParsedShop, context: &Context) -> Result<Done, Error> {
+async fn reconcile_isolated(
+    shop: &ParsedShop,
+    running: &Running,
+    place: Place,
+    withheld: &Refusals,
+) -> Result<Outcome, Error> {
     let span = tracing::info_span!(
         "reconcile",
         namespace = shop.namespace().unwrap_or_default(),
@@ -211,12 +255,17 @@ async fn reconcile_isolated(shop: &ParsedShop, context: &Context) -> Result<Done
         generation = shop.meta().generation,
     );
     let started = Instant::now();
-    let result = catch_panic_and_timeout(reconcile_parsed(shop, context), RECONCILE_TIMEOUT)
-        .instrument(span)
-        .await;
+    let work = AssertUnwindSafe(reconcile_ours(shop, running, withheld)).catch_unwind();
+    let result = match place.run(RECONCILE_TIMEOUT, work).instrument(span).await {
+        Ok(result) => result.unwrap_or_else(|panic| Err(panicked(&*panic))),
+        Err(after) => Err(Error::TimedOut(after)),
+    };
+    let context = &running.context;
     let outcome = match &result {
-        Ok(Done { settled: true, .. }) => "settled",
-        Ok(Done { settled: false, .. }) => "waiting",
+        Ok(Outcome::NotOurs | Outcome::Finalized) => return result,
+        Ok(Outcome::Reconciled(done)) if done.failure.is_some() => "error",
+        Ok(Outcome::Reconciled(done)) if done.settled => "settled",
+        Ok(Outcome::Reconciled(_)) => "waiting",
         Err(error) => {
             count_error(&context.metrics, error);
             report_failure(shop, error, context).await;
@@ -227,9 +276,29 @@ async fn reconcile_isolated(shop: &ParsedShop, context: &Context) -> Result<Done
     result
 }
 
-async fn reconcile_parsed(shop: &ParsedShop, context: &Context) -> Result<Done, Error> {
+async fn reconcile_ours(
+    shop: &ParsedShop,
+    running: &Running,
+    withheld: &Refusals,
+) -> Result<Outcome, Error> {
+    let context = &running.context;
+    let deleted = shop.meta().deletion_timestamp.is_some();
+    let namespace = shop.namespace().unwrap_or_default();
+    match running.claims.of(&namespace).await {
+        Claim::Ours => {}
+        // No claim can be made any more in a namespace that goes with its Shops, and a finalizer must not hold it up.
+        Claim::Unknown if deleted => {}
+        Claim::Theirs | Claim::Unknown => return Ok(Outcome::NotOurs),
+    }
+    if deleted {
+        deletion::finalize(shop, &context.cluster).await?;
+        return Ok(Outcome::Finalized);
+    }
     match &shop.0 {
-        Ok(shop) => reconcile(shop, context, Timestamp::now()).await,
+        Ok(shop) => {
+            let done = reconcile(shop, context, withheld, Timestamp::now()).await?;
+            Ok(Outcome::Reconciled(done))
+        }
         Err(invalid) => Err(Error::Invalid(format!(
             "the Shop cannot be read: {}",
             invalid.error
@@ -259,11 +328,15 @@ async fn report_failure(shop: &ParsedShop, error: &Error, context: &Context) {
         &Problem::from(error),
         Timestamp::now(),
     );
-    let told =
-        catch_panic_and_timeout(statuses.publish(shop, previous, status), STATUS_TIMEOUT).await;
-    if let Err(error) = told {
-        tracing::warn!(%error, "a status could not be written");
-    }
+    let told = statuses.publish(shop, previous, status);
+    let told = timeout(STATUS_TIMEOUT, AssertUnwindSafe(told).catch_unwind()).await;
+    let error = match told {
+        Ok(Ok(Ok(()))) => return,
+        Ok(Ok(Err(error))) => error,
+        Ok(Err(panic)) => panicked(&*panic),
+        Err(_) => Error::TimedOut(STATUS_TIMEOUT),
+    };
+    tracing::warn!(%error, "a status could not be written");
 }
 
 fn count_error(metrics: &Metrics, error: &Error) {
@@ -278,30 +351,16 @@ fn count_error(metrics: &Metrics, error: &Error) {
     }
 }
 
-/// Turns a panic and a hang into errors. Without it a panic would end the controller for all Shops.
-async fn catch_panic_and_timeout<T>(
-    work: impl Future<Output = Result<T, Error>>,
-    longest: Duration,
-) -> Result<T, Error> {
-    match tokio::time::timeout(longest, AssertUnwindSafe(work).catch_unwind()).await {
-        Err(_) => Err(Error::TimedOut(longest)),
-        Ok(Err(panic)) => Err(Error::Panicked(panic_message(&*panic))),
-        Ok(Ok(result)) => result,
-    }
-}
-
-fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
+/// A panic that was caught. Without that it would end the controller for all Shops.
+fn panicked(panic: &(dyn std::any::Any + Send)) -> Error {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| panic.downcast_ref::<String>().cloned())
-        .unwrap_or_else(|| "without words".into())
+    let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+    Error::Panicked(text.unwrap_or_else(|| "without words".into()))
 }
 
+/// Its back-off has begun where the revision that failed is known: the Shop may have been changed since.
 fn on_error(shop: Arc<ParsedShop>, _: &Error, running: Arc<Running>) -> Action {
-    let (now, jitter) = (Instant::now(), rand::random());
-    let wait = running
-        .backoffs
-        .failed(&key(&shop), revision(&shop), now, jitter);
-    Action::requeue(wait)
+    Action::requeue(running.backoffs.rest(&key(&shop), Instant::now()))
 }
 
 async fn log(
@@ -331,21 +390,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_panic_becomes_an_error_with_its_words() {
-        let result = catch_panic_and_timeout(
-            async { panic!("boom {}", 1) as Result<(), Error> },
-            RECONCILE_TIMEOUT,
-        )
-        .await;
-        assert!(matches!(result, Err(Error::Panicked(words)) if words == "boom 1"));
-    }
-
-    #[tokio::test]
-    async fn a_hang_becomes_an_error() {
-        let result = catch_panic_and_timeout(
-            std::future::pending::<Result<(), Error>>(),
-            Duration::from_millis(1),
-        )
-        .await;
-        assert!(matches!(result, Err(Error::TimedOut(_))));
+        let panic = AssertUnwindSafe(async { panic!("boom {}", 1) });
+        let panic = panic.catch_unwind().await.expect_err("a panic");
+        assert!(matches!(panicked(&*panic), Error::Panicked(words) if words == "boom 1"));
     }
 }

@@ -1,7 +1,9 @@
 //! What can go wrong in a reconcile, and the few classes that decide what happens next.
 
+use std::sync::Arc;
+
 /// Why a reconcile failed.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum Error {
     /// The Shop or something it names is wrong; trying again does not help.
     #[error("{0}")]
@@ -12,7 +14,7 @@ pub enum Error {
         /// What was tried, with the object's name.
         action: String,
         /// The answer. Not a source: whoever prints the chain of sources would say it twice.
-        answer: Box<kube::Error>,
+        answer: Arc<kube::Error>,
     },
     /// Somebody else has an object of a name that the Shop needs.
     #[error(
@@ -92,7 +94,7 @@ impl Error {
         let action = action.into();
         move |answer| Self::Kube {
             action,
-            answer: Box::new(answer),
+            answer: Arc::new(answer),
         }
     }
 
@@ -114,6 +116,20 @@ impl Error {
             Self::Leftover { .. } => Class::Conflict,
             Self::Panicked(_) => Class::Bug,
             Self::TimedOut(_) => Class::Transient,
+        }
+    }
+
+    /// Whether everything is as it was before the request. An answer of 5xx, and one that did not come, may follow a change that
+    /// was made.
+    pub fn changed_nothing(&self) -> bool {
+        match self {
+            Self::Invalid(_) | Self::NameTaken { .. } | Self::Leftover { .. } => true,
+            Self::Kube { answer, .. } => match &**answer {
+                kube::Error::Api(status) => (400..500).contains(&status.code),
+                kube::Error::BuildRequest(_) => true,
+                _ => false,
+            },
+            Self::Panicked(_) | Self::TimedOut(_) => false,
         }
     }
 }
@@ -141,5 +157,21 @@ mod tests {
             "Service demo-users: spec.ports[0].nodePort: Invalid value: 80"
         );
         assert!(std::error::Error::source(&error).is_none());
+    }
+
+    #[test]
+    fn only_an_answer_that_refuses_says_that_nothing_was_changed() {
+        for (code, changed_nothing) in [
+            (403, true),
+            (409, true),
+            (422, true),
+            (500, false),
+            (504, false),
+        ] {
+            let answer = kube::core::Status::failure("any", "any").with_code(code);
+            let error = Error::kube("any")(kube::Error::Api(Box::new(answer)));
+            assert_eq!(error.changed_nothing(), changed_nothing, "{code}");
+        }
+        assert!(!Error::TimedOut(std::time::Duration::ZERO).changed_nothing());
     }
 }

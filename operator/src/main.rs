@@ -1,17 +1,16 @@
-//! `shop-operator run` (the default), `crd`, `docs`.
+//! `shop-operator run`, which is also what it does without a command.
 
 use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
-use kube::{Client, CustomResourceExt};
+use kube::Client;
 use shop_operator::{
-    api::Shop,
     claims::{Claims, Obstacles},
     config::Config,
     controller,
     database::Databases,
-    docs, health,
+    health,
     leader::Leadership,
     metrics::Metrics,
     telemetry,
@@ -33,10 +32,6 @@ struct Cli {
 enum Command {
     /// Run the operator (the default).
     Run(Box<RunArgs>),
-    /// Print the CustomResourceDefinition as YAML.
-    Crd,
-    /// Print the reference of the Shop resource as Markdown.
-    Docs,
 }
 
 #[derive(clap::Args)]
@@ -50,26 +45,17 @@ struct RunArgs {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let result = match cli.command.unwrap_or(Command::Run(Box::new(cli.run))) {
-        Command::Crd => crd(),
-        Command::Docs => {
-            print!("{}", docs::markdown(&Shop::crd()));
-            Ok(())
-        }
-        Command::Run(args) => run(*args),
+    let args = match cli.command {
+        Some(Command::Run(args)) => *args,
+        None => cli.run,
     };
-    match result {
+    match run(args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("shop-operator: {error:#}");
             ExitCode::FAILURE
         }
     }
-}
-
-fn crd() -> anyhow::Result<()> {
-    print!("{}", docs::crd_yaml()?);
-    Ok(())
 }
 
 fn run(args: RunArgs) -> anyhow::Result<()> {

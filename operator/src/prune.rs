@@ -6,9 +6,10 @@ use std::{collections::HashSet, sync::Arc};
 use kube::ResourceExt;
 
 use crate::{
-    apply::{Failure, Outcome, service_of},
+    apply::{Outcome, service_of},
     cluster::{Cluster, Kind, Tracked},
     observe::Observed,
+    refusals::{Failure, Refusals},
     validate::ValidShop,
 };
 
@@ -19,45 +20,51 @@ pub async fn prune(
     cluster: &Cluster,
     observed: &Observed,
     outcome: &Outcome,
+    withheld: &Refusals,
 ) -> Vec<Failure> {
-    let Outcome {
-        applied, failures, ..
-    } = outcome;
+    let applied = &outcome.applied;
     let services = observed.services.iter();
     let running = services.filter_map(|(_, service)| service.other_migration.as_deref());
-    let running: HashSet<_> = running.collect();
-    let none = HashSet::new();
+    let spared = &Spared {
+        failures: &outcome.failures,
+        running: running.collect(),
+    };
+    let (budgets, autoscalers) = (&cluster.disruption_budgets, &cluster.autoscalers);
     let (jobs, budgets, autoscalers) = tokio::join!(
-        superfluous(shop, &cluster.jobs, &applied.jobs, failures, &running),
-        superfluous(
-            shop,
-            &cluster.disruption_budgets,
-            &applied.disruption_budgets,
-            failures,
-            &none
-        ),
-        superfluous(
-            shop,
-            &cluster.autoscalers,
-            &applied.autoscalers,
-            failures,
-            &none
-        ),
+        superfluous(shop, &cluster.jobs, &applied.jobs, spared, withheld),
+        superfluous(shop, budgets, &applied.disruption_budgets, spared, withheld),
+        superfluous(shop, autoscalers, &applied.autoscalers, spared, withheld),
     );
     [jobs, budgets, autoscalers].into_iter().flatten().collect()
+}
+
+/// What is left alone though it may look superfluous.
+struct Spared<'a> {
+    failures: &'a [Failure],
+    /// Names of Jobs whose migration goes on.
+    running: HashSet<&'a str>,
+}
+
+impl Spared<'_> {
+    fn contains<K: Kind>(&self, object: &K) -> bool {
+        let service = service_of(object);
+        self.failures
+            .iter()
+            .any(|failure| failure.service == service)
+            || self.running.contains(object.name_any().as_str())
+    }
 }
 
 async fn superfluous<K: Kind>(
     shop: &ValidShop,
     tracked: &Tracked<K>,
     applied: &[Arc<K>],
-    failures: &[Failure],
-    spared: &HashSet<&str>,
+    spared: &Spared<'_>,
+    withheld: &Refusals,
 ) -> Vec<Failure> {
     let needed: HashSet<_> = applied.iter().filter_map(|object| object.uid()).collect();
     let mut refused = Vec::new();
     for object in tracked.of_shop(&shop.namespace, &shop.name) {
-        let service = service_of(&*object);
         let controller = object
             .owner_references()
             .iter()
@@ -65,15 +72,18 @@ async fn superfluous<K: Kind>(
         // One without an owner was left behind by a deletion that spares dependents.
         let ours = controller.is_none_or(|owner| owner.uid == shop.owner.uid);
         let goes_already = object.meta().deletion_timestamp.is_some();
-        let spared = failures.iter().any(|failure| failure.service == service)
-            || spared.contains(object.name_any().as_str());
-        if !ours || goes_already || spared || object.uid().is_none_or(|uid| needed.contains(&uid)) {
+        if !ours
+            || goes_already
+            || spared.contains(&*object)
+            || object.uid().is_none_or(|uid| needed.contains(&uid))
+        {
             continue;
         }
         let what = format!("{} {}", K::kind(&()), object.name_any());
-        match tracked.delete(&object).await {
+        let (write, request) = (format!("{what} is deleted"), tracked.delete(&object));
+        match withheld.attempt(service_of(&*object), write, request).await {
             Ok(()) => tracing::info!(object = what, "deleted, no longer needed"),
-            Err(error) => refused.push(Failure { service, error }),
+            Err(failure) => refused.push(failure),
         }
     }
     refused

@@ -3,10 +3,7 @@
 use std::time::Duration;
 
 use k8s_openapi::jiff::Timestamp;
-use kube::{
-    Client,
-    runtime::{controller::Action, events::Reporter},
-};
+use kube::{Client, runtime::events::Reporter};
 
 use crate::{
     api::{Shop, ShopStatus},
@@ -23,6 +20,7 @@ use crate::{
     names,
     observe::{Observed, observe},
     prune::prune,
+    refusals::{Failure, Refusals},
     render::render,
     report::{self, Findings, Problem},
     status::Statuses,
@@ -61,16 +59,26 @@ pub struct Context {
 #[derive(Debug)]
 pub struct Done {
     /// When to look again.
-    pub action: Action,
+    pub next_check: Duration,
     /// Everything is as the Shop asks.
     pub settled: bool,
+    /// The first failure among what was refused, now or before; the rest was done.
+    pub failure: Option<Error>,
+    /// What is not to be sent again soon: failures, and growth of volumes that cannot grow.
+    pub refusals: Refusals,
 }
 
-/// Brings the cluster closer to what the Shop asks, and says in its status how far it is.
+/// Brings the cluster closer to what the Shop asks, and says in its status how far it is. What is withheld is not sent: it was
+/// refused a short while ago.
 ///
 /// # Errors
-/// When something was refused or did not answer; the status says so as far as it could be written.
-pub async fn reconcile(shop: &Shop, context: &Context, now: Timestamp) -> Result<Done, Error> {
+/// When it could not even look at what is there, or not write the status; the status says so as far as it could be written.
+pub async fn reconcile(
+    shop: &Shop,
+    context: &Context,
+    withheld: &Refusals,
+    now: Timestamp,
+) -> Result<Done, Error> {
     let previous = context.statuses.last(shop);
     let inputs = match gather(shop, context, now).await {
         Ok(inputs) => inputs,
@@ -102,13 +110,14 @@ pub async fn reconcile(shop: &Shop, context: &Context, now: Timestamp) -> Result
         ..
     } = &inputs;
     let cluster = &context.cluster;
-    let mut outcome = apply(valid, cluster, &decision, rendered).await;
-    let migrations = conclude_migrations(cluster, observed).await;
-    let volumes = volumes::update(valid, cluster, &decision, observed).await;
-    let pruned = prune(valid, cluster, observed, &outcome).await;
+    let mut outcome = apply(valid, cluster, &decision, rendered, withheld).await;
+    let migrations = conclude_migrations(cluster, observed, withheld).await;
+    let volumes = volumes::update(valid, cluster, &decision, observed, withheld).await;
+    let pruned = prune(valid, cluster, observed, &outcome, withheld).await;
     outcome
         .failures
-        .extend(migrations.into_iter().chain(volumes).chain(pruned));
+        .extend(migrations.into_iter().chain(volumes.failures).chain(pruned));
+    outcome.not_grown = volumes.not_grown;
 
     let findings = Findings {
         shop: valid,
@@ -129,12 +138,24 @@ pub async fn reconcile(shop: &Shop, context: &Context, now: Timestamp) -> Result
         context.statuses.publish_event(shop, notice).await;
     }
 
-    match outcome.failures.into_iter().next() {
-        Some(failure) => Err(failure.error),
-        None => Ok(Done {
-            action: Action::requeue(next_check(&inputs, settled)),
-            settled,
-        }),
+    count_new(&outcome.failures, withheld, &context.metrics);
+    let not_grown = outcome.not_grown.iter().map(|volume| &volume.refusal);
+    Ok(Done {
+        next_check: next_check(&inputs, settled),
+        settled,
+        refusals: outcome.failures.iter().chain(not_grown).collect(),
+        failure: outcome.failures.into_iter().next().map(|f| f.error),
+    })
+}
+
+/// What was withheld was counted and logged when it was refused.
+fn count_new(failures: &[Failure], withheld: &Refusals, metrics: &Metrics) {
+    for failure in failures {
+        if !withheld.contains(&failure.write) {
+            let class = failure.error.class().as_str();
+            metrics.failed(class);
+            tracing::warn!(class, error = %failure.error, "a write was refused");
+        }
     }
 }
 

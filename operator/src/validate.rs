@@ -58,6 +58,8 @@ pub struct ValidShop {
     pub log_level: String,
     /// The namespace whose operator may connect to databases.
     pub operator_namespace: String,
+    /// Where DNS listens.
+    pub dns_ports: Vec<u16>,
 }
 
 /// Which image of a database or the broker is asked for.
@@ -193,6 +195,7 @@ pub fn validate(shop: &Shop, config: &Config) -> Result<ValidShop, Vec<String>> 
             .and_then(|logs| logs.level)
             .unwrap_or_else(|| "info".into()),
         operator_namespace: config.pod_namespace.clone(),
+        dns_ports: config.dns_ports.clone(),
     };
     if wrong.is_empty() {
         Ok(valid)

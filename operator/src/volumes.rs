@@ -7,62 +7,127 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     api::StorageSpec,
-    apply::Failure,
     catalogue::ServiceName,
     cluster::Cluster,
     decide::Decision,
+    error::Class,
     labels::{INSTANCE_LABEL, SHOP_LABEL},
+    names,
     observe::{Observed, ObservedBackend, requested_size},
     pinning::{IMAGE_ANNOTATION, Pinned},
     quantity::{bytes, parse_bytes},
+    refusals::{Failure, Refusals},
     validate::ValidShop,
 };
 
-/// Brings the claims of a Shop to what they should be. Returns what was refused.
+/// What came of updating claims.
+#[derive(Default)]
+pub struct Updated {
+    /// What was refused, now or before.
+    pub failures: Vec<Failure>,
+    /// Volumes that cannot grow.
+    pub not_grown: Vec<NotGrown>,
+}
+
+/// A volume that cannot grow: its storage class does not allow it.
+#[derive(Clone, Debug)]
+pub struct NotGrown {
+    /// Whose volume: the name of a StatefulSet.
+    pub stateful_set: String,
+    /// One sentence.
+    pub message: String,
+    /// What the API server answered.
+    pub refusal: Failure,
+}
+
+/// The volume of a database or of the broker.
+struct Volume<'a> {
+    /// None for the broker.
+    service: Option<ServiceName>,
+    stateful_set: String,
+    backend: &'a ObservedBackend,
+    pinned: &'a Pinned,
+    storage: &'a StorageSpec,
+}
+
+/// Brings the claims of a Shop to what they should be.
 pub async fn update(
     shop: &ValidShop,
     cluster: &Cluster,
     decision: &Decision,
     observed: &Observed,
-) -> Vec<Failure> {
-    let databases = ServiceName::ALL.into_iter().map(|service| {
-        let backend = &observed.services[service].database;
-        let pinned = &decision.services[service].database_image;
-        (Some(service), backend, pinned, &shop.database.storage)
+    withheld: &Refusals,
+) -> Updated {
+    let databases = ServiceName::ALL.into_iter().map(|service| Volume {
+        service: Some(service),
+        stateful_set: names::database(&shop.name, service),
+        backend: &observed.services[service].database,
+        pinned: &decision.services[service].database_image,
+        storage: &shop.database.storage,
     });
-    let broker = (
-        None,
-        &observed.broker,
-        &decision.broker_image,
-        &shop.broker.storage,
-    );
-    let mut refused = Vec::new();
-    for (service, backend, pinned, storage) in databases.chain([broker]) {
-        let Some(claim) = &backend.claim else {
+    let broker = Volume {
+        service: None,
+        stateful_set: names::broker(&shop.name),
+        backend: &observed.broker,
+        pinned: &decision.broker_image,
+        storage: &shop.broker.storage,
+    };
+    let mut updated = Updated::default();
+    for volume in databases.chain([broker]) {
+        let Some(claim) = &volume.backend.claim else {
             continue;
         };
-        let Some(patch) = change(&shop.name, claim, backend, pinned, storage) else {
+        if claim.metadata.deletion_timestamp.is_some() {
             continue;
-        };
-        if let Err(error) = cluster.claims.merge(claim, &patch).await {
-            refused.push(Failure { service, error });
+        }
+        if let Some(patch) = note(&shop.name, claim, volume.backend, volume.pinned) {
+            let write = format!("notes on PersistentVolumeClaim {}", claim.name_any());
+            let request = cluster.claims.merge(claim, &patch);
+            let attempt = withheld.attempt(volume.service, write, request);
+            updated.failures.extend(attempt.await.err());
+        }
+        if let Some(patch) = growth(claim, volume.storage) {
+            // In a request of its own, so that its refusal keeps back nothing else.
+            let write = format!("PersistentVolumeClaim {} grows", claim.name_any());
+            let request = cluster.claims.merge(claim, &patch);
+            let attempt = withheld.attempt(volume.service, write, request);
+            if let Err(refusal) = attempt.await {
+                updated.was_refused(volume, claim, refusal);
+            }
         }
     }
-    refused
+    updated
 }
 
-/// What is to be changed on a claim.
-fn change(
+impl Updated {
+    /// Whether a class lets volumes grow can be read in the class, but not with rights in some namespaces alone. So the API server
+    /// is asked to, and its answer is believed.
+    fn was_refused(&mut self, volume: Volume<'_>, claim: &PersistentVolumeClaim, refusal: Failure) {
+        match refusal.error.class() {
+            Class::Invalid | Class::Forbidden => self.not_grown.push(NotGrown {
+                stateful_set: volume.stateful_set,
+                message: format!(
+                    "{}; it stays at {} though the Shop asks for {}, until its storage class allows growth (allowVolumeExpansion)",
+                    refusal.error,
+                    requested_size(claim).unwrap_or("its size"),
+                    volume.storage.size,
+                ),
+                refusal,
+            }),
+            Class::Conflict | Class::NameTaken | Class::Transient | Class::Bug => {
+                self.failures.push(refusal);
+            }
+        }
+    }
+}
+
+/// What is to be noted on a claim.
+fn note(
     shop: &str,
     claim: &PersistentVolumeClaim,
     backend: &ObservedBackend,
     pinned: &Pinned,
-    storage: &StorageSpec,
 ) -> Option<Value> {
-    if claim.metadata.deletion_timestamp.is_some() {
-        return None;
-    }
-    let mut patch = Map::new();
     let mut metadata = Map::new();
     let noted = claim.annotations().get(IMAGE_ANNOTATION);
     if backend.is_serving()
@@ -81,14 +146,17 @@ fn change(
             json!({SHOP_LABEL: shop, INSTANCE_LABEL: null}),
         );
     }
-    if !metadata.is_empty() {
-        patch.insert("metadata".into(), metadata.into());
+    (!metadata.is_empty()).then(|| json!({"metadata": metadata}))
+}
+
+/// What makes a claim as large as is wanted. One without a volume cannot grow yet.
+fn growth(claim: &PersistentVolumeClaim, storage: &StorageSpec) -> Option<Value> {
+    let phase = claim.status.as_ref()?.phase.as_deref();
+    if phase != Some("Bound") || bytes(&storage.size) <= requested(claim) {
+        return None;
     }
-    if bytes(&storage.size) > requested(claim) {
-        let resources = json!({"requests": {"storage": storage.size}});
-        patch.insert("spec".into(), json!({"resources": resources}));
-    }
-    (!patch.is_empty()).then(|| patch.into())
+    let resources = json!({"requests": {"storage": storage.size}});
+    Some(json!({"spec": {"resources": resources}}))
 }
 
 fn requested(claim: &PersistentVolumeClaim) -> u64 {
@@ -102,41 +170,42 @@ fn requested(claim: &PersistentVolumeClaim) -> u64 {
 mod tests {
     use super::*;
 
-    fn changed(claim: Value, size: &str) -> Option<Value> {
-        let claim: PersistentVolumeClaim = serde_json::from_value(claim).expect("a claim");
+    fn claim(value: Value) -> PersistentVolumeClaim {
+        serde_json::from_value(value).expect("a claim")
+    }
+
+    fn grown(phase: &str, size: &str) -> Option<Value> {
         let storage = StorageSpec {
             size: size.into(),
             class_name: None,
         };
-        change(
-            "corner",
-            &claim,
-            &ObservedBackend::default(),
-            &Pinned::default(),
-            &storage,
-        )
-    }
-
-    fn claim(labels: Value) -> Value {
-        json!({"metadata": {"labels": labels}, "spec": {"resources": {"requests": {"storage": "1Gi"}}}})
+        let resources = json!({"requests": {"storage": "1Gi"}});
+        let claim = claim(json!({"spec": {"resources": resources}, "status": {"phase": phase}}));
+        growth(&claim, &storage)
     }
 
     #[test]
-    fn a_claim_grows_and_never_shrinks() {
-        assert_eq!(changed(claim(json!({})), "1024Mi"), None);
-        assert_eq!(changed(claim(json!({})), "512Mi"), None);
-        let grown = changed(claim(json!({})), "2Gi").expect("a change");
+    fn a_claim_with_a_volume_grows_and_never_shrinks() {
+        assert_eq!(grown("Bound", "1024Mi"), None);
+        assert_eq!(grown("Bound", "512Mi"), None);
+        assert_eq!(grown("Pending", "2Gi"), None);
         assert_eq!(
-            grown,
-            json!({"spec": {"resources": {"requests": {"storage": "2Gi"}}}})
+            grown("Bound", "2Gi"),
+            Some(json!({"spec": {"resources": {"requests": {"storage": "2Gi"}}}}))
         );
     }
 
     #[test]
     fn a_claim_loses_the_label_that_other_tools_take_for_theirs() {
         let labels = json!({"app.kubernetes.io/instance": "corner"});
-        let patch = changed(claim(labels), "1Gi").expect("a change");
+        let claim = claim(json!({"metadata": {"labels": labels}}));
+        let patch = note(
+            "corner",
+            &claim,
+            &ObservedBackend::default(),
+            &Pinned::default(),
+        );
         let expected = json!({"shopkeeper.dev/shop": "corner", "app.kubernetes.io/instance": null});
-        assert_eq!(patch, json!({"metadata": {"labels": expected}}));
+        assert_eq!(patch, Some(json!({"metadata": {"labels": expected}})));
     }
 }

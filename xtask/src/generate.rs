@@ -10,8 +10,11 @@ use std::{
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 
-use crate::workspace::{self, OPERATOR, Program, SERVICES, Workspace};
+use crate::workspace::{self, Program, SERVICES, Workspace};
 
+/// Prints what is generated from the operator's types: package and binary. A program of its own, because xtask itself is compiled
+/// before every command, and kube with it would make the first one minutes slower.
+const SHOP_API: &str = "xtask-shop-api";
 /// Folders that hold generated files and nothing else.
 const FOLDERS: [&str; 2] = ["contracts/openapi", "contracts/events"];
 
@@ -29,9 +32,14 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let workspace = Workspace::load()?;
     let mut cargo = workspace::cargo();
     cargo.current_dir(&workspace.root);
-    let packages: Vec<_> = workspace::programs().map(|p| p.package).collect();
-    let binaries: Vec<_> = workspace::programs().map(|p| p.binary).collect();
-    workspace::build(cargo, &["--quiet"], &packages, &binaries)?;
+    let packages = SERVICES.map(|service| service.package);
+    let binaries = SERVICES.map(|service| service.binary);
+    workspace::build(
+        cargo,
+        &["--quiet"],
+        &[&packages[..], &[SHOP_API]].concat(),
+        &[&binaries[..], &[SHOP_API]].concat(),
+    )?;
 
     let files = generated(&workspace)?;
     let stale = stale(&workspace.root, &files)?;
@@ -58,16 +66,16 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 /// Everything that the programs generate.
 fn generated(workspace: &Workspace) -> Result<Files> {
     let mut files = Files::new();
-    let definition = output(workspace, &OPERATOR, &["crd"])?;
+    let definition = output(workspace, SHOP_API, &["definition"])?;
     files.insert("crds/shops.yaml".into(), definition.clone());
     // Helm reads only files of the chart's own folder.
     files.insert("charts/shop-operator/files/shops.yaml".into(), definition);
     files.insert(
         "docs/shop-api.md".into(),
-        output(workspace, &OPERATOR, &["docs"])?,
+        output(workspace, SHOP_API, &["reference"])?,
     );
     for service in &SERVICES {
-        let document = output(workspace, service, &["openapi"])?;
+        let document = output(workspace, service.binary, &["openapi"])?;
         files.insert(
             format!("contracts/openapi/{}.json", service.binary).into(),
             document,
@@ -83,7 +91,7 @@ fn events(workspace: &Workspace, service: &Program, files: &mut Files) -> Result
         .path()
         .to_str()
         .context("the temporary folder's name is not UTF-8")?;
-    output(workspace, service, &["events", path])?;
+    output(workspace, service.binary, &["events", path])?;
     for entry in fs::read_dir(folder.path())? {
         let entry = entry?;
         let path = Path::new("contracts/events").join(entry.file_name());
@@ -101,9 +109,9 @@ fn events(workspace: &Workspace, service: &Program, files: &mut Files) -> Result
 }
 
 /// What a freshly built program prints.
-fn output(workspace: &Workspace, program: &Program, arguments: &[&str]) -> Result<Vec<u8>> {
-    let path = workspace.target.join("debug").join(program.binary);
-    let shown = || format!("{} {}", program.binary, arguments.join(" "));
+fn output(workspace: &Workspace, program: &str, arguments: &[&str]) -> Result<Vec<u8>> {
+    let path = workspace.target.join("debug").join(program);
+    let shown = || format!("{program} {}", arguments.join(" "));
     let output = Command::new(&path)
         .args(arguments)
         .output()

@@ -53,6 +53,8 @@ struct Cached<K> {
     accepted: Option<(Fingerprint, Fingerprint)>,
     /// When we wrote it, as long as no watch has told of it.
     unconfirmed_since: Option<Instant>,
+    /// Whose fields were taken over since it was last applied.
+    taken_from: Vec<String>,
 }
 
 type ByName<K> = BTreeMap<String, Cached<K>>;
@@ -104,13 +106,33 @@ impl<K: Kind> Cache<K> {
     /// What the API server answered when `wanted` was applied.
     pub(super) fn applied(&mut self, entry: Entry<K>, wanted: Fingerprint, now: Instant) {
         let (object, digest) = (entry.object.clone(), entry.digest);
-        let key = self.put(entry, Some(now));
-        if digest != wanted
-            && let Some(key) = key
+        if let Some(key) = self.put(entry, Some(now))
             && let Some(cached) = self.objects_of(&key).get_mut(&object.name_any())
         {
-            cached.accepted = Some((wanted, digest));
+            cached.taken_from.clear();
+            if digest != wanted {
+                cached.accepted = Some((wanted, digest));
+            }
         }
+    }
+
+    /// Fields of these were taken over, in order to apply. Returns whose were since the object was last applied.
+    pub(super) fn took_over(
+        &mut self,
+        namespace: &str,
+        shop: &str,
+        name: &str,
+        from: Vec<String>,
+    ) -> Vec<String> {
+        let shops = self.shops.get_mut(namespace);
+        let objects = shops.and_then(|shops| shops.get_mut(shop));
+        let Some(cached) = objects.and_then(|objects| objects.get_mut(name)) else {
+            return from;
+        };
+        cached.taken_from.extend(from);
+        cached.taken_from.sort();
+        cached.taken_from.dedup();
+        cached.taken_from.clone()
     }
 
     /// Whether applying `wanted` would change nothing.
@@ -167,6 +189,8 @@ impl<K: Kind> Cache<K> {
             Some(cached) => {
                 let same = cached.entry.object.uid() == entry.object.uid();
                 let accepted = cached.accepted.filter(|_| same);
+                let mut taken_from = std::mem::take(&mut cached.taken_from);
+                taken_from.retain(|_| same);
                 // The watch may have told of our write before its answer came, and tells of each version once.
                 let told = same
                     && cached.entry.object.resource_version() == entry.object.resource_version();
@@ -178,6 +202,7 @@ impl<K: Kind> Cache<K> {
                     entry,
                     accepted,
                     unconfirmed_since,
+                    taken_from,
                 };
             }
             None => {
@@ -185,6 +210,7 @@ impl<K: Kind> Cache<K> {
                     entry,
                     accepted: None,
                     unconfirmed_since,
+                    taken_from: Vec::new(),
                 };
                 objects.insert(name, cached);
             }

@@ -158,7 +158,7 @@ impl<K: Kind> Tracked<K> {
             Some(entry) => may_be_changed(&*entry.object, desired).map(|()| true)?,
             None => self.find_untracked(desired).await?,
         };
-        let (live, taken_from) = self.patch(desired, there).await.map_err(failed(desired))?;
+        let (live, taken_from) = self.patch(desired, there).await?;
         let before = known.and_then(|entry| entry.object.resource_version());
         let changed = live.resource_version() != before;
         let result = if changed { "changed" } else { "unchanged" };
@@ -274,9 +274,9 @@ impl<K: Kind> Tracked<K> {
     }
 
     /// A server-side apply. What is new is not forced: if somebody else makes an object of this name at the same moment, that
-    /// is a conflict and the next reconcile sees it.
-    async fn patch(&self, desired: &K, there: bool) -> Result<(K, Vec<String>), kube::Error> {
-        let (namespace, _, name) = key_of(desired);
+    /// is a conflict and the next reconcile sees it. Returns also from whom fields were taken over for it.
+    async fn patch(&self, desired: &K, there: bool) -> Result<(K, Vec<String>), Error> {
+        let (namespace, shop, name) = key_of(desired);
         let api = self.api(&namespace);
         let mut params = PatchParams::apply(FIELD_MANAGER).validation_strict();
         params.force = there;
@@ -284,18 +284,35 @@ impl<K: Kind> Tracked<K> {
         let refused = match api.patch(&name, &params, &patch).await {
             Ok(live) => return Ok((live, Vec::new())),
             Err(kube::Error::Api(status)) if status.code == 422 && there => status,
-            Err(other) => return Err(other),
+            Err(other) => return Err(failed(desired)(other)),
         };
         let causes = refused.details.iter().flat_map(|details| &details.causes);
         let fields: Vec<_> = causes.map(|cause| cause.field.clone()).collect();
-        let taken_from = take_over(&api, &name, &fields).await?;
+        let taken_from = take_over(&api, &name, &fields).await;
+        let taken_from = taken_from.map_err(failed(desired))?;
+        let since_applied =
+            lock(&self.cache).took_over(&namespace, &shop, &name, taken_from.clone());
+        let still_refused = |answer| refused_still(desired, &since_applied, answer);
         if taken_from.is_empty() {
-            return Err(kube::Error::Api(refused));
+            return Err(still_refused(kube::Error::Api(refused)));
         }
         tracing::warn!(object = name, from = ?taken_from, ?fields, "fields of others are taken over");
-        let live = api.patch(&name, &params, &patch).await?;
-        Ok((live, taken_from))
+        let live = api.patch(&name, &params, &patch).await;
+        Ok((live.map_err(still_refused)?, taken_from))
     }
+}
+
+/// That an object is refused though fields of others were taken over: what they had set was not all that stands in the way.
+fn refused_still<K: Kind>(object: &K, taken_from: &[String], answer: kube::Error) -> Error {
+    if taken_from.is_empty() {
+        return failed(object)(answer);
+    }
+    Error::kube(format!(
+        "{} {} is refused even after what {} had set on it was taken over",
+        K::kind(&()),
+        object.name_any(),
+        taken_from.join(", ")
+    ))(answer)
 }
 
 /// Makes what stands beside a refused field ours, so that the next apply removes what it does not name. Returns whose it was.

@@ -29,7 +29,7 @@ pub fn service(shop: &ValidShop, service: ServiceName) -> NetworkPolicy {
     let administrators = namespace_peer(ADMIN_NAMESPACE_LABEL, "true");
 
     let mut egress = vec![
-        to_anywhere(&[("UDP", 53), ("TCP", 53)]),
+        to_dns(&shop.dns_ports),
         to(
             vec![peer(meta::selector(
                 shop,
@@ -50,7 +50,7 @@ pub fn service(shop: &ValidShop, service: ServiceName) -> NetworkPolicy {
             .map(|call| to(vec![pods(shop, call.service)], HTTP_PORT)),
     );
     if let Some(port) = shop.otlp_endpoint.as_deref().and_then(port_of) {
-        egress.push(to_anywhere(&[("TCP", port)]));
+        egress.push(to_anywhere(vec![policy_port("TCP", port)]));
     }
     if let Some(smtp) = shop
         .email
@@ -58,7 +58,7 @@ pub fn service(shop: &ValidShop, service: ServiceName) -> NetworkPolicy {
         .and_then(|email| email.smtp.as_ref())
         .filter(|_| descriptor.sends_mail)
     {
-        egress.push(to_anywhere(&[("TCP", smtp.port())]));
+        egress.push(to_anywhere(vec![policy_port("TCP", smtp.port())]));
     }
     let mut policy = policy(
         shop,
@@ -150,11 +150,16 @@ fn to(peers: Vec<NetworkPolicyPeer>, port: i32) -> NetworkPolicyEgressRule {
     }
 }
 
-fn to_anywhere(ports: &[(&str, i32)]) -> NetworkPolicyEgressRule {
+/// To any address, because what answers is not the same everywhere: pods of kube-system, a cache on the node's own network, pods of
+/// another namespace on a port of their own (OpenShift: 5353). Network plugins judge by the port of the pod, not of the Service.
+fn to_dns(ports: &[u16]) -> NetworkPolicyEgressRule {
     let ports = ports
         .iter()
-        .map(|(protocol, port)| policy_port(protocol, *port))
-        .collect();
+        .flat_map(|port| ["UDP", "TCP"].map(|protocol| policy_port(protocol, i32::from(*port))));
+    to_anywhere(ports.collect())
+}
+
+fn to_anywhere(ports: Vec<NetworkPolicyPort>) -> NetworkPolicyEgressRule {
     NetworkPolicyEgressRule {
         to: None,
         ports: Some(ports),

@@ -62,6 +62,16 @@ pub(super) fn broker(findings: &Findings<'_>) -> Option<Problem> {
     )
 }
 
+/// The first volume that cannot grow, among those of StatefulSets of which this holds.
+pub(super) fn not_grown<'a>(
+    findings: &Findings<'a>,
+    is_meant: impl Fn(&str) -> bool,
+) -> Option<&'a str> {
+    let volumes = findings.outcome.not_grown.iter();
+    let mut meant = volumes.filter(|volume| is_meant(&volume.stateful_set));
+    meant.next().map(|volume| volume.message.as_str())
+}
+
 fn not_ready(
     findings: &Findings<'_>,
     name: &str,

@@ -6,10 +6,10 @@ use k8s_openapi::api::core::v1::{ContainerStateTerminated, ContainerStatus, Pod}
 use kube::ResourceExt;
 
 use crate::{
-    apply::Failure,
     error::{Class, Error},
     migration,
     observe::Warnings,
+    refusals::Failure,
 };
 
 /// Of the last line of a log.

@@ -35,10 +35,16 @@ impl State {
         }
     }
 
-    pub(super) fn ready_unless(problem: Option<Problem>, message: &str) -> Self {
-        match problem {
-            None => Self::yes("Ready", message),
-            Some(problem) => Self::no(problem.reason, problem.message),
+    /// What serves is ready, though its volume may be smaller than asked for: `not_grown` says so.
+    pub(super) fn ready_unless(
+        problem: Option<Problem>,
+        not_grown: Option<&str>,
+        message: &str,
+    ) -> Self {
+        match (problem, not_grown) {
+            (None, None) => Self::yes("Ready", message),
+            (None, Some(why)) => Self::yes("VolumeNotGrown", format!("{message}; {why}")),
+            (Some(problem), _) => Self::no(problem.reason, problem.message),
         }
     }
 }

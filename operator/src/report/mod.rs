@@ -18,6 +18,7 @@ use crate::{
     catalogue::{PerService, ServiceName},
     database::DatabaseState,
     decide::Decision,
+    names,
     observe::Observed,
     validate::ValidShop,
 };
@@ -95,11 +96,19 @@ pub fn status(
     );
     conditions.set(
         "DatabasesReady",
-        State::ready_unless(databases, "all databases take connections"),
+        State::ready_unless(
+            databases,
+            backend::not_grown(findings, |set| set != names::broker(&findings.shop.name)),
+            "all databases take connections",
+        ),
     );
     conditions.set(
         "BrokerReady",
-        State::ready_unless(broker, "the broker takes connections"),
+        State::ready_unless(
+            broker,
+            backend::not_grown(findings, |set| set == names::broker(&findings.shop.name)),
+            "the broker takes connections",
+        ),
     );
 
     ShopStatus {

@@ -1,13 +1,12 @@
 //! The whole controller: what goes wrong in one Shop leaves the others alone.
 
 use std::{
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
-    },
+    collections::HashSet,
+    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
+use futures::{StreamExt, stream};
 use k8s_openapi::{
     api::{apps::v1::StatefulSet, batch::v1::Job},
     apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
@@ -121,55 +120,91 @@ async fn a_panic_in_one_shop_leaves_the_others_alone() {
     running.stop().await;
 }
 
-/// More Shops than places in all, in one namespace, and each holds its place for 60 s.
+/// A controller that looks after all of these namespaces, and whose first write for each Shop of `slow` is never answered.
+struct Hanging {
+    running: RunningController,
+    /// Paths of the Shops that hang.
+    shops: Arc<Mutex<HashSet<String>>>,
+}
+
+impl Hanging {
+    /// With `each` Shops in each namespace of `slow`, and none in `quick`.
+    async fn start(admin: &Client, slow: &[String], each: usize, quick: &str) -> Self {
+        for namespace in slow.iter().map(String::as_str).chain([quick]) {
+            make_namespace(admin, namespace).await;
+        }
+        // The finalizer is written before all else.
+        let spec = json!({"version": "1", "database": {"deletionPolicy": "Delete"}});
+        let made = slow.iter().flat_map(|namespace| {
+            let spec = &spec;
+            (0..each).map(move |number| async move {
+                apply_shop(admin, namespace, &format!("s{number}"), spec.clone()).await
+            })
+        });
+        let made = stream::iter(made).buffer_unordered(8);
+        made.for_each(async |made| drop(made.expect("accepted")))
+            .await;
+        let mut config = operator_config(quick);
+        let namespaces = slow.iter().cloned().chain([quick.to_owned()]);
+        config.watch_namespaces = Scope::Namespaces(namespaces.collect());
+        let shops: Arc<Mutex<HashSet<String>>> = Arc::default();
+        let client = operator_client_that_hangs_on({
+            let (slow, shops) = (slow.to_vec(), shops.clone());
+            move |request| {
+                let path = request.uri().path();
+                let is_slow = slow
+                    .iter()
+                    .any(|namespace| path.contains(&format!("/namespaces/{namespace}/shops/")));
+                let hangs = is_slow && request.method() != http::Method::GET;
+                if hangs {
+                    shops.lock().expect("no panic").insert(path.to_owned());
+                }
+                hangs
+            }
+        })
+        .await;
+        let databases = Databases::redirected(test_database());
+        let running = RunningController::start_with(config, databases, client, Default::default());
+        Self { running, shops }
+    }
+
+    fn count(&self) -> usize {
+        self.shops.lock().expect("no panic").len()
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_namespace_full_of_hanging_shops_does_not_delay_another() {
     let _beside_others = ALONE.read().await;
     let admin = admin().await;
-    let (slow, quick) = (unique("slow"), unique("quick"));
-    for namespace in [&slow, &quick] {
-        make_namespace(&admin, namespace).await;
-    }
-    for number in 0..80 {
-        apply_shop(
-            &admin,
-            &slow,
-            &format!("s{number}"),
-            json!({"version": "1"}),
-        )
-        .await
-        .expect("accepted");
-    }
-    let mut config = operator_config(&quick);
-    config.watch_namespaces = Scope::Namespaces(vec![quick.clone(), slow.clone()]);
-    let hanging = Arc::new(AtomicUsize::new(0));
-    let client = operator_client_that_hangs_on({
-        let (slow, hanging) = (format!("/namespaces/{slow}/"), hanging.clone());
-        move |request| {
-            let path = request.uri().path();
-            let hangs = request.method() != http::Method::GET
-                && path.contains(&slow)
-                && !path.contains("/leases");
-            if hangs {
-                hanging.fetch_add(1, Ordering::Relaxed);
-            }
-            hangs
-        }
+    let (slow, quick) = ([unique("slow")], unique("quick"));
+    let hanging = Hanging::start(&admin, &slow, 80, &quick).await;
+    until("all places of the namespace are taken", async || {
+        hanging.count() >= 8
     })
     .await;
-    let databases = Databases::redirected(test_database());
-    let running = RunningController::start_with(config, databases, client, Default::default());
-    until("some hang", async || hanging.load(Ordering::Relaxed) > 0).await;
     apply_shop(&admin, &quick, "demo", json!({"version": "1"}))
         .await
         .expect("accepted");
-    within(
-        Duration::from_secs(20),
-        "the other namespace's Shop",
-        async || stateful_sets(&admin, &quick).await == 6,
-    )
-    .await;
-    running.abort();
+    let made = async || stateful_sets(&admin, &quick).await == 6;
+    within(Duration::from_secs(20), "the other namespace's Shop", made).await;
+    hanging.running.abort();
+}
+
+/// They take all quick places at a time, and each hangs for 60 s.
+#[tokio::test(flavor = "multi_thread")]
+async fn eight_namespaces_full_of_hanging_shops_do_not_delay_a_ninth() {
+    let _beside_others = ALONE.read().await;
+    let admin = admin().await;
+    let (slow, quick) = ([(); 8].map(|()| unique("slow")), unique("quick"));
+    let hanging = Hanging::start(&admin, &slow, 10, &quick).await;
+    until("all quick places are taken", async || hanging.count() >= 64).await;
+    apply_shop(&admin, &quick, "demo", json!({"version": "1"}))
+        .await
+        .expect("accepted");
+    let made = async || stateful_sets(&admin, &quick).await == 6;
+    within(Duration::from_secs(20), "the ninth namespace's Shop", made).await;
+    hanging.running.abort();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -219,51 +254,6 @@ async fn events_do_not_shorten_the_wait_of_a_failing_shop_and_a_change_of_it_doe
         "the change is tried at once",
         async || running.reconciles("error") > failed,
     )
-    .await;
-    running.stop().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_status_that_was_overwritten_is_put_right_at_once() {
-    let _beside_others = ALONE.read().await;
-    let admin = admin().await;
-    let namespace = unique("status");
-    make_namespace(&admin, &namespace).await;
-    let mut config = operator_config(&namespace);
-    config.watch_namespaces = Scope::Namespaces(vec![namespace.clone()]);
-    let running = RunningController::start(config).await;
-    apply_shop(&admin, &namespace, "demo", json!({"version": "1"}))
-        .await
-        .expect("accepted");
-    let shops: Api<Shop> = Api::namespaced(admin.clone(), &namespace);
-    let ready = async || {
-        let status = shops.get("demo").await.expect("the Shop").status;
-        condition(&status.unwrap_or_default(), "Ready")
-    };
-    until("it has a status", async || ready().await.0 == "False").await;
-    until("it has its objects", async || {
-        stateful_sets(&admin, &namespace).await == 6
-    })
-    .await;
-    let mut status = shops
-        .get("demo")
-        .await
-        .expect("the Shop")
-        .status
-        .expect("a status");
-    for condition in &mut status.conditions {
-        condition.status = "True".into();
-        condition.message = "by hand".into();
-    }
-    let patch = Patch::Merge(json!({"status": status}));
-    shops
-        .patch_status("demo", &PatchParams::default(), &patch)
-        .await
-        .expect("overwritten");
-    within(Duration::from_secs(10), "it is put right", async || {
-        let (value, _, message) = ready().await;
-        value == "False" && message != "by hand"
-    })
     .await;
     running.stop().await;
 }

@@ -27,7 +27,7 @@ use kube::{
     api::{ListParams, Patch, PatchParams, PostParams},
     client::{Body, ClientBuilder},
     config::{KubeConfigOptions, Kubeconfig},
-    runtime::{conditions, controller::Action, events::Reporter, wait::await_condition},
+    runtime::{conditions, events::Reporter, wait::await_condition},
 };
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -41,6 +41,7 @@ use shop_operator::{
     metrics::Metrics,
     names,
     reconcile::{Context, Done, RETRY_DATABASE, reconcile},
+    refusals::Refusals,
     status::ParsedShop,
 };
 use tokio::sync::{OnceCell, RwLock, RwLockReadGuard};
@@ -178,6 +179,7 @@ pub(crate) fn operator_config(namespace: &str) -> Config {
         pod_namespace: namespace.to_owned(),
         install_name: "shop-operator".into(),
         watch_namespaces: Scope::Cluster,
+        dns_ports: vec![53, 5353],
         admin_addr: ([127, 0, 0, 1], 0).into(),
     }
 }
@@ -257,8 +259,12 @@ impl Harness {
         self.shop().await.status.unwrap_or_default()
     }
 
+    /// One reconcile that withholds nothing. What is refused is an error here.
     pub(crate) async fn reconcile(&self) -> Result<Done, Error> {
-        reconcile(&self.shop().await, &self.context, Timestamp::now()).await
+        let shop = self.shop().await;
+        let withheld = Refusals::default();
+        let done = reconcile(&shop, &self.context, &withheld, Timestamp::now()).await?;
+        done.failure.clone().map_or(Ok(done), Err)
     }
 
     /// What the controller does with a Shop that is being deleted.
@@ -328,8 +334,7 @@ impl Harness {
     /// Reconciles until it no longer asks to look again at once, which is what it does while it prepares databases.
     pub(crate) async fn until_databases_are_prepared(&self) {
         let deadline = Instant::now() + PATIENCE;
-        let soon = Action::requeue(RETRY_DATABASE);
-        while self.reconcile().await.expect("a reconcile").action == soon {
+        while self.reconcile().await.expect("a reconcile").next_check == RETRY_DATABASE {
             assert!(
                 Instant::now() < deadline,
                 "databases are not prepared in time"

@@ -6,6 +6,7 @@ use k8s_openapi::{
         apps::v1::{Deployment, StatefulSet},
         batch::v1::Job,
         core::v1::{Secret, Service},
+        networking::v1::NetworkPolicy,
         policy::v1::PodDisruptionBudget,
     },
 };
@@ -17,7 +18,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use shop_operator::decide::image_of;
 
-use crate::harness::{Harness, condition, is_ready};
+use crate::harness::{Harness, condition};
 
 impl Harness {
     /// Somebody makes an object.
@@ -41,7 +42,7 @@ impl Harness {
     }
 
     /// `kubectl set` and `kubectl edit`.
-    async fn edit<K>(&self, name: &str, patch: Value)
+    pub(crate) async fn edit<K>(&self, name: &str, patch: Value)
     where
         K: kube::Resource<DynamicType = (), Scope = NamespaceResourceScope>
             + Clone
@@ -370,6 +371,42 @@ async fn what_was_edited_while_the_operator_was_away_is_healed() {
         .await;
 }
 
+/// A selector is one value: whoever adds a key to it has set all of it.
+#[tokio::test]
+async fn a_key_that_somebody_adds_to_a_selector_goes_again() {
+    let harness = Harness::new().await;
+    harness
+        .apply(json!({"version": "1", "services": {"users": {"replicas": 2}}}))
+        .await;
+    harness.bring_up().await;
+    let added = json!({"tier": "front"});
+    let labels = json!({"matchLabels": added});
+    harness
+        .edit::<Service>("demo-users", json!({"spec": {"selector": added}}))
+        .await;
+    harness
+        .edit::<NetworkPolicy>("demo-users", json!({"spec": {"podSelector": labels}}))
+        .await;
+    harness
+        .edit::<PodDisruptionBudget>("demo-users", json!({"spec": {"selector": labels}}))
+        .await;
+    let selectors = async || {
+        let service = harness.api::<Service>().get("demo-users").await;
+        let policy = harness.api::<NetworkPolicy>().get("demo-users").await;
+        let budget = harness.api::<PodDisruptionBudget>().get("demo-users").await;
+        json!([
+            service.expect("a Service").spec.expect("a spec").selector,
+            policy.expect("a policy").spec.expect("a spec").pod_selector,
+            budget.expect("a budget").spec.expect("a spec").selector,
+        ])
+        .to_string()
+    };
+    assert_eq!(selectors().await.matches("front").count(), 3);
+    harness
+        .reconcile_until("healed", || async { !selectors().await.contains("front") })
+        .await;
+}
+
 #[tokio::test]
 async fn jobs_that_lost_their_shop_belong_to_the_next_one() {
     let harness = Harness::new().await;
@@ -394,49 +431,6 @@ async fn jobs_that_lost_their_shop_belong_to_the_next_one() {
         })
         .await;
     assert_eq!(harness.list::<Job>().await.len(), 5);
-}
-
-#[tokio::test]
-async fn databases_change_one_after_the_other_and_the_first_failure_stops_the_rest() {
-    let harness = Harness::new().await;
-    harness.apply(json!({"version": "1"})).await;
-    harness.bring_up().await;
-    harness
-        .apply(json!({"version": "1", "images": {"postgres": "typo:17"}}))
-        .await;
-    let changed = || async {
-        let sets = harness.list::<StatefulSet>().await;
-        let image = |set: &StatefulSet| {
-            set.spec
-                .as_ref()?
-                .template
-                .spec
-                .as_ref()?
-                .containers
-                .first()?
-                .image
-                .clone()
-        };
-        sets.iter()
-            .filter(|set| image(set).as_deref() == Some("typo:17"))
-            .count()
-    };
-    harness
-        .reconcile_until("the first has changed", || async { changed().await == 1 })
-        .await;
-    // It never serves; its generation says so.
-    for _ in 0..3 {
-        harness.reconcile().await.expect("a reconcile");
-    }
-    assert_eq!(changed().await, 1);
-    let status = harness.status().await;
-    assert!(!is_ready(&status));
-    harness
-        .apply(json!({"version": "1", "images": {"postgres": "postgres:17"}}))
-        .await;
-    harness
-        .reconcile_until("the first is mended", || async { changed().await == 0 })
-        .await;
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use shop_operator::{
     catalogue::ServiceName,
     database::DatabaseState,
     decide::decide,
-    render::render,
+    render::{network_policy, render},
     resources::{Rendered, Resources},
     validate::ValidShop,
 };
@@ -75,6 +75,17 @@ fn readable(mut object: Value) -> Value {
             .collect();
     }
     object
+}
+
+#[test]
+fn dns_is_reached_on_the_ports_that_the_operator_is_told() {
+    let mut shop = fixtures::plain();
+    shop.dns_ports = vec![1053];
+    let policy = network_policy::service(&shop, ServiceName::Orders);
+    let egress = policy.spec.expect("a spec").egress.expect("rules");
+    let ports = json!([{"protocol": "UDP", "port": 1053}, {"protocol": "TCP", "port": 1053}]);
+    let to_anyone = json!({"ports": ports});
+    assert_eq!(serde_json::to_value(&egress[0]).expect("JSON"), to_anyone);
 }
 
 #[test]

@@ -1,9 +1,8 @@
-//! What needs no cluster: rendering, deciding, reporting, and the generated files.
+//! What needs no cluster: rendering, deciding, reporting.
 
 mod database;
 mod decide;
 mod fixtures;
-mod generated;
 mod golden;
 mod properties;
 mod report;

@@ -10,13 +10,14 @@ use kube::ResourceExt;
 use serde_json::{Value, json};
 use shop_operator::{
     api::{Phase, ServiceStatus, ShopStatus},
-    apply::Failure,
     catalogue::ServiceName::{Email, Orders, Search},
     database::DatabaseState,
     error::Error,
     meta::Component,
     observe::{Found, UserSecret},
+    refusals::Failure,
     report::{Problem, notices, same, stopped},
+    volumes::NotGrown,
 };
 
 use crate::fixtures::{Scene, job, plain, pod, valid};
@@ -449,6 +450,7 @@ fn a_refused_object_is_named_and_only_its_service_fails() {
     let answer = kube::core::Status::failure("exceeded quota: small", "Forbidden").with_code(403);
     scene.fail(Failure {
         service: Some(Orders),
+        write: "Deployment corner-orders".into(),
         error: Error::kube("Deployment corner-orders")(kube::Error::Api(Box::new(answer))),
     });
     let status = scene.report();
@@ -467,6 +469,43 @@ fn a_refused_object_is_named_and_only_its_service_fails() {
 }
 
 #[test]
+fn a_volume_that_cannot_grow_is_named_and_everything_is_ready() {
+    for (stateful_set, service, condition_type) in [
+        ("corner-orders-db", Some(Orders), "DatabasesReady"),
+        ("corner-nats", None, "BrokerReady"),
+    ] {
+        let mut scene = Scene::all_well(plain());
+        scene.outcome.not_grown.push(NotGrown {
+            stateful_set: stateful_set.into(),
+            message: "it stays".into(),
+            refusal: Failure {
+                service,
+                write: "any".into(),
+                error: Error::Invalid("no".into()),
+            },
+        });
+        let status = scene.report();
+        for type_ in ["DatabasesReady", "BrokerReady"] {
+            let found = condition(&status, type_);
+            let reason = if type_ == condition_type {
+                "VolumeNotGrown"
+            } else {
+                "Ready"
+            };
+            assert_eq!(
+                (found.status.as_str(), found.reason.as_str()),
+                ("True", reason)
+            );
+            assert_eq!(
+                found.message.ends_with("; it stays"),
+                type_ == condition_type
+            );
+        }
+        assert_eq!(condition(&status, "Ready").status, "True");
+    }
+}
+
+#[test]
 fn what_time_alone_will_solve_is_not_called_failed() {
     for (code, why, phase, progressing) in [
         (409, "Conflict", Phase::Rolling, "True"),
@@ -481,6 +520,7 @@ fn what_time_alone_will_solve_is_not_called_failed() {
         let mut scene = Scene::all_well(plain());
         scene.fail(Failure {
             service: Some(Orders),
+            write: "Deployment corner-orders".into(),
             error: Error::kube("Deployment corner-orders")(answer(code)),
         });
         let status = scene.report();

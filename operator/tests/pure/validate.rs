@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 use shop_operator::{
+    api::Shop,
     catalogue::ServiceName::{Orders, Search},
     quantity::{bytes, seconds},
     validate::{Replicas, validate},
@@ -205,4 +206,12 @@ fn a_migration_has_an_hour_unless_the_shop_says_otherwise() {
 fn more_pods_than_admission_takes_today_still_run_when_stored_earlier() {
     let shop = valid(json!({"version": "1", "services": {"search": {"replicas": 100}}}));
     assert_eq!(shop.services[Search].replicas, Replicas::Fixed(100));
+}
+
+#[test]
+fn the_example_is_a_valid_shop() {
+    let text = include_str!("../../../examples/shop.yaml");
+    let (_, shop) = text.split_once("---\n").expect("a Namespace and a Shop");
+    let shop: Shop = serde_yaml::from_str(shop).expect("a Shop");
+    validate(&shop, &config()).expect("a valid Shop");
 }

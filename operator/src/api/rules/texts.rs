@@ -15,6 +15,7 @@ fn texts(path: &str, spec: impl Fn(&str) -> Value, fine: &[&str], wrong: &[&str]
         pod_namespace: "operators".into(),
         install_name: "shop-operator".into(),
         watch_namespaces: crate::cluster::Scope::Cluster,
+        dns_ports: vec![53],
         admin_addr: ([127, 0, 0, 1], 0).into(),
     };
     for text in fine {

@@ -1,0 +1,106 @@
+//! The whole controller: what others change on a Shop itself is noticed at once, not at the next look.
+
+use std::time::Duration;
+
+use kube::{
+    Api, ResourceExt,
+    api::{Patch, PatchParams},
+};
+use serde_json::json;
+use shop_operator::{api::Shop, cluster::Scope, deletion::FINALIZER};
+
+use crate::{
+    harness::{ALONE, admin, apply_shop, condition, make_namespace, operator_config, unique},
+    running::{RunningController, stateful_sets, until, within},
+};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_status_that_was_overwritten_is_put_right_at_once() {
+    let _beside_others = ALONE.read().await;
+    let admin = admin().await;
+    let namespace = unique("status");
+    make_namespace(&admin, &namespace).await;
+    let mut config = operator_config(&namespace);
+    config.watch_namespaces = Scope::Namespaces(vec![namespace.clone()]);
+    let running = RunningController::start(config).await;
+    apply_shop(&admin, &namespace, "demo", json!({"version": "1"}))
+        .await
+        .expect("accepted");
+    let shops: Api<Shop> = Api::namespaced(admin.clone(), &namespace);
+    let ready = async || {
+        let status = shops.get("demo").await.expect("the Shop").status;
+        condition(&status.unwrap_or_default(), "Ready")
+    };
+    until("it has a status", async || ready().await.0 == "False").await;
+    until("it has its objects", async || {
+        stateful_sets(&admin, &namespace).await == 6
+    })
+    .await;
+    let mut status = shops
+        .get("demo")
+        .await
+        .expect("the Shop")
+        .status
+        .expect("a status");
+    for condition in &mut status.conditions {
+        condition.status = "True".into();
+        condition.message = "by hand".into();
+    }
+    let patch = Patch::Merge(json!({"status": status}));
+    shops
+        .patch_status("demo", &PatchParams::default(), &patch)
+        .await
+        .expect("overwritten");
+    within(Duration::from_secs(10), "it is put right", async || {
+        let (value, _, message) = ready().await;
+        value == "False" && message != "by hand"
+    })
+    .await;
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_finalizer_that_somebody_took_away_comes_back_at_once() {
+    let _beside_others = ALONE.read().await;
+    let admin = admin().await;
+    let namespace = unique("final");
+    make_namespace(&admin, &namespace).await;
+    let mut config = operator_config(&namespace);
+    config.watch_namespaces = Scope::Namespaces(vec![namespace.clone()]);
+    let running = RunningController::start(config).await;
+    let spec = json!({"version": "1", "database": {"deletionPolicy": "Delete"}});
+    apply_shop(&admin, &namespace, "demo", spec)
+        .await
+        .expect("accepted");
+    let shops: Api<Shop> = Api::namespaced(admin.clone(), &namespace);
+    let finalizers = async || {
+        shops
+            .get("demo")
+            .await
+            .expect("the Shop")
+            .finalizers()
+            .to_vec()
+    };
+    until("it has its objects", async || {
+        stateful_sets(&admin, &namespace).await == 6
+    })
+    .await;
+    assert_eq!(finalizers().await, [FINALIZER]);
+    let params = PatchParams {
+        field_manager: Some("somebody".into()),
+        ..PatchParams::default()
+    };
+    // Another one stays.
+    let other = json!({"metadata": {"finalizers": ["example.com/other"]}});
+    shops
+        .patch("demo", &params, &Patch::Merge(other))
+        .await
+        .expect("taken away");
+    within(Duration::from_secs(10), "it is back", async || {
+        finalizers().await == ["example.com/other", FINALIZER]
+    })
+    .await;
+    running.stop().await;
+    let none = Patch::Merge(json!({"metadata": {"finalizers": null}}));
+    shops.patch("demo", &params, &none).await.expect("let go");
+}

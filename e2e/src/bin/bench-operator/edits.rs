@@ -9,6 +9,8 @@ use crate::{deployments::Deployments, process::Process, say, shops};
 
 /// The next edit begins when the process has been at rest for so long.
 const PAUSE: Duration = Duration::from_millis(300);
+/// Or, where it never rests, after so long.
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 /// What was measured, the shortest first.
 pub(crate) struct Latencies(Vec<Duration>);
@@ -34,7 +36,7 @@ pub(crate) async fn measure(
     let mut deployments = Deployments::watch(&cluster.client).await?;
     let mut latencies = Vec::with_capacity(count);
     for number in 0..count {
-        process.quiet_for(PAUSE).await?;
+        process.quiet_for(PAUSE, LONGEST_PAUSE).await?;
         let (shop, log_level) = (shops::key(number), format!("info,{round}_{number}=debug"));
         let sent = Instant::now();
         let (edited, followed) = tokio::join!(

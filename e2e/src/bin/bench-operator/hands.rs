@@ -6,6 +6,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use anyhow::{Context, Result};
@@ -32,6 +33,7 @@ use crate::{objects::SELECTOR, pods, say, troubled};
 
 /// Objects of one kind that are worked on at a time.
 const AT_ONCE: usize = 8;
+const RETRY: Duration = Duration::from_secs(1);
 
 /// Works until it is dropped.
 pub(crate) struct Hands {
@@ -97,15 +99,20 @@ async fn work<K: Handled>(hand: Hand) {
         .default_backoff()
         .applied_objects()
         .for_each_concurrent(AT_ONCE, |seen| async {
-            let done = match seen {
-                Ok(object) => object.handle(&hand).await,
-                Err(error) => Err(error.into()),
-            };
-            if let Err(error) = done {
-                say(&format!("the bench's hands: {error:#}"));
+            match seen {
+                Ok(object) => handle_at_last(object, &hand).await,
+                Err(error) => say(&format!("the bench's hands do not see: {error:#}")),
             }
         })
         .await;
+}
+
+/// No event comes a second time, so that what fails is done again.
+async fn handle_at_last<K: Handled>(object: K, hand: &Hand) {
+    while let Err(error) = object.clone().handle(hand).await {
+        say(&format!("the bench's hands try again: {error:#}"));
+        tokio::time::sleep(RETRY).await;
+    }
 }
 
 impl Handled for StatefulSet {

@@ -18,7 +18,7 @@ mod stores;
 mod table;
 mod troubled;
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, sync::LazyLock, time::Instant};
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -55,7 +55,8 @@ async fn main() -> Result<()> {
     }
 }
 
-/// Progress, for people.
+/// Progress, for people, with the seconds since the first word.
 fn say(what: &str) {
-    eprintln!("{what}");
+    static FIRST: LazyLock<Instant> = LazyLock::new(Instant::now);
+    eprintln!("{:5} s  {what}", FIRST.elapsed().as_secs());
 }

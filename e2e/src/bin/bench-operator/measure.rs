@@ -19,8 +19,9 @@ use crate::{
 
 /// What the operator may hold at most: its limit in the chart.
 const MOST_MEMORY: u64 = 128 << 20;
-/// After a storm of changes: nothing more comes of it.
-const AFTERMATH: Duration = Duration::from_secs(5);
+/// No reconcile for this long: nothing more comes of what was changed.
+const AFTERMATH: Duration = Duration::from_secs(2);
+const LONGEST_AFTERMATH: Duration = Duration::from_secs(30);
 
 #[derive(Args)]
 pub(crate) struct Options {
@@ -103,7 +104,7 @@ impl Bench<'_> {
         shops::define(&self.cluster).await?;
         let process = Process::operator(&self.options.logs)?;
         shops::bring_up(&self.cluster, self.options.shops).await?;
-        process.quiet_for(AFTERMATH).await?;
+        process.quiet_for(AFTERMATH, LONGEST_AFTERMATH).await?;
         let usage = process.usage()?;
         process.stop()?;
         Ok(usage)
@@ -112,7 +113,6 @@ impl Bench<'_> {
     async fn figures(&self, process: &mut Process, name: &str) -> Result<Figures> {
         let restart = self.restart(process, name).await?;
         let edits = self.edits(process, name).await?;
-        process.quiet_for(AFTERMATH).await?;
         let rest = self.rest(process, name).await?;
         Ok(Figures {
             restart,
@@ -143,10 +143,10 @@ impl Bench<'_> {
     }
 
     async fn edits(&self, process: &Process, round: &str) -> Result<Edits> {
-        let count = self.options.edits.min(self.options.shops);
+        let count = self.edit_count();
         let (before, own) = (Requests::now(&self.cluster).await?, self.hands.writes());
         let latencies = edits::measure(&self.cluster, process, round, count).await?;
-        process.quiet_for(AFTERMATH).await?;
+        process.quiet_for(AFTERMATH, LONGEST_AFTERMATH).await?;
         let own = self.hands.writes() - own + count as u64;
         let requests = Requests::now(&self.cluster).await?.since(&before);
         Ok(Edits {
@@ -155,12 +155,17 @@ impl Bench<'_> {
         })
     }
 
-    async fn edits_among_troubled(&self, process: &Process) -> Result<Edits> {
+    async fn edits_among_troubled(&self, process: &Process) -> Result<Latencies> {
         say(&format!("operator: beside {}", Troubled::description()));
         let troubled = Troubled::add(&self.cluster).await?;
-        let edits = self.edits(process, "troubled").await?;
+        let count = self.edit_count();
+        let latencies = edits::measure(&self.cluster, process, "troubled", count).await?;
         troubled.remove(&self.cluster).await?;
-        Ok(edits)
+        Ok(latencies)
+    }
+
+    fn edit_count(&self) -> usize {
+        self.options.edits.min(self.options.shops)
     }
 
     async fn rest(&self, process: &Process, name: &str) -> Result<Rest> {
@@ -190,7 +195,7 @@ fn print(
     options: &Options,
     installed: &Usage,
     operator: &Figures,
-    troubled: &Edits,
+    troubled: &Latencies,
     plain: &Figures,
     stores: &Usage,
 ) {
@@ -258,16 +263,11 @@ fn print(
     let beside = format!("beside {}", Troubled::description());
     row(
         "the same beside troubled Shops, p50",
-        &ms(troubled.latencies.percentile(50)),
+        &ms(troubled.percentile(50)),
         None,
         &beside,
     );
-    row(
-        "… p99",
-        &ms(troubled.latencies.percentile(99)),
-        None,
-        "the same",
-    );
+    row("… p99", &ms(troubled.percentile(99)), None, "the same");
     let rest = format!("over {} s", options.rest);
     both(
         "write requests per minute at rest",

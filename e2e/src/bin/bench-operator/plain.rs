@@ -152,15 +152,12 @@ impl Template {
                 "ownerReferences": is_owned.then(Vec::<Value>::new),
             }),
         );
-        if let Some(spec) = value["spec"].as_object_mut() {
-            spec.remove("clusterIP");
-            spec.remove("clusterIPs");
-        }
-        // A Job's own controller chooses these.
+        // Chosen by the API server, and by a Job's own controller.
+        remove(&mut value, "/spec", "clusterIP");
+        remove(&mut value, "/spec", "clusterIPs");
         if kind.kind == "Job" {
-            let remove = |holder: &mut Value, name: &str| holder.as_object_mut()?.remove(name);
-            remove(&mut value["spec"], "selector");
-            remove(&mut value["spec"]["template"]["metadata"], "labels");
+            remove(&mut value, "/spec", "selector");
+            remove(&mut value, "/spec/template/metadata", "labels");
         }
         Ok(value)
     }
@@ -185,6 +182,11 @@ impl Template {
         }
         object
     }
+}
+
+fn remove(value: &mut Value, holder: &str, field: &str) {
+    let holder = value.pointer_mut(holder).and_then(Value::as_object_mut);
+    holder.and_then(|holder| holder.remove(field));
 }
 
 fn rename(value: &mut Value, from: &ShopKey, to: &ShopKey) {

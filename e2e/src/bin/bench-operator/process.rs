@@ -139,11 +139,11 @@ impl Process {
         }
     }
 
-    /// Waits until it has not reconciled for so long, but not forever: some never rest.
-    pub(crate) async fn quiet_for(&self, pause: Duration) -> Result<()> {
+    /// Waits until it has not reconciled for so long, but not longer than `most`: some never rest.
+    pub(crate) async fn quiet_for(&self, pause: Duration, most: Duration) -> Result<()> {
         let begun = Instant::now();
         let (mut count, mut since) = (self.reconciles().await?, Instant::now());
-        while since.elapsed() < pause && begun.elapsed() < 20 * pause {
+        while since.elapsed() < pause && begun.elapsed() < most {
             tokio::time::sleep(LOOK).await;
             let now = self.reconciles().await?;
             if now != count {

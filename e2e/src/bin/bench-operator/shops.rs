@@ -77,6 +77,7 @@ pub(crate) async fn bring_up(cluster: &Cluster, count: usize) -> Result<()> {
     for number in 0..count.div_ceil(PER_NAMESPACE) {
         make_namespace(cluster, &namespace(number)).await?;
     }
+    say(&format!("making {count} Shops"));
     let ready = AtomicUsize::new(0);
     stream::iter((0..count).map(Ok))
         .try_for_each_concurrent(AT_ONCE, |number| {

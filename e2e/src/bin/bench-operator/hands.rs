@@ -222,9 +222,15 @@ impl Hand {
         self.writes.fetch_add(1, Ordering::Relaxed);
         let api: Api<K> = Api::namespaced(self.client.clone(), namespace);
         let patch = Patch::Merge(json!({"status": status}));
-        api.patch_status(name, &PatchParams::default(), &patch)
+        match api
+            .patch_status(name, &PatchParams::default(), &patch)
             .await
-            .map(drop)
-            .with_context(|| format!("status of {} {name}", K::kind(&())))
+        {
+            // It was deleted meanwhile.
+            Err(kube::Error::Api(answer)) if answer.is_not_found() => Ok(()),
+            answer => answer
+                .map(drop)
+                .with_context(|| format!("status of {} {name}", K::kind(&()))),
+        }
     }
 }

@@ -209,6 +209,12 @@ fn print(
         None,
         &format!("{} Shops", options.shops),
     );
+    row(
+        "CPU for each",
+        &seconds(installed.cpu / options.shops as f64),
+        None,
+        "of the operator, from nothing to Ready",
+    );
     both(
         "memory after a restart",
         &|f| mib(f.restart.usage.memory),

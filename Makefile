@@ -1,9 +1,9 @@
 # The few commands people type. What they do lies in dev/, xtask/ and e2e/.
 .DEFAULT_GOAL := help
-.PHONY: help up down demo ship figures test test-fast fmt lint generate clean-cache
+.PHONY: help up down demo ship figures bench-operator test test-fast fmt lint generate clean-cache
 
 help: ## This list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 up: ## A cluster with the operator and a running shop, at the state of this tree
 	@dev/up.sh
@@ -19,6 +19,9 @@ ship: ## S=search: build one service of this tree and roll it out alone
 
 figures: ## Measure the running shop: seconds to Ready, memory, image sizes, CPU per request
 	@cargo xtask run figures
+
+bench-operator: ## Measure the operator with 1,000 Shops on an API server without nodes, beside a plain controller (SHOPS=n)
+	@dev/bench-operator.sh $(or $(SHOPS),1000)
 
 test: ## All tests, end to end too, on a cluster of its own (KEEP=1 leaves it)
 	@dev/test.sh all

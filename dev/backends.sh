@@ -1,13 +1,20 @@
 #!/bin/bash
-# backends.sh up|down|env : what the tests run against, in Docker containers on fixed ports of 127.0.0.1:
+# backends.sh up|down|env [test] : what the tests run against, in Docker containers on fixed ports of 127.0.0.1:
 #   PostgreSQL (TEST_DATABASE_URL, a superuser; every test makes a database of its own),
 #   NATS with JetStream (TEST_NATS_URL; accounts t0 to t255, user t<N>, password t, so that every test has a broker of its own),
 #   a Kubernetes API server with its etcd and no node or controller (TEST_KUBECONFIG; every test makes namespaces of its own).
 # `up` is idempotent, quick when they run, and prints nothing on stdout but exports:  eval "$(dev/backends.sh up)"
+#
+# backends.sh up|down bench : the same for bench-operator.sh, which wants them empty and for itself: another API server and etcd
+# ($CACHE/backends-bench/kubeconfig), and a PostgreSQL that takes every password, on the port where the operator looks for databases.
 . "$(dirname "$0")/common.sh"
-POSTGRES_PORT=55432 NATS_PORT=54222 API_PORT=56443
+purpose=${2:-test}
+case $purpose in
+  test)  POSTGRES_PORT=55432 NATS_PORT=54222 API_PORT=56443 conf=$CACHE/backends ;;
+  bench) POSTGRES_PORT=5432 API_PORT=57443 conf=$CACHE/backends-bench ;;
+  *)     die "there are the back ends 'test' and 'bench', and not '$purpose'" ;;
+esac
 ETCD_IMAGE=registry.k8s.io/etcd:${ETCD#v}-0 API_IMAGE=registry.k8s.io/kube-apiserver:$KUBERNETES
-conf=$CACHE/backends
 
 exports() {
   echo "export TEST_DATABASE_URL=postgres://postgres:postgres@127.0.0.1:$POSTGRES_PORT/postgres"
@@ -37,21 +44,21 @@ until_ready() { # NAME COMMAND... : within a minute
   done
 }
 
-postgres() {
-  local name=shopkeeper-test-postgres
-  running $name && return
+postgres() { # CONNECTIONS RULES... : so many at most, and how each is asked for its password
+  local name=shopkeeper-$purpose-postgres connections=$1; shift
+  running "$name" && return
   say "starting PostgreSQL on 127.0.0.1:$POSTGRES_PORT"
-  # How the password is asked for depends on the role, for tests of clients that give it only in one way.
-  printf '%s\n' 'local all all trust' 'host all "/^clear_" all password' 'host all "/^md5_" all md5' 'host all all all scram-sha-256' > "$conf/pg_hba.conf"
   # Test data may be lost in a crash: nothing is flushed, which makes making a database ten times as fast.
-  container $name $POSTGRES_PORT -p "127.0.0.1:$POSTGRES_PORT:5432" -e POSTGRES_PASSWORD=postgres \
-    -v "$conf/pg_hba.conf:/pg_hba.conf:ro" "$POSTGRES_IMAGE" postgres -c hba_file=/pg_hba.conf -c fsync=off -c synchronous_commit=off -c full_page_writes=off -c max_connections=300 -c shared_buffers=64MB
-  until_ready $name docker exec $name pg_isready -q -h 127.0.0.1 -U postgres
+  printf '%s\n' 'local all all trust' "$@" > "$conf/pg_hba.conf"
+  container "$name" $POSTGRES_PORT -p "127.0.0.1:$POSTGRES_PORT:5432" -e POSTGRES_PASSWORD=postgres \
+    -v "$conf/pg_hba.conf:/pg_hba.conf:ro" "$POSTGRES_IMAGE" postgres -c hba_file=/pg_hba.conf -c max_connections="$connections" \
+    -c fsync=off -c synchronous_commit=off -c full_page_writes=off -c shared_buffers=64MB
+  until_ready "$name" docker exec "$name" pg_isready -q -h 127.0.0.1 -U postgres
 }
 
 nats() {
-  local name=shopkeeper-test-nats n
-  running $name && return
+  local name=shopkeeper-$purpose-nats n
+  running "$name" && return
   say "starting NATS on 127.0.0.1:$NATS_PORT"
   { echo 'port: 4222'
     echo 'jetstream { store_dir: "/data", max_memory_store: 1GB, max_file_store: 8GB }'
@@ -59,8 +66,8 @@ nats() {
     for n in $(seq 0 255); do echo "  t$n { jetstream: enabled, users: [{user: t$n, password: t}] }"; done
     echo '}'
   } > "$conf/nats.conf"
-  container $name $NATS_PORT -p "127.0.0.1:$NATS_PORT:4222" --tmpfs /data:mode=1777 -v "$conf/nats.conf:/nats.conf:ro" "$NATS_IMAGE" -c /nats.conf
-  until_ready $name timeout 2 bash -c "head -c 4 < /dev/tcp/127.0.0.1/$NATS_PORT | grep -q INFO"
+  container "$name" $NATS_PORT -p "127.0.0.1:$NATS_PORT:4222" --tmpfs /data:mode=1777 -v "$conf/nats.conf:/nats.conf:ro" "$NATS_IMAGE" -c /nats.conf
+  until_ready "$name" timeout 2 bash -c "head -c 4 < /dev/tcp/127.0.0.1/$NATS_PORT | grep -q INFO"
 }
 
 credentials() { # a certificate authority, the API server's certificate, a key for service accounts, an administrator's token
@@ -89,19 +96,20 @@ X
 }
 
 kubernetes() {
-  local name=shopkeeper-test-kubernetes etcd=shopkeeper-test-etcd
-  running $name && running $etcd && return
+  local name=shopkeeper-$purpose-kubernetes etcd=shopkeeper-$purpose-etcd
+  running "$name" && running "$etcd" && return
   credentials
   say "starting a Kubernetes API server on 127.0.0.1:$API_PORT"
-  docker rm -fv $name >/dev/null 2>&1 || true
-  container $etcd $API_PORT -p "127.0.0.1:$API_PORT:6443" --tmpfs /data --entrypoint etcd "$ETCD_IMAGE" --data-dir=/data --unsafe-no-fsync
+  docker rm -fv "$name" >/dev/null 2>&1 || true
+  container "$etcd" $API_PORT -p "127.0.0.1:$API_PORT:6443" --tmpfs /data --entrypoint etcd "$ETCD_IMAGE" \
+    --data-dir=/data --unsafe-no-fsync --quota-backend-bytes=8589934592
   # It shares etcd's network, so etcd needs no port of its own. No controller makes service accounts, so nothing may ask for them.
-  docker run -d --name $name --label "$RECIPE_LABEL=$recipe" --network container:$etcd -v "$conf:/conf:ro" --entrypoint kube-apiserver "$API_IMAGE" \
+  docker run -d --name "$name" --label "$RECIPE_LABEL=$recipe" --network "container:$etcd" -v "$conf:/conf:ro" --entrypoint kube-apiserver "$API_IMAGE" \
     --etcd-servers=http://127.0.0.1:2379 --secure-port=6443 --tls-cert-file=/conf/api.crt --tls-private-key-file=/conf/api.key \
     --token-auth-file=/conf/tokens.csv --authorization-mode=RBAC --service-cluster-ip-range=10.96.0.0/16 --endpoint-reconciler-type=none \
     --service-account-issuer=https://kubernetes.default.svc --service-account-key-file=/conf/accounts.pub \
     --service-account-signing-key-file=/conf/accounts.key --disable-admission-plugins=ServiceAccount >/dev/null
-  until_ready $name api_ready
+  until_ready "$name" api_ready
 }
 api_ready() { curl -sf --max-time 2 --cacert "$conf/ca.crt" "https://127.0.0.1:$API_PORT/readyz"; }
 
@@ -109,16 +117,24 @@ up() {
   "$DEV/engine.sh"
   mkdir -p "$conf"
   images_from
-  if [ "$SHOPKEEPER_IMAGES" = built ]; then "$DEV/nats/image.sh"; "$DEV/postgres/image.sh"; fi
-  postgres
-  nats
+  [ "$SHOPKEEPER_IMAGES" = published ] || "$DEV/postgres/image.sh"
+  case $purpose in
+    test)
+      [ "$SHOPKEEPER_IMAGES" = published ] || "$DEV/nats/image.sh"
+      # By the role, for tests of clients that give their password only in one way.
+      postgres 300 'host all "/^clear_" all password' 'host all "/^md5_" all md5' 'host all all all scram-sha-256'
+      nats
+      ;;
+    bench)
+      postgres 1000 'host all all all trust' ;;
+  esac
   docker image inspect "$API_IMAGE" "$ETCD_IMAGE" >/dev/null 2>&1 || [ "$SHOPKEEPER_IMAGES" = published ] || "$DEV/node/image.sh"
   kubernetes
 }
 
 case ${1:-} in
-  up)   exclusive backends; up >&2; exports ;;
+  up)   exclusive "backends-$purpose"; up >&2; [ "$purpose" != test ] || exports ;;
   env)  exports ;;
-  down) docker rm -fv shopkeeper-test-{postgres,nats,kubernetes,etcd} >/dev/null 2>&1 || true ;;
-  *)    die "usage: dev/backends.sh up|down|env" ;;
+  down) docker rm -fv shopkeeper-"$purpose"-{postgres,nats,kubernetes,etcd} >/dev/null 2>&1 || true ;;
+  *)    die "usage: dev/backends.sh up|down|env [test|bench]" ;;
 esac

@@ -28,6 +28,8 @@ charts()     { "$ROOT/charts/test.sh" && "$ROOT/charts/wait-test.sh"; }
 fast_tests() { cargo test --quiet --locked --workspace --exclude e2e; }
 
 images()     { cargo xtask images > "$STATE/images.table.new"; mv "$STATE/images.table.new" "$STATE/images.table"; cat "$STATE/images.table" >&2; }
+# A figure of a machine that does other things too says little, but a restart must write nothing, nor may rest.
+bench()      { "$DEV/bench-operator.sh" 20 --edits 10 --rest 5 >&2; }
 cluster_up() {
   [ "${KEEP:-}" = 1 ] || "$DEV/cluster.sh" down "$cluster"
   HOST_PORTS=31 "$DEV/cluster.sh" up "$cluster"
@@ -83,6 +85,7 @@ main() { # read whole before it runs, so that an edit or a pull meanwhile does n
     export KUBECONFIG=$STATE/e2e.kubeconfig KUBE_CONTEXT=kind-$cluster
     step "Images" images
     step "Push to a registry" "$DEV/push-test.sh"
+    step "The operator with 20 Shops, measured" bench
     made=yes
     step "Cluster '$cluster'" cluster_up
     step "Operator" operator

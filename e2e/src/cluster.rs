@@ -41,6 +41,11 @@ impl Cluster {
         Self::of(Kubeconfig::read_from(path)?, None).await
     }
 
+    /// The cluster that KUBECONFIG names.
+    pub async fn of_environment() -> Result<Self> {
+        Self::of(Kubeconfig::read()?, None).await
+    }
+
     async fn of(kubeconfig: Kubeconfig, context: Option<&str>) -> Result<Self> {
         crate::install_crypto();
         let options = KubeConfigOptions {
@@ -203,7 +208,8 @@ impl Cluster {
     }
 }
 
-fn shop_resource() -> ApiResource {
+/// The kind Shop.
+pub fn shop_resource() -> ApiResource {
     ApiResource {
         group: "shopkeeper.dev".to_owned(),
         version: "v1alpha1".to_owned(),

@@ -83,9 +83,12 @@ pub async fn run(
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let scope = config.watch_namespaces.clone();
-    let (cluster, changed, mut pump) = Cluster::watch(&client, &scope, &metrics);
+    let (cluster, mut changed, mut pump) = Cluster::watch(&client, &scope, &metrics);
+    // Each Shop is reconciled at the start, so that what the first lists tell of it need not be kept.
+    let forget_changes = async { while changed.next().await.is_some() {} };
     tokio::select! {
         ready = cluster.ready() => ready.context("a watch ended before its first list")?,
+        () = forget_changes => anyhow::bail!("the watches of owned objects ended"),
         () = stop.cancelled() => return Ok(()),
     }
     tracing::info!("all watches have their first list");

@@ -1,14 +1,20 @@
 //! The objects of one kind, by Shop: what the watches told, and what we wrote ourselves until a watch has told it too.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, HashMap},
+    marker::PhantomData,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use kube::{ResourceExt, runtime::watcher};
 
-use super::{FIELD_MANAGER, kind::Kind, ownership};
+use super::{
+    FIELD_MANAGER,
+    kind::Kind,
+    ownership,
+    packed::{Packed, Packer},
+};
 use crate::{
     hash::Fingerprint,
     labels::{self, MANAGED_BY_LABEL, OPERATOR},
@@ -47,30 +53,46 @@ impl<K: Kind> Entry<K> {
     }
 }
 
-struct Cached<K> {
-    entry: Entry<K>,
+/// What is kept of an [`Entry`], and what only we know of it.
+struct Cached {
+    object: Packed,
+    digest: Fingerprint,
+    template: Fingerprint,
+    foreign: Box<[String]>,
     /// Somebody (an admission webhook) changes what we apply: after an apply of the first, the object had the second.
-    accepted: Option<(Fingerprint, Fingerprint)>,
+    accepted: Option<Box<(Fingerprint, Fingerprint)>>,
     /// When we wrote it, as long as no watch has told of it.
     unconfirmed_since: Option<Instant>,
     /// Whose fields were taken over since it was last applied.
     taken_from: Vec<String>,
+    /// The last list that held it.
+    listed: ListNumber,
 }
 
-type ByName<K> = BTreeMap<String, Cached<K>>;
+/// Boxed, because the nodes of a map have room for more than they hold.
+type ByName = BTreeMap<Box<str>, Box<Cached>>;
+
+/// Counts the lists with which watches begin; 0 is none.
+type ListNumber = u32;
 
 pub(super) struct Cache<K> {
     /// By namespace, then by Shop.
-    shops: HashMap<String, HashMap<String, ByName<K>>>,
-    /// What the list that a watch begins with has told so far, by watch.
-    listed: HashMap<usize, HashSet<(String, String)>>,
+    shops: HashMap<String, HashMap<String, ByName>>,
+    packer: Packer,
+    /// The list that is under way, by watch.
+    lists: HashMap<usize, ListNumber>,
+    last_list: ListNumber,
+    kind: PhantomData<K>,
 }
 
 impl<K> Default for Cache<K> {
     fn default() -> Self {
         Self {
             shops: HashMap::new(),
-            listed: HashMap::new(),
+            packer: Packer::default(),
+            lists: HashMap::new(),
+            last_list: 0,
+            kind: PhantomData,
         }
     }
 }
@@ -84,7 +106,15 @@ impl<K: Kind> Cache<K> {
         now: Instant,
     ) -> Option<Entry<K>> {
         let cached = self.shops.get(namespace)?.get(shop)?.get(name)?;
-        cached.is_believed(now).then(|| cached.entry.clone())
+        if !cached.is_believed(now) {
+            return None;
+        }
+        Some(Entry {
+            object: Arc::new(self.object(cached)?),
+            digest: cached.digest,
+            template: cached.template,
+            foreign: cached.foreign.to_vec(),
+        })
     }
 
     /// All objects of a Shop, by name.
@@ -94,8 +124,12 @@ impl<K: Kind> Cache<K> {
             .into_iter()
             .flatten()
             .filter(|(_, cached)| cached.is_believed(now))
-            .map(|(_, cached)| cached.entry.object.clone())
+            .filter_map(|(_, cached)| self.object(cached).map(Arc::new))
             .collect()
+    }
+
+    fn object(&self, cached: &Cached) -> Option<K> {
+        self.packer.unpack(&cached.object)
     }
 
     /// What the API server answered to a write of ours.
@@ -107,11 +141,11 @@ impl<K: Kind> Cache<K> {
     pub(super) fn applied(&mut self, entry: Entry<K>, wanted: Fingerprint, now: Instant) {
         let (object, digest) = (entry.object.clone(), entry.digest);
         if let Some(key) = self.put(entry, Some(now))
-            && let Some(cached) = self.objects_of(&key).get_mut(&object.name_any())
+            && let Some(cached) = self.objects_of(&key).get_mut(&*object.name_any())
         {
             cached.taken_from.clear();
             if digest != wanted {
-                cached.accepted = Some((wanted, digest));
+                cached.accepted = Some(Box::new((wanted, digest)));
             }
         }
     }
@@ -147,8 +181,8 @@ impl<K: Kind> Cache<K> {
         objects
             .and_then(|objects| objects.get(name))
             .is_some_and(|cached| {
-                let digest = cached.entry.digest;
-                digest == wanted || cached.accepted == Some((wanted, digest))
+                let accepted = cached.accepted.as_deref();
+                cached.digest == wanted || accepted == Some(&(wanted, cached.digest))
             })
     }
 
@@ -161,16 +195,20 @@ impl<K: Kind> Cache<K> {
     ) -> Vec<ShopKey> {
         match event {
             watcher::Event::Init => {
-                self.listed.insert(watch, HashSet::new());
+                self.last_list = self.last_list.wrapping_add(1);
+                self.lists.insert(watch, self.last_list);
                 Vec::new()
             }
             watcher::Event::InitApply(entry) => {
-                let listed = self.listed.entry(watch).or_default();
-                listed.insert((
-                    entry.object.namespace().unwrap_or_default(),
-                    entry.object.name_any(),
-                ));
-                self.put(entry, None).into_iter().collect()
+                let name = entry.object.name_any();
+                let key = self.put(entry, None);
+                let list = self.lists.get(&watch).copied().unwrap_or_default();
+                if let Some(key) = &key
+                    && let Some(cached) = self.objects_of(key).get_mut(&*name)
+                {
+                    cached.listed = list;
+                }
+                key.into_iter().collect()
             }
             watcher::Event::InitDone => self.drop_unlisted(watch, namespace),
             watcher::Event::Apply(entry) => self.put(entry, None).into_iter().collect(),
@@ -182,52 +220,59 @@ impl<K: Kind> Cache<K> {
         let key = shop_of(&*entry.object)?;
         let name = entry.object.name_any();
         self.remove_from_others(&key, &name);
-        let objects = self.objects_of(&key);
-        match objects.get_mut(&name) {
-            // The watch is behind our own write.
-            Some(cached) if is_newer(&*cached.entry.object, &*entry.object) => {}
-            Some(cached) => {
-                let same = cached.entry.object.uid() == entry.object.uid();
-                let accepted = cached.accepted.filter(|_| same);
-                let mut taken_from = std::mem::take(&mut cached.taken_from);
-                taken_from.retain(|_| same);
-                // The watch may have told of our write before its answer came, and tells of each version once.
-                let told = same
-                    && cached.entry.object.resource_version() == entry.object.resource_version();
-                let unconfirmed_since = match cached.unconfirmed_since {
-                    None if told => None,
-                    _ => unconfirmed_since,
-                };
-                *cached = Cached {
-                    entry,
-                    accepted,
-                    unconfirmed_since,
-                    taken_from,
-                };
-            }
-            None => {
-                let cached = Cached {
-                    entry,
-                    accepted: None,
-                    unconfirmed_since,
-                    taken_from: Vec::new(),
-                };
-                objects.insert(name, cached);
-            }
+        let known = self.shops.get(&key.0).and_then(|shops| shops.get(&key.1));
+        let known = known.and_then(|objects| objects.get(&*name));
+        let before: Option<K> = known.and_then(|known| self.object(known));
+        // The watch is behind our own write.
+        if before
+            .as_ref()
+            .is_some_and(|before| is_newer(before, &*entry.object))
+        {
+            return Some(key);
         }
+        let same = before.filter(|before| before.uid() == entry.object.uid());
+        // The watch may have told of our write before its answer came, and tells of each version once.
+        let told = same
+            .as_ref()
+            .is_some_and(|before| before.resource_version() == entry.object.resource_version());
+        let object = self.packer.pack(&*entry.object);
+        let objects = self.objects_of(&key);
+        let known = objects.remove(&*name);
+        let cached = Cached {
+            object,
+            digest: entry.digest,
+            template: entry.template,
+            foreign: entry.foreign.into(),
+            unconfirmed_since: match &known {
+                Some(known) if told && known.unconfirmed_since.is_none() => None,
+                Some(_) | None => unconfirmed_since,
+            },
+            listed: known.as_ref().map_or(0, |known| known.listed),
+            accepted: None,
+            taken_from: Vec::new(),
+        };
+        let kept = known.filter(|_| same.is_some());
+        let cached = match kept {
+            Some(kept) => Cached {
+                accepted: kept.accepted,
+                taken_from: kept.taken_from,
+                ..cached
+            },
+            None => cached,
+        };
+        objects.insert(name.into(), Box::new(cached));
         Some(key)
     }
 
     fn remove(&mut self, object: &K) -> Option<ShopKey> {
         let key = shop_of(object)?;
-        let objects = self.objects_of(&key);
         let name = object.name_any();
+        let known = self.shops.get(&key.0).and_then(|shops| shops.get(&key.1));
+        let known = known.and_then(|objects| objects.get(&*name));
+        let known = known.and_then(|known| self.object(known));
         // Another one may have taken the name, and we may know of it already.
-        if objects
-            .get(&name)
-            .is_some_and(|cached| cached.entry.object.uid() == object.uid())
-        {
-            objects.remove(&name);
+        if known.is_some_and(|known| known.uid() == object.uid()) {
+            self.objects_of(&key).remove(&*name);
         }
         self.forget_empty(&key);
         Some(key)
@@ -235,7 +280,7 @@ impl<K: Kind> Cache<K> {
 
     /// After a whole list: what it did not hold is gone, but for what we wrote while it came.
     fn drop_unlisted(&mut self, watch: usize, namespace: Option<&str>) -> Vec<ShopKey> {
-        let listed = self.listed.remove(&watch).unwrap_or_default();
+        let list = self.lists.remove(&watch).unwrap_or_default();
         let mut gone = Vec::new();
         for (ns, shops) in &mut self.shops {
             if namespace.is_some_and(|namespace| namespace != ns) {
@@ -243,9 +288,8 @@ impl<K: Kind> Cache<K> {
             }
             for (shop, objects) in shops {
                 let before = objects.len();
-                objects.retain(|name, cached| {
-                    cached.unconfirmed_since.is_some()
-                        || listed.contains(&(ns.clone(), name.clone()))
+                objects.retain(|_, cached| {
+                    cached.unconfirmed_since.is_some() || cached.listed == list
                 });
                 if objects.len() < before {
                     gone.push((ns.clone(), shop.clone()));
@@ -266,7 +310,7 @@ impl<K: Kind> Cache<K> {
         }
     }
 
-    fn objects_of(&mut self, (namespace, shop): &ShopKey) -> &mut ByName<K> {
+    fn objects_of(&mut self, (namespace, shop): &ShopKey) -> &mut ByName {
         let shops = self.shops.entry(namespace.clone()).or_default();
         shops.entry(shop.clone()).or_default()
     }
@@ -284,7 +328,7 @@ impl<K: Kind> Cache<K> {
     }
 }
 
-impl<K> Cached<K> {
+impl Cached {
     fn is_believed(&self, now: Instant) -> bool {
         self.unconfirmed_since
             .is_none_or(|since| now.saturating_duration_since(since) < UNCONFIRMED)

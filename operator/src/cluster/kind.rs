@@ -10,8 +10,8 @@ use k8s_openapi::{
         autoscaling::v2::HorizontalPodAutoscaler,
         batch::v1::Job,
         core::v1::{
-            Container, PersistentVolumeClaim, Pod, PodSpec, PodStatus, PodTemplateSpec, Secret,
-            Service, ServiceAccount,
+            Container, ContainerStatus, PersistentVolumeClaim, Pod, PodSpec, PodStatus,
+            PodTemplateSpec, Secret, Service, ServiceAccount,
         },
         networking::v1::NetworkPolicy,
         policy::v1::PodDisruptionBudget,
@@ -93,11 +93,25 @@ impl Kind for Pod {
             reason: status.reason,
             message: status.message,
             conditions: status.conditions,
-            container_statuses: status.container_statuses,
-            init_container_statuses: status.init_container_statuses,
+            container_statuses: trim_containers(status.container_statuses),
+            init_container_statuses: trim_containers(status.init_container_statuses),
             ..PodStatus::default()
         });
     }
+}
+
+/// Whether a container runs and how it ended, without what differs from pod to pod and tells nothing of that.
+fn trim_containers(containers: Option<Vec<ContainerStatus>>) -> Option<Vec<ContainerStatus>> {
+    let trim = |container: ContainerStatus| ContainerStatus {
+        container_id: None,
+        image_id: String::new(),
+        allocated_resources: None,
+        resources: None,
+        user: None,
+        volume_mounts: None,
+        ..container
+    };
+    Some(containers?.into_iter().map(trim).collect())
 }
 
 impl Kind for PersistentVolumeClaim {

@@ -5,6 +5,7 @@ mod cache;
 mod kind;
 mod merged;
 mod ownership;
+mod packed;
 mod scope;
 mod tracked;
 
@@ -80,7 +81,7 @@ impl Cluster {
         let (autoscalers, i) = Tracked::new(client.clone(), scope, metrics.clone());
         let (pods, j) = Tracked::new(client.clone(), scope, metrics.clone());
         let (claims, k) = Tracked::new(client.clone(), scope, metrics.clone());
-        // Unbounded, because nobody reads before all stores are filled; afterwards the controller drains it at once.
+        // Unbounded, because whoever reads does so at once.
         let (sender, receiver) = unbounded();
         let mut changes = select_all([a, b, c, d, e, f, g, h, i, j, k]);
         let pump = tokio::spawn(async move {

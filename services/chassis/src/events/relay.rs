@@ -13,8 +13,8 @@ use futures::stream::{FuturesUnordered, StreamExt};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::broker::{Broker, KEEP};
-use super::{dead_letters, outbox};
+use super::broker::Broker;
+use super::outbox;
 use crate::db::{self, Db};
 use crate::health::Condition;
 use crate::metrics::EventMetrics;
@@ -43,28 +43,12 @@ impl Relay {
         loop {
             tokio::select! {
                 () = stop.cancelled() => break,
-                () = outbox::SAID.notified() => self.publish_soon().await?,
+                () = outbox::ADDED.notified() => self.publish_soon().await?,
                 () = tokio::time::sleep(POLL) => self.publish_all().await.map(drop)?,
             }
         }
         self.publish_all().await?;
         Ok(())
-    }
-
-    /// Every ten seconds until `stop`: measures, deletes what is old, closes connections nobody uses, and looks whether
-    /// the broker lost its stream (last, because that needs the broker).
-    pub(crate) async fn keep_house(&self, stop: CancellationToken) -> anyhow::Result<()> {
-        let mut tick = tokio::time::interval(Duration::from_secs(10));
-        loop {
-            tokio::select! {
-                () = stop.cancelled() => return Ok(()),
-                _ = tick.tick() => {}
-            }
-            self.measure().await?;
-            self.delete_old().await?;
-            self.db.trim();
-            self.refill().await?;
-        }
     }
 
     async fn publish_soon(&self) -> anyhow::Result<()> {
@@ -142,7 +126,7 @@ impl Relay {
 
     /// A stream that is younger than events it should hold has lost them: they are published once more. So a broker that
     /// comes back empty is filled again without a hand.
-    async fn refill(&self) -> anyhow::Result<()> {
+    pub(crate) async fn refill(&self) -> anyhow::Result<()> {
         let mut stream = self
             .broker
             .stream()
@@ -170,37 +154,6 @@ impl Relay {
                 events = again,
                 "the broker lost its stream; events are published again"
             );
-        }
-        Ok(())
-    }
-
-    async fn measure(&self) -> anyhow::Result<()> {
-        let connection = self.db.get().await?;
-        let row = db::query_one(
-            &connection,
-            "select count(*), coalesce(extract(epoch from now() - min(created_at)), 0)::bigint
-             from outbox where published_at is null",
-            &[],
-        )
-        .await?;
-        self.metrics.unpublished.set(row.get(0));
-        self.metrics.oldest_unpublished_seconds.set(row.get(1));
-        self.metrics
-            .dead
-            .set(dead_letters::count(&connection).await?);
-        Ok(())
-    }
-
-    async fn delete_old(&self) -> anyhow::Result<()> {
-        let connection = self.db.get().await?;
-        let keep = KEEP.as_secs_f64();
-        for sql in [
-            "delete from outbox where published_at < now() - make_interval(secs => $1)",
-            // Twice as long: what the broker still holds must find its row here.
-            "delete from inbox where received_at < now() - make_interval(secs => $1::float8 * 2)",
-            "delete from idempotency where created_at < now() - make_interval(secs => $1)",
-        ] {
-            db::execute(&connection, sql, &[&keep]).await?;
         }
         Ok(())
     }

@@ -11,6 +11,7 @@ pub mod inbox;
 pub mod outbox;
 pub mod parked;
 pub(crate) mod processor;
+mod recovery;
 pub(crate) mod relay;
 pub(crate) mod retries;
 pub(crate) mod subscriptions;

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::db::{self, Behind, Db, MaxConnections, Schema};
-use crate::events::broker::Broker;
+use crate::events::broker::{Broker, StreamSize};
 use crate::events::consumer::{CONCURRENCY, Consumer};
 use crate::events::housekeeping::Housekeeping;
 use crate::events::processor::Processor;
@@ -61,6 +61,7 @@ struct Basics {
     database_url: SecretString,
     most_connections: MaxConnections,
     broker_url: SecretString,
+    stream_size: Option<StreamSize>,
     api: SocketAddr,
     admin: SocketAddr,
 }
@@ -71,6 +72,7 @@ impl Basics {
             database_url: env.secret("DATABASE_URL", db::URL_HINT)?,
             most_connections: env.or("DATABASE_MAX_CONNECTIONS", MaxConnections::default())?,
             broker_url: env.secret("NATS_URL", "nats://user:password@host:4222")?,
+            stream_size: env.optional("EVENTS_MAX_BYTES")?,
             api: env.or("HTTP_ADDR", SocketAddr::from(([0, 0, 0, 0], 8080)))?,
             admin: env.or("ADMIN_ADDR", SocketAddr::from(([0, 0, 0, 0], 9090)))?,
         })
@@ -84,7 +86,7 @@ pub(crate) async fn start<S: Service>(env: &Env) -> anyhow::Result<Running> {
     let (url, most) = (basics.database_url, basics.most_connections);
     let db = Db::new(S::NAME, url, most, S::LISTENERS)?;
     let schema = Schema::of::<S>(db.clone());
-    let broker = Broker::connect(S::NAME, &basics.broker_url).await?;
+    let broker = Broker::connect(S::NAME, &basics.broker_url, basics.stream_size).await?;
 
     let mut registry = Registry::default();
     let http_metrics = HttpMetrics::new(&mut registry);
@@ -137,7 +139,7 @@ pub(crate) async fn start<S: Service>(env: &Env) -> anyhow::Result<Running> {
     let housekeeping = Arc::new(Housekeeping {
         db: db.clone(),
         metrics: events,
-        relay: relay.clone(),
+        broker: broker.clone(),
     });
     let mut workers = chassis.workers;
     workers.push(Worker::new("housekeeping", move |stop| {

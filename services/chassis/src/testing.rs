@@ -60,6 +60,8 @@ pub async fn start_unmigrated<S: Service>(
     let usual = [
         ("DATABASE_URL", backends.database_url()),
         ("NATS_URL", backends.nats_url()),
+        // The broker sets aside what a stream may hold, and there are many here.
+        ("EVENTS_MAX_BYTES", "16777216"),
         ("HTTP_ADDR", "127.0.0.1:0"),
         ("ADMIN_ADDR", "127.0.0.1:0"),
     ];

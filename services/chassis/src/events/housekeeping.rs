@@ -1,13 +1,11 @@
 //! What the tables of events need from time to time: figures, and an end to what is old.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::broker::KEEP;
-use super::relay::Relay;
-use super::unapplied;
+use super::broker::{Broker, KEEP};
+use super::{recovery, unapplied};
 use crate::db::{self, Db};
 use crate::metrics::EventMetrics;
 
@@ -18,7 +16,7 @@ const KEEP_DEAD: Duration = Duration::from_secs(30 * 24 * 3600);
 pub(crate) struct Housekeeping {
     pub(crate) db: Db,
     pub(crate) metrics: EventMetrics,
-    pub(crate) relay: Arc<Relay>,
+    pub(crate) broker: Broker,
 }
 
 impl Housekeeping {
@@ -34,7 +32,7 @@ impl Housekeeping {
             self.measure().await?;
             self.delete_old().await?;
             self.db.trim();
-            self.relay.refill().await?;
+            recovery::recover(&self.db, &self.broker).await?;
         }
     }
 

@@ -335,6 +335,30 @@ async fn a_panic_and_a_refused_statement_are_failures_of_their_event_alone() {
 }
 
 #[tokio::test]
+async fn what_the_previous_version_left_to_be_tried_again_is_tried_again() {
+    let backends = Backends::new().await;
+    let service = testing::start::<Notes>(&backends, &[]).await;
+    let id = Uuid::now_v7();
+    let event = json!({
+        "specversion": "1.0", "id": id, "source": "/shop/others", "type": HEARD, "subject": "a",
+        "time": "2026-01-02T03:04:05Z", "sequence": 1, "data": {"when": "now"},
+    });
+    let left = "insert into failed_events (id, subject, payload, attempts, cause) values ($1, $2, $3, 1, 'not yet')";
+    look(
+        &backends.direct_db(),
+        left,
+        &[&id, &HEARD, &event.to_string()],
+    )
+    .await;
+    eventually("it is applied", || heard(&backends, "a")).await;
+    assert_eq!(
+        count(&backends, "select count(*) from failed_events").await,
+        0
+    );
+    service.stop().await;
+}
+
+#[tokio::test]
 async fn a_stop_hands_back_what_was_pulled_and_not_begun() {
     let backends = Backends::new().await;
     let first = testing::start::<Notes>(&backends, &[]).await;

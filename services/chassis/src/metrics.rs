@@ -24,6 +24,8 @@ pub(crate) struct EventMetrics {
     pub(crate) retried: Gauge,
     pub(crate) dead: Gauge,
     pub(crate) unpublished: Gauge,
+    pub(crate) stream_bytes: Gauge,
+    pub(crate) stream_max_bytes: Gauge,
     pub(crate) oldest_unpublished_seconds: Gauge,
 }
 
@@ -64,6 +66,16 @@ impl EventMetrics {
             "outbox_oldest_seconds",
             "Age of the oldest event that waits for the broker",
             metrics.oldest_unpublished_seconds.clone(),
+        );
+        registry.register(
+            "events_stream_bytes",
+            "Bytes of events that the broker holds",
+            metrics.stream_bytes.clone(),
+        );
+        registry.register(
+            "events_stream_max_bytes",
+            "Bytes of events that the broker holds at most; the oldest go first",
+            metrics.stream_max_bytes.clone(),
         );
         metrics
     }

@@ -171,10 +171,24 @@ async fn a_stream_without_bound_gets_one_and_lets_the_oldest_go() {
             .await;
     }
     until_published(&backends, &[]).await;
+    eventually("the metric tells how full it is", || async {
+        let metrics = service.metrics().await;
+        let bound = metrics.contains("\nevents_stream_max_bytes 1048576\n");
+        let held = metrics
+            .lines()
+            .find_map(|l| l.strip_prefix("events_stream_bytes "));
+        (bound && held?.parse::<u64>().ok()? > 500_000).then_some(())
+    })
+    .await;
     // What the stream let go is not lost: nobody publishes it again.
     service.stop().await;
     let service = testing::start::<Notes>(&backends, &size).await;
     write_note(&service, "new").await;
     until_published(&backends, &["new"]).await;
+    // What is published again carries the time at which it happened.
+    let once = "select bool_and(coalesce(published_at > created_at, false)) from outbox
+                where envelope like '%\"old\"%'";
+    let rows = look(&backends.direct_db(), once, &[]).await;
+    assert!(rows[0].get::<_, bool>(0), "it was published again");
     service.stop().await;
 }

@@ -99,6 +99,13 @@ impl Broker {
         Ok(stream)
     }
 
+    /// Sends what is still on its way to the broker.
+    pub(crate) async fn flush(&self) {
+        if let Err(error) = self.jetstream.client().flush().await {
+            tracing::debug!(%error, "not all acknowledgements reached the broker");
+        }
+    }
+
     /// A stream that cannot be changed is used as it is: events are more important than their limits.
     async fn limit(&self, found: &stream::Config, size: StreamSize) {
         let limited = limited(found.clone(), size);

@@ -76,6 +76,7 @@ impl Consumer {
         };
         hand_back(messages).await;
         while begun.next().await.is_some() {}
+        self.broker.flush().await;
         ended
     }
 

@@ -54,7 +54,7 @@ pub trait Handler: Send + Sync + 'static {
     fn kind(&self) -> &'static str;
 
     /// Applies one event within `tx`. An error or a panic rolls back and tries again: an outage for ever, anything else ten
-    /// times within about nine minutes.
+    /// times within about four minutes.
     fn handle(
         &self,
         tx: &Transaction<'_>,

@@ -10,7 +10,7 @@ use crate::db::{self, Db};
 use crate::metrics::EventMetrics;
 
 const INTERVAL: Duration = Duration::from_secs(10);
-/// How long dead letters wait for a person.
+/// How long dead letters wait for a person, and what no version tries again waits for one that does.
 const KEEP_DEAD: Duration = Duration::from_secs(30 * 24 * 3600);
 
 pub(crate) struct Housekeeping {
@@ -21,7 +21,7 @@ pub(crate) struct Housekeeping {
 
 impl Housekeeping {
     /// Every ten seconds until `stop`: measures, deletes what is old, closes connections nobody uses, and looks whether
-    /// the broker lost events (last, because that needs the broker).
+    /// the broker lost events and how full it is (last, because that needs the broker).
     pub(crate) async fn run(&self, stop: CancellationToken) -> anyhow::Result<()> {
         let mut tick = tokio::time::interval(INTERVAL);
         loop {
@@ -32,7 +32,9 @@ impl Housekeeping {
             self.measure().await?;
             self.delete_old().await?;
             self.db.trim();
-            recovery::recover(&self.db, &self.broker).await?;
+            let stream = recovery::recover(&self.db, &self.broker).await?;
+            self.metrics.stream_bytes.set(stream.bytes);
+            self.metrics.stream_max_bytes.set(stream.max_bytes);
         }
     }
 
@@ -68,7 +70,8 @@ impl Housekeeping {
                 2.0 * keep,
             ),
             (
-                "delete from failed_events where dead_at < now() - make_interval(secs => $1)",
+                "delete from failed_events where dead_at < now() - make_interval(secs => $1)
+                     or (dead_at is null and due_at < now() - make_interval(secs => $1))",
                 dead,
             ),
             (

@@ -16,13 +16,24 @@ use crate::db::{self, Db};
 /// Rows in one statement. A week of events in one would not end within its time.
 const PART: i64 = 2_000;
 
+/// How full the stream is, in bytes.
+pub(crate) struct Fullness {
+    pub(crate) bytes: i64,
+    pub(crate) max_bytes: i64,
+}
+
 /// Looks whether the broker still has what it has acknowledged, and lets the relay publish again what it lost.
-pub(crate) async fn recover(db: &Db, broker: &Broker) -> anyhow::Result<()> {
+pub(crate) async fn recover(db: &Db, broker: &Broker) -> anyhow::Result<Fullness> {
     let mut stream = broker
         .stream()
         .await
         .context("the broker does not answer")?;
-    let created = stream.info().await?.created;
+    let info = stream.info().await?;
+    let created = info.created;
+    let fullness = Fullness {
+        bytes: i64::try_from(info.state.bytes).unwrap_or(i64::MAX),
+        max_bytes: info.config.max_bytes,
+    };
     let lost = match first_lost(db, &mut stream).await? {
         Some(sequence) => publish_again(db, Lost::FromSequence(sequence)).await?,
         None => 0,
@@ -34,7 +45,7 @@ pub(crate) async fn recover(db: &Db, broker: &Broker) -> anyhow::Result<()> {
             "the broker lost events; they are published again"
         );
     }
-    Ok(())
+    Ok(fullness)
 }
 
 /// The lowest acknowledged sequence whose event is lost.

@@ -41,6 +41,8 @@ const CONFIGURATION_ANNOTATION: &str = "shopkeeper.dev/configuration";
 /// Events are small; whatever is larger is a mistake.
 const MAX_PAYLOAD: &str = "1MB";
 const MAX_CONNECTIONS: u32 = 1000;
+/// A service takes no smaller bound of the stream (`EVENTS_MAX_BYTES`).
+const SMALLEST_STREAM: u64 = 64 * 1024;
 
 /// The Service of the broker.
 pub fn service(shop: &ValidShop) -> Service {
@@ -86,7 +88,7 @@ fn volume_size(shop: &ValidShop, observed: &ObservedBackend) -> u64 {
 /// The bound of the stream in bytes: below what the server takes in all, so that the oldest events go and the newest are
 /// still taken. The rest is for consumers and for what the server has not tidied up yet.
 pub fn stream_size(shop: &ValidShop, observed: &ObservedBackend) -> u64 {
-    volume_size(shop, observed) / 10 * 8
+    (volume_size(shop, observed) / 10 * 8).max(SMALLEST_STREAM)
 }
 
 fn file(shop: &ValidShop, observed: &ObservedBackend, credentials: &Credentials) -> String {

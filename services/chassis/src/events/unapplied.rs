@@ -49,7 +49,7 @@ const KEEP: &str = "
         expires_at = coalesce(f.expires_at, excluded.expires_at),
         due_at = least(
             now() + greatest(make_interval(secs => $8), least(now() - f.first_at, make_interval(secs => $10))),
-            coalesce(f.expires_at, excluded.expires_at)),
+            case when excluded.waits_for is not null then coalesce(f.expires_at, excluded.expires_at) end),
         dead_at = coalesce(f.dead_at, case when excluded.dead_at is not null
             or f.attempts + excluded.attempts >= $11
             or (excluded.waits_for is not null and coalesce(f.expires_at, excluded.expires_at) <= now())

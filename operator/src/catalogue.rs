@@ -94,6 +94,21 @@ pub struct Descriptor {
     pub writable: &'static [WritableDir],
     /// It sends mail, so it gets the SMTP settings of the Shop.
     pub sends_mail: bool,
+    /// The kinds of events of others that it subscribes to. It has a durable consumer for each.
+    pub subscribes: &'static [&'static str],
+    /// It brings the stream of events to the Shop's limits, and may therefore change it. One service does, the one that is
+    /// least exposed: whoever may change the stream may empty it.
+    pub limits_stream: bool,
+}
+
+impl Descriptor {
+    /// The durable consumers of `service`, each with the kind of event that it is for. The services name them so
+    /// (`durable_name` of the chassis): a name must not have dots.
+    pub fn consumers(&self, service: ServiceName) -> impl Iterator<Item = (String, &'static str)> {
+        self.subscribes
+            .iter()
+            .map(move |kind| (format!("{service}-{}", kind.replace('.', "-")), *kind))
+    }
 }
 
 /// A call from one service to another.
@@ -158,6 +173,8 @@ static USERS: Descriptor = Descriptor {
     settings: &[("ADMIN_EMAIL", ADMIN_EMAIL)],
     writable: &[],
     sends_mail: false,
+    subscribes: &[],
+    limits_stream: false,
 };
 
 static SEARCH: Descriptor = Descriptor {
@@ -171,6 +188,8 @@ static SEARCH: Descriptor = Descriptor {
         volume: "index",
     }],
     sends_mail: false,
+    subscribes: &["shop.orders.stock.changed.v1"],
+    limits_stream: false,
 };
 
 static ORDERS: Descriptor = Descriptor {
@@ -187,6 +206,17 @@ static ORDERS: Descriptor = Descriptor {
     settings: &[],
     writable: &[],
     sends_mail: false,
+    subscribes: &[
+        "shop.search.product.upserted.v1",
+        "shop.search.product.removed.v1",
+        "shop.payments.payment.authorised.v1",
+        "shop.payments.payment.captured.v1",
+        "shop.payments.payment.failed.v1",
+        "shop.payments.payment.refunded.v1",
+        "shop.email.email.sent.v1",
+        "shop.email.email.bounced.v1",
+    ],
+    limits_stream: false,
 };
 
 static PAYMENTS: Descriptor = Descriptor {
@@ -199,6 +229,8 @@ static PAYMENTS: Descriptor = Descriptor {
     settings: &[],
     writable: &[],
     sends_mail: false,
+    subscribes: &[],
+    limits_stream: true,
 };
 
 static EMAIL: Descriptor = Descriptor {
@@ -208,6 +240,12 @@ static EMAIL: Descriptor = Descriptor {
     settings: &[],
     writable: &[],
     sends_mail: true,
+    subscribes: &[
+        "shop.users.user.registered.v1",
+        "shop.orders.order.confirmed.v1",
+        "shop.orders.order.cancelled.v1",
+    ],
+    limits_stream: false,
 };
 
 macro_rules! reserved_env {
@@ -226,6 +264,7 @@ reserved_env!(
     "DATABASE_URL_FILE",
     "NATS_URL",
     "NATS_URL_FILE",
+    "EVENTS_MAX_BYTES",
     "USERS_URL",
     "PAYMENTS_URL",
     "PAYMENTS_TOKEN",
@@ -304,6 +343,36 @@ mod tests {
             ServiceName::Payments.callers().collect::<Vec<_>>(),
             [ServiceName::Orders]
         );
+    }
+
+    #[test]
+    fn every_kind_that_is_subscribed_to_is_in_the_contracts_of_its_owner() {
+        for service in ServiceName::ALL {
+            for (consumer, kind) in service.descriptor().consumers(service) {
+                let (owner, event) = kind
+                    .strip_prefix("shop.")
+                    .and_then(|rest| rest.split_once('.'))
+                    .expect(kind);
+                assert!(
+                    ServiceName::ALL.iter().any(|s| s.as_str() == owner),
+                    "{kind}"
+                );
+                let schema = format!(
+                    "{}/../contracts/events/{event}.schema.json",
+                    env!("CARGO_MANIFEST_DIR")
+                );
+                assert!(std::path::Path::new(&schema).exists(), "{schema}");
+                assert!(!consumer.contains('.'), "{consumer}");
+            }
+        }
+    }
+
+    #[test]
+    fn one_service_limits_the_stream_and_strangers_do_not_reach_it() {
+        let limits = |s: &ServiceName| s.descriptor().limits_stream;
+        let limiting: Vec<_> = ServiceName::ALL.into_iter().filter(limits).collect();
+        assert_eq!(limiting, [ServiceName::Payments]);
+        assert!(!ServiceName::Payments.descriptor().public);
     }
 
     #[test]

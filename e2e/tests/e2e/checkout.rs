@@ -177,11 +177,11 @@ async fn events_that_are_delivered_again_change_nothing() -> Result<()> {
     }
     assert!(
         again >= 6,
-        "order.placed and order.confirmed were said again: {again}"
+        "order.placed and order.confirmed were published again: {again}"
     );
-    until("email has heard all of it", PATIENCE, || async {
+    until("email has handled all of it", PATIENCE, || async {
         let consumer: async_nats::jetstream::consumer::PullConsumer = stream
-            .get_consumer("email")
+            .get_consumer("email-shop-orders-order-confirmed-v1")
             .await
             .map_err(|e| anyhow::anyhow!("{e}"))?;
         let state = consumer.get_info().await?;

@@ -58,16 +58,27 @@ async fn a_service_cannot_speak_for_another_nor_harm_its_events() -> Result<()> 
     let forged = jetstream
         .publish("shop.orders.order.paid.v1", "forged".into())
         .await?;
-    assert!(forged.await.is_err(), "only orders says what orders did");
-    assert!(stream.delete_consumer("orders").await.is_err());
+    assert!(
+        forged.await.is_err(),
+        "only orders publishes what orders did"
+    );
+    let of_orders = "orders-shop-payments-payment-captured-v1";
+    assert!(stream.delete_consumer(of_orders).await.is_err());
     assert!(stream.purge().await.is_err());
     assert!(jetstream.delete_stream("SHOP").await.is_err());
+    let emptied = async_nats::jetstream::stream::Config {
+        max_messages: 1,
+        ..stream.cached_info().config.clone()
+    };
+    assert!(jetstream.update_stream(&emptied).await.is_err());
 
     assert_eq!(stream.info().await?.state.last_sequence, before);
     let consumer: PullConsumer = stream
-        .get_consumer("orders")
+        .get_consumer(of_orders)
         .await
         .map_err(|e| anyhow!(e))?;
-    assert_eq!(consumer.cached_info().name, "orders");
+    assert_eq!(consumer.cached_info().name, of_orders);
+    let bound = stream.cached_info().config.max_bytes;
+    assert!(bound > 0, "the operator gives the stream a bound: {bound}");
     Ok(())
 }

@@ -41,6 +41,8 @@ const CONFIGURATION_ANNOTATION: &str = "shopkeeper.dev/configuration";
 /// Events are small; whatever is larger is a mistake.
 const MAX_PAYLOAD: &str = "1MB";
 const MAX_CONNECTIONS: u32 = 1000;
+/// A service takes no smaller bound of the stream (`EVENTS_MAX_BYTES`).
+const SMALLEST_STREAM: u64 = 64 * 1024;
 
 /// The Service of the broker.
 pub fn service(shop: &ValidShop) -> Service {
@@ -77,11 +79,21 @@ pub fn configuration(
     }
 }
 
+/// What the volume of the broker holds, in bytes.
+fn volume_size(shop: &ValidShop, observed: &ObservedBackend) -> u64 {
+    let claimed = observed.claim_size().and_then(parse_bytes);
+    claimed.unwrap_or_else(|| bytes(&shop.broker.storage.size))
+}
+
+/// The bound of the stream in bytes: below what the server takes in all, so that the oldest events go and the newest are
+/// still taken. The rest is for consumers and for what the server has not tidied up yet.
+pub fn stream_size(shop: &ValidShop, observed: &ObservedBackend) -> u64 {
+    (volume_size(shop, observed) / 10 * 8).max(SMALLEST_STREAM)
+}
+
 fn file(shop: &ValidShop, observed: &ObservedBackend, credentials: &Credentials) -> String {
     // Below the volume's size: the server must stop taking events before the disk is full.
-    let claimed = observed.claim_size().and_then(parse_bytes);
-    let size = claimed.unwrap_or_else(|| bytes(&shop.broker.storage.size));
-    let max_file_store = size / 10 * 9;
+    let max_file_store = volume_size(shop, observed) / 10 * 9;
     let mut file = format!(
         r#"server_name: "{name}"
 port: {BROKER_PORT}
@@ -104,25 +116,59 @@ authorization {{
                 .broker_password
                 .expose_secret(),
         );
-        // Each says its own events and has its own consumer. All read all; nobody changes or deletes the stream.
+        let allowed = publishes(service)
+            .iter()
+            .map(|subject| format!("        \"{subject}\",\n"))
+            .collect::<String>();
         // Writing to a String cannot fail.
         let _ = writeln!(
             file,
             r#"    {{ user: "{service}", password: "{password}", permissions: {{
       publish: [
-        "shop.{service}.>",
-        "$JS.API.INFO", "$JS.API.STREAM.CREATE.SHOP",
-        "$JS.API.STREAM.INFO.SHOP", "$JS.API.STREAM.MSG.GET.SHOP", "$JS.API.CONSUMER.INFO.SHOP.*",
-        "$JS.API.CONSUMER.CREATE.SHOP.{service}", "$JS.API.CONSUMER.CREATE.SHOP.{service}.>",
-        "$JS.API.CONSUMER.DURABLE.CREATE.SHOP.{service}", "$JS.API.CONSUMER.MSG.NEXT.SHOP.{service}",
-        "$JS.ACK.SHOP.{service}.>",
-      ]
+{allowed}      ]
       subscribe: ["_INBOX.>"]
     }} }}"#
         );
     }
     file.push_str("  ]\n}\n");
     file
+}
+
+/// What a service may publish on: its own events, and requests to JetStream. Each has its own consumers, one for each kind that
+/// it subscribes to. All read all; nobody deletes the stream, and one changes it.
+fn publishes(service: ServiceName) -> Vec<String> {
+    let descriptor = service.descriptor();
+    let mut subjects = vec![
+        format!("shop.{service}.>"),
+        "$JS.API.INFO".to_owned(),
+        "$JS.API.STREAM.CREATE.SHOP".to_owned(),
+        "$JS.API.STREAM.INFO.SHOP".to_owned(),
+        "$JS.API.STREAM.MSG.GET.SHOP".to_owned(),
+        "$JS.API.CONSUMER.INFO.SHOP.*".to_owned(),
+    ];
+    if descriptor.limits_stream {
+        subjects.push("$JS.API.STREAM.UPDATE.SHOP".to_owned());
+    }
+    for (consumer, kind) in descriptor.consumers(service) {
+        subjects.push(format!("$JS.API.CONSUMER.CREATE.SHOP.{consumer}.{kind}"));
+        subjects.extend(uses(&consumer));
+    }
+    if !descriptor.subscribes.is_empty() {
+        // The consumer that the first version had for all kinds: it still runs during a rollout.
+        subjects.push(format!("$JS.API.CONSUMER.CREATE.SHOP.{service}"));
+        subjects.push(format!("$JS.API.CONSUMER.CREATE.SHOP.{service}.>"));
+        subjects.push(format!("$JS.API.CONSUMER.DURABLE.CREATE.SHOP.{service}"));
+        subjects.extend(uses(service.as_str()));
+    }
+    subjects
+}
+
+/// Asking a consumer for events, and acknowledging them.
+fn uses(consumer: &str) -> [String; 2] {
+    [
+        format!("$JS.API.CONSUMER.MSG.NEXT.SHOP.{consumer}"),
+        format!("$JS.ACK.SHOP.{consumer}.>"),
+    ]
 }
 
 /// A password as it stands in a quoted string of the configuration: ours need no escaping, one that somebody has put in may.

@@ -13,7 +13,7 @@ use k8s_openapi::{
     apimachinery::pkg::util::intstr::IntOrString,
 };
 
-use super::pod;
+use super::{broker::stream_size, pod};
 use crate::{
     api::EmailSpec,
     catalogue::{ADMIN_PORT, HTTP_PORT, ServiceName},
@@ -93,7 +93,7 @@ fn template(
     let wanted = &shop.services[service];
     let mut labels = meta::labels(shop, service.as_str(), Component::Service);
     labels.extend(version_label(&runs.version));
-    let env = environment(shop, service);
+    let env = environment(shop, service, observed);
     let annotations = BTreeMap::from([(
         SETTINGS_ANNOTATION.into(),
         secret_contents(&env, observed, credentials),
@@ -169,12 +169,18 @@ fn container(
 
 /// Settings in the order: addresses and logins, the service's own, telemetry, and last what the Shop adds. A variable of
 /// the Shop takes the place of one of ours; admission lets it do so only where that is meant.
-fn environment(shop: &ValidShop, service: ServiceName) -> Vec<EnvVar> {
+fn environment(shop: &ValidShop, service: ServiceName, observed: &Observed) -> Vec<EnvVar> {
     let descriptor = service.descriptor();
     let mut env = vec![
         pod::secret_variable("DATABASE_URL", names::database(&shop.name, service), "url"),
         pod::secret_variable("NATS_URL", names::broker_login(&shop.name, service), "url"),
     ];
+    if descriptor.limits_stream {
+        env.push(pod::variable(
+            "EVENTS_MAX_BYTES",
+            stream_size(shop, &observed.broker).to_string(),
+        ));
+    }
     let most_pods = shop.services[service].replicas.most();
     if let Some(connections) = most_pods.and_then(per_process) {
         env.push(pod::variable(

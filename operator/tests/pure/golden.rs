@@ -98,6 +98,18 @@ fn the_broker() {
     insta::assert_snapshot!(of_app(&fixtures::plain(), "nats"));
 }
 
+#[test]
+fn payments_alone_gets_the_bound_of_the_stream_which_is_four_fifths_of_the_volume() {
+    let bound = "EVENTS_MAX_BYTES";
+    let payments = of_app(&with_everything(), "payments");
+    let (_, after) = payments.split_once(bound).expect(bound);
+    let value = after.split_whitespace().nth(1);
+    assert_eq!(value, Some("'1717986912'"), "of 2Gi");
+    for service in ["users", "search", "orders", "email"] {
+        assert!(!of_app(&with_everything(), service).contains(bound));
+    }
+}
+
 fn with_everything() -> ValidShop {
     fixtures::valid(json!({
         "version": "1.2.3",

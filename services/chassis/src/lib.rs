@@ -26,7 +26,7 @@ mod worker;
 pub use command::run;
 pub use events::contract::{Event, EventContract};
 pub use events::handler::{Handler, Outcome, Received};
-pub use events::{inbox, outbox};
+pub use events::{inbox, outbox, parked};
 pub use health::Condition;
 pub use service::{Chassis, Service};
 pub use settings::{Env, SettingError};

@@ -8,9 +8,9 @@ use prometheus_client::registry::Registry;
 
 pub use prometheus_client;
 
-/// What happened to one heard event.
+/// An event that a handler was asked about, by what became of it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub(crate) struct Heard {
+pub(crate) struct ProcessedLabels {
     pub(crate) subject: String,
     pub(crate) outcome: &'static str,
 }
@@ -19,9 +19,13 @@ pub(crate) struct Heard {
 #[derive(Clone, Default)]
 pub(crate) struct EventMetrics {
     pub(crate) published: Counter,
-    pub(crate) heard: Family<Heard, Counter>,
+    pub(crate) processed: Family<ProcessedLabels, Counter>,
+    pub(crate) parked: Gauge,
+    pub(crate) retried: Gauge,
     pub(crate) dead: Gauge,
     pub(crate) unpublished: Gauge,
+    pub(crate) stream_bytes: Gauge,
+    pub(crate) stream_max_bytes: Gauge,
     pub(crate) oldest_unpublished_seconds: Gauge,
 }
 
@@ -34,9 +38,19 @@ impl EventMetrics {
             metrics.published.clone(),
         );
         registry.register(
-            "events_heard",
-            "Events heard, by what became of them",
-            metrics.heard.clone(),
+            "events_processed",
+            "Tries to apply an event, by what became of it",
+            metrics.processed.clone(),
+        );
+        registry.register(
+            "events_parked",
+            "Events that wait for something that is not known here yet",
+            metrics.parked.clone(),
+        );
+        registry.register(
+            "events_retried",
+            "Events that failed and will be tried again",
+            metrics.retried.clone(),
         );
         registry.register(
             "events_dead",
@@ -52,6 +66,16 @@ impl EventMetrics {
             "outbox_oldest_seconds",
             "Age of the oldest event that waits for the broker",
             metrics.oldest_unpublished_seconds.clone(),
+        );
+        registry.register(
+            "events_stream_bytes",
+            "Bytes of events that the broker holds",
+            metrics.stream_bytes.clone(),
+        );
+        registry.register(
+            "events_stream_max_bytes",
+            "Bytes of events that the broker holds at most; the oldest go first",
+            metrics.stream_max_bytes.clone(),
         );
         metrics
     }

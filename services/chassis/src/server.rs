@@ -8,15 +8,19 @@ use anyhow::Context;
 use prometheus_client::registry::Registry;
 use secrecy::SecretString;
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::db::{self, Behind, Db, MaxConnections, Schema};
-use crate::events::broker::Broker;
-use crate::events::consumer::Consumer;
-use crate::events::dead_letters::Desk;
+use crate::events::broker::{Broker, StreamSize};
+use crate::events::consumer::{CONCURRENCY, Consumer};
+use crate::events::housekeeping::Housekeeping;
+use crate::events::processor::Processor;
 use crate::events::relay::Relay;
+use crate::events::retries;
+use crate::events::subscriptions::Subscriptions;
 use crate::health::{Condition, Readiness};
 use crate::http::{HttpMetrics, serve};
 use crate::metrics::EventMetrics;
@@ -45,7 +49,7 @@ pub(crate) struct Running {
     relay: TaskTracker,
     /// Ends requests and the work beside them.
     stop: CancellationToken,
-    /// Ends the relay, once nobody can say an event any more.
+    /// Ends the relay, once nobody can publish an event any more.
     stop_relay: CancellationToken,
     stop_admin: CancellationToken,
     /// The watch over the schema: says why the process should end, if it should.
@@ -57,6 +61,7 @@ struct Basics {
     database_url: SecretString,
     most_connections: MaxConnections,
     broker_url: SecretString,
+    stream_size: Option<StreamSize>,
     api: SocketAddr,
     admin: SocketAddr,
 }
@@ -67,6 +72,7 @@ impl Basics {
             database_url: env.secret("DATABASE_URL", db::URL_HINT)?,
             most_connections: env.or("DATABASE_MAX_CONNECTIONS", MaxConnections::default())?,
             broker_url: env.secret("NATS_URL", "nats://user:password@host:4222")?,
+            stream_size: env.optional("EVENTS_MAX_BYTES")?,
             api: env.or("HTTP_ADDR", SocketAddr::from(([0, 0, 0, 0], 8080)))?,
             admin: env.or("ADMIN_ADDR", SocketAddr::from(([0, 0, 0, 0], 9090)))?,
         })
@@ -80,7 +86,7 @@ pub(crate) async fn start<S: Service>(env: &Env) -> anyhow::Result<Running> {
     let (url, most) = (basics.database_url, basics.most_connections);
     let db = Db::new(S::NAME, url, most, S::LISTENERS)?;
     let schema = Schema::of::<S>(db.clone());
-    let broker = Broker::connect(S::NAME, &basics.broker_url).await?;
+    let broker = Broker::connect(S::NAME, &basics.broker_url, basics.stream_size).await?;
 
     let mut registry = Registry::default();
     let http_metrics = HttpMetrics::new(&mut registry);
@@ -94,7 +100,7 @@ pub(crate) async fn start<S: Service>(env: &Env) -> anyhow::Result<Running> {
         registry,
         readiness: readiness.clone(),
         workers: vec![],
-        consumer: None,
+        subscriptions: Subscriptions::default(),
         stop: stop.clone(),
     };
     let state = S::start(settings, &mut chassis)?;
@@ -102,16 +108,18 @@ pub(crate) async fn start<S: Service>(env: &Env) -> anyhow::Result<Running> {
     let routes = S::routes().with_state(state).split_for_parts().0;
     let leaving = CancellationToken::new();
     let routes = crate::http::layer(routes, http_metrics, schema.clone(), leaving.clone());
-    let desk = Desk {
+    let processor = Arc::new(Processor {
         db: db.clone(),
-        handler: chassis.consumer.clone(),
-    };
+        schema: schema.clone(),
+        subscriptions: chassis.subscriptions,
+        metrics: events.clone(),
+    });
     let admin_routes = admin::routes(
         readiness.clone(),
         schema.clone(),
         Arc::new(chassis.registry),
         db.clone(),
-        desk,
+        processor.clone(),
     );
     let api_listener = listen(basics.api, "HTTP_ADDR").await?;
     let admin_listener = listen(basics.admin, "ADMIN_ADDR").await?;
@@ -128,28 +136,17 @@ pub(crate) async fn start<S: Service>(env: &Env) -> anyhow::Result<Running> {
         metrics: events.clone(),
         connected,
     });
+    let housekeeping = Arc::new(Housekeeping {
+        db: db.clone(),
+        metrics: events,
+        broker: broker.clone(),
+    });
     let mut workers = chassis.workers;
-    workers.push(Worker::new("housekeeping", {
-        let relay = relay.clone();
-        move |stop| {
-            let relay = relay.clone();
-            async move { relay.keep_house(stop).await }
-        }
+    workers.push(Worker::new("housekeeping", move |stop| {
+        let housekeeping = housekeeping.clone();
+        async move { housekeeping.run(stop).await }
     }));
-    workers.extend(chassis.consumer.map(|handler| {
-        let consumer = Arc::new(Consumer {
-            service: S::NAME,
-            db: db.clone(),
-            schema: schema.clone(),
-            broker,
-            handler,
-            metrics: events,
-        });
-        Worker::new("consumer", move |stop| {
-            let consumer = consumer.clone();
-            async move { consumer.run(stop).await }
-        })
-    }));
+    workers.extend(subscribers(S::NAME, &broker, &processor));
     let work = TaskTracker::new();
     for worker in workers {
         work.spawn(after(migrated.clone(), worker, stop.clone()));
@@ -199,7 +196,7 @@ impl Running {
         }
     }
 
-    /// Stops: not ready, no new request, requests finish, heard events and workers finish, the outbox is published.
+    /// Stops: not ready, no new request, requests finish, events and workers finish, the outbox is published.
     pub(crate) async fn stop(self) {
         self.readiness.stop();
         self.stop.cancel();
@@ -227,6 +224,33 @@ async fn listen(address: SocketAddr, setting: &str) -> anyhow::Result<TcpListene
     TcpListener::bind(address)
         .await
         .with_context(|| format!("cannot listen on {address}, as {setting} says"))
+}
+
+/// What handles events: a worker for each kind, and one for what is to be tried again.
+fn subscribers(service: &'static str, broker: &Broker, processor: &Arc<Processor>) -> Vec<Worker> {
+    let places = Arc::new(Semaphore::new(CONCURRENCY));
+    let consumers = processor.subscriptions.kinds().map(|kind| {
+        let consumer = Arc::new(Consumer {
+            service,
+            kind,
+            broker: broker.clone(),
+            processor: processor.clone(),
+            places: places.clone(),
+        });
+        Worker::new(kind, move |stop| {
+            let consumer = consumer.clone();
+            async move { consumer.run(stop).await }
+        })
+    });
+    let mut workers: Vec<_> = consumers.collect();
+    if !workers.is_empty() {
+        let processor = processor.clone();
+        workers.push(Worker::new("retries", move |stop| {
+            let processor = processor.clone();
+            async move { retries::run(&processor, stop).await }
+        }));
+    }
+    workers
 }
 
 /// Runs `worker` from the moment the schema is there.

@@ -1,7 +1,6 @@
 //! The trait a service implements, and what it is given to start with.
 
 use std::future::Future;
-use std::sync::Arc;
 use std::time::Duration;
 
 use prometheus_client::registry::Registry;
@@ -11,9 +10,9 @@ use utoipa_axum::router::OpenApiRouter;
 
 use crate::auth::Verifier;
 use crate::db::Db;
-use crate::events::consumer;
 use crate::events::contract::EventContract;
 use crate::events::handler::Handler;
+use crate::events::subscriptions::Subscriptions;
 use crate::health::{Condition, Readiness};
 use crate::settings::{Env, SettingError};
 use crate::worker::Worker;
@@ -35,7 +34,7 @@ pub trait Service: Send + Sync + 'static {
     fn migrations() -> refinery::Runner;
     /// Its routes with their OpenAPI description.
     fn routes() -> OpenApiRouter<Self::State>;
-    /// The events it says.
+    /// The events it publishes.
     fn events() -> Vec<EventContract>;
     /// Builds the state, registers what runs beside the requests. Must not wait for a dependency.
     fn start(settings: Self::Settings, chassis: &mut Chassis) -> anyhow::Result<Self::State>;
@@ -47,7 +46,7 @@ pub struct Chassis {
     pub(crate) registry: Registry,
     pub(crate) readiness: Readiness,
     pub(crate) workers: Vec<Worker>,
-    pub(crate) consumer: Option<Arc<dyn consumer::DynHandler>>,
+    pub(crate) subscriptions: Subscriptions,
     pub(crate) stop: CancellationToken,
 }
 
@@ -62,9 +61,9 @@ impl Chassis {
         self.readiness.condition(name)
     }
 
-    /// Hears events with `handler`; one handler a service, which matches on the kind of event.
-    pub fn consume(&mut self, handler: impl Handler) {
-        self.consumer = Some(Arc::new(handler));
+    /// Subscribes to the kind of event that `handler` handles; one handler for each kind.
+    pub fn subscribe(&mut self, handler: impl Handler) {
+        self.subscriptions.add(handler);
     }
 
     /// Runs `work` beside the requests, from the moment the database is there until the stop. Work that fails or panics is

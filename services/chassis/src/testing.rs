@@ -60,6 +60,8 @@ pub async fn start_unmigrated<S: Service>(
     let usual = [
         ("DATABASE_URL", backends.database_url()),
         ("NATS_URL", backends.nats_url()),
+        // The broker sets aside what a stream may hold, and there are many here.
+        ("EVENTS_MAX_BYTES", "16777216"),
         ("HTTP_ADDR", "127.0.0.1:0"),
         ("ADMIN_ADDR", "127.0.0.1:0"),
     ];
@@ -104,9 +106,9 @@ impl TestService {
         answer.expect("metrics").text().await.expect("a text")
     }
 
-    /// How many deliveries of events on `subject` it has answered, whatever became of them.
+    /// How often it has tried to apply an event on `subject`, whatever became of it.
     pub async fn heard(&self, subject: &str) -> usize {
-        let label = format!("events_heard_total{{subject=\"{subject}\"");
+        let label = format!("events_processed_total{{subject=\"{subject}\"");
         let metrics = self.metrics().await;
         let counts = metrics.lines().filter(|line| line.starts_with(&label));
         counts
@@ -114,10 +116,10 @@ impl TestService {
             .sum()
     }
 
-    /// Waits until it has answered `count` deliveries of events on `subject`.
+    /// Waits until it has tried `count` times to apply an event on `subject`.
     pub async fn until_heard(&self, subject: &str, count: usize) {
         eventually(
-            &format!("{count} events {subject} are answered"),
+            &format!("{count} events {subject} are processed"),
             || async { (self.heard(subject).await >= count).then_some(()) },
         )
         .await;

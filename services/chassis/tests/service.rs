@@ -2,8 +2,8 @@
 
 mod notes;
 
-use chassis::testing::{self, Backends, Said, TestService, eventually, look};
-use notes::{HEARD, Notes, WRITTEN};
+use chassis::testing::{self, Backends, TestService, eventually};
+use notes::{Notes, WRITTEN};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -18,26 +18,6 @@ async fn write(service: &TestService, key: &str, text: &str) -> (StatusCode, Val
         .await
         .expect("an answer");
     (answer.status(), answer.json().await.expect("JSON"))
-}
-
-async fn heard(backends: &Backends, aggregate: &str) -> Option<(i64, i64)> {
-    look(
-        &backends.direct_db(),
-        "select sequence, times from heard where aggregate = $1",
-        &[&aggregate],
-    )
-    .await
-    .first()
-    .map(|row| (row.get(0), row.get(1)))
-}
-
-async fn dead_letters(service: &TestService) -> Vec<Value> {
-    let answer = service
-        .http
-        .get(service.admin_at("/dead-letters"))
-        .send()
-        .await;
-    answer.expect("an answer").json().await.expect("a list")
 }
 
 #[tokio::test]
@@ -172,111 +152,6 @@ async fn a_database_that_is_away_is_answered_503_at_once_and_comes_back_without_
         (write(&service, "k", "milk").await.0 == StatusCode::CREATED).then_some(())
     })
     .await;
-    service.stop().await;
-}
-
-#[tokio::test]
-async fn an_event_is_applied_once_and_only_the_latest_of_an_aggregate_counts() {
-    let backends = Backends::new().await;
-    let service = testing::start::<Notes>(&backends, &[]).await;
-    let event = Said::now(HEARD, "a", 2, json!({ "when": "now" }));
-    for _ in 0..3 {
-        backends.deliver(&event).await;
-    }
-    // Several are worked on at once: what comes late must not come before what it is later than.
-    service.until_heard(HEARD, 3).await;
-    backends.say(HEARD, "a", 1, json!({ "when": "now" })).await;
-    backends.say(HEARD, "b", 1, json!({ "when": "now" })).await;
-    service.until_heard(HEARD, 5).await;
-    assert_eq!(heard(&backends, "a").await, Some((2, 1)));
-    assert_eq!(heard(&backends, "b").await, Some((1, 1)));
-    service.stop().await;
-}
-
-#[tokio::test]
-async fn an_event_that_must_wait_is_applied_later_and_leaves_nothing_behind() {
-    let backends = Backends::new().await;
-    let service = testing::start::<Notes>(&backends, &[]).await;
-    backends
-        .say(HEARD, "a", 1, json!({ "when": "later" }))
-        .await;
-    eventually("it is applied", || heard(&backends, "a")).await;
-    assert!(
-        look(&backends.direct_db(), "select 1 from failed_events", &[])
-            .await
-            .is_empty()
-    );
-    service.stop().await;
-}
-
-#[tokio::test]
-async fn broken_events_end_among_the_dead_letters_and_the_queue_goes_on() {
-    let backends = Backends::new().await;
-    let service = testing::start::<Notes>(&backends, &[]).await;
-    // With a character that PostgreSQL's text does not take.
-    backends
-        .publish(HEARD, "no JSON at all \0".to_owned())
-        .await;
-    let never = backends
-        .say(HEARD, "a", 1, json!({ "when": "never" }))
-        .await;
-    backends.say(HEARD, "c", 1, json!({ "no": "when" })).await;
-    backends.say(HEARD, "b", 1, json!({ "when": "now" })).await;
-    eventually("the good one is applied", || heard(&backends, "b")).await;
-    let letters = eventually("three are dead", || async {
-        let letters = dead_letters(&service).await;
-        (letters.len() == 3).then_some(letters)
-    })
-    .await;
-    let causes: Vec<_> = letters
-        .iter()
-        .map(|l| l["cause"].as_str().unwrap())
-        .collect();
-    for part in ["no CloudEvent", "never is never", "missing field `when`"] {
-        assert!(
-            causes.iter().any(|c| c.contains(part)),
-            "{part} in {causes:?}"
-        );
-    }
-    let path = format!("/dead-letters/{never}");
-    let letter = service
-        .http
-        .get(service.admin_at(&path))
-        .send()
-        .await
-        .unwrap();
-    assert!(
-        letter.json::<Value>().await.unwrap()["payload"]
-            .as_str()
-            .unwrap()
-            .contains("never")
-    );
-    let again = service
-        .http
-        .post(service.admin_at(&format!("{path}/retry")))
-        .send()
-        .await
-        .unwrap();
-    assert_eq!(
-        again.status(),
-        StatusCode::CONFLICT,
-        "it is as broken as before"
-    );
-    look(
-        &backends.direct_db(),
-        "update failed_events set payload = replace(payload, 'never', 'now') where id = $1",
-        &[&never],
-    )
-    .await;
-    let again = service
-        .http
-        .post(service.admin_at(&format!("{path}/retry")))
-        .send()
-        .await
-        .unwrap();
-    assert_eq!(again.status(), StatusCode::OK);
-    assert_eq!(heard(&backends, "a").await, Some((1, 1)));
-    assert_eq!(dead_letters(&service).await.len(), 2);
     service.stop().await;
 }
 

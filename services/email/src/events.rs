@@ -1,4 +1,4 @@
-//! What email says to the others.
+//! What email publishes to the others.
 
 use chassis::Event;
 use schemars::JsonSchema;

@@ -1,10 +1,9 @@
-//! Tells buyers by mail what happened to their account and their orders: hears events, renders, sends by SMTP where a mail
+//! Tells buyers by mail what happened to their account and their orders: subscribes to events, renders, sends by SMTP where a mail
 //! server is configured and keeps the mails otherwise.
 
 mod api;
 mod backoff;
 mod events;
-mod hears;
 mod letter;
 mod mail;
 mod message;
@@ -16,13 +15,13 @@ mod settings;
 mod smtp;
 mod state;
 mod store;
+mod subscriptions;
 
 use chassis::{Chassis, Env, EventContract, Service, SettingError};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::events::{EmailBounced, EmailSent};
-use crate::hears::Hears;
 use crate::metrics::Metrics;
 use crate::render::Renderer;
 use crate::sender::Sender;
@@ -71,7 +70,7 @@ impl Service for Email {
             }
             None => tracing::info!("no SMTP_HOST is set: mails are kept and not sent"),
         }
-        chassis.consume(Hears::new(Renderer::new(&settings.shop_name())?));
+        subscriptions::subscribe(chassis, Renderer::new(&settings.shop_name())?);
         let sender = Sender {
             db: chassis.db(),
             metrics: Metrics::register(chassis.metrics()),

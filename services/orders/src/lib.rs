@@ -4,7 +4,6 @@ mod api;
 mod cart;
 mod checkout;
 mod events;
-mod hears;
 mod metrics;
 mod money;
 mod order;
@@ -15,6 +14,7 @@ mod sku;
 mod state;
 mod stock_import;
 mod store;
+mod subscriptions;
 mod timeline;
 
 use std::sync::Arc;
@@ -25,7 +25,6 @@ use tokio::sync::Semaphore;
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::events::{OrderCancelled, OrderConfirmed, OrderPlaced, StockChanged};
-use crate::hears::Ears;
 use crate::metrics::Metrics;
 use crate::payments::Payments;
 use crate::saga::runner::{Runner, measure};
@@ -75,9 +74,7 @@ impl Service for Orders {
             waits: Arc::new(Semaphore::new(WAITS)),
             stop: chassis.stop(),
         };
-        chassis.consume(Ears {
-            signals: state.signals.clone(),
-        });
+        subscriptions::subscribe(chassis, &state.signals);
         let peer = Peer::new(
             "payments",
             settings.payments_url,

@@ -3,7 +3,6 @@
 
 mod api;
 mod events;
-mod hears;
 mod index;
 mod load;
 mod metrics;
@@ -12,6 +11,7 @@ mod search;
 mod settings;
 mod state;
 mod store;
+mod subscriptions;
 
 use std::sync::Arc;
 
@@ -21,7 +21,6 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::events::{ProductRemoved, ProductUpserted};
-use crate::hears::StockHandler;
 use crate::index::ProductIndex;
 use crate::index::follow::Follower;
 use crate::index::freshness::Freshness;
@@ -29,6 +28,7 @@ use crate::load::Cores;
 use crate::metrics::Metrics;
 use crate::settings::Settings;
 use crate::state::State;
+use crate::subscriptions::StockHandler;
 
 mod migrations {
     refinery::embed_migrations!("migrations");
@@ -83,7 +83,7 @@ impl Service for Search {
             wrote: Arc::clone(&wrote),
         };
         chassis.worker("index", move |stop| follower.clone().run(stop));
-        chassis.consume(StockHandler);
+        chassis.subscribe(StockHandler);
         Ok(State {
             db: chassis.db(),
             verifier: chassis.verifier(settings.users_url),

@@ -1,5 +1,7 @@
-//! NATS JetStream: one stream for all events, made by whoever comes first, the same wherever it is made.
+//! NATS JetStream: one stream for all events, made by whoever comes first. Its limits are the operator's: a process that is
+//! given them brings the stream to them.
 
+use std::str::FromStr;
 use std::time::Duration;
 
 use async_nats::jetstream::{self, stream};
@@ -9,17 +11,45 @@ use crate::settings::{SettingError, wrong};
 
 /// The stream of all events.
 pub(crate) const STREAM: &str = "SHOP";
-/// How long the broker keeps events. Outboxes keep theirs as long, so that a lost stream can be filled again.
+/// How long the broker keeps events. Outboxes keep theirs as long, so that what the broker lost can be published again.
 pub(crate) const KEEP: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// How many bytes of events the broker keeps at most; the oldest go first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct StreamSize(i64);
+
+impl StreamSize {
+    /// Below it not even a few events have room.
+    const MIN: i64 = 64 * 1024;
+    /// Of a stream that is made by a process that was not given one.
+    const DEFAULT: Self = Self(64 * 1024 * 1024);
+}
+
+impl FromStr for StreamSize {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.parse() {
+            Ok(bytes @ Self::MIN..) => Ok(Self(bytes)),
+            Ok(_) | Err(_) => Err(format!("give a number of bytes, at least {}", Self::MIN)),
+        }
+    }
+}
 
 /// The way to the broker; connects in the background and for ever.
 #[derive(Clone)]
 pub(crate) struct Broker {
     pub(crate) jetstream: jetstream::Context,
+    /// What the stream is brought to.
+    size: Option<StreamSize>,
 }
 
 impl Broker {
-    pub(crate) async fn connect(service: &str, url: &SecretString) -> Result<Self, SettingError> {
+    pub(crate) async fn connect(
+        service: &str,
+        url: &SecretString,
+        size: Option<StreamSize>,
+    ) -> Result<Self, SettingError> {
         let address: async_nats::ServerAddr = url
             .expose_secret()
             .parse()
@@ -46,25 +76,75 @@ impl Broker {
             .ack_timeout(Duration::from_secs(3))
             .max_ack_inflight(1024)
             .build(client);
-        Ok(Self { jetstream })
+        Ok(Self { jetstream, size })
     }
 
-    /// The stream, made when it is not there.
+    /// The stream, made when it is not there, and brought to its limits by a process that was given them.
     pub(crate) async fn stream(&self) -> anyhow::Result<stream::Stream> {
-        let stream = self
-            .jetstream
-            .get_or_create_stream(stream::Config {
-                name: STREAM.to_owned(),
-                subjects: vec!["shop.>".to_owned()],
-                storage: stream::StorageType::File,
-                retention: stream::RetentionPolicy::Limits,
-                discard: stream::DiscardPolicy::Old,
-                duplicate_window: Duration::from_secs(120),
-                max_age: KEEP,
-                max_message_size: 1024 * 1024,
-                ..Default::default()
-            })
-            .await?;
+        let made = stream::Config {
+            name: STREAM.to_owned(),
+            subjects: vec!["shop.>".to_owned()],
+            storage: stream::StorageType::File,
+            retention: stream::RetentionPolicy::Limits,
+            duplicate_window: Duration::from_secs(120),
+            ..limited(
+                stream::Config::default(),
+                self.size.unwrap_or(StreamSize::DEFAULT),
+            )
+        };
+        let stream = self.jetstream.get_or_create_stream(made).await?;
+        if let Some(size) = self.size {
+            self.limit(&stream.cached_info().config, size).await;
+        }
         Ok(stream)
+    }
+
+    /// Sends what is still on its way to the broker.
+    pub(crate) async fn flush(&self) {
+        if let Err(error) = self.jetstream.client().flush().await {
+            tracing::debug!(%error, "not all acknowledgements reached the broker");
+        }
+    }
+
+    /// A stream that cannot be changed is used as it is: events are more important than their limits.
+    async fn limit(&self, found: &stream::Config, size: StreamSize) {
+        let limited = limited(found.clone(), size);
+        if limited == *found {
+            return;
+        }
+        match self.jetstream.update_stream(&limited).await {
+            Ok(_) => tracing::info!(
+                bytes = size.0,
+                was = found.max_bytes,
+                "the stream has new limits"
+            ),
+            Err(error) => tracing::warn!(
+                %error, bytes = size.0, was = found.max_bytes,
+                "the stream cannot be brought to its limits; it is tried again"
+            ),
+        }
+    }
+}
+
+fn limited(config: stream::Config, size: StreamSize) -> stream::Config {
+    stream::Config {
+        discard: stream::DiscardPolicy::Old,
+        max_bytes: size.0,
+        max_age: KEEP,
+        max_message_size: 1024 * 1024,
+        ..config
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_size_of_the_stream_is_a_number_of_bytes_that_has_room_for_events() {
+        assert_eq!("65536".parse(), Ok(StreamSize(65536)));
+        for wrong in ["", "65535", "-1", "1Gi", "1e9"] {
+            assert!(wrong.parse::<StreamSize>().is_err(), "{wrong}");
+        }
     }
 }

@@ -1,145 +1,88 @@
-//! Hearing events: a durable pull consumer; each event in a transaction of its own with its row in the inbox; the
-//! acknowledgement after the commit. What fails is tried again and ends in the dead-letter table, never in the way.
+//! Subscribing: a durable pull consumer for each service and kind of event. So a version that subscribes to one more kind
+//! leaves those of the version before it alone, and a kind that does not get on holds up no other.
+//!
+//! An event is acknowledged when the database knows what became of it: applied, parked, to be tried again, or dead. Only a
+//! database that is away, or whose schema is behind, sends it back to the broker.
 
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use async_nats::jetstream::consumer::{AckPolicy, PullConsumer, pull};
-use async_nats::jetstream::{AckKind, Message};
-use futures::StreamExt;
+use async_nats::jetstream::consumer::{self, AckPolicy, PullConsumer, pull};
+use async_nats::jetstream::{AckKind, Message, stream::Stream};
+use futures::{FutureExt, StreamExt, stream::FuturesUnordered};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
-use tracing::Instrument;
-use uuid::Uuid;
 
-use super::broker::Broker;
-use super::handler::{Handler, Outcome, Received};
-use super::{dead_letters, inbox};
-use crate::db::{self, Db, Schema, Transaction};
-use crate::metrics::{EventMetrics, Heard};
-use crate::telemetry::continue_traceparent;
+use super::broker::{Broker, KEEP};
+use super::processor::{Processed, Processor};
 
-/// Events worked on at once.
-const CONCURRENCY: usize = 8;
+/// Events of all kinds worked on at once.
+pub(crate) const CONCURRENCY: usize = 8;
+/// Events of one kind pulled at once. Those that have to wait for a place are handed back when the process stops.
+const BATCH: usize = 16;
 /// After so long without an answer the broker sends an event again.
 const ACK_WAIT: Duration = Duration::from_secs(30);
-/// Between two tries of an event whose handler failed without saying when.
+/// Before an event is sent again while the database is away.
 const PAUSE: Duration = Duration::from_secs(1);
+/// Before an event that is handed back is sent to somebody else: by then the broker knows that this process takes no more.
+const HAND_BACK: Duration = Duration::from_millis(200);
+/// How long nobody must have pulled from the consumer that previous versions had for all kinds, before the broker removes it.
+const PREVIOUS_VERSION_GONE: Duration = Duration::from_secs(3600);
 
-/// A handler behind a pointer.
-pub(crate) trait DynHandler: Send + Sync {
-    fn subjects(&self) -> &'static [&'static str];
-    fn handle<'a>(
-        &'a self,
-        tx: &'a Transaction<'a>,
-        event: &'a Received,
-    ) -> Pin<Box<dyn Future<Output = Result<Outcome, db::Error>> + Send + 'a>>;
-    fn committed(&self, event: &Received);
+/// The name of the durable consumer of one service and kind: `email-shop-orders-order-confirmed-v1`. A name must not have
+/// dots.
+pub(crate) fn durable_name(service: &str, kind: &str) -> String {
+    format!("{service}-{}", kind.replace('.', "-"))
 }
 
-impl<H: Handler> DynHandler for H {
-    fn subjects(&self) -> &'static [&'static str] {
-        Handler::subjects(self)
-    }
-
-    fn handle<'a>(
-        &'a self,
-        tx: &'a Transaction<'a>,
-        event: &'a Received,
-    ) -> Pin<Box<dyn Future<Output = Result<Outcome, db::Error>> + Send + 'a>> {
-        Box::pin(Handler::handle(self, tx, event))
-    }
-
-    fn committed(&self, event: &Received) {
-        Handler::committed(self, event);
-    }
-}
-
-/// What became of one event in the database.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Consumption {
-    Applied,
-    Duplicate,
-    Retry { after: Duration, cause: String },
-    Dead { cause: String },
-}
-
-/// Applies one event in one transaction.
-pub(crate) async fn apply(
-    db: &Db,
-    handler: &dyn DynHandler,
-    event: &Received,
-) -> Result<Consumption, db::Error> {
-    let mut connection = db.get().await?;
-    let tx = db::transaction(&mut connection).await?;
-    if !inbox::enter(&tx, event).await? {
-        return Ok(Consumption::Duplicate);
-    }
-    let outcome = match handler.handle(&tx, event).await {
-        Ok(outcome) => outcome,
-        // A refused statement is tried again: it may have collided. What stays refused ends among the dead.
-        Err(error @ db::Error::Query(_)) if !error.names_what_is_missing() => {
-            Outcome::retry(PAUSE, error.to_string())
-        }
-        Err(error) => return Err(error),
-    };
-    match outcome {
-        Outcome::Done => {
-            dead_letters::forget(&tx, event.id).await?;
-            tx.commit().await?;
-            handler.committed(event);
-            Ok(Consumption::Applied)
-        }
-        Outcome::Retry { after, cause } => Ok(Consumption::Retry { after, cause }),
-        Outcome::Dead { cause } => Ok(Consumption::Dead { cause }),
-    }
-}
-
+/// The subscription to one kind of event.
 pub(crate) struct Consumer {
     pub(crate) service: &'static str,
-    pub(crate) db: Db,
-    pub(crate) schema: Schema,
+    pub(crate) kind: &'static str,
     pub(crate) broker: Broker,
-    pub(crate) handler: Arc<dyn DynHandler>,
-    pub(crate) metrics: EventMetrics,
+    pub(crate) processor: Arc<Processor>,
+    /// What the subscriptions of a process share: [`CONCURRENCY`] of them.
+    pub(crate) places: Arc<Semaphore>,
 }
 
 impl Consumer {
-    /// Hears events until `stop`; those at work are finished.
+    /// Handles events until `stop`: those begun are finished, those pulled and not begun are handed back.
+    ///
+    /// # Errors
+    /// The broker is away, or the consumer is gone: to be run again, which makes it anew.
     pub(crate) async fn run(&self, stop: CancellationToken) -> anyhow::Result<()> {
-        let messages = self
+        let mut messages = self
             .durable()
             .await?
             .stream()
-            .max_messages_per_batch(64)
+            .max_messages_per_batch(BATCH)
             .expires(Duration::from_secs(20))
             .heartbeat(Duration::from_secs(5))
             .messages()
             .await
             .context("the broker gives no events")?;
-        let failure = messages
-            .take_until(stop.cancelled())
-            .map(|message| async move {
-                match message {
-                    Ok(message) => {
-                        self.hear(message).await;
-                        None
-                    }
-                    Err(error) => Some(error),
+        let mut begun = FuturesUnordered::new();
+        let ended = loop {
+            tokio::select! {
+                () = stop.cancelled() => break Ok(()),
+                Some(()) = begun.next() => {}
+                message = messages.next(), if begun.len() < CONCURRENCY => match message {
+                    Some(Ok(message)) => begun.push(self.handle(message, &stop)),
+                    Some(Err(error)) => break Err(error).context("the stream of events broke"),
+                    None => break Err(anyhow::anyhow!("the stream of events ended")),
                 }
-            })
-            .buffer_unordered(CONCURRENCY)
-            .filter_map(std::future::ready);
-        // The first failure ends the stream; the supervisor starts it again, and makes the consumer anew if it is gone.
-        match std::pin::pin!(failure).next().await {
-            Some(error) => Err(error).context("the stream of events broke"),
-            None if stop.is_cancelled() => Ok(()),
-            None => anyhow::bail!("the stream of events ended"),
-        }
+            }
+        };
+        hand_back(messages).await;
+        while begun.next().await.is_some() {}
+        self.broker.flush().await;
+        ended
     }
 
+    /// Made by whoever comes first, at the beginning of the stream: what was published before is handled too, and the inbox
+    /// knows what was handled. So it may be made anew at any time, and the broker may remove it when nobody has pulled from
+    /// it for as long as events are kept.
     async fn durable(&self) -> anyhow::Result<PullConsumer> {
         let stream = self
             .broker
@@ -148,140 +91,93 @@ impl Consumer {
             .context("the broker does not answer")?;
         let consumer = stream
             .create_consumer(pull::Config {
-                durable_name: Some(self.service.to_owned()),
+                durable_name: Some(durable_name(self.service, self.kind)),
+                filter_subject: self.kind.to_owned(),
                 ack_policy: AckPolicy::Explicit,
                 ack_wait: ACK_WAIT,
                 max_ack_pending: 256,
-                filter_subjects: self
-                    .handler
-                    .subjects()
-                    .iter()
-                    .map(|s| (*s).to_owned())
-                    .collect(),
+                inactive_threshold: KEEP,
                 ..Default::default()
             })
             .await
             .context("the broker does not take the consumer")?;
+        retire_shared(&stream, self.service).await;
         Ok(consumer)
     }
 
-    /// One message to its end. Never fails: what goes wrong here is answered to the broker.
-    async fn hear(&self, message: Message) {
-        let (answer, outcome) = match Received::parse(&message.payload) {
-            Ok(event) => {
-                let span = tracing::info_span!(
-                    "event",
-                    otel.name = format!("process {}", event.kind),
-                    otel.kind = "consumer",
-                    messaging.system = "nats",
-                    messaging.operation.name = "process",
-                    messaging.destination.name = %event.kind,
-                    messaging.message.id = %event.id,
-                    order_id = tracing::field::Empty,
-                );
-                continue_traceparent(&span, event.traceparent.as_deref());
-                self.consume(&message, &event).instrument(span).await
-            }
-            Err(cause) => {
-                self.bury(&message, payload_id(&message.payload), &cause)
-                    .await
-            }
+    /// One message to its end, once there is a place for it. Never fails: what goes wrong is answered to the broker.
+    async fn handle(&self, message: Message, stop: &CancellationToken) {
+        let place = tokio::select! {
+            biased;
+            () = stop.cancelled() => None,
+            place = self.places.acquire() => place.ok(),
         };
-        self.metrics
-            .heard
-            .get_or_create(&Heard {
-                subject: self.known_subject(&message),
-                outcome,
-            })
-            .inc();
+        let answer = match place {
+            Some(_place) => {
+                let processed = self
+                    .processor
+                    .process(&message.subject, &message.payload)
+                    .await;
+                answer(processed)
+            }
+            None => AckKind::Nak(Some(HAND_BACK)),
+        };
         if let Err(error) = message.ack_with(answer).await {
             // The event comes again and the inbox knows it.
             tracing::debug!(%error, "an acknowledgement did not reach the broker");
         }
     }
+}
 
-    async fn consume(&self, message: &Message, event: &Received) -> (AckKind, &'static str) {
-        match apply(&self.db, self.handler.as_ref(), event).await {
-            Ok(Consumption::Applied) => (AckKind::Ack, "applied"),
-            Ok(Consumption::Duplicate) => (AckKind::Ack, "duplicate"),
-            Ok(Consumption::Retry { after, cause }) => {
-                self.try_later(message, event.id, after, &cause).await
-            }
-            Ok(Consumption::Dead { cause }) => self.bury(message, event.id, &cause).await,
-            Err(error)
-                if error.names_what_is_missing() && self.schema.is_to_blame().await.is_none() =>
-            {
-                self.try_later(message, event.id, PAUSE, &error.to_string())
-                    .await
-            }
-            Err(error) => {
-                tracing::debug!(%error, "the database is away or its schema behind; the event waits");
-                (AckKind::Nak(Some(PAUSE)), "waiting")
-            }
-        }
-    }
-
-    async fn try_later(
-        &self,
-        message: &Message,
-        id: Uuid,
-        after: Duration,
-        cause: &str,
-    ) -> (AckKind, &'static str) {
-        let payload = String::from_utf8_lossy(&message.payload);
-        match dead_letters::remember(&self.db, id, &message.subject, &payload, cause, false).await {
-            Ok(true) => {
-                tracing::warn!(event_id = %id, subject = %message.subject, cause, "event is dead after its last try; see /dead-letters");
-                (AckKind::Term, "dead")
-            }
-            Ok(false) => {
-                tracing::info!(event_id = %id, subject = %message.subject, cause, "event will be tried again");
-                (AckKind::Nak(Some(after)), "retried")
-            }
-            Err(error) => not_remembered(id, &error),
-        }
-    }
-
-    async fn bury(&self, message: &Message, id: Uuid, cause: &str) -> (AckKind, &'static str) {
-        let payload = String::from_utf8_lossy(&message.payload);
-        match dead_letters::remember(&self.db, id, &message.subject, &payload, cause, true).await {
-            Ok(_) => {
-                tracing::warn!(event_id = %id, subject = %message.subject, cause, "event cannot be applied; see /dead-letters");
-                (AckKind::Term, "dead")
-            }
-            Err(error) => not_remembered(id, &error),
-        }
-    }
-
-    /// The subject as a bounded label.
-    fn known_subject(&self, message: &Message) -> String {
-        let subject = message.subject.as_str();
-        let known = self.handler.subjects().contains(&subject);
-        if known { subject } else { "other" }.to_owned()
+fn answer(processed: Processed) -> AckKind {
+    match processed {
+        Processed::Applied | Processed::Duplicate | Processed::Kept(_) => AckKind::Ack,
+        Processed::Waiting => AckKind::Nak(Some(PAUSE)),
+        Processed::Lost => AckKind::Term,
     }
 }
 
-/// What becomes of an event whose failure could not be written down: it waits for the database. One that the database
-/// will never take must not block the queue; the stream keeps it for a week.
-fn not_remembered(id: Uuid, error: &db::Error) -> (AckKind, &'static str) {
-    match error {
-        db::Error::Unavailable(_) => (AckKind::Nak(Some(PAUSE)), "waiting"),
-        // Of the table of dead letters itself, so the schema is behind.
-        db::Error::Query(_) if error.names_what_is_missing() => {
-            (AckKind::Nak(Some(PAUSE)), "waiting")
-        }
-        db::Error::Query(_) => {
-            tracing::error!(event_id = %id, %error, "an event that failed could not be kept as a dead letter");
-            (AckKind::Term, "lost")
+/// Hands back what has arrived and was not begun.
+async fn hand_back(mut messages: pull::Stream) {
+    let mut rest = vec![];
+    while let Some(Some(Ok(message))) = messages.next().now_or_never() {
+        rest.push(message);
+    }
+    // Ends the subscription first, so that nothing comes here again.
+    drop(messages);
+    for message in rest {
+        if let Err(error) = message.ack_with(AckKind::Nak(Some(HAND_BACK))).await {
+            tracing::debug!(%error, "an event could not be handed back; it is sent again after its time");
         }
     }
 }
 
-/// A payload without a readable id gets one of its content, so that its redelivery is the same dead letter.
-fn payload_id(payload: &[u8]) -> Uuid {
-    use sha2::{Digest, Sha256};
-    let digest = Sha256::digest(payload);
-    let mut bytes = [0; 16];
-    bytes.copy_from_slice(&digest[..16]);
-    uuid::Builder::from_custom_bytes(bytes).into_uuid()
+/// Previous versions had one consumer for all kinds, under the name of the service. Their processes go on with it for as
+/// long as they run; then the broker removes it.
+async fn retire_shared(stream: &Stream, service: &str) {
+    let Ok(shared) = stream.get_consumer::<consumer::Config>(service).await else {
+        return;
+    };
+    let config = shared.cached_info().config.clone();
+    if !config.inactive_threshold.is_zero() {
+        return;
+    }
+    let retiring = consumer::Config {
+        inactive_threshold: PREVIOUS_VERSION_GONE,
+        ..config
+    };
+    if let Err(error) = stream.create_consumer(retiring).await {
+        tracing::warn!(%error, service, "the consumer of previous versions stays at the broker; remove it by hand");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_durable_is_of_service_and_kind_and_has_a_name_that_the_broker_takes() {
+        let name = durable_name("email", "shop.orders.order.confirmed.v1");
+        assert_eq!(name, "email-shop-orders-order-confirmed-v1");
+    }
 }

@@ -6,9 +6,9 @@ use serde_json::Value;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-/// The data of one kind of event. The service that says it owns the type; a consumer declares its own for what it reads.
+/// The data of one kind of event. The service that publishes it owns the type; a consumer declares its own for what it reads.
 pub trait Event: Serialize + JsonSchema {
-    /// Who says it: `orders`.
+    /// Who publishes it: `orders`.
     const SERVICE: &'static str;
     /// What happened: `order.placed`.
     const NAME: &'static str;

@@ -1,4 +1,4 @@
-//! Hearing an event, as a service sees it: no acknowledgements, no redeliveries, only a transaction and an answer.
+//! Handling an event, as a service sees it: no acknowledgements, no redeliveries, only a transaction and an answer.
 
 use std::future::Future;
 use std::time::Duration;
@@ -13,18 +13,26 @@ use crate::db::{self, Transaction};
 /// What became of an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    /// Applied, or nothing to do: the transaction is committed, the event acknowledged.
+    /// Applied, or nothing to do: the transaction is committed.
     Done,
-    /// Not yet possible: the transaction is rolled back, the event comes again. After ten times it is dead.
-    Retry { after: Duration, cause: String },
+    /// Not possible before something else is known here. See [`Outcome::park`].
+    Parked {
+        waits_for: String,
+        at_most: Duration,
+        cause: String,
+    },
     /// Never possible: the transaction is rolled back, the event goes to the dead letters.
     Dead { cause: String },
 }
 
 impl Outcome {
-    pub fn retry(after: Duration, cause: impl Into<String>) -> Self {
-        Self::Retry {
-            after,
+    /// The event waits for `waits_for`, a name of the service's own choice (`user:<id>`): the transaction is rolled back, the
+    /// event is kept in the database and tried again when [`super::parked::release`] names the same. It is also tried from
+    /// time to time without that. After `at_most` it is dead.
+    pub fn park(waits_for: impl Into<String>, at_most: Duration, cause: impl Into<String>) -> Self {
+        Self::Parked {
+            waits_for: waits_for.into(),
+            at_most,
             cause: cause.into(),
         }
     }
@@ -36,17 +44,22 @@ impl Outcome {
     }
 }
 
-/// Hears the events of a service. The runner opens the transaction, checks the inbox, calls, commits, acknowledges.
+/// Handles one kind of event. The chassis reads the data, opens the transaction, checks the inbox, calls, commits,
+/// acknowledges.
 pub trait Handler: Send + Sync + 'static {
-    /// The subjects to hear: `shop.orders.order.confirmed.v1`.
-    fn subjects(&self) -> &'static [&'static str];
+    /// The fields of the event's data that are read here. Data that do not parse are dead, with the reason.
+    type Data: DeserializeOwned + Send + 'static;
 
-    /// Applies one event within `tx`. An error rolls back and tries again: an outage for ever, a refused statement ten
-    /// times.
+    /// The kind of event: `shop.orders.order.confirmed.v1`.
+    fn kind(&self) -> &'static str;
+
+    /// Applies one event within `tx`. An error or a panic rolls back and tries again: an outage for ever, anything else ten
+    /// times within about four minutes.
     fn handle(
         &self,
         tx: &Transaction<'_>,
         event: &Received,
+        data: Self::Data,
     ) -> impl Future<Output = Result<Outcome, db::Error>> + Send;
 
     /// Called after the commit of an event that was applied: the moment to wake who waits for its effect.
@@ -57,7 +70,7 @@ pub trait Handler: Send + Sync + 'static {
 #[derive(Debug, Clone)]
 pub struct Received {
     pub id: Uuid,
-    /// The subject: `shop.orders.order.confirmed.v1`.
+    /// The kind, which is also the subject: `shop.orders.order.confirmed.v1`.
     pub kind: String,
     /// What it is about.
     pub aggregate: String,
@@ -69,11 +82,19 @@ pub struct Received {
 }
 
 impl Received {
-    pub(crate) fn parse(payload: &[u8]) -> Result<Self, String> {
+    /// Reads what arrived on `subject`. The subject is what the broker lets a service publish on; what an event says of
+    /// itself must agree with it.
+    pub(crate) fn parse(subject: &str, payload: &[u8]) -> Result<Self, String> {
         let envelope: Envelope =
             serde_json::from_slice(payload).map_err(|e| format!("no CloudEvent: {e}"))?;
         if envelope.specversion != "1.0" {
             return Err(format!("CloudEvents {} is not known", envelope.specversion));
+        }
+        if envelope.kind != subject {
+            return Err(format!(
+                "an event {} was published on {subject}",
+                envelope.kind
+            ));
         }
         Ok(Self {
             id: envelope.id,
@@ -86,9 +107,8 @@ impl Received {
         })
     }
 
-    /// Reads the fields the consumer cares for. What does not parse is dead, with the reason.
-    pub fn data<T: DeserializeOwned>(&self) -> Result<T, Outcome> {
+    pub(crate) fn data<T: DeserializeOwned>(&self) -> Result<T, String> {
         T::deserialize(&self.data)
-            .map_err(|e| Outcome::dead(format!("the data of {} is not as agreed: {e}", self.kind)))
+            .map_err(|e| format!("the data of {} is not as agreed: {e}", self.kind))
     }
 }

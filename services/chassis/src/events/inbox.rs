@@ -16,21 +16,21 @@ pub(crate) async fn enter(tx: &Transaction<'_>, event: &Received) -> Result<bool
 
 /// For events that carry the whole state, where only the latest counts: `false` when one of this kind and aggregate with
 /// the same or a higher sequence was applied already, and this one came late.
-pub async fn advance(tx: &Transaction<'_>, event: &Received) -> Result<bool, db::Error> {
-    advance_as(tx, &event.kind, event).await
+pub async fn accept_latest(tx: &Transaction<'_>, event: &Received) -> Result<bool, db::Error> {
+    accept_latest_of(tx, &event.kind, event).await
 }
 
-/// Like [`advance`], for several kinds that count together (`"product"` for upserted and removed).
-pub async fn advance_as(
+/// Like [`accept_latest`], for several kinds that count together as `group` (`"product"` for upserted and removed).
+pub async fn accept_latest_of(
     tx: &Transaction<'_>,
-    kind: &str,
+    group: &str,
     event: &Received,
 ) -> Result<bool, db::Error> {
     let moved = db::execute(
         tx,
         "insert into inbox_latest as l (kind, aggregate, sequence) values ($1, $2, $3)
          on conflict (kind, aggregate) do update set sequence = excluded.sequence where l.sequence < excluded.sequence",
-        &[&kind, &event.aggregate, &event.sequence],
+        &[&group, &event.aggregate, &event.sequence],
     )
     .await?;
     Ok(moved == 1)

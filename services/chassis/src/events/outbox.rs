@@ -1,4 +1,4 @@
-//! Saying an event: a row in the transaction that made it true. The relay takes it from there.
+//! Publishing an event: a row in the transaction that made it true. The relay takes it from there.
 
 use tokio::sync::Notify;
 use uuid::Uuid;
@@ -7,11 +7,11 @@ use super::contract::{Envelope, Event};
 use crate::db::{self, Transaction};
 use crate::telemetry::current_traceparent;
 
-/// Wakes the relay of this process. One for the process, because the one who says an event should not have to carry a
+/// Wakes the relay of this process. One for the process, because whoever publishes an event should not have to carry a
 /// handle through every layer to do so.
-pub(crate) static SAID: Notify = Notify::const_new();
+pub(crate) static ADDED: Notify = Notify::const_new();
 
-/// Says `event` about `aggregate` when the transaction commits. `sequence` counts up per aggregate: consumers for which
+/// Publishes `event` about `aggregate` when the transaction commits. `sequence` counts up per aggregate: consumers for which
 /// only the latest counts drop what comes late.
 pub async fn add<E: Event>(
     tx: &Transaction<'_>,
@@ -31,11 +31,11 @@ pub async fn add<E: Event>(
         &[&envelope.id, &envelope.kind, &text, &envelope.traceparent],
     )
     .await?;
-    SAID.notify_one();
+    ADDED.notify_one();
     Ok(envelope.id)
 }
 
-/// Says many events of one kind in one statement: `(aggregate, sequence, event)`.
+/// Publishes many events of one kind in one statement: `(aggregate, sequence, event)`.
 pub async fn add_all<E: Event>(
     tx: &Transaction<'_>,
     events: &[(String, i64, E)],
@@ -59,6 +59,6 @@ pub async fn add_all<E: Event>(
         &[&ids, &subjects, &texts, &traceparent],
     )
     .await?;
-    SAID.notify_one();
+    ADDED.notify_one();
     Ok(())
 }

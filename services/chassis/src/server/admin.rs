@@ -1,4 +1,4 @@
-//! The administration port: health, metrics, dead letters. Never exposed outside the cluster.
+//! The administration port: health, metrics, events that were not applied. Never exposed outside the cluster.
 
 use std::sync::Arc;
 
@@ -12,7 +12,8 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 
 use crate::db::{Db, Schema};
-use crate::events::dead_letters::{self, Desk};
+use crate::events::admin as events;
+use crate::events::processor::Processor;
 use crate::health::Readiness;
 
 pub(super) fn routes(
@@ -20,7 +21,7 @@ pub(super) fn routes(
     schema: Schema,
     registry: Arc<Registry>,
     db: Db,
-    desk: Desk,
+    processor: Arc<Processor>,
 ) -> Router {
     let connections = Arc::new(db);
     Router::new()
@@ -30,7 +31,7 @@ pub(super) fn routes(
             "/metrics",
             get(async move || metrics(&registry, &connections)),
         )
-        .merge(dead_letters::routes(desk))
+        .merge(events::routes(processor))
 }
 
 fn ready(readiness: &Readiness, schema: &Schema) -> impl IntoResponse + use<> {

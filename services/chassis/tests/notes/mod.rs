@@ -1,4 +1,4 @@
-//! The smallest service that uses everything: notes are written once, said, and those of others are heard.
+//! The smallest service that uses everything: notes are written once and published, and those of others are kept.
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
 use std::time::Duration;
@@ -12,7 +12,7 @@ use chassis::http::{IdempotencyKey, Json, Problem, Query};
 use chassis::idempotency::{self, Claim};
 use chassis::{
     Chassis, Env, Event, EventContract, Handler, Outcome, Received, Service, SettingError, inbox,
-    outbox,
+    outbox, parked,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -26,6 +26,8 @@ mod embedded {
 }
 
 pub(crate) const HEARD: &str = "shop.others.note.said.v1";
+/// Only [`NotesNext`] subscribes to it.
+pub(crate) const NEWS: &str = "shop.others.news.published.v1";
 pub(crate) const WRITTEN: &str = "shop.notes.note.written.v1";
 
 pub(crate) struct Notes;
@@ -65,11 +67,42 @@ impl Service for Notes {
     }
 
     fn start(users: url::Url, chassis: &mut Chassis) -> anyhow::Result<App> {
-        chassis.consume(Ears);
+        chassis.subscribe(SaidHandler { kind: HEARD });
         Ok(App {
             db: chassis.db(),
             verifier: chassis.verifier(users),
         })
+    }
+}
+
+/// The next version of the same service: it subscribes to one kind more.
+pub(crate) struct NotesNext;
+
+impl Service for NotesNext {
+    const NAME: &'static str = Notes::NAME;
+    const VERSION: &'static str = "0.0.2";
+    type Settings = url::Url;
+    type State = App;
+
+    fn settings(env: &Env) -> Result<Self::Settings, SettingError> {
+        Notes::settings(env)
+    }
+
+    fn migrations() -> refinery::Runner {
+        Notes::migrations()
+    }
+
+    fn routes() -> OpenApiRouter<App> {
+        Notes::routes()
+    }
+
+    fn events() -> Vec<EventContract> {
+        Notes::events()
+    }
+
+    fn start(users: url::Url, chassis: &mut Chassis) -> anyhow::Result<App> {
+        chassis.subscribe(SaidHandler { kind: NEWS });
+        Notes::start(users, chassis)
     }
 }
 
@@ -120,6 +153,7 @@ async fn write(
             _ => error.into(),
         });
     }
+    parked::release(&tx, &note.text).await?;
     outbox::add(&tx, &id.to_string(), 1, &Written { text: note.text }).await?;
     let answer = ticket
         .save(&tx, StatusCode::CREATED, &serde_json::json!({ "id": id }))
@@ -170,36 +204,50 @@ async fn me(principal: Principal) -> Result<String, Problem> {
 }
 
 #[derive(Deserialize)]
-struct Said {
-    /// "now", "later", "never", or "refused".
+pub(crate) struct Said {
+    /// "now", "after" with the name of a note that must be there first, "never", "refused" or "panic".
     when: String,
+    #[serde(default)]
+    note: String,
+    /// How long an event waits for its note.
+    #[serde(default)]
+    at_most_s: u64,
 }
 
-struct Ears;
+/// Keeps what others said about a subject.
+pub(crate) struct SaidHandler {
+    pub(crate) kind: &'static str,
+}
 
-impl Handler for Ears {
-    fn subjects(&self) -> &'static [&'static str] {
-        &[HEARD]
+impl Handler for SaidHandler {
+    type Data = Said;
+
+    fn kind(&self) -> &'static str {
+        self.kind
     }
 
-    async fn handle(&self, tx: &Transaction<'_>, event: &Received) -> Result<Outcome, db::Error> {
-        let said: Said = match event.data() {
-            Ok(said) => said,
-            Err(dead) => return Ok(dead),
-        };
+    async fn handle(
+        &self,
+        tx: &Transaction<'_>,
+        event: &Received,
+        said: Said,
+    ) -> Result<Outcome, db::Error> {
         match said.when.as_str() {
             "never" => return Ok(Outcome::dead("never is never")),
+            "panic" => panic!("a mistake in the handler"),
             "refused" => {
                 db::execute(tx, "insert into notes (id, text) values (null, null)", &[]).await?;
             }
-            "later"
-                if event.time > time::OffsetDateTime::now_utc() - Duration::from_millis(300) =>
-            {
-                return Ok(Outcome::retry(Duration::from_millis(50), "not yet"));
+            "after" => {
+                let sql = "select 1 from notes where text = $1";
+                if db::query_opt(tx, sql, &[&said.note]).await?.is_none() {
+                    let at_most = Duration::from_secs(said.at_most_s);
+                    return Ok(Outcome::park(said.note, at_most, "the note is not there"));
+                }
             }
             _ => {}
         }
-        if !inbox::advance(tx, event).await? {
+        if !inbox::accept_latest(tx, event).await? {
             return Ok(Outcome::Done);
         }
         db::execute(

@@ -1,4 +1,4 @@
-//! What this service hears: how much of a product can be bought.
+//! What this service subscribes to: how much of a product can be bought.
 
 use chassis::db::{self, Transaction};
 use chassis::{Handler, Outcome, Received, inbox};
@@ -10,7 +10,7 @@ const STOCK_CHANGED: &str = "shop.orders.stock.changed.v1";
 
 /// The fields of `stock.changed` that are read here.
 #[derive(Debug, Deserialize)]
-struct StockChanged {
+pub(crate) struct StockChanged {
     sku: String,
     available: i64,
 }
@@ -19,22 +19,27 @@ struct StockChanged {
 pub(crate) struct StockHandler;
 
 impl Handler for StockHandler {
-    fn subjects(&self) -> &'static [&'static str] {
-        &[STOCK_CHANGED]
+    type Data = StockChanged;
+
+    fn kind(&self) -> &'static str {
+        STOCK_CHANGED
     }
 
-    async fn handle(&self, tx: &Transaction<'_>, event: &Received) -> Result<Outcome, db::Error> {
-        let stock: StockChanged = match event.data() {
-            Ok(stock) => stock,
-            Err(dead) => return Ok(dead),
-        };
+    async fn handle(
+        &self,
+        tx: &Transaction<'_>,
+        event: &Received,
+        stock: StockChanged,
+    ) -> Result<Outcome, db::Error> {
         if stock.available < 0 {
             return Ok(Outcome::dead(format!(
                 "the stock of {} cannot be {}",
                 stock.sku, stock.available
             )));
         }
-        if inbox::advance(tx, event).await? && stock::set(tx, &stock.sku, stock.available).await? {
+        if inbox::accept_latest(tx, event).await?
+            && stock::set(tx, &stock.sku, stock.available).await?
+        {
             changes::announce(tx).await?;
         }
         Ok(Outcome::Done)

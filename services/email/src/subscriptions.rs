@@ -1,11 +1,11 @@
-//! What email hears: accounts and orders become queued mails.
+//! What email subscribes to: accounts and orders become queued mails.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use chassis::db::{self, Transaction};
-use chassis::{Handler, Outcome, Received};
+use chassis::{Chassis, Handler, Outcome, Received, parked};
 use serde::Deserialize;
-use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::letter::{self, Letter, one_line, order_number};
@@ -18,9 +18,16 @@ const USER_REGISTERED: &str = "shop.users.user.registered.v1";
 const ORDER_CONFIRMED: &str = "shop.orders.order.confirmed.v1";
 const ORDER_CANCELLED: &str = "shop.orders.order.cancelled.v1";
 
-/// Bounds of the pause before an event is tried again whose buyer is not known yet.
-const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
-const LONGEST_PAUSE: Duration = Duration::from_secs(600);
+/// How long an order waits for its buyer. A confirmation that comes a day late is still better than none.
+const LONGEST_WAIT: Duration = Duration::from_secs(24 * 3600);
+
+/// Subscribes to all that becomes a mail.
+pub(crate) fn subscribe(chassis: &mut Chassis, renderer: Renderer) {
+    let queue = Arc::new(MailQueue { renderer });
+    chassis.subscribe(UserRegisteredHandler(queue.clone()));
+    chassis.subscribe(OrderConfirmedHandler(queue.clone()));
+    chassis.subscribe(OrderCancelledHandler(queue));
+}
 
 /// What is read of `user.registered`.
 #[derive(Debug, Deserialize)]
@@ -87,19 +94,20 @@ impl CancelReason {
     }
 }
 
-/// Queues a mail for each event, in the event's transaction.
-pub(crate) struct Hears {
-    renderer: Renderer,
-}
+/// Keeps the recipient, welcomes, and lets go on what waits for this user.
+struct UserRegisteredHandler(Arc<MailQueue>);
 
-impl Hears {
-    pub(crate) fn new(renderer: Renderer) -> Self {
-        Self { renderer }
+impl Handler for UserRegisteredHandler {
+    type Data = UserRegistered;
+
+    fn kind(&self) -> &'static str {
+        USER_REGISTERED
     }
 
-    async fn welcome(
+    async fn handle(
         &self,
         tx: &Transaction<'_>,
+        _: &Received,
         user: UserRegistered,
     ) -> Result<Outcome, db::Error> {
         if let Err(error) = user.email.parse::<lettre::Address>() {
@@ -114,49 +122,78 @@ impl Hears {
             name: shown_name(&user.name),
         };
         recipients::upsert(tx, &recipient).await?;
+        parked::release(tx, &user_key(user.user_id)).await?;
         let letter = Letter::Welcome(letter::Welcome {
             name: recipient.name.clone(),
         });
-        self.queue(tx, &recipient, None, &letter).await
+        self.0.add(tx, &recipient, None, &letter).await
+    }
+}
+
+struct OrderConfirmedHandler(Arc<MailQueue>);
+
+impl Handler for OrderConfirmedHandler {
+    type Data = OrderConfirmed;
+
+    fn kind(&self) -> &'static str {
+        ORDER_CONFIRMED
     }
 
-    async fn confirmation(
+    async fn handle(
         &self,
         tx: &Transaction<'_>,
+        _: &Received,
         order: OrderConfirmed,
-        age: time::Duration,
     ) -> Result<Outcome, db::Error> {
         let Some(recipient) = recipients::find(tx, order.buyer_id).await? else {
-            return Ok(not_known_yet(order.buyer_id, age));
+            return Ok(not_known_yet(order.buyer_id));
         };
         match confirmation(&order, recipient.name.clone()) {
             Ok(letter) => {
-                self.queue(tx, &recipient, Some(order.order_id), &letter)
-                    .await
+                let order = Some(order.order_id);
+                self.0.add(tx, &recipient, order, &letter).await
             }
             Err(error) => Ok(Outcome::dead(format!("order {}: {error}", order.order_id))),
         }
     }
+}
 
-    async fn cancellation(
+struct OrderCancelledHandler(Arc<MailQueue>);
+
+impl Handler for OrderCancelledHandler {
+    type Data = OrderCancelled;
+
+    fn kind(&self) -> &'static str {
+        ORDER_CANCELLED
+    }
+
+    async fn handle(
         &self,
         tx: &Transaction<'_>,
+        _: &Received,
         order: OrderCancelled,
-        age: time::Duration,
     ) -> Result<Outcome, db::Error> {
         let Some(recipient) = recipients::find(tx, order.buyer_id).await? else {
-            return Ok(not_known_yet(order.buyer_id, age));
+            return Ok(not_known_yet(order.buyer_id));
         };
         match cancellation(&order, recipient.name.clone()) {
             Ok(letter) => {
-                self.queue(tx, &recipient, Some(order.order_id), &letter)
-                    .await
+                let order = Some(order.order_id);
+                self.0.add(tx, &recipient, order, &letter).await
             }
             Err(error) => Ok(Outcome::dead(format!("order {}: {error}", order.order_id))),
         }
     }
+}
 
-    async fn queue(
+/// Mails on their way to the sender.
+struct MailQueue {
+    renderer: Renderer,
+}
+
+impl MailQueue {
+    /// Queues a mail in the event's transaction.
+    async fn add(
         &self,
         tx: &Transaction<'_>,
         to: &Recipient,
@@ -187,33 +224,6 @@ impl Hears {
             }
         }
         Ok(Outcome::Done)
-    }
-}
-
-impl Handler for Hears {
-    fn subjects(&self) -> &'static [&'static str] {
-        &[USER_REGISTERED, ORDER_CONFIRMED, ORDER_CANCELLED]
-    }
-
-    async fn handle(&self, tx: &Transaction<'_>, event: &Received) -> Result<Outcome, db::Error> {
-        let age = OffsetDateTime::now_utc() - event.time;
-        match event.kind.as_str() {
-            USER_REGISTERED => match event.data() {
-                Ok(user) => self.welcome(tx, user).await,
-                Err(dead) => Ok(dead),
-            },
-            ORDER_CONFIRMED => match event.data() {
-                Ok(order) => self.confirmation(tx, order, age).await,
-                Err(dead) => Ok(dead),
-            },
-            ORDER_CANCELLED => match event.data() {
-                Ok(order) => self.cancellation(tx, order, age).await,
-                Err(dead) => Ok(dead),
-            },
-            other => Ok(Outcome::dead(format!(
-                "email does not know the event {other}"
-            ))),
-        }
     }
 }
 
@@ -256,20 +266,17 @@ fn shown_name(name: &str) -> String {
     }
 }
 
-fn not_known_yet(user_id: Uuid, age: time::Duration) -> Outcome {
-    Outcome::retry(
-        recipient_pause(age),
+fn not_known_yet(user_id: Uuid) -> Outcome {
+    Outcome::park(
+        user_key(user_id),
+        LONGEST_WAIT,
         format!("user {user_id} is not known here yet: user.registered has not arrived"),
     )
 }
 
-/// As long again as the event is old: the chassis tries ten times, so that an order waits for its buyer about a quarter of
-/// an hour before it is a dead letter, and still only a second when the two events merely crossed.
-fn recipient_pause(age: time::Duration) -> Duration {
-    Duration::try_from(age)
-        // Older than now is only the clock of somebody else.
-        .unwrap_or(SHORTEST_PAUSE)
-        .clamp(SHORTEST_PAUSE, LONGEST_PAUSE)
+/// The name of a user under which events wait.
+fn user_key(user_id: Uuid) -> String {
+    format!("user:{user_id}")
 }
 
 #[cfg(test)]
@@ -279,7 +286,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reads_what_users_says() {
+    fn reads_what_users_publishes() {
         for user in examples::<UserRegistered>("user.registered") {
             assert!(user.email.parse::<lettre::Address>().is_ok());
             assert_ne!(shown_name(&user.name), "customer");
@@ -287,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn reads_what_orders_says() {
+    fn reads_what_orders_publishes() {
         let renderer = Renderer::new("Demo").unwrap();
         for order in examples::<OrderConfirmed>("order.confirmed") {
             let letter = confirmation(&order, "Zoë".to_owned()).unwrap();
@@ -314,20 +321,6 @@ mod tests {
         assert_eq!(reason, CancelReason::Other);
         let reason: CancelReason = serde_json::from_str("\"payment_declined\"").unwrap();
         assert_eq!(reason, CancelReason::PaymentDeclined);
-    }
-
-    #[test]
-    fn an_order_waits_for_its_buyer_longer_and_longer() {
-        assert_eq!(recipient_pause(time::Duration::seconds(-5)), SHORTEST_PAUSE);
-        assert_eq!(
-            recipient_pause(time::Duration::milliseconds(3)),
-            SHORTEST_PAUSE
-        );
-        assert_eq!(
-            recipient_pause(time::Duration::seconds(40)),
-            Duration::from_secs(40)
-        );
-        assert_eq!(recipient_pause(time::Duration::days(3)), LONGEST_PAUSE);
     }
 
     #[test]

@@ -1,0 +1,209 @@
+//! One event, from its bytes to what became of it in the database.
+
+use tracing::Instrument;
+use uuid::Uuid;
+
+use super::handler::{Outcome, Received};
+use super::inbox;
+use super::subscriptions::{Called, Subscriptions};
+use super::unapplied::{self, Reason, State};
+use crate::db::{self, Db, Schema};
+use crate::metrics::{EventMetrics, ProcessedLabels};
+use crate::telemetry::continue_traceparent;
+
+/// What came of one try.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Attempt {
+    Applied,
+    /// It was applied before.
+    Duplicate,
+    NotApplied(Reason),
+}
+
+/// What became of an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Processed {
+    Applied,
+    Duplicate,
+    /// Not applied, and kept in the database.
+    Kept(State),
+    /// The database is away or its schema behind: nothing has happened.
+    Waiting,
+    /// It was not applied, and the database does not take it as that either.
+    Lost,
+}
+
+impl Processed {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Applied => "applied",
+            Self::Duplicate => "duplicate",
+            Self::Kept(State::Parked) => "parked",
+            Self::Kept(State::Retried) => "retried",
+            Self::Kept(State::Dead) => "dead",
+            Self::Waiting => "waiting",
+            Self::Lost => "lost",
+        }
+    }
+}
+
+/// Applies events with the handlers of a service.
+#[derive(Clone)]
+pub(crate) struct Processor {
+    pub(crate) db: Db,
+    pub(crate) schema: Schema,
+    pub(crate) subscriptions: Subscriptions,
+    pub(crate) metrics: EventMetrics,
+}
+
+impl Processor {
+    /// Applies the event in a transaction of its own, or keeps it with the reason why not.
+    pub(crate) async fn process(&self, subject: &str, payload: &[u8]) -> Processed {
+        let processed = match Received::parse(subject, payload) {
+            Ok(event) => {
+                let span = span_of(&event);
+                self.apply(subject, payload, &event).instrument(span).await
+            }
+            Err(cause) => {
+                let reason = Reason::Dead { cause };
+                self.keep(payload_id(payload), subject, payload, &reason)
+                    .await
+            }
+        };
+        let labels = ProcessedLabels {
+            subject: self.known_subject(subject),
+            outcome: processed.as_str(),
+        };
+        self.metrics.processed.get_or_create(&labels).inc();
+        processed
+    }
+
+    async fn apply(&self, subject: &str, payload: &[u8], event: &Received) -> Processed {
+        match self.attempt(event).await {
+            Ok(Attempt::Applied) => Processed::Applied,
+            Ok(Attempt::Duplicate) => Processed::Duplicate,
+            Ok(Attempt::NotApplied(reason)) => self.keep(event.id, subject, payload, &reason).await,
+            Err(error) => {
+                tracing::debug!(%error, "the database is away or its schema behind; the event waits");
+                Processed::Waiting
+            }
+        }
+    }
+
+    /// One try in a transaction of its own, which is committed if the event was applied.
+    ///
+    /// # Errors
+    /// The database is away, or its schema behind.
+    pub(crate) async fn attempt(&self, event: &Received) -> Result<Attempt, db::Error> {
+        match self.transact(event).await {
+            // A refused statement is tried again: it may have collided.
+            Err(error @ db::Error::Query(_))
+                if !error.names_what_is_missing() || self.schema.is_to_blame().await.is_none() =>
+            {
+                let cause = error.to_string();
+                Ok(Attempt::NotApplied(Reason::Failed { cause }))
+            }
+            outcome => outcome,
+        }
+    }
+
+    async fn transact(&self, event: &Received) -> Result<Attempt, db::Error> {
+        let Some(handler) = self.subscriptions.handler_of(&event.kind) else {
+            let cause = format!("{} is not handled here", event.kind);
+            return Ok(Attempt::NotApplied(Reason::Dead { cause }));
+        };
+        let mut connection = self.db.get().await?;
+        let tx = db::transaction(&mut connection).await?;
+        if !inbox::enter(&tx, event).await? {
+            unapplied::forget(&tx, event.id).await?;
+            tx.commit().await?;
+            return Ok(Attempt::Duplicate);
+        }
+        let outcome = match handler.handle(&tx, event).await? {
+            Called::Answered(outcome) => outcome,
+            Called::Panicked(words) => {
+                let cause = format!("the handler panicked: {words}");
+                return Ok(Attempt::NotApplied(Reason::Failed { cause }));
+            }
+        };
+        Ok(Attempt::NotApplied(match outcome {
+            Outcome::Done => {
+                unapplied::forget(&tx, event.id).await?;
+                tx.commit().await?;
+                handler.committed(event);
+                return Ok(Attempt::Applied);
+            }
+            Outcome::Parked {
+                waits_for,
+                at_most,
+                cause,
+            } => Reason::Parked {
+                waits_for,
+                at_most,
+                cause,
+            },
+            Outcome::Dead { cause } => Reason::Dead { cause },
+        }))
+    }
+
+    async fn keep(&self, id: Uuid, subject: &str, payload: &[u8], reason: &Reason) -> Processed {
+        let text = String::from_utf8_lossy(payload);
+        let error = match unapplied::keep(&self.db, id, subject, &text, reason).await {
+            Ok(state) => {
+                log(id, subject, state, reason);
+                return Processed::Kept(state);
+            }
+            Err(error) => error,
+        };
+        // A table that is missing here is the chassis' own, so the schema is behind.
+        if matches!(error, db::Error::Unavailable(_)) || error.names_what_is_missing() {
+            return Processed::Waiting;
+        }
+        // It must not block the queue; the stream still has it for a while.
+        tracing::error!(event_id = %id, %error, "an event that was not applied could not be kept");
+        Processed::Lost
+    }
+
+    /// The subject as a bounded label.
+    fn known_subject(&self, subject: &str) -> String {
+        let known = self.subscriptions.handler_of(subject).is_some();
+        if known { subject } else { "other" }.to_owned()
+    }
+}
+
+fn log(id: Uuid, subject: &str, state: State, reason: &Reason) {
+    let (Reason::Parked { cause, .. } | Reason::Failed { cause } | Reason::Dead { cause }) = reason;
+    match state {
+        State::Parked => tracing::debug!(event_id = %id, subject, cause, "event is parked"),
+        State::Retried => {
+            tracing::info!(event_id = %id, subject, cause, "event will be tried again");
+        }
+        State::Dead => {
+            tracing::warn!(event_id = %id, subject, cause, "event is dead; see /dead-letters");
+        }
+    }
+}
+
+fn span_of(event: &Received) -> tracing::Span {
+    let span = tracing::info_span!(
+        "event",
+        otel.name = format!("process {}", event.kind),
+        otel.kind = "consumer",
+        messaging.system = "nats",
+        messaging.operation.name = "process",
+        messaging.destination.name = %event.kind,
+        messaging.message.id = %event.id,
+        order_id = tracing::field::Empty,
+    );
+    continue_traceparent(&span, event.traceparent.as_deref());
+    span
+}
+
+/// A payload without a readable id gets one of its content, so that its redelivery is the same dead letter.
+fn payload_id(payload: &[u8]) -> Uuid {
+    use sha2::{Digest, Sha256};
+    let digest = Sha256::digest(payload);
+    let mut bytes = [0; 16];
+    bytes.copy_from_slice(&digest[..16]);
+    uuid::Builder::from_custom_bytes(bytes).into_uuid()
+}

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use axum::Router;
 use prometheus_client::registry::Registry;
 use secrecy::SecretString;
 use tokio::net::TcpListener;
@@ -14,11 +15,11 @@ use tokio_util::task::TaskTracker;
 
 use crate::db::{self, Behind, Db, MaxConnections, Schema};
 use crate::events::broker::Broker;
-use crate::events::consumer::Consumer;
+use crate::events::consumer::{Consumer, DynHandler};
 use crate::events::dead_letters::Desk;
 use crate::events::relay::Relay;
 use crate::health::{Condition, Readiness};
-use crate::http::{HttpMetrics, serve};
+use crate::http::{EdgeSettings, HttpMetrics, Server, TrustedProxies};
 use crate::metrics::EventMetrics;
 use crate::service::{Chassis, Service};
 use crate::settings::{Env, SettingError};
@@ -38,18 +39,24 @@ pub(crate) struct Running {
     pub(crate) api: SocketAddr,
     pub(crate) admin: SocketAddr,
     readiness: Readiness,
-    /// From here on each answer asks its client to take another connection.
-    leaving: CancellationToken,
     http: TaskTracker,
     work: TaskTracker,
     relay: TaskTracker,
-    /// Ends requests and the work beside them.
-    stop: CancellationToken,
-    /// Ends the relay, once nobody can say an event any more.
-    stop_relay: CancellationToken,
-    stop_admin: CancellationToken,
+    stops: Stops,
     /// The watch over the schema: says why the process should end, if it should.
     schema: JoinHandle<Option<Behind>>,
+}
+
+/// The steps of a stop, in their order.
+#[derive(Default)]
+struct Stops {
+    /// From here on each answer asks its client to take another connection.
+    leaving: CancellationToken,
+    /// Ends requests and the work beside them.
+    work: CancellationToken,
+    /// Ends the relay, once nobody can say an event any more.
+    relay: CancellationToken,
+    admin: CancellationToken,
 }
 
 /// The settings that every service has.
@@ -59,6 +66,7 @@ struct Basics {
     broker_url: SecretString,
     api: SocketAddr,
     admin: SocketAddr,
+    edge: EdgeSettings,
 }
 
 impl Basics {
@@ -69,6 +77,7 @@ impl Basics {
             broker_url: env.secret("NATS_URL", "nats://user:password@host:4222")?,
             api: env.or("HTTP_ADDR", SocketAddr::from(([0, 0, 0, 0], 8080)))?,
             admin: env.or("ADMIN_ADDR", SocketAddr::from(([0, 0, 0, 0], 9090)))?,
+            edge: EdgeSettings::read(env)?,
         })
     }
 }
@@ -77,7 +86,7 @@ impl Basics {
 pub(crate) async fn start<S: Service>(env: &Env) -> anyhow::Result<Running> {
     let basics = Basics::read(env)?;
     let settings = S::settings(env)?;
-    let (url, most) = (basics.database_url, basics.most_connections);
+    let (url, most) = (basics.database_url.clone(), basics.most_connections);
     let db = Db::new(S::NAME, url, most, S::LISTENERS)?;
     let schema = Schema::of::<S>(db.clone());
     let broker = Broker::connect(S::NAME, &basics.broker_url).await?;
@@ -88,97 +97,178 @@ pub(crate) async fn start<S: Service>(env: &Env) -> anyhow::Result<Running> {
     let readiness = Readiness::default();
     let migrated = readiness.condition("database");
     let connected = readiness.condition("broker");
-    let stop = CancellationToken::new();
+    let stops = Stops::default();
     let mut chassis = Chassis {
         db: db.clone(),
         registry,
         readiness: readiness.clone(),
         workers: vec![],
         consumer: None,
-        stop: stop.clone(),
+        stop: stops.work.clone(),
     };
     let state = S::start(settings, &mut chassis)?;
+    let background = Background {
+        service: S::NAME,
+        db,
+        schema,
+        broker,
+        events,
+        consumer: chassis.consumer,
+    };
 
     let routes = S::routes().with_state(state).split_for_parts().0;
-    let leaving = CancellationToken::new();
-    let routes = crate::http::layer(routes, http_metrics, schema.clone(), leaving.clone());
-    let desk = Desk {
-        db: db.clone(),
-        handler: chassis.consumer.clone(),
-    };
-    let admin_routes = admin::routes(
-        readiness.clone(),
-        schema.clone(),
-        Arc::new(chassis.registry),
-        db.clone(),
-        desk,
+    let ports = Ports::listen(&basics).await?;
+    let (api, admin) = (ports.api.local_addr()?, ports.admin.local_addr()?);
+    let admin_routes = background.admin_routes(readiness.clone(), chassis.registry);
+    let schema = background.schema.clone();
+    let http = ports.serve(
+        basics.edge,
+        routes,
+        admin_routes,
+        schema,
+        &http_metrics,
+        &stops,
     );
-    let api_listener = listen(basics.api, "HTTP_ADDR").await?;
-    let admin_listener = listen(basics.admin, "ADMIN_ADDR").await?;
-    let (api, admin) = (api_listener.local_addr()?, admin_listener.local_addr()?);
-
-    let stop_admin = CancellationToken::new();
-    let http = TaskTracker::new();
-    http.spawn(serve(api_listener, routes, stop.clone()));
-    tokio::spawn(serve(admin_listener, admin_routes, stop_admin.clone()));
-
-    let relay = Arc::new(Relay {
-        db: db.clone(),
-        broker: broker.clone(),
-        metrics: events.clone(),
-        connected,
-    });
+    let relay = background.relay(connected);
     let mut workers = chassis.workers;
-    workers.push(Worker::new("housekeeping", {
-        let relay = relay.clone();
-        move |stop| {
-            let relay = relay.clone();
-            async move { relay.keep_house(stop).await }
-        }
-    }));
-    workers.extend(chassis.consumer.map(|handler| {
-        let consumer = Arc::new(Consumer {
-            service: S::NAME,
-            db: db.clone(),
-            schema: schema.clone(),
-            broker,
-            handler,
-            metrics: events,
-        });
-        Worker::new("consumer", move |stop| {
-            let consumer = consumer.clone();
-            async move { consumer.run(stop).await }
-        })
-    }));
-    let work = TaskTracker::new();
-    for worker in workers {
-        work.spawn(after(migrated.clone(), worker, stop.clone()));
-    }
-    let stop_relay = CancellationToken::new();
-    let relay_worker = Worker::new("relay", move |stop| {
-        let relay = relay.clone();
-        async move { relay.run(stop).await }
-    });
-    let relaying = TaskTracker::new();
-    relaying.spawn(after(migrated.clone(), relay_worker, stop_relay.clone()));
-    let schema = tokio::spawn({
-        let stop = stop.clone();
-        async move { schema.watch(migrated, stop).await }
-    });
-
+    workers.extend(background.workers(&relay));
+    let schema = background.schema;
     Ok(Running {
         api,
         admin,
         readiness,
-        leaving,
         http,
-        work,
-        relay: relaying,
-        stop,
-        stop_relay,
-        stop_admin,
-        schema,
+        work: run_after(&migrated, workers, &stops.work),
+        relay: run_after(&migrated, [relay_worker(relay)], &stops.relay),
+        schema: tokio::spawn({
+            let stop = stops.work.clone();
+            async move { schema.watch(migrated, stop).await }
+        }),
+        stops,
     })
+}
+
+/// What runs beside the requests is made of.
+struct Background {
+    service: &'static str,
+    db: Db,
+    schema: Schema,
+    broker: Broker,
+    events: EventMetrics,
+    consumer: Option<Arc<dyn DynHandler>>,
+}
+
+impl Background {
+    fn admin_routes(&self, readiness: Readiness, registry: Registry) -> Router {
+        let desk = Desk {
+            db: self.db.clone(),
+            handler: self.consumer.clone(),
+        };
+        let (schema, db) = (self.schema.clone(), self.db.clone());
+        admin::routes(readiness, schema, Arc::new(registry), db, desk)
+    }
+
+    fn relay(&self, connected: Condition) -> Arc<Relay> {
+        Arc::new(Relay {
+            db: self.db.clone(),
+            broker: self.broker.clone(),
+            metrics: self.events.clone(),
+            connected,
+        })
+    }
+
+    /// The workers that every service has.
+    fn workers(&self, relay: &Arc<Relay>) -> Vec<Worker> {
+        let relay = relay.clone();
+        let mut workers = vec![Worker::new("housekeeping", move |stop| {
+            let relay = relay.clone();
+            async move { relay.keep_house(stop).await }
+        })];
+        workers.extend(self.consumer.clone().map(|handler| {
+            let consumer = Arc::new(Consumer {
+                service: self.service,
+                db: self.db.clone(),
+                schema: self.schema.clone(),
+                broker: self.broker.clone(),
+                handler,
+                metrics: self.events.clone(),
+            });
+            Worker::new("consumer", move |stop| {
+                let consumer = consumer.clone();
+                async move { consumer.run(stop).await }
+            })
+        }));
+        workers
+    }
+}
+
+fn relay_worker(relay: Arc<Relay>) -> Worker {
+    Worker::new("relay", move |stop| {
+        let relay = relay.clone();
+        async move {
+            let outcome = relay.run(stop).await;
+            // Before the first success it says what a process waits for, afterwards nobody asks.
+            outcome.inspect_err(|error| relay.connected.not_yet(format!("{error:#}")))
+        }
+    })
+}
+
+/// Both ports, listening.
+struct Ports {
+    api: TcpListener,
+    admin: TcpListener,
+}
+
+impl Ports {
+    async fn listen(basics: &Basics) -> anyhow::Result<Self> {
+        Ok(Self {
+            api: listen(basics.api, "HTTP_ADDR").await?,
+            admin: listen(basics.admin, "ADMIN_ADDR").await?,
+        })
+    }
+
+    /// Answers on both; what is tracked are the requests of the public one.
+    fn serve(
+        self,
+        edge: EdgeSettings,
+        routes: Router,
+        admin_routes: Router,
+        schema: Schema,
+        metrics: &Arc<HttpMetrics>,
+        stops: &Stops,
+    ) -> TaskTracker {
+        let proxies = edge.proxies.clone();
+        let leaving = stops.leaving.clone();
+        let api = Server {
+            listener: self.api,
+            routes: crate::http::layer(routes, edge, metrics.clone(), schema, leaving),
+            proxies,
+            refused: metrics.refused_connections.clone(),
+        };
+        let admin = Server {
+            listener: self.admin,
+            routes: admin_routes,
+            proxies: TrustedProxies::default(),
+            refused: metrics.refused_connections.clone(),
+        };
+        let http = TaskTracker::new();
+        http.spawn(api.serve(stops.work.clone()));
+        tokio::spawn(admin.serve(stops.admin.clone()));
+        http
+    }
+}
+
+/// Runs the workers from the moment that `condition` is met.
+fn run_after(
+    condition: &Condition,
+    workers: impl IntoIterator<Item = Worker>,
+    stop: &CancellationToken,
+) -> TaskTracker {
+    let tasks = TaskTracker::new();
+    for worker in workers {
+        tasks.spawn(after(condition.clone(), worker, stop.clone()));
+    }
+    tasks
 }
 
 impl Running {
@@ -186,7 +276,7 @@ impl Running {
     /// answered, and each answer says that its connection ends.
     pub(crate) async fn leave(&self) {
         self.readiness.stop();
-        self.leaving.cancel();
+        self.stops.leaving.cancel();
         tokio::time::sleep(LEAVE).await;
     }
 
@@ -202,12 +292,12 @@ impl Running {
     /// Stops: not ready, no new request, requests finish, heard events and workers finish, the outbox is published.
     pub(crate) async fn stop(self) {
         self.readiness.stop();
-        self.stop.cancel();
+        self.stops.work.cancel();
         ended("requests", STOP_REQUESTS, &self.http).await;
         ended("workers", STOP_WORK, &self.work).await;
-        self.stop_relay.cancel();
+        self.stops.relay.cancel();
         ended("relay", STOP_RELAY, &self.relay).await;
-        self.stop_admin.cancel();
+        self.stops.admin.cancel();
         tracing::info!("stopped");
     }
 }

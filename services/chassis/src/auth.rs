@@ -268,13 +268,10 @@ pub trait Role: Send + Sync {
     const NAME: &'static str;
 }
 
-/// Whoever asks, and has the role `R`. As the first argument of a handler it comes before all that is read of the
+/// Proof that whoever asks has the role `R`. As the first argument of a handler it comes before all that is read of the
 /// request: who may not use a route is told just that, whatever is sent.
-#[derive(Debug, Clone)]
-pub struct WithRole<R> {
-    pub principal: Principal,
-    role: PhantomData<R>,
-}
+#[derive(Debug, Clone, Copy)]
+pub struct WithRole<R>(PhantomData<R>);
 
 impl<R, S> FromRequestParts<S> for WithRole<R>
 where
@@ -287,10 +284,7 @@ where
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let principal = Principal::from_request_parts(parts, state).await?;
         principal.require_role(R::NAME)?;
-        Ok(Self {
-            principal,
-            role: PhantomData,
-        })
+        Ok(Self(PhantomData))
     }
 }
 

@@ -155,7 +155,10 @@ async fn next(listener: &TcpListener, places: &Places) -> (TcpStream, IpAddr, Fr
             }
             // The client went away again, or file descriptors ran out: a pause lets others end.
             Err(error) => {
-                tracing::warn!(%error, "a connection could not be accepted");
+                static LINES: LogLimit = LogLimit::new();
+                if let Some(left_out) = LINES.due() {
+                    tracing::warn!(%error, left_out, "a connection could not be accepted");
+                }
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
         }

@@ -167,10 +167,10 @@ pub fn body_problem(rejection: BytesRejection) -> Problem {
                 "The body is larger than this resource takes.",
             )
         }
-        other => Problem::new(
+        _ => Problem::new(
             StatusCode::BAD_REQUEST,
             "malformed_body",
-            format!("The body could not be read: {other}."),
+            "The body broke off before its end.",
         ),
     }
 }

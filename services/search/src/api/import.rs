@@ -235,7 +235,16 @@ mod tests {
             (&GOOD.replace("Lamp", ""), "invalid", "title"),
             (&GOOD.replace("EUR", "EURO"), "invalid", "currency"),
             (&GOOD.replace(":1,", ":-1,"), "invalid", "price.amount"),
-            (&GOOD.replace(":1,", ":1.5,"), "invalid", "1.5"),
+            (
+                &GOOD.replace(":1,", ":1.5,"),
+                "invalid",
+                "price.amount must be a whole number",
+            ),
+            (
+                &GOOD.replace(r#"{"amount":1,"currency":"EUR"}"#, r#"[1,"EUR"]"#),
+                "invalid",
+                "price must be an object",
+            ),
         ] {
             let (found, detail) = parsed(line).unwrap_err();
             assert_eq!(found, code, "{line}");

@@ -1,7 +1,7 @@
 //! Readiness: conditions that must each have been met once. See [`Readiness::is_ready`] for why once is enough.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use tokio::sync::Notify;
 
@@ -14,6 +14,8 @@ pub struct Condition {
 struct ConditionInner {
     name: &'static str,
     met: AtomicBool,
+    /// Why it was not met at the last try.
+    cause: Mutex<Option<String>>,
     changed: Notify,
 }
 
@@ -23,6 +25,7 @@ impl Condition {
             inner: Arc::new(ConditionInner {
                 name,
                 met: AtomicBool::new(false),
+                cause: Mutex::default(),
                 changed: Notify::new(),
             }),
         }
@@ -33,6 +36,29 @@ impl Condition {
         if !self.inner.met.swap(true, Ordering::AcqRel) {
             tracing::info!(condition = self.inner.name, "condition met");
             self.inner.changed.notify_waiters();
+        }
+    }
+
+    /// Says why it is not met, for whoever asks what a process waits for.
+    pub fn not_yet(&self, cause: impl Into<String>) {
+        let mut known = self
+            .inner
+            .cause
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        *known = Some(cause.into());
+    }
+
+    /// Its name, and the cause where one is known.
+    fn describe(&self) -> String {
+        let cause = self
+            .inner
+            .cause
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        match &*cause {
+            Some(cause) => format!("{} ({cause})", self.inner.name),
+            None => self.inner.name.to_owned(),
         }
     }
 
@@ -66,7 +92,7 @@ impl Readiness {
         let condition = Condition::new(name);
         self.conditions
             .write()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .unwrap_or_else(PoisonError::into_inner)
             .push(condition.clone());
         condition
     }
@@ -78,17 +104,17 @@ impl Readiness {
     /// Ready from the moment each condition has been met once until the stop. A dependency that is lost later does not
     /// take the process out of its Service: every replica would leave at once, and callers would see a refused
     /// connection in place of a 503 that says when to come back.
-    pub(crate) fn is_ready(&self) -> Result<(), Vec<&'static str>> {
+    pub(crate) fn is_ready(&self) -> Result<(), Vec<String>> {
         if self.stopping.load(Ordering::Acquire) {
-            return Err(vec!["stopping"]);
+            return Err(vec!["stopping".to_owned()]);
         }
         let missing: Vec<_> = self
             .conditions
             .read()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .unwrap_or_else(PoisonError::into_inner)
             .iter()
             .filter(|c| !c.is_met())
-            .map(|c| c.inner.name)
+            .map(Condition::describe)
             .collect();
         if missing.is_empty() {
             Ok(())
@@ -109,9 +135,12 @@ mod tests {
             readiness.condition("database"),
             readiness.condition("index"),
         );
-        assert_eq!(readiness.is_ready(), Err(vec!["database", "index"]));
+        let waits_for = || readiness.is_ready().unwrap_err().join(", ");
+        assert_eq!(waits_for(), "database, index");
+        index.not_yet("no product yet");
+        assert_eq!(waits_for(), "database, index (no product yet)");
         database.met();
-        assert_eq!(readiness.is_ready(), Err(vec!["index"]));
+        assert_eq!(waits_for(), "index (no product yet)");
         let waiter = tokio::spawn({
             let index = index.clone();
             async move { index.wait().await }
@@ -120,6 +149,6 @@ mod tests {
         waiter.await.unwrap();
         assert_eq!(readiness.is_ready(), Ok(()));
         readiness.stop();
-        assert_eq!(readiness.is_ready(), Err(vec!["stopping"]));
+        assert_eq!(waits_for(), "stopping");
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use axum::Router;
 use prometheus_client::registry::Registry;
 use secrecy::SecretString;
 use tokio::net::TcpListener;
@@ -22,7 +23,7 @@ use crate::events::relay::Relay;
 use crate::events::retries;
 use crate::events::subscriptions::Subscriptions;
 use crate::health::{Condition, Readiness};
-use crate::http::{HttpMetrics, serve};
+use crate::http::{EdgeSettings, HttpMetrics, Server, TrustedProxies};
 use crate::metrics::EventMetrics;
 use crate::service::{Chassis, Service};
 use crate::settings::{Env, SettingError};
@@ -42,18 +43,24 @@ pub(crate) struct Running {
     pub(crate) api: SocketAddr,
     pub(crate) admin: SocketAddr,
     readiness: Readiness,
-    /// From here on each answer asks its client to take another connection.
-    leaving: CancellationToken,
     http: TaskTracker,
     work: TaskTracker,
     relay: TaskTracker,
-    /// Ends requests and the work beside them.
-    stop: CancellationToken,
-    /// Ends the relay, once nobody can publish an event any more.
-    stop_relay: CancellationToken,
-    stop_admin: CancellationToken,
+    stops: Stops,
     /// The watch over the schema: says why the process should end, if it should.
     schema: JoinHandle<Option<Behind>>,
+}
+
+/// The steps of a stop, in their order.
+#[derive(Default)]
+struct Stops {
+    /// From here on each answer asks its client to take another connection.
+    leaving: CancellationToken,
+    /// Ends requests and the work beside them.
+    work: CancellationToken,
+    /// Ends the relay, once nobody can publish an event any more.
+    relay: CancellationToken,
+    admin: CancellationToken,
 }
 
 /// The settings that every service has.
@@ -64,6 +71,7 @@ struct Basics {
     stream_size: Option<StreamSize>,
     api: SocketAddr,
     admin: SocketAddr,
+    edge: EdgeSettings,
 }
 
 impl Basics {
@@ -75,6 +83,7 @@ impl Basics {
             stream_size: env.optional("EVENTS_MAX_BYTES")?,
             api: env.or("HTTP_ADDR", SocketAddr::from(([0, 0, 0, 0], 8080)))?,
             admin: env.or("ADMIN_ADDR", SocketAddr::from(([0, 0, 0, 0], 9090)))?,
+            edge: EdgeSettings::read(env)?,
         })
     }
 }
@@ -83,7 +92,7 @@ impl Basics {
 pub(crate) async fn start<S: Service>(env: &Env) -> anyhow::Result<Running> {
     let basics = Basics::read(env)?;
     let settings = S::settings(env)?;
-    let (url, most) = (basics.database_url, basics.most_connections);
+    let (url, most) = (basics.database_url.clone(), basics.most_connections);
     let db = Db::new(S::NAME, url, most, S::LISTENERS)?;
     let schema = Schema::of::<S>(db.clone());
     let broker = Broker::connect(S::NAME, &basics.broker_url, basics.stream_size).await?;
@@ -94,88 +103,194 @@ pub(crate) async fn start<S: Service>(env: &Env) -> anyhow::Result<Running> {
     let readiness = Readiness::default();
     let migrated = readiness.condition("database");
     let connected = readiness.condition("broker");
-    let stop = CancellationToken::new();
+    let stops = Stops::default();
     let mut chassis = Chassis {
         db: db.clone(),
         registry,
         readiness: readiness.clone(),
         workers: vec![],
         subscriptions: Subscriptions::default(),
-        stop: stop.clone(),
+        stop: stops.work.clone(),
     };
     let state = S::start(settings, &mut chassis)?;
+    let background = Background {
+        service: S::NAME,
+        processor: Arc::new(Processor {
+            db: db.clone(),
+            schema: schema.clone(),
+            subscriptions: chassis.subscriptions,
+            metrics: events.clone(),
+        }),
+        db,
+        schema,
+        broker,
+        events,
+    };
 
     let routes = S::routes().with_state(state).split_for_parts().0;
-    let leaving = CancellationToken::new();
-    let routes = crate::http::layer(routes, http_metrics, schema.clone(), leaving.clone());
-    let processor = Arc::new(Processor {
-        db: db.clone(),
-        schema: schema.clone(),
-        subscriptions: chassis.subscriptions,
-        metrics: events.clone(),
-    });
-    let admin_routes = admin::routes(
-        readiness.clone(),
-        schema.clone(),
-        Arc::new(chassis.registry),
-        db.clone(),
-        processor.clone(),
+    let ports = Ports::listen(&basics).await?;
+    let (api, admin) = (ports.api.local_addr()?, ports.admin.local_addr()?);
+    let admin_routes = background.admin_routes(readiness.clone(), chassis.registry);
+    let schema = background.schema.clone();
+    let http = ports.serve(
+        basics.edge,
+        routes,
+        admin_routes,
+        schema,
+        &http_metrics,
+        &stops,
     );
-    let api_listener = listen(basics.api, "HTTP_ADDR").await?;
-    let admin_listener = listen(basics.admin, "ADMIN_ADDR").await?;
-    let (api, admin) = (api_listener.local_addr()?, admin_listener.local_addr()?);
-
-    let stop_admin = CancellationToken::new();
-    let http = TaskTracker::new();
-    http.spawn(serve(api_listener, routes, stop.clone()));
-    tokio::spawn(serve(admin_listener, admin_routes, stop_admin.clone()));
-
-    let relay = Arc::new(Relay {
-        db: db.clone(),
-        broker: broker.clone(),
-        metrics: events.clone(),
-        connected,
-    });
-    let housekeeping = Arc::new(Housekeeping {
-        db: db.clone(),
-        metrics: events,
-        broker: broker.clone(),
-    });
+    let relay = background.relay(connected);
     let mut workers = chassis.workers;
-    workers.push(Worker::new("housekeeping", move |stop| {
-        let housekeeping = housekeeping.clone();
-        async move { housekeeping.run(stop).await }
-    }));
-    workers.extend(subscribers(S::NAME, &broker, &processor));
-    let work = TaskTracker::new();
-    for worker in workers {
-        work.spawn(after(migrated.clone(), worker, stop.clone()));
-    }
-    let stop_relay = CancellationToken::new();
-    let relay_worker = Worker::new("relay", move |stop| {
-        let relay = relay.clone();
-        async move { relay.run(stop).await }
-    });
-    let relaying = TaskTracker::new();
-    relaying.spawn(after(migrated.clone(), relay_worker, stop_relay.clone()));
-    let schema = tokio::spawn({
-        let stop = stop.clone();
-        async move { schema.watch(migrated, stop).await }
-    });
-
+    workers.extend(background.workers());
+    let schema = background.schema;
     Ok(Running {
         api,
         admin,
         readiness,
-        leaving,
         http,
-        work,
-        relay: relaying,
-        stop,
-        stop_relay,
-        stop_admin,
-        schema,
+        work: run_after(&migrated, workers, &stops.work),
+        relay: run_after(&migrated, [relay_worker(relay)], &stops.relay),
+        schema: tokio::spawn({
+            let stop = stops.work.clone();
+            async move { schema.watch(migrated, stop).await }
+        }),
+        stops,
     })
+}
+
+/// What runs beside the requests is made of.
+struct Background {
+    service: &'static str,
+    db: Db,
+    schema: Schema,
+    broker: Broker,
+    events: EventMetrics,
+    processor: Arc<Processor>,
+}
+
+impl Background {
+    fn admin_routes(&self, readiness: Readiness, registry: Registry) -> Router {
+        let (schema, db) = (self.schema.clone(), self.db.clone());
+        let processor = self.processor.clone();
+        admin::routes(readiness, schema, Arc::new(registry), db, processor)
+    }
+
+    fn relay(&self, connected: Condition) -> Arc<Relay> {
+        Arc::new(Relay {
+            db: self.db.clone(),
+            broker: self.broker.clone(),
+            metrics: self.events.clone(),
+            connected,
+        })
+    }
+
+    /// The workers that every service has, and those that handle events: one for each kind, and one for what is to be tried again.
+    fn workers(&self) -> Vec<Worker> {
+        let housekeeping = Arc::new(Housekeeping {
+            db: self.db.clone(),
+            metrics: self.events.clone(),
+            broker: self.broker.clone(),
+        });
+        let mut workers = vec![Worker::new("housekeeping", move |stop| {
+            let housekeeping = housekeeping.clone();
+            async move { housekeeping.run(stop).await }
+        })];
+        let places = Arc::new(Semaphore::new(CONCURRENCY));
+        let kinds: Vec<_> = self.processor.subscriptions.kinds().collect();
+        if !kinds.is_empty() {
+            let processor = self.processor.clone();
+            workers.push(Worker::new("retries", move |stop| {
+                let processor = processor.clone();
+                async move { retries::run(&processor, stop).await }
+            }));
+        }
+        workers.extend(kinds.into_iter().map(|kind| self.consumer(kind, &places)));
+        workers
+    }
+
+    fn consumer(&self, kind: &'static str, places: &Arc<Semaphore>) -> Worker {
+        let consumer = Arc::new(Consumer {
+            service: self.service,
+            kind,
+            broker: self.broker.clone(),
+            processor: self.processor.clone(),
+            places: places.clone(),
+        });
+        Worker::new(kind, move |stop| {
+            let consumer = consumer.clone();
+            async move { consumer.run(stop).await }
+        })
+    }
+}
+
+fn relay_worker(relay: Arc<Relay>) -> Worker {
+    Worker::new("relay", move |stop| {
+        let relay = relay.clone();
+        async move {
+            let outcome = relay.run(stop).await;
+            // Before the first success it says what a process waits for, afterwards nobody asks.
+            outcome.inspect_err(|error| relay.connected.not_yet(format!("{error:#}")))
+        }
+    })
+}
+
+/// Both ports, listening.
+struct Ports {
+    api: TcpListener,
+    admin: TcpListener,
+}
+
+impl Ports {
+    async fn listen(basics: &Basics) -> anyhow::Result<Self> {
+        Ok(Self {
+            api: listen(basics.api, "HTTP_ADDR").await?,
+            admin: listen(basics.admin, "ADMIN_ADDR").await?,
+        })
+    }
+
+    /// Answers on both; what is tracked are the requests of the public one.
+    fn serve(
+        self,
+        edge: EdgeSettings,
+        routes: Router,
+        admin_routes: Router,
+        schema: Schema,
+        metrics: &Arc<HttpMetrics>,
+        stops: &Stops,
+    ) -> TaskTracker {
+        let proxies = edge.proxies.clone();
+        let leaving = stops.leaving.clone();
+        let api = Server {
+            listener: self.api,
+            routes: crate::http::layer(routes, edge, metrics.clone(), schema, leaving),
+            proxies,
+            refused: metrics.refused_connections.clone(),
+        };
+        let admin = Server {
+            listener: self.admin,
+            routes: admin_routes,
+            proxies: TrustedProxies::default(),
+            refused: metrics.refused_connections.clone(),
+        };
+        let http = TaskTracker::new();
+        http.spawn(api.serve(stops.work.clone()));
+        tokio::spawn(admin.serve(stops.admin.clone()));
+        http
+    }
+}
+
+/// Runs the workers from the moment that `condition` is met.
+fn run_after(
+    condition: &Condition,
+    workers: impl IntoIterator<Item = Worker>,
+    stop: &CancellationToken,
+) -> TaskTracker {
+    let tasks = TaskTracker::new();
+    for worker in workers {
+        tasks.spawn(after(condition.clone(), worker, stop.clone()));
+    }
+    tasks
 }
 
 impl Running {
@@ -183,7 +298,7 @@ impl Running {
     /// answered, and each answer says that its connection ends.
     pub(crate) async fn leave(&self) {
         self.readiness.stop();
-        self.leaving.cancel();
+        self.stops.leaving.cancel();
         tokio::time::sleep(LEAVE).await;
     }
 
@@ -199,12 +314,12 @@ impl Running {
     /// Stops: not ready, no new request, requests finish, events and workers finish, the outbox is published.
     pub(crate) async fn stop(self) {
         self.readiness.stop();
-        self.stop.cancel();
+        self.stops.work.cancel();
         ended("requests", STOP_REQUESTS, &self.http).await;
         ended("workers", STOP_WORK, &self.work).await;
-        self.stop_relay.cancel();
+        self.stops.relay.cancel();
         ended("relay", STOP_RELAY, &self.relay).await;
-        self.stop_admin.cancel();
+        self.stops.admin.cancel();
         tracing::info!("stopped");
     }
 }
@@ -224,33 +339,6 @@ async fn listen(address: SocketAddr, setting: &str) -> anyhow::Result<TcpListene
     TcpListener::bind(address)
         .await
         .with_context(|| format!("cannot listen on {address}, as {setting} says"))
-}
-
-/// What handles events: a worker for each kind, and one for what is to be tried again.
-fn subscribers(service: &'static str, broker: &Broker, processor: &Arc<Processor>) -> Vec<Worker> {
-    let places = Arc::new(Semaphore::new(CONCURRENCY));
-    let consumers = processor.subscriptions.kinds().map(|kind| {
-        let consumer = Arc::new(Consumer {
-            service,
-            kind,
-            broker: broker.clone(),
-            processor: processor.clone(),
-            places: places.clone(),
-        });
-        Worker::new(kind, move |stop| {
-            let consumer = consumer.clone();
-            async move { consumer.run(stop).await }
-        })
-    });
-    let mut workers: Vec<_> = consumers.collect();
-    if !workers.is_empty() {
-        let processor = processor.clone();
-        workers.push(Worker::new("retries", move |stop| {
-            let processor = processor.clone();
-            async move { retries::run(&processor, stop).await }
-        }));
-    }
-    workers
 }
 
 /// Runs `worker` from the moment the schema is there.

@@ -2,6 +2,7 @@
 //! is set. Metrics are in [`crate::metrics`].
 
 mod context;
+mod log_limit;
 mod log_lines;
 
 use opentelemetry::trace::TracerProvider as _;
@@ -19,6 +20,7 @@ pub use context::{
     continue_trace, continue_traceparent, current_trace_id, current_traceparent, http_method,
     inject, trace_id_of,
 };
+pub(crate) use log_limit::LogLimit;
 use log_lines::LogLines;
 
 use crate::settings::{Env, SettingError, wrong};

@@ -332,6 +332,9 @@ async fn only_administrators_read_mails() {
         ("/mails?limit=101".to_owned(), "invalid"),
         ("/mails?kind=letter".to_owned(), "invalid"),
         ("/mails?cursor=x".to_owned(), "invalid"),
+        // Not everybody's mails, because a page forgot whose it wanted.
+        ("/mails?user_id=".to_owned(), "invalid"),
+        ("/mails?limit=".to_owned(), "invalid"),
     ] {
         let body: Value = support::get(&service, &path).await.json().await.unwrap();
         assert_eq!(body["code"], code, "{path}");

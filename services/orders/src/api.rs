@@ -5,10 +5,18 @@ mod orders;
 mod stock;
 
 use axum::extract::DefaultBodyLimit;
+use chassis::auth::Role;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::state::State;
+
+/// Who counts the stock.
+pub(crate) struct Admin;
+
+impl Role for Admin {
+    const NAME: &'static str = "admin";
+}
 
 pub(crate) fn routes() -> OpenApiRouter<State> {
     let import = OpenApiRouter::new()

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use chassis::db::{self, Db};
-use chassis::http::Problem;
+use chassis::http::{DecodeError, Problem, from_json};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -95,9 +95,9 @@ fn parse(text: &str) -> (Vec<(usize, StockLine)>, Vec<FailedLine>) {
             continue;
         }
         let mut fail = |code, detail| failed.push(FailedLine { line, code, detail });
-        match serde_json::from_str::<StockLine>(text) {
-            Err(e) if e.is_data() => fail("invalid", e.to_string()),
-            Err(e) => fail("malformed_json", e.to_string()),
+        match from_json::<StockLine>(text.as_bytes()) {
+            Err(error @ DecodeError::Field(_)) => fail("invalid", error.to_string()),
+            Err(error @ DecodeError::Syntax(_)) => fail("malformed_json", error.to_string()),
             Ok(stock) if !(0..=MAX_ON_HAND).contains(&stock.on_hand) => {
                 fail(
                     "invalid",

@@ -6,5 +6,11 @@ pub(crate) mod search;
 
 mod lines;
 
+use chassis::auth::Role;
+
 /// Who may write the catalogue.
-const ADMIN: &str = "admin";
+pub(crate) struct Admin;
+
+impl Role for Admin {
+    const NAME: &'static str = "admin";
+}

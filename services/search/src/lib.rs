@@ -15,6 +15,7 @@ mod subscriptions;
 
 use std::sync::Arc;
 
+use axum::extract::DefaultBodyLimit;
 use chassis::{Chassis, Env, EventContract, Service, SettingError};
 use tokio::sync::Notify;
 use utoipa_axum::router::OpenApiRouter;
@@ -54,13 +55,16 @@ impl Service for Search {
     }
 
     fn routes() -> OpenApiRouter<State> {
-        OpenApiRouter::new()
-            .routes(routes!(api::search::search))
+        let products = OpenApiRouter::new()
             .routes(routes!(
                 api::products::read,
                 api::products::write,
                 api::products::remove
             ))
+            .layer(DefaultBodyLimit::max(api::products::BODY_LIMIT));
+        OpenApiRouter::new()
+            .routes(routes!(api::search::search))
+            .merge(products)
             .routes(routes!(api::import::import))
     }
 

@@ -5,7 +5,7 @@ use time::OffsetDateTime;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::email_address::EmailAddress;
+use crate::{display_name::DisplayName, email_address::EmailAddress};
 
 /// What an account may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
@@ -53,61 +53,9 @@ pub(crate) struct NewAccount {
     pub(crate) roles: Vec<Role>,
 }
 
-/// The longest name, in characters.
-const NAME_MAX: usize = 100;
-
-/// How someone wants to be addressed: 1 to 100 characters, trimmed, on one line.
-pub(crate) struct DisplayName(String);
-
-/// Why a text is no name.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum InvalidName {
-    #[error("must have 1 to {NAME_MAX} characters")]
-    Length,
-    #[error("must not contain line breaks or other control characters")]
-    ControlCharacter,
-}
-
-impl DisplayName {
-    pub(crate) fn parse(text: &str) -> Result<Self, InvalidName> {
-        let text = text.trim();
-        // Checked first because it also bounds the work below. Names end up in mail headers and in PostgreSQL, which
-        // takes no NUL.
-        if !(1..=NAME_MAX).contains(&text.chars().count()) {
-            Err(InvalidName::Length)
-        } else if text.chars().any(char::is_control) {
-            Err(InvalidName::ControlCharacter)
-        } else {
-            Ok(Self(text.to_owned()))
-        }
-    }
-
-    pub(crate) fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn names() {
-        assert_eq!(
-            DisplayName::parse(" Ada Lovelace ").unwrap().as_str(),
-            "Ada Lovelace"
-        );
-        assert!(DisplayName::parse(&"ä".repeat(100)).is_ok());
-        for (text, cause) in [
-            ("", InvalidName::Length),
-            ("   ", InvalidName::Length),
-            (&*"a".repeat(101), InvalidName::Length),
-            ("Ada\0Lovelace", InvalidName::ControlCharacter),
-            ("Ada\r\nBcc: everyone", InvalidName::ControlCharacter),
-        ] {
-            assert_eq!(DisplayName::parse(text).err(), Some(cause), "{text:?}");
-        }
-    }
 
     #[test]
     fn roles_of_a_newer_version_are_left_out() {

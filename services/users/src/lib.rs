@@ -4,11 +4,14 @@ mod access_token;
 mod account;
 mod admin;
 mod api;
+mod display_name;
 mod email_address;
 mod events;
 mod limits;
+mod memory_limit;
 mod metrics;
 mod password;
+mod password_text;
 mod refresh_token;
 mod registration;
 mod session;
@@ -25,7 +28,7 @@ use utoipa_axum::router::OpenApiRouter;
 
 use crate::{
     access_token::Signer, admin::ensure_admin, events::UserRegistered, limits::Limits,
-    metrics::Metrics, password::Hasher, settings::Settings, state::State,
+    metrics::Metrics, password::Hasher, refresh_token::Minter, settings::Settings, state::State,
 };
 
 mod embedded {
@@ -65,6 +68,7 @@ impl Service for Users {
             db: chassis.db(),
             verifier: chassis::auth::Verifier::local(signer.public_keys().clone()),
             signer,
+            minter: Arc::new(Minter::new(&settings.signing_seed)),
             hasher: Hasher::new(metrics.clone()),
             limits: Arc::new(Limits::new()),
             metrics,
@@ -81,9 +85,12 @@ impl Service for Users {
             let (db, hasher, admin) = (db.clone(), hasher.clone(), admin.clone());
             let admin_account = admin_account.clone();
             async move {
-                ensure_admin(&db, &hasher, &admin).await?;
-                admin_account.met();
-                Ok(())
+                let outcome = ensure_admin(&db, &hasher, &admin).await;
+                match &outcome {
+                    Ok(()) => admin_account.met(),
+                    Err(error) => admin_account.not_yet(format!("{error:#}")),
+                }
+                outcome
             }
         });
 
@@ -95,13 +102,13 @@ impl Service for Users {
     }
 }
 
-/// How often what is left of expired sessions is removed.
-const SWEEP_EVERY: Duration = Duration::from_secs(3600);
+/// How often what is left of old sessions is removed.
+const SWEEP_EVERY: Duration = Duration::from_secs(600);
 
 async fn sweep_sessions(db: Db, stop: CancellationToken) -> anyhow::Result<()> {
     loop {
-        let removed = store::sessions::remove_expired(&db, OffsetDateTime::now_utc()).await?;
-        tracing::debug!(removed, "expired refresh tokens removed");
+        let removed = store::sessions::remove_old(&db, OffsetDateTime::now_utc()).await?;
+        tracing::debug!(removed, "old refresh tokens and sessions removed");
         tokio::select! {
             () = stop.cancelled() => return Ok(()),
             () = sleep(SWEEP_EVERY) => {}

@@ -1,4 +1,4 @@
-//! Passwords: hashed with Argon2id on their own threads, never more at once than there are cores.
+//! Passwords: hashed with Argon2id on their own threads, never more at once than there are cores and memory for.
 
 use std::{sync::Arc, thread, time::Duration};
 
@@ -13,11 +13,7 @@ use tokio::{
     task, time,
 };
 
-use crate::metrics::Metrics;
-
-/// Characters of a password. NIST SP 800-63B asks for no more rules than a length, and for at least 64 to be allowed.
-pub(crate) const MIN_LENGTH: usize = 12;
-pub(crate) const MAX_LENGTH: usize = 128;
+use crate::{memory_limit, metrics::Metrics, password_text::prepare};
 
 // The cost, from the OWASP Password Storage Cheat Sheet (Argon2id: 19 MiB of memory, 2 iterations, 1 degree of parallelism).
 // It stands in every stored hash, so a change here leaves the old ones valid.
@@ -78,10 +74,10 @@ pub(crate) struct Hasher {
 }
 
 impl Hasher {
-    /// As many turns as cores: each needs a core and 19 MiB.
+    /// With the cores and the memory that this process may use: each hash needs a core and 19 MiB.
     pub(crate) fn new(metrics: Metrics) -> Self {
         let cores = thread::available_parallelism().map_or(1, usize::from);
-        Self::with_turns(cores, metrics)
+        Self::with_turns(turns(cores, memory_limit::of_process()), metrics)
     }
 
     fn with_turns(turns: usize, metrics: Metrics) -> Self {
@@ -94,7 +90,8 @@ impl Hasher {
     }
 
     /// Hashes a new password with a random salt.
-    pub(crate) async fn hash(&self, password: SecretString) -> Result<PasswordHash, HashError> {
+    pub(crate) async fn hash(&self, password: &SecretString) -> Result<PasswordHash, HashError> {
+        let password = prepare(password);
         self.on_a_core(&[&self.new_passwords, &self.turns], move |argon2| {
             argon2
                 .hash_password(password.expose_secret().as_bytes())
@@ -106,6 +103,20 @@ impl Hasher {
 
     /// Whether `password` is the one behind `hash`. No hash (no such account): `false`, after the same work.
     pub(crate) async fn matches(
+        &self,
+        password: &SecretString,
+        hash: Option<PasswordHash>,
+    ) -> Result<bool, HashError> {
+        let prepared = prepare(password);
+        let differs = prepared.expose_secret() != password.expose_secret();
+        if self.matches_exactly(prepared, hash.clone()).await? {
+            return Ok(true);
+        }
+        // Version 0.1 hashed what was typed.
+        Ok(differs && self.matches_exactly(password.clone(), hash).await?)
+    }
+
+    async fn matches_exactly(
         &self,
         password: SecretString,
         hash: Option<PasswordHash>,
@@ -163,14 +174,12 @@ fn cost() -> Params {
         .expect("the constants lie within argon2's limits")
 }
 
-/// Why a text is too short or too long for a new password.
-pub(crate) fn check_length(password: &SecretString) -> Result<(), String> {
-    let length = password.expose_secret().chars().count();
-    if (MIN_LENGTH..=MAX_LENGTH).contains(&length) {
-        Ok(())
-    } else {
-        Err(format!("must have {MIN_LENGTH} to {MAX_LENGTH} characters"))
-    }
+/// As many hashes at once as there are cores, as long as they take no more than half of the memory (in bytes). One at
+/// least.
+fn turns(cores: usize, memory: Option<u64>) -> usize {
+    let each = u64::from(MEMORY_KIB) * 1024;
+    let fit = memory.map_or(u64::MAX, |memory| memory / 2 / each);
+    cores.min(usize::try_from(fit).unwrap_or(usize::MAX)).max(1)
 }
 
 #[cfg(test)]
@@ -188,7 +197,7 @@ mod tests {
     #[tokio::test]
     async fn a_hash_matches_its_password_alone() {
         let hasher = Hasher::new(Metrics::default());
-        let hash = hasher.hash(secret("correct horse battery")).await.unwrap();
+        let hash = hasher.hash(&secret("correct horse battery")).await.unwrap();
         assert!(
             hash.expose().starts_with("$argon2id$v=19$m=19456,t=2,p=1$"),
             "{}",
@@ -196,13 +205,13 @@ mod tests {
         );
         assert!(
             hasher
-                .matches(secret("correct horse battery"), Some(hash.clone()))
+                .matches(&secret("correct horse battery"), Some(hash.clone()))
                 .await
                 .unwrap()
         );
         assert!(
             !hasher
-                .matches(secret("correct horse batterz"), Some(hash))
+                .matches(&secret("correct horse batterz"), Some(hash))
                 .await
                 .unwrap()
         );
@@ -213,7 +222,7 @@ mod tests {
         let hasher = Hasher::new(Metrics::default());
         assert!(
             !hasher
-                .matches(secret("correct horse battery"), None)
+                .matches(&secret("correct horse battery"), None)
                 .await
                 .unwrap()
         );
@@ -228,21 +237,22 @@ mod tests {
         let metrics = Metrics::default();
         let hasher = Hasher::with_turns(1, metrics.clone());
         let held = hasher.turns.clone().acquire_owned().await.unwrap();
-        let refused = hasher.hash(secret("correct horse battery")).await;
+        let refused = hasher.hash(&secret("correct horse battery")).await;
         assert!(matches!(refused, Err(HashError::Busy)));
         assert_eq!(metrics.hashing_refused.get(), 1);
         drop(held);
-        assert!(hasher.hash(secret("correct horse battery")).await.is_ok());
+        assert!(hasher.hash(&secret("correct horse battery")).await.is_ok());
     }
 
     #[tokio::test]
     async fn whoever_logs_in_need_not_wait_for_all_who_register() {
         let hasher = Hasher::with_turns(4, Metrics::default());
-        let registrations = (0..8).map(|_| hasher.hash(secret("correct horse battery")));
+        let password = secret("correct horse battery");
+        let registrations = (0..8).map(|_| hasher.hash(&password));
         let mut registrations = pin!(join_all(registrations));
         assert!(poll!(&mut registrations).is_pending());
         assert!(hasher.turns.available_permits() >= 2);
-        let log_in = hasher.matches(secret("correct horse battery"), None).await;
+        let log_in = hasher.matches(&secret("correct horse battery"), None).await;
         assert!(matches!(log_in, Ok(false)));
         assert!(registrations.await.iter().all(Result::is_ok));
     }
@@ -252,16 +262,47 @@ mod tests {
         let hasher = Hasher::new(Metrics::default());
         let broken = PasswordHash::stored("$argon2id$broken".to_owned());
         assert!(matches!(
-            hasher.matches(secret("x"), Some(broken)).await,
+            hasher.matches(&secret("x"), Some(broken)).await,
             Err(HashError::Failed(_))
         ));
     }
 
     #[test]
-    fn length_counts_characters() {
-        assert!(check_length(&secret(&"ä".repeat(11))).is_err());
-        assert!(check_length(&secret(&"ä".repeat(12))).is_ok());
-        assert!(check_length(&secret(&"ä".repeat(128))).is_ok());
-        assert!(check_length(&secret(&"ä".repeat(129))).is_err());
+    fn hashes_at_once_fit_into_half_of_the_memory() {
+        const MIB: u64 = 1 << 20;
+        assert_eq!(turns(8, None), 8);
+        assert_eq!(
+            turns(64, Some(128 * MIB)),
+            3,
+            "64 times 19 MiB would kill the process"
+        );
+        assert_eq!(turns(2, Some(128 * MIB)), 2);
+        assert_eq!(
+            turns(8, Some(16 * MIB)),
+            1,
+            "it must go on, whatever the limit"
+        );
+        assert_eq!(turns(8, Some(u64::MAX)), 8);
+    }
+
+    #[tokio::test]
+    async fn a_password_is_the_same_on_every_keyboard() {
+        let hasher = Hasher::new(Metrics::default());
+        let (composed, decomposed) = (secret("caf\u{e9} au lait"), secret("cafe\u{301} au lait"));
+        let hash = hasher.hash(&decomposed).await.unwrap();
+        for typed in [&composed, &decomposed] {
+            assert!(hasher.matches(typed, Some(hash.clone())).await.unwrap());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_hash_of_what_was_typed_before_still_matches() {
+        let hasher = Hasher::new(Metrics::default());
+        let decomposed = secret("cafe\u{301} au lait");
+        let text = hasher
+            .argon2
+            .hash_password(decomposed.expose_secret().as_bytes());
+        let old = PasswordHash::stored(text.unwrap().to_string());
+        assert!(hasher.matches(&decomposed, Some(old)).await.unwrap());
     }
 }

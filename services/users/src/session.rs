@@ -1,12 +1,12 @@
 //! Sessions: a log-in, and the refresh tokens that keep it alive one after the other.
 
-use chassis::db::{self, Db};
+use chassis::db::{self, Db, Transaction};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::{
     account::Role,
-    refresh_token::{RefreshToken, Verdict, judge},
+    refresh_token::{Minter, Place, RefreshToken, Verdict},
     store::sessions,
 };
 
@@ -27,13 +27,14 @@ pub(crate) enum Exchange {
 /// Starts a session for an account that has proved itself, and returns its first refresh token.
 pub(crate) async fn start(
     db: &Db,
+    minter: &Minter,
     user: Uuid,
     now: OffsetDateTime,
 ) -> Result<RefreshToken, db::Error> {
-    let token = RefreshToken::random();
     let mut connection = db.get().await?;
     let tx = db::transaction(&mut connection).await?;
     let session = sessions::start(&tx, user, now).await?;
+    let token = minter.token(Place::first(session));
     sessions::add_token(&tx, session, &token.digest(), now).await?;
     tx.commit().await?;
     Ok(token)
@@ -42,45 +43,81 @@ pub(crate) async fn start(
 /// Exchanges a refresh token for the next one.
 pub(crate) async fn exchange(
     db: &Db,
+    minter: &Minter,
     shown: &RefreshToken,
     now: OffsetDateTime,
 ) -> Result<Exchange, db::Error> {
     let mut connection = db.get().await?;
     let tx = db::transaction(&mut connection).await?;
+    let place = minter.place(shown);
     // The rows stay locked until the commit: of twins at once, the second sees a used token.
-    let Some(found) = sessions::lock_token(&tx, &shown.digest()).await? else {
-        return Ok(Exchange::Refused);
+    let Some(mut found) = sessions::lock_token(&tx, &shown.digest()).await? else {
+        let outcome = match place {
+            // One of ours whose row is gone was used long ago.
+            Some(place) => reused(&tx, place.session, now).await?,
+            None => Exchange::Refused,
+        };
+        tx.commit().await?;
+        return Ok(outcome);
     };
-    let outcome = match judge(found.token, now) {
+    // Tokens of version 0.1 have no place; what follows them is the first that has one.
+    let next = minter.token(place.unwrap_or(Place::first(found.session_id)).next());
+    if found.token.used_at.is_some() {
+        // Asked for after the lock: a statement does not see what was committed while it waited.
+        found.token.successor_waits = sessions::is_unused(&tx, &next.digest()).await?;
+    }
+    let outcome = match found.token.verdict(now) {
         Verdict::Refuse => Exchange::Refused,
-        Verdict::Revoke => {
-            sessions::revoke(&tx, found.session_id, now).await?;
-            tracing::warn!(
-                user_id = %found.user_id, session_id = %found.session_id,
-                "a refresh token was shown a second time; its session is ended"
-            );
-            Exchange::Reused
-        }
+        Verdict::Revoke => reused(&tx, found.session_id, now).await?,
+        Verdict::Repeat => found.rotated(next),
         Verdict::Rotate => {
-            let next = RefreshToken::random();
             sessions::use_token(&tx, &shown.digest(), now).await?;
             sessions::add_token(&tx, found.session_id, &next.digest(), now).await?;
-            Exchange::Rotated {
-                user_id: found.user_id,
-                roles: found.roles,
-                next,
-            }
+            found.rotated(next)
         }
     };
     tx.commit().await?;
     Ok(outcome)
 }
 
+impl sessions::Found {
+    fn rotated(self, next: RefreshToken) -> Exchange {
+        Exchange::Rotated {
+            user_id: self.user_id,
+            roles: self.roles,
+            next,
+        }
+    }
+}
+
+/// Ends the session of a token that was shown a second time. One that has ended before stays as it is.
+async fn reused(
+    tx: &Transaction<'_>,
+    session: Uuid,
+    now: OffsetDateTime,
+) -> Result<Exchange, db::Error> {
+    if !sessions::revoke(tx, session, now).await? {
+        return Ok(Exchange::Refused);
+    }
+    tracing::warn!(
+        session_id = %session,
+        "a refresh token was shown a second time; its session is ended"
+    );
+    Ok(Exchange::Reused)
+}
+
 /// Ends the session of a refresh token, used or not. An unknown token is logged out already.
 pub(crate) async fn end(
     db: &Db,
+    minter: &Minter,
     shown: &RefreshToken,
     now: OffsetDateTime,
 ) -> Result<(), db::Error> {
-    sessions::revoke_by_token(&db.get().await?, &shown.digest(), now).await
+    let connection = db.get().await?;
+    match minter.place(shown) {
+        Some(place) => sessions::revoke(&connection, place.session, now)
+            .await
+            .map(drop),
+        None => sessions::revoke_by_token(&connection, &shown.digest(), now).await,
+    }
 }

@@ -3,7 +3,12 @@
 use chassis::{Env, SettingError, settings::wrong};
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::{access_token::Seed, admin::AdminAccount, email_address::EmailAddress, password};
+use crate::{
+    access_token::Seed,
+    admin::{self, AdminAccount},
+    email_address::EmailAddress,
+    password_text,
+};
 
 pub struct Settings {
     /// `SIGNING_SEED`: the private key behind all access tokens.
@@ -23,17 +28,15 @@ impl Settings {
             "the e-mail address of the first administrator",
         )?;
         let password = env.secret("ADMIN_PASSWORD", "the password of the first administrator")?;
+        let email = EmailAddress::parse(&email)
+            .map_err(|cause| wrong("ADMIN_EMAIL", format!("it {cause}")))?;
+        password_text::check_new(&password, email.as_str(), admin::NAME)
+            .map_err(|cause| wrong("ADMIN_PASSWORD", format!("it {cause}")))?;
         Ok(Self {
             signing_seed: parse_seed(&seed).ok_or_else(|| {
                 wrong("SIGNING_SEED", "it must be 64 hex digits (32 random bytes)")
             })?,
-            admin: AdminAccount {
-                email: EmailAddress::parse(&email)
-                    .map_err(|cause| wrong("ADMIN_EMAIL", format!("it {cause}")))?,
-                password: password::check_length(&password)
-                    .map(|()| password)
-                    .map_err(|cause| wrong("ADMIN_PASSWORD", format!("it {cause}")))?,
-            },
+            admin: AdminAccount { email, password },
         })
     }
 }

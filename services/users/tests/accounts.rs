@@ -108,6 +108,15 @@ async fn what_is_wrong_is_named() {
         ("name", json!("n".repeat(101))),
         ("name", json!("Ada\u{0}Lovelace")),
         ("name", json!("Ada\r\nBcc: all@shop.example")),
+        ("name", json!("WIN 1000 EUR http://win.example/x")),
+        ("name", json!("win.example")),
+        ("name", json!("\u{200b}\u{2060}")),
+        ("name", json!(["Ada"])),
+        ("password", json!("passwordpassword")),
+        ("password", json!(" ".repeat(12))),
+        ("password", json!("Password2026!!")),
+        ("password", json!("ADA@shop.example")),
+        ("password", json!(123456789012_i64)),
     ];
     for (field, value) in cases {
         let mut body = account("ada@shop.example");
@@ -115,12 +124,22 @@ async fn what_is_wrong_is_named() {
         let problem = problem(shop.post("/users", &body).await, 422, "invalid").await;
         assert_eq!(problem["errors"][0]["pointer"], field, "{value}");
     }
-    for body in [
-        json!({}),
-        json!([]),
-        json!({"email": 1, "password": PASSWORD, "name": "Ada"}),
+    for (body, pointer, detail) in [
+        (json!({}), "email", "is missing"),
+        (
+            json!(["a@b.example", PASSWORD, "A"]),
+            "",
+            "must be an object",
+        ),
+        (
+            json!({"email": 1, "password": PASSWORD, "name": "Ada"}),
+            "email",
+            "must be a text",
+        ),
     ] {
-        problem(shop.post("/users", &body).await, 422, "invalid").await;
+        let problem = problem(shop.post("/users", &body).await, 422, "invalid").await;
+        let error = json!([{"pointer": pointer, "detail": detail}]);
+        assert_eq!(problem["errors"], error, "{body}");
     }
     let request = shop
         .users
@@ -136,16 +155,20 @@ async fn what_is_wrong_is_named() {
 #[tokio::test]
 async fn the_longest_that_is_allowed_is_accepted() {
     let shop = Shop::open().await;
+    let password: String = (0..128)
+        .map(|n: u32| ['ä', 'ö', 'ü', 'ß'][(n * n % 7 % 4) as usize])
+        .collect();
+    let password = format!("x{}", &password[2..]);
     let body = json!({
         "email": format!("{}@{}.{}.{}.example", "a".repeat(64), "b".repeat(63), "c".repeat(63), "d".repeat(53)),
-        "password": "ä".repeat(128),
+        "password": password,
         "name": "ö".repeat(100),
     });
     assert_eq!(body["email"].as_str().unwrap().len(), 254);
     let response = shop.post("/users", &body).await;
     assert_eq!(response.status(), 201, "{}", response.text().await.unwrap());
     let response = shop
-        .log_in(body["email"].as_str().unwrap(), &"ä".repeat(128))
+        .log_in(body["email"].as_str().unwrap(), &password)
         .await;
     assert_eq!(response.status(), 201);
 }
@@ -204,12 +227,29 @@ async fn a_repeated_registration_with_its_key_gets_the_first_answer() {
     let mut other = body.clone();
     other["name"] = json!("Someone else");
     problem(send("form-1", &other).await, 422, "idempotency_key_reused").await;
+    let mut other = body.clone();
+    other["password"] = json!("another good password");
+    problem(send("form-1", &other).await, 422, "idempotency_key_reused").await;
     problem(send("with space", &body).await, 422, "invalid").await;
     // Another person's key of the same name is another key.
     assert_eq!(
         send("form-1", &account("bob@shop.example")).await.status(),
         201
     );
+}
+
+#[tokio::test]
+async fn a_password_is_the_same_on_every_keyboard() {
+    let shop = Shop::open().await;
+    let mut body = account("zoe@shop.example");
+    body["password"] = json!("zoe\u{308} takes a cafe\u{301}");
+    assert_eq!(shop.post("/users", &body).await.status(), 201);
+    for password in [
+        "zo\u{eb} takes a caf\u{e9}",
+        "zoe\u{308} takes a cafe\u{301}",
+    ] {
+        common::Tokens::of(shop.log_in("zoe@shop.example", password).await).await;
+    }
 }
 
 #[tokio::test]

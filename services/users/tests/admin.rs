@@ -118,3 +118,27 @@ async fn whoever_took_the_address_before_is_locked_out() {
     problem(refresh, 401, "refresh_token_invalid").await;
     Tokens::of(log_in(&after, ADMIN_EMAIL, ADMIN_PASSWORD).await).await;
 }
+
+#[tokio::test]
+async fn the_former_administrator_is_none_any_more() {
+    let backends = Backends::new().await;
+    let mut settings = common::settings();
+    settings.push(("ADMIN_EMAIL", "former@shop.example"));
+    let before = start::<Users>(&backends, &settings).await;
+    let old = Tokens::of(log_in(&before, "former@shop.example", ADMIN_PASSWORD).await).await;
+    before.stop().await;
+
+    let after = start::<Users>(&backends, &common::settings()).await;
+    let refresh = json!({"refresh_token": old.refresh});
+    let refresh = send(&after, Method::POST, "/sessions/refresh", &refresh).await;
+    problem(refresh, 401, "refresh_token_invalid").await;
+    for (email, roles) in [
+        ("former@shop.example", json!(["buyer"])),
+        (ADMIN_EMAIL, json!(["buyer", "admin"])),
+    ] {
+        let tokens = Tokens::of(log_in(&after, email, ADMIN_PASSWORD).await).await;
+        let me = after.http.get(after.at("/me")).bearer_auth(&tokens.access);
+        let me: Value = me.send().await.unwrap().json().await.unwrap();
+        assert_eq!(me["roles"], roles, "{email}");
+    }
+}

@@ -50,7 +50,7 @@ async fn a_database_that_was_replaced_ends_the_process_with_code_3_and_one_sente
     let account = reqwest::Client::new().post(format!("http://{api}/users"));
     let answer = account.json(&common::account("ada@shop.example")).send();
     let problem = common::problem(answer.await.unwrap(), 503, "schema_behind").await;
-    let sentence = "the schema of the database is behind: version 0 found, 1 needed";
+    let sentence = "the schema of the database is behind: version 0 found, 2 needed";
     assert!(
         problem["detail"].as_str().unwrap().contains(sentence),
         "{problem}"

@@ -3,6 +3,7 @@
 mod common;
 
 use chassis::testing::{eventually, start_unready};
+use common::process::Process;
 use common::{PASSWORD, Shop, Tokens, problem};
 use serde_json::json;
 use shop_users::Users;
@@ -85,4 +86,31 @@ async fn the_order_of_start_does_not_matter() {
     backends.database_proxy.heal();
     backends.nats_proxy.heal();
     users.ready().await;
+}
+
+#[tokio::test]
+async fn a_thousand_refusals_are_a_few_lines() {
+    let backends = chassis::testing::Backends::new().await;
+    Process::start(&backends, "migrate", &[]).end().await;
+    let users = Process::start(&backends, "serve", &[]);
+    let url = format!("http://{}/sessions", users.ready().await);
+    backends.database_proxy.cut();
+    let http = reqwest::Client::new();
+    let body = json!({"email": "ada@shop.example", "password": PASSWORD});
+    let started = std::time::Instant::now();
+    for _ in 0..30 {
+        let answer = http.post(&url).json(&body).send().await.unwrap();
+        problem(answer, 503, "unavailable").await;
+    }
+    // One at the start, and one more every ten seconds on a busy machine.
+    let most = 1 + usize::try_from(started.elapsed().as_secs() / 10).unwrap();
+    users.terminate();
+    let logs = users.end().await;
+    for line in ["database not available", "request refused for now"] {
+        let count = logs.matches(line).count();
+        assert!(
+            (1..=most).contains(&count),
+            "{line}: {count} times, at most {most}"
+        );
+    }
 }

@@ -30,6 +30,8 @@ async fn logs_hold_no_secret() {
     let first = post("/sessions", with(PASSWORD)).await;
     let used = json!({"refresh_token": first["refresh_token"]});
     let second = post("/sessions/refresh", used.clone()).await;
+    let third = json!({"refresh_token": second["refresh_token"]});
+    let third = post("/sessions/refresh", third).await;
     post("/sessions/refresh", used).await;
     let me = http
         .get(format!("http://{api}/me"))
@@ -57,7 +59,7 @@ async fn logs_hold_no_secret() {
         seed,
         "$argon2id$",
     ];
-    for tokens in [&first, &second] {
+    for tokens in [&first, &second, &third] {
         secrets
             .extend(["refresh_token", "access_token"].map(|name| tokens[name].as_str().unwrap()));
     }

@@ -38,7 +38,8 @@ pub(crate) struct Behind {
 }
 
 impl Behind {
-    fn judge(found: Versions, needed: Versions) -> Option<Self> {
+    /// What is behind of the versions that were `found`, if anything is.
+    fn compare(found: Versions, needed: Versions) -> Option<Self> {
         let of_chassis = " (of the tables that all services have)";
         [
             (found.service, needed.service, ""),
@@ -99,7 +100,7 @@ impl Schema {
 
     async fn look(&self) -> Seen {
         let seen = match self.versions().await {
-            Ok(found) => match Behind::judge(found, self.needed) {
+            Ok(found) => match Behind::compare(found, self.needed) {
                 Some(behind) => Seen::Behind(behind),
                 None => Seen::Current,
             },
@@ -150,11 +151,13 @@ impl Schema {
             if last.as_ref() != Some(&seen) {
                 log(&seen);
             }
-            if seen == Seen::Current {
-                current.met();
+            match &seen {
+                Seen::Current => current.met(),
+                Seen::Behind(behind) => current.not_yet(behind.to_string()),
+                Seen::Away(error) => current.not_yet(error.clone()),
             }
             last = Some(seen.clone());
-            let pause = match watch.judge(seen, Instant::now()) {
+            let pause = match watch.verdict(seen, Instant::now()) {
                 Verdict::LookAgain(pause) => pause,
                 Verdict::End(behind) => return Some(behind),
             };
@@ -193,7 +196,7 @@ enum Verdict {
 impl Watch {
     /// A schema that was current and is behind twice in a row, a few seconds apart, has been replaced. One that was never
     /// current may be migrated just now and gets a minute. An outage says nothing: the count begins anew.
-    fn judge(&mut self, seen: Seen, now: Instant) -> Verdict {
+    fn verdict(&mut self, seen: Seen, now: Instant) -> Verdict {
         match seen {
             Seen::Current => {
                 self.was_current = true;
@@ -233,7 +236,7 @@ mod tests {
 
     fn seen(chassis: i64, service: i64) -> Seen {
         let found = Versions { chassis, service };
-        Behind::judge(found, NEEDED).map_or(Seen::Current, Seen::Behind)
+        Behind::compare(found, NEEDED).map_or(Seen::Current, Seen::Behind)
     }
 
     fn away() -> Seen {
@@ -244,7 +247,7 @@ mod tests {
     fn ends(looks: &[(u64, Seen)]) -> Vec<bool> {
         let (mut watch, start) = (Watch::default(), Instant::now());
         let mut judge = |(second, seen): &(u64, Seen)| {
-            let verdict = watch.judge(seen.clone(), start + Duration::from_secs(*second));
+            let verdict = watch.verdict(seen.clone(), start + Duration::from_secs(*second));
             matches!(verdict, Verdict::End(_))
         };
         looks.iter().map(&mut judge).collect()

@@ -1,40 +1,68 @@
-//! What every request passes through, outermost first: observation, the connection's end, panic guard, load limit, deadline,
-//! schema, body limit.
+//! What every request passes through, outermost first: observation, the connection's end, other origins, compression, what
+//! no request may be, panic guard, load limit, deadline, schema, body limit.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request, State};
-use axum::http::StatusCode;
+use axum::http::{HeaderValue, StatusCode, Version, header};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
+use tower_http::CompressionLevel;
 use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::compression::CompressionLayer;
+use tower_http::compression::predicate::SizeAbove;
 
-use super::connection::end_politely;
+use super::client_ip::TrustedProxies;
+use super::connection::{Connection, announce_close};
+use super::cors::Origins;
 use super::observe::{HttpMetrics, observe};
 use super::problem::{Problem, SomethingMissing};
 use crate::db::Schema;
 use crate::deadline;
+use crate::settings::{Env, SettingError};
 
-/// Bodies are small here; a route that takes more says so itself with its own `DefaultBodyLimit`.
-const BODY_LIMIT: usize = 256 * 1024;
+/// Bodies are small here; a route that takes more says so itself with its own `DefaultBodyLimit`, and asks first who
+/// sends it. As many requests as are worked on at once hold 8 MiB.
+const BODY_LIMIT: usize = 16 * 1024;
 /// Requests worked on at once; the next one is answered 503 rather than queued.
 const CONCURRENCY: usize = 512;
 /// The longest a request may take, and what it gets when the caller names no deadline.
 const LONGEST: Duration = Duration::from_secs(30);
 
+/// An answer that fits into one packet, in bytes, is not made smaller.
+const COMPRESSED_ABOVE: u64 = 1400;
+
+/// The settings of the edge.
+pub(crate) struct EdgeSettings {
+    /// `TRUSTED_PROXIES`
+    pub(crate) proxies: TrustedProxies,
+    /// `CORS_ORIGINS`
+    pub(crate) origins: Option<Origins>,
+}
+
+impl EdgeSettings {
+    pub(crate) fn read(env: &Env) -> Result<Self, SettingError> {
+        Ok(Self {
+            proxies: env.or("TRUSTED_PROXIES", TrustedProxies::default())?,
+            origins: env.optional("CORS_ORIGINS")?,
+        })
+    }
+}
+
 /// Wraps the routes of a service. From `leaving` on, each answer asks its client to take another connection.
 pub(crate) fn layer(
     routes: Router,
+    settings: EdgeSettings,
     metrics: Arc<HttpMetrics>,
     schema: Schema,
     leaving: CancellationToken,
 ) -> Router {
     let load = Arc::new(Semaphore::new(CONCURRENCY));
-    routes
+    let routes = routes
         .fallback(async || Problem::not_found("There is nothing at this path."))
         .method_not_allowed_fallback(async || {
             Problem::new(
@@ -50,8 +78,56 @@ pub(crate) fn layer(
         .layer(CatchPanicLayer::custom(|_| {
             Problem::internal("a handler panicked").into_response()
         }))
-        .layer(from_fn_with_state(leaving, end_politely))
+        .layer(from_fn(refuse_malformed))
+        .layer(
+            CompressionLayer::new()
+                .quality(CompressionLevel::Fastest)
+                .compress_when(SizeAbove::new(COMPRESSED_ABOVE)),
+        );
+    let routes = match settings.origins {
+        Some(origins) => routes.layer(origins.layer()),
+        None => routes,
+    };
+    routes
+        .layer(from_fn_with_state(leaving, announce_close))
+        .layer(from_fn_with_state(settings.proxies, name_client))
         .layer(from_fn_with_state(metrics, observe))
+}
+
+/// Notes who the client is, for limits.
+async fn name_client(
+    State(proxies): State<TrustedProxies>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    if let Some(connection) = request.extensions().get::<Connection>() {
+        let client = proxies.client(connection.peer, request.headers());
+        request.extensions_mut().insert(client);
+    }
+    next.run(request).await
+}
+
+/// Refuses what is wrong with a request whatever it asks for.
+async fn refuse_malformed(request: Request, next: Next) -> Response {
+    let hosts = request.headers().get_all(header::HOST).iter().count();
+    // RFC 9112, 3.2: one, no more and no less. HTTP/1.0 knows none.
+    if hosts > 1 || (hosts == 0 && request.version() == Version::HTTP_11) {
+        let detail = "Send exactly one Host header.";
+        return Problem::new(StatusCode::BAD_REQUEST, "host_missing", detail).into_response();
+    }
+    let is_encoded = |value: &HeaderValue| !value.as_bytes().eq_ignore_ascii_case(b"identity");
+    let mut encodings = request.headers().get_all(header::CONTENT_ENCODING).iter();
+    if encodings.any(is_encoded) {
+        let problem = Problem::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "encoding_not_supported",
+            "Send the body as it is, without Content-Encoding.",
+        );
+        // RFC 9110, 12.5.3: tells that it is the encoding, and which one would do.
+        let accepted = [(header::ACCEPT_ENCODING, "identity")];
+        return (accepted, problem).into_response();
+    }
+    next.run(request).await
 }
 
 /// Sets the task's deadline from the caller's and answers 504 when it passes. The handler is dropped then: what it had in

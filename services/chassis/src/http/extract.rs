@@ -8,13 +8,14 @@ use bytes::Bytes;
 use garde::Validate;
 use serde::de::DeserializeOwned;
 
+use super::decode::{DecodeError, from_json, from_query};
 use super::problem::{FieldError, Problem};
 
 /// A JSON body that was parsed and validated. The content type is not asked for: what parses is JSON.
 #[derive(Debug, Clone, Copy)]
 pub struct Json<T>(pub T);
 
-/// Query parameters that were parsed and validated.
+/// Query parameters that were parsed and validated. One that is given without a value is refused.
 #[derive(Debug, Clone, Copy)]
 pub struct Query<T>(pub T);
 
@@ -45,15 +46,7 @@ where
         let body = Bytes::from_request(request, state)
             .await
             .map_err(body_problem)?;
-        let value: T = serde_json::from_slice(&body).map_err(|e| match e.classify() {
-            serde_json::error::Category::Data => Problem::invalid("invalid", e.to_string()),
-            _ => Problem::new(
-                StatusCode::BAD_REQUEST,
-                "malformed_json",
-                format!("The body is no JSON: {e}."),
-            ),
-        })?;
-        validated(value).map(Self)
+        validated(from_json(&body)?).map(Self)
     }
 }
 
@@ -66,8 +59,7 @@ where
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
         let query = parts.uri.query().unwrap_or_default();
-        let value: T = serde_html_form::from_str(query)
-            .map_err(|e| Problem::invalid("invalid", format!("The query string is wrong: {e}.")))?;
+        let value = from_query(query).map_err(|error| wrong_fields(vec![error]))?;
         validated(value).map(Self)
     }
 }
@@ -83,7 +75,9 @@ where
         <axum::extract::Path<T> as FromRequestParts<S>>::from_request_parts(parts, state)
             .await
             .map(|axum::extract::Path(value)| Self(value))
-            .map_err(|e| Problem::not_found(format!("There is nothing here: {e}.")))
+            .map_err(|_| {
+                Problem::not_found("There is nothing at this path: nothing has a name like that.")
+            })
     }
 }
 
@@ -137,10 +131,28 @@ fn validated<T: Validate<Context = ()>>(value: T) -> Result<T, Problem> {
                     detail: error.to_string(),
                 })
                 .collect();
-            Err(
-                Problem::invalid("invalid", "Some fields are wrong; see errors.")
-                    .with_errors(errors),
-            )
+            Err(wrong_fields(errors))
+        }
+    }
+}
+
+fn wrong_fields(errors: Vec<FieldError>) -> Problem {
+    Problem::invalid("invalid", "Some fields are wrong; see errors.").with_errors(errors)
+}
+
+impl From<DecodeError> for Problem {
+    fn from(error: DecodeError) -> Self {
+        match error {
+            DecodeError::Syntax(cause) => Problem::new(
+                StatusCode::BAD_REQUEST,
+                "malformed_json",
+                format!("The body is no JSON: {cause}."),
+            ),
+            DecodeError::Field(error) if error.pointer.is_empty() => {
+                Problem::invalid("invalid", format!("The body {}.", error.detail))
+                    .with_errors(vec![error])
+            }
+            DecodeError::Field(error) => wrong_fields(vec![error]),
         }
     }
 }
@@ -155,10 +167,10 @@ pub fn body_problem(rejection: BytesRejection) -> Problem {
                 "The body is larger than this resource takes.",
             )
         }
-        other => Problem::new(
+        _ => Problem::new(
             StatusCode::BAD_REQUEST,
             "malformed_body",
-            format!("The body could not be read: {other}."),
+            "The body broke off before its end.",
         ),
     }
 }
@@ -201,6 +213,12 @@ mod tests {
     async fn bad_json_is_told_from_wrong_fields_and_from_values_out_of_range() {
         assert_eq!(json("{").await.unwrap_err().code, "malformed_json");
         assert_eq!(json("{}").await.unwrap_err().code, "invalid");
+        let problem = json("[1]").await.unwrap_err();
+        assert_eq!(problem.code, "invalid");
+        assert_eq!(problem.detail, "The body must be an object.");
+        assert_eq!(problem.errors[0].pointer, "");
+        let problem = json(r#"{"quantity": "1"}"#).await.unwrap_err();
+        assert_eq!(problem.errors[0].pointer, "quantity");
         let problem = json(r#"{"quantity": 100}"#).await.unwrap_err();
         assert_eq!(problem.status, StatusCode::UNPROCESSABLE_ENTITY);
         assert_eq!(problem.errors[0].pointer, "quantity");
@@ -218,7 +236,9 @@ mod tests {
             query("quantity=0").await.unwrap_err().errors[0].pointer,
             "quantity"
         );
-        assert_eq!(query("quantity=x").await.unwrap_err().code, "invalid");
+        let problem = query("quantity=x").await.unwrap_err();
+        assert_eq!(problem.code, "invalid");
+        assert_eq!(problem.errors[0].pointer, "quantity");
     }
 
     #[tokio::test]

@@ -4,21 +4,25 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use axum::extract::{MatchedPath, Request, State};
+use axum::http::StatusCode;
 use axum::middleware::Next;
 use axum::response::Response;
 use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 use tracing::Instrument;
 
-use crate::telemetry::{continue_trace, http_method};
+use crate::telemetry::{LogLimit, continue_trace, http_method};
 
 /// Measurements of the HTTP edge. Labels are bounded: the route is the pattern, never the path.
 pub(crate) struct HttpMetrics {
     duration: Family<Labels, Histogram>,
     active: Gauge,
+    /// Connections that were closed because their client had too many.
+    pub(crate) refused_connections: Counter,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -38,6 +42,7 @@ impl HttpMetrics {
         let metrics = Self {
             duration: Family::new_with_constructor(|| Histogram::new(SECONDS)),
             active: Gauge::default(),
+            refused_connections: Counter::default(),
         };
         registry.register_with_unit(
             "http_server_request_duration",
@@ -49,6 +54,11 @@ impl HttpMetrics {
             "http_server_active_requests",
             "Requests being worked on",
             metrics.active.clone(),
+        );
+        registry.register(
+            "http_server_connections_refused",
+            "Connections closed at once because their client had too many",
+            metrics.refused_connections.clone(),
         );
         Arc::new(metrics)
     }
@@ -96,12 +106,25 @@ pub(super) async fn observe(
         let duration_ms = elapsed.as_micros() as f64 / 1000.0;
         if status.is_server_error() {
             span.record("otel.status_code", "ERROR");
-            tracing::warn!(duration_ms, "request answered");
-        } else {
-            tracing::debug!(duration_ms, "request answered");
         }
+        log(status, duration_ms);
     });
     response
+}
+
+/// A replica that is overloaded, or without its database, refuses thousands a second: they are counted in the metrics and
+/// told once in a while.
+fn log(status: StatusCode, duration_ms: f64) {
+    static REFUSED: LogLimit = LogLimit::new();
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        if let Some(left_out) = REFUSED.due() {
+            tracing::warn!(duration_ms, left_out, "request refused for now");
+        }
+    } else if status.is_server_error() {
+        tracing::warn!(duration_ms, "request answered");
+    } else {
+        tracing::debug!(duration_ms, "request answered");
+    }
 }
 
 /// Counts a request for as long as it lives, also when its future is dropped half-way.

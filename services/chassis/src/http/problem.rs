@@ -6,13 +6,12 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::db;
-use crate::telemetry::current_trace_id;
+use crate::telemetry::{LogLimit, current_trace_id};
 
-/// An error as the client sees it. `type` is left out, which RFC 9457 reads as `about:blank`: the `code` says more than a
-/// URL would.
-///
-/// Written here and not taken from a crate because its schema belongs into every OpenAPI
-/// document, and the crate that has both is tied to an older generation of the schema library.
+// Written here and not taken from a crate because its schema belongs into every OpenAPI document, and the crate that has
+// both is tied to an older generation of the schema library.
+
+/// A problem document (RFC 9457). `type` is left out, which means `about:blank`: the `code` says more than a URL would.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct Problem {
     /// The status in words.
@@ -46,7 +45,7 @@ pub(super) struct SomethingMissing;
 /// One wrong field.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct FieldError {
-    /// Where: `items[2].quantity`.
+    /// Where: `items[2].quantity`, or the name of a parameter; empty for the whole body.
     pub pointer: String,
     /// What is wrong with it.
     pub detail: String,
@@ -112,7 +111,10 @@ impl Problem {
 
     /// The database was replaced by an older one; whoever runs the service must migrate it again.
     pub(super) fn schema_behind(behind: &db::Behind) -> Self {
-        tracing::warn!("{behind}");
+        static LINES: LogLimit = LogLimit::new();
+        if let Some(left_out) = LINES.due() {
+            tracing::warn!(left_out, "{behind}");
+        }
         let detail = format!("The database of this service must be migrated: {behind}.");
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "schema_behind", detail).retry_after(5)
     }
@@ -132,7 +134,10 @@ impl From<db::Error> for Problem {
     fn from(error: db::Error) -> Self {
         match error {
             db::Error::Unavailable(cause) => {
-                tracing::warn!(cause, "database not available");
+                static LINES: LogLimit = LogLimit::new();
+                if let Some(left_out) = LINES.due() {
+                    tracing::warn!(cause, left_out, "database not available");
+                }
                 Self::unavailable(
                     "The database of this service is not available. Try again in a moment.",
                 )

@@ -35,12 +35,11 @@ pub(super) fn routes(
 }
 
 fn ready(readiness: &Readiness, schema: &Schema) -> impl IntoResponse + use<> {
-    if let Some(behind) = schema.behind() {
-        return (StatusCode::SERVICE_UNAVAILABLE, behind.to_string());
-    }
-    match readiness.is_ready() {
-        Ok(()) => (StatusCode::OK, "ready".to_owned()),
-        Err(missing) => (
+    match (readiness.is_ready(), schema.behind()) {
+        (Ok(()), None) => (StatusCode::OK, "ready".to_owned()),
+        // It was current before, so its condition stays met.
+        (Ok(()), Some(behind)) => (StatusCode::SERVICE_UNAVAILABLE, behind.to_string()),
+        (Err(missing), _) => (
             StatusCode::SERVICE_UNAVAILABLE,
             format!("waiting for: {}", missing.join(", ")),
         ),

@@ -59,6 +59,7 @@ impl Service for Notes {
             .routes(routes!(slow_statement))
             .routes(routes!(misspelt))
             .routes(routes!(broken))
+            .routes(routes!(large))
             .routes(routes!(me))
     }
 
@@ -195,6 +196,11 @@ async fn misspelt(State(db): State<Db>) -> Result<StatusCode, Problem> {
 #[utoipa::path(get, path = "/broken", responses((status = 500)))]
 async fn broken() -> String {
     panic!("a mistake")
+}
+
+#[utoipa::path(get, path = "/large", responses((status = 200)))]
+async fn large() -> String {
+    "milk and bread, ".repeat(3125)
 }
 
 #[utoipa::path(get, path = "/me", responses((status = 200)))]

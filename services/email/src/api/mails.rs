@@ -7,7 +7,7 @@ use axum::http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
 };
 use axum::response::{IntoResponse, Response};
-use chassis::auth::Principal;
+use chassis::auth::{Role, WithRole};
 use chassis::http::{Path, Problem, Query};
 use garde::Validate;
 use serde::{Deserialize, Serialize};
@@ -18,6 +18,13 @@ use uuid::Uuid;
 use crate::mail::{MailKind, MailStatus};
 use crate::state::State;
 use crate::store::mails::{self, Filter, Summary, Whole};
+
+/// Who reads the mails.
+pub(crate) struct Admin;
+
+impl Role for Admin {
+    const NAME: &'static str = "admin";
+}
 
 /// Which mails to list.
 #[derive(Debug, Deserialize, Validate, IntoParams)]
@@ -117,10 +124,9 @@ impl From<Summary> for Mail {
 ))]
 pub(crate) async fn list(
     Shared(state): Shared<State>,
-    principal: Principal,
+    _: WithRole<Admin>,
     Query(query): Query<ListQuery>,
 ) -> Result<Json<MailList>, Problem> {
-    principal.require_role("admin")?;
     let filter = Filter {
         order_id: query.order_id,
         user_id: query.user_id,
@@ -148,10 +154,9 @@ pub(crate) async fn list(
 ))]
 pub(crate) async fn read(
     Shared(state): Shared<State>,
-    principal: Principal,
+    _: WithRole<Admin>,
     Path(id): Path<Uuid>,
 ) -> Result<Json<MailWithContent>, Problem> {
-    principal.require_role("admin")?;
     let mail = find(&state, id).await?;
     Ok(Json(MailWithContent {
         mail: mail.summary.into(),
@@ -172,10 +177,9 @@ pub(crate) async fn read(
 ))]
 pub(crate) async fn preview(
     Shared(state): Shared<State>,
-    principal: Principal,
+    _: WithRole<Admin>,
     Path(id): Path<Uuid>,
 ) -> Result<Response, Problem> {
-    principal.require_role("admin")?;
     let mail = find(&state, id).await?;
     Ok((PREVIEW_HEADERS, mail.html).into_response())
 }

@@ -4,14 +4,16 @@ use axum::Json;
 use axum::body::Bytes;
 use axum::extract::State as AxumState;
 use axum::extract::rejection::BytesRejection;
-use chassis::auth::Principal;
+use axum::response::{IntoResponse, Response};
+use chassis::auth::WithRole;
 use chassis::db;
-use chassis::http::{IfMatch, Json as Body, Path, Problem, body_problem, etag};
+use chassis::http::{Json as Body, Path, Preconditions, Problem, body_problem, etag};
 use garde::Validate;
-use http::{HeaderMap, HeaderName, StatusCode};
+use http::{HeaderName, StatusCode};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::Admin;
 use crate::sku::Sku;
 use crate::state::State;
 use crate::stock_import::{self, Imported, MAX_ON_HAND};
@@ -42,21 +44,27 @@ pub(super) struct OnHand {
 }
 
 /// How many units of a product there are. Needs no token.
-#[utoipa::path(get, path = "/stock/{sku}", operation_id = "read_stock", tag = "stock", params(("sku" = String, Path)),
+#[utoipa::path(get, path = "/stock/{sku}", operation_id = "read_stock", tag = "stock",
+    params(("sku" = String, Path), ("If-None-Match" = Option<String>, Header, description = "Versions that the caller has already")),
     responses(
         (status = 200, description = "The stock of the product", body = StockView, headers(("ETag" = String, description = "Its version"))),
+        (status = 304, description = "The caller has this version"),
         (status = 404, description = "`not_found`: its stock was never set", body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "`unavailable`: try again after Retry-After", body = Problem, content_type = "application/problem+json"),
     ))]
 pub(super) async fn read(
     AxumState(state): AxumState<State>,
     Path(sku): Path<Sku>,
-) -> Result<Tagged, Problem> {
+    preconditions: Preconditions,
+) -> Result<Response, Problem> {
     let connection = state.db.get().await?;
     let stock = store::stock::find(&connection, &sku)
         .await?
         .ok_or_else(|| Problem::not_found(format!("The stock of {sku} was never set.")))?;
-    Ok(view(sku, stock))
+    if preconditions.is_known(stock.version) {
+        return Ok((StatusCode::NOT_MODIFIED, etag(stock.version)).into_response());
+    }
+    Ok(view(sku, stock).into_response())
 }
 
 /// A stock-take: sets how many units are on the shelf now, the reserved ones among them. Needs the role `admin`.
@@ -64,7 +72,8 @@ pub(super) async fn read(
 /// Units that are sold between the count and this request come back with it. Whoever counts reads the stock first and sends
 /// its `ETag` as `If-Match`: a stock that has changed since is left alone.
 #[utoipa::path(put, path = "/stock/{sku}", operation_id = "set_stock", tag = "stock", security(("bearer" = [])),
-    params(("sku" = String, Path), ("If-Match" = Option<String>, Header, description = "Set only if the stock is at this version")),
+    params(("sku" = String, Path), ("If-Match" = Option<String>, Header, description = "Set only if the stock is at this version"),
+        ("If-None-Match" = Option<String>, Header, description = "`*`: set only if it was never set")),
     request_body = OnHand,
     responses(
         (status = 200, description = "The stock of the product", body = StockView, headers(("ETag" = String, description = "Its version"))),
@@ -77,16 +86,15 @@ pub(super) async fn read(
     ))]
 pub(super) async fn set(
     AxumState(state): AxumState<State>,
-    admin: Principal,
+    _: WithRole<Admin>,
     Path(sku): Path<Sku>,
-    headers: HeaderMap,
+    preconditions: Preconditions,
     Body(wanted): Body<OnHand>,
 ) -> Result<Tagged, Problem> {
-    admin.require_role("admin")?;
     let mut connection = state.db.get().await?;
     let tx = db::transaction(&mut connection).await?;
     let current = store::stock::lock(&tx, &[sku.as_str()]).await?;
-    IfMatch::of(&headers).check(
+    preconditions.check_write(
         &format!("The stock of {sku}"),
         current.get(&sku).map(|stock| stock.version),
     )?;
@@ -119,10 +127,9 @@ pub(super) async fn set(
     ))]
 pub(super) async fn import(
     AxumState(state): AxumState<State>,
-    admin: Principal,
+    _: WithRole<Admin>,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Json<Imported>, Problem> {
-    admin.require_role("admin")?;
     let body = body.map_err(body_problem)?;
     let text = std::str::from_utf8(&body).map_err(|e| {
         Problem::new(

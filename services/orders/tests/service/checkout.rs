@@ -230,6 +230,26 @@ async fn what_cannot_be_ordered_is_refused_with_its_code() {
         );
         assert_eq!(bad.body["errors"][0]["pointer"], "payment_token");
     }
+    for (body, pointer, detail) in [
+        (json!(["tok_approved"]), "", "must be an object"),
+        (json!({}), "payment_token", "is missing"),
+        (
+            json!({"payment_token": 5}),
+            "payment_token",
+            "must be a text",
+        ),
+    ] {
+        let headers = [("idempotency-key", "k2")];
+        let bad = shop
+            .ask_with(&buyer, Method::POST, "/orders", Some(body), &headers)
+            .await;
+        assert_eq!((bad.status.as_u16(), bad.code()), (422, "invalid"));
+        let error = &bad.body["errors"][0];
+        assert_eq!(
+            (&error["pointer"], &error["detail"]),
+            (&json!(pointer), &json!(detail))
+        );
+    }
 
     shop.fill_cart(&buyer, "mug", 1).await;
     shop.sell("tea", 100, 10).await;

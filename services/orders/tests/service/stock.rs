@@ -34,6 +34,8 @@ async fn stock_is_set_by_admins_and_its_changes_are_said_in_order() {
         (refused.status.as_u16(), refused.code()),
         (403, "forbidden")
     );
+    let wrong_too = shop.put(&buyer, "/stock/mug", json!({"on_hand": -1})).await;
+    assert_eq!(wrong_too.status, StatusCode::FORBIDDEN, "whatever is sent");
     for wrong in [-1, 1_000_001] {
         let refused = shop
             .put(&admin, "/stock/mug", json!({"on_hand": wrong}))

@@ -143,6 +143,11 @@ async fn more_than_was_captured_is_never_refunded() {
         .ask(&payment, "refund", &json!({"ammount": eur(1)}))
         .await;
     assert_eq!(misspelt.problem(), (422, "invalid"));
+    // Read field by field this would be no amount, and give everything back.
+    for list in [json!([null]), json!([]), json!({"amount": [1, "EUR"]})] {
+        let refused = shop.ask(&payment, "refund", &list).await;
+        assert_eq!(refused.problem(), (422, "invalid"), "{list}");
+    }
     assert_eq!(shop.read(&payment).await["refunded"], eur(1500));
 }
 

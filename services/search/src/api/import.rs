@@ -6,9 +6,9 @@ use std::io;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::StatusCode;
-use chassis::auth::Principal;
+use chassis::auth::WithRole;
 use chassis::db;
-use chassis::http::Problem;
+use chassis::http::{Problem, from_value};
 use futures::TryStreamExt;
 use garde::Validate;
 use serde::Serialize;
@@ -16,7 +16,7 @@ use serde_json::{Map, Value};
 use tokio_util::io::StreamReader;
 use utoipa::ToSchema;
 
-use super::ADMIN;
+use super::Admin;
 use super::lines::{LONGEST, Line, Lines};
 use crate::product::{Product, ProductBody, Sku};
 use crate::state;
@@ -63,10 +63,9 @@ pub(crate) struct Failed {
     ))]
 pub(crate) async fn import(
     State(state): State<state::State>,
-    principal: Principal,
+    _: WithRole<Admin>,
     body: Body,
 ) -> Result<axum::Json<Report>, Problem> {
-    principal.require_role(ADMIN)?;
     let mut lines = Lines::new(StreamReader::new(
         body.into_data_stream().map_err(io::Error::other),
     ));
@@ -185,8 +184,13 @@ fn product(line: &Line) -> Result<Option<Product>, (&'static str, String)> {
     if bytes.trim_ascii().is_empty() {
         return Ok(None);
     }
-    let mut fields: Map<String, Value> = serde_json::from_slice(bytes)
-        .map_err(|e| ("malformed_json", format!("the line is no JSON object: {e}")))?;
+    let mut fields: Map<String, Value> = serde_json::from_slice(bytes).map_err(|e| {
+        let detail = match e.is_data() {
+            true => "the line is JSON, but no object".to_owned(),
+            false => format!("the line is no JSON: {e}"),
+        };
+        ("malformed_json", detail)
+    })?;
     let invalid = |detail: String| ("invalid", detail);
     let sku = match fields.remove("sku") {
         Some(Value::String(sku)) => Sku::parse(&sku).map_err(invalid)?,
@@ -194,7 +198,7 @@ fn product(line: &Line) -> Result<Option<Product>, (&'static str, String)> {
         None => return Err(invalid("sku is missing".to_owned())),
     };
     let body: ProductBody =
-        serde_json::from_value(Value::Object(fields)).map_err(|e| invalid(e.to_string()))?;
+        from_value(Value::Object(fields)).map_err(|e| invalid(e.to_string()))?;
     body.validate().map_err(|report| {
         let errors: Vec<_> = report
             .iter()
@@ -231,7 +235,16 @@ mod tests {
             (&GOOD.replace("Lamp", ""), "invalid", "title"),
             (&GOOD.replace("EUR", "EURO"), "invalid", "currency"),
             (&GOOD.replace(":1,", ":-1,"), "invalid", "price.amount"),
-            (&GOOD.replace(":1,", ":1.5,"), "invalid", "1.5"),
+            (
+                &GOOD.replace(":1,", ":1.5,"),
+                "invalid",
+                "price.amount must be a whole number",
+            ),
+            (
+                &GOOD.replace(r#"{"amount":1,"currency":"EUR"}"#, r#"[1,"EUR"]"#),
+                "invalid",
+                "price must be an object",
+            ),
         ] {
             let (found, detail) = parsed(line).unwrap_err();
             assert_eq!(found, code, "{line}");

@@ -3,18 +3,22 @@
 use std::collections::HashMap;
 
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderName, StatusCode};
-use chassis::auth::Principal;
+use axum::http::{HeaderName, StatusCode};
+use axum::response::{IntoResponse, Response};
+use chassis::auth::WithRole;
 use chassis::db;
-use chassis::http::{IfMatch, Json, Path, Problem, etag};
+use chassis::http::{Json, Path, Preconditions, Problem, etag};
 use serde::Serialize;
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 
-use super::ADMIN;
+use super::Admin;
 use crate::product::{Product, ProductBody, Sku};
 use crate::state;
 use crate::store::products::{self, Stored, Written};
+
+/// Bytes of a product: the longest description and attributes, each character escaped, and some.
+pub(crate) const BODY_LIMIT: usize = 256 * 1024;
 
 /// A product of the catalogue.
 #[derive(Debug, Serialize, ToSchema)]
@@ -52,20 +56,31 @@ fn no_such(sku: &str) -> Problem {
 }
 
 /// Reads a product from the catalogue itself, with its version as `ETag`.
-#[utoipa::path(get, path = "/products/{sku}", tag = "catalogue", params(("sku" = String, Path, description = "The product")),
+#[utoipa::path(get, path = "/products/{sku}", tag = "catalogue",
+    params(
+        ("sku" = String, Path, description = "The product"),
+        ("If-None-Match" = Option<String>, Header, description = "Versions that the caller has already"),
+    ),
     responses(
         (status = 200, description = "The product", body = View, headers(("ETag" = String, description = "Its version"))),
+        (status = 304, description = "The caller has this version"),
         (status = 404, description = "`not_found`", body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "`unavailable`", body = Problem, content_type = "application/problem+json"),
     ))]
 pub(crate) async fn read(
     State(state): State<state::State>,
     Path(sku): Path<String>,
-) -> Result<Tagged, Problem> {
+    preconditions: Preconditions,
+) -> Result<Response, Problem> {
     let known = Sku::parse(&sku).map_err(|_| no_such(&sku))?;
     let connection = state.db.get().await?;
-    let stored = products::find(&connection, &known).await?;
-    stored.map(tagged).ok_or_else(|| no_such(&sku))
+    let stored = products::find(&connection, &known)
+        .await?
+        .ok_or_else(|| no_such(&sku))?;
+    if preconditions.is_known(stored.version) {
+        return Ok((StatusCode::NOT_MODIFIED, etag(stored.version)).into_response());
+    }
+    Ok(tagged(stored).into_response())
 }
 
 /// Creates a product or replaces it whole. One that is already as given is left alone: no new version, no event.
@@ -73,6 +88,7 @@ pub(crate) async fn read(
     params(
         ("sku" = String, Path, description = "1 to 64 of A-Z a-z 0-9 . _ -"),
         ("If-Match" = Option<String>, Header, description = "Write only if the product is at this version"),
+        ("If-None-Match" = Option<String>, Header, description = "`*`: write only if there is no such product yet"),
     ),
     responses(
         (status = 200, description = "Replaced, or as it was", body = View, headers(("ETag" = String, description = "Its version"))),
@@ -87,14 +103,13 @@ pub(crate) async fn read(
     ))]
 pub(crate) async fn write(
     State(state): State<state::State>,
-    principal: Principal,
+    _: WithRole<Admin>,
     Path(sku): Path<String>,
-    headers: HeaderMap,
+    preconditions: Preconditions,
     Json(body): Json<ProductBody>,
 ) -> Result<(StatusCode, Tagged), Problem> {
-    principal.require_role(ADMIN)?;
     let sku = Sku::parse(&sku).map_err(|e| Problem::invalid("invalid", format!("{e}.")))?;
-    let (written, stored) = store(&state, &IfMatch::of(&headers), Product { sku, body }).await?;
+    let (written, stored) = store(&state, &preconditions, Product { sku, body }).await?;
     let status = match written {
         Some(Written::Created) => StatusCode::CREATED,
         Some(Written::Updated) | None => StatusCode::OK,
@@ -110,12 +125,12 @@ pub(crate) async fn write(
 
 async fn store(
     state: &state::State,
-    if_match: &IfMatch,
+    preconditions: &Preconditions,
     product: Product,
 ) -> Result<(Option<Written>, Stored), Problem> {
     let mut connection = state.db.get().await?;
     let tx = db::transaction(&mut connection).await?;
-    if_match.check(
+    preconditions.check_write(
         &format!("The product {}", product.sku),
         products::lock(&tx, &product.sku).await?,
     )?;
@@ -147,11 +162,10 @@ async fn store(
     ))]
 pub(crate) async fn remove(
     State(state): State<state::State>,
-    principal: Principal,
+    _: WithRole<Admin>,
     Path(sku): Path<String>,
-    headers: HeaderMap,
+    preconditions: Preconditions,
 ) -> Result<StatusCode, Problem> {
-    principal.require_role(ADMIN)?;
     let known = Sku::parse(&sku).map_err(|_| no_such(&sku))?;
     let mut connection = state.db.get().await?;
     let tx = db::transaction(&mut connection).await?;
@@ -159,7 +173,7 @@ pub(crate) async fn remove(
     if current.is_none() {
         return Err(no_such(&sku));
     }
-    IfMatch::of(&headers).check(&format!("The product {sku}"), current)?;
+    preconditions.check_write(&format!("The product {sku}"), current)?;
     products::remove(&tx, &known).await?;
     tx.commit().await.map_err(db::Error::from)?;
     state.wrote.notify_one();

@@ -88,7 +88,16 @@ async fn a_write_that_expects_another_version_is_refused() {
         .await
         .unwrap();
     problem(missing, 412, "precondition_failed").await;
-    replica.keep("L", &lamp()).await;
+    let first = || replica.put("L", &lamp()).header("if-none-match", "*");
+    assert_eq!(first().send().await.unwrap().status(), 201);
+    problem(first().send().await.unwrap(), 412, "precondition_failed").await;
+    for (tags, status) in [("\"1\"", 304), ("\"7\", W/\"1\"", 304), ("\"2\"", 200)] {
+        let url = replica.service.at("/products/L");
+        let read = replica.service.http.get(url).header("if-none-match", tags);
+        let answer = read.send().await.unwrap();
+        assert_eq!(answer.status(), status, "{tags}");
+        assert_eq!(answer.headers()["etag"], "\"1\"");
+    }
 
     let titles = (0..8)
         .map(|n| titled(&format!("Lamp {n}")))

@@ -7,7 +7,9 @@ use super::*;
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn what_does_not_fit_into_the_queue_is_refused_at_once_and_the_rest_answered() {
     let backends = Backends::new().await;
-    let replica = Replica::start(&backends).await;
+    // All these searches come from one address, which is many clients only behind a proxy.
+    let settings = [("TRUSTED_PROXIES", "127.0.0.1")];
+    let replica = Replica::start_with(&backends, tempfile::tempdir().unwrap(), &settings).await;
     let lines: Vec<_> = (0..2000)
         .map(|n| {
             let mut product = titled(&format!("Desk Lamp {n} Headphone Keyboard"));

@@ -1,7 +1,8 @@
 //! The keys with which every service checks access tokens by itself.
 
-use axum::http::{HeaderMap, HeaderName, StatusCode, header};
+use axum::http::{HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use chassis::http::Preconditions;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -41,8 +42,7 @@ pub(crate) struct KeyDescription {
         (status = 200, description = "The keys", body = Description),
         (status = 304, description = "The copy with this ETag is current"),
     ))]
-pub(crate) async fn public_keys(state: State, headers: HeaderMap) -> Response {
-    // Strings of base64url, so the quotes make it a well-formed tag.
+pub(crate) async fn public_keys(state: State, preconditions: Preconditions) -> Response {
     let ids: Vec<_> = state
         .signer
         .public_keys()
@@ -51,14 +51,13 @@ pub(crate) async fn public_keys(state: State, headers: HeaderMap) -> Response {
         .filter_map(|key| key.common.key_id.as_deref())
         .collect();
     let tag = format!("\"{}\"", ids.join("."));
-    let known = headers
-        .get(header::IF_NONE_MATCH)
-        .is_some_and(|value| value.as_bytes() == tag.as_bytes());
     let cache: [(HeaderName, String); 2] = [
         (header::CACHE_CONTROL, CACHE_CONTROL.to_owned()),
-        (header::ETAG, tag),
+        (header::ETAG, tag.clone()),
     ];
-    if known {
+    // Ids are base64url, so the quotes make a well-formed tag of them.
+    let is_known = tag.parse().is_ok_and(|tag| preconditions.is_known_as(&tag));
+    if is_known {
         (StatusCode::NOT_MODIFIED, cache).into_response()
     } else {
         (cache, axum::Json(state.signer.public_keys())).into_response()

@@ -1,12 +1,7 @@
 //! Logging in, staying logged in, logging out.
 
-use std::net::SocketAddr;
-
-use axum::{
-    extract::ConnectInfo,
-    http::{HeaderName, StatusCode, header},
-};
-use chassis::http::{Json, Problem};
+use axum::http::{HeaderName, StatusCode, header};
+use chassis::http::{ClientIp, Json, Problem};
 use garde::Validate;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize, Serializer};
@@ -18,11 +13,10 @@ use crate::{
     access_token,
     account::Role,
     email_address::EmailAddress,
-    password, refresh_token,
+    password_text, refresh_token,
     refresh_token::RefreshToken,
     session::{self, Exchange},
     state::State,
-    store,
 };
 
 /// What someone gives to log in.
@@ -31,7 +25,7 @@ pub(crate) struct Credentials {
     #[garde(custom(super::users::is_email))]
     #[schema(format = Email, max_length = 254, example = "ada@shop.example")]
     email: String,
-    #[garde(custom(is_no_longer_than::<{ password::MAX_LENGTH }>))]
+    #[garde(custom(is_no_longer_than::<{ password_text::MAX_LENGTH }>))]
     #[schema(value_type = String, format = Password, max_length = 128)]
     password: SecretString,
 }
@@ -72,42 +66,45 @@ type TokenAnswer = (
 #[utoipa::path(post, path = "/sessions", tag = "sessions", request_body = Credentials,
     responses(
         (status = 201, description = "The session's tokens", body = Tokens),
-        (status = 400, description = "`malformed_json`", body = Problem),
-        (status = 401, description = "`wrong_credentials`", body = Problem),
-        (status = 422, description = "`invalid` with the fields", body = Problem),
-        (status = 429, description = "`rate_limited`: too many attempts, try again after Retry-After", body = Problem),
-        (status = 503, description = "`overloaded`, `unavailable`: try again after Retry-After", body = Problem),
+        (status = 400, description = "`malformed_json`, `malformed_body`", body = Problem, content_type = "application/problem+json"),
+        (status = 401, description = "`wrong_credentials`", body = Problem, content_type = "application/problem+json"),
+        (status = 413, description = "`too_large`", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "`invalid` with the fields", body = Problem, content_type = "application/problem+json"),
+        (status = 429, description = "`rate_limited`: too many attempts, try again after Retry-After", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "`overloaded`, `unavailable`: try again after Retry-After", body = Problem, content_type = "application/problem+json"),
     ))]
 pub(crate) async fn log_in(
     state: State,
-    ConnectInfo(client): ConnectInfo<SocketAddr>,
+    client: ClientIp,
     Json(credentials): Json<Credentials>,
 ) -> Result<TokenAnswer, Problem> {
     let email = EmailAddress::parse(&credentials.email)
         .map_err(|cause| Problem::invalid("invalid", cause.to_string()))?;
     state
         .limits
-        .log_in(client.ip(), &email)
+        .log_in(client, &email)
         .inspect_err(|_| state.metrics.logins.count("limited"))?;
-    let Some(account) = prove(&state, &email, credentials.password).await? else {
+    let Some(account) = state.prove(&email, &credentials.password).await? else {
         state.metrics.logins.count("wrong_credentials");
         return Err(wrong_credentials());
     };
     let now = OffsetDateTime::now_utc();
-    let refresh_token = session::start(&state.db, account.user_id, now).await?;
+    let refresh_token = session::start(&state.db, &state.minter, account.user_id, now).await?;
     state.metrics.logins.count("accepted");
     tracing::info!(user_id = %account.user_id, "logged in");
     answer(&state, account.user_id, &account.roles, refresh_token, now)
 }
 
-/// Exchanges a refresh token for new tokens. Each works once; showing one twice ends the session.
+/// Exchanges a refresh token for new tokens. Each works once. Shown again within ten seconds, while the next one was not
+/// used yet, it gets the same next one; shown again later, it ends the session.
 #[utoipa::path(post, path = "/sessions/refresh", tag = "sessions", request_body = SessionToken,
     responses(
         (status = 201, description = "The session's new tokens", body = Tokens),
-        (status = 400, description = "`malformed_json`", body = Problem),
-        (status = 401, description = "`refresh_token_invalid`: log in again", body = Problem),
-        (status = 422, description = "`invalid` with the fields", body = Problem),
-        (status = 503, description = "`unavailable`: try again after Retry-After", body = Problem),
+        (status = 400, description = "`malformed_json`, `malformed_body`", body = Problem, content_type = "application/problem+json"),
+        (status = 401, description = "`refresh_token_invalid`: log in again", body = Problem, content_type = "application/problem+json"),
+        (status = 413, description = "`too_large`", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "`invalid` with the fields", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "`unavailable`: try again after Retry-After", body = Problem, content_type = "application/problem+json"),
     ))]
 pub(crate) async fn refresh(
     state: State,
@@ -115,7 +112,7 @@ pub(crate) async fn refresh(
 ) -> Result<TokenAnswer, Problem> {
     let now = OffsetDateTime::now_utc();
     let shown = RefreshToken::shown(request.refresh_token);
-    let outcome = match session::exchange(&state.db, &shown, now).await? {
+    let outcome = match session::exchange(&state.db, &state.minter, &shown, now).await? {
         Exchange::Rotated {
             user_id,
             roles,
@@ -139,32 +136,18 @@ pub(crate) async fn refresh(
 #[utoipa::path(delete, path = "/sessions", tag = "sessions", request_body = SessionToken,
     responses(
         (status = 204, description = "The session has ended, or there was none"),
-        (status = 400, description = "`malformed_json`", body = Problem),
-        (status = 422, description = "`invalid` with the fields", body = Problem),
-        (status = 503, description = "`unavailable`: try again after Retry-After", body = Problem),
+        (status = 400, description = "`malformed_json`, `malformed_body`", body = Problem, content_type = "application/problem+json"),
+        (status = 413, description = "`too_large`", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "`invalid` with the fields", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "`unavailable`: try again after Retry-After", body = Problem, content_type = "application/problem+json"),
     ))]
 pub(crate) async fn log_out(
     state: State,
     Json(request): Json<SessionToken>,
 ) -> Result<StatusCode, Problem> {
     let shown = RefreshToken::shown(request.refresh_token);
-    session::end(&state.db, &shown, OffsetDateTime::now_utc()).await?;
+    session::end(&state.db, &state.minter, &shown, OffsetDateTime::now_utc()).await?;
     Ok(StatusCode::NO_CONTENT)
-}
-
-/// The account of an address, if the password is its own. Does the same work when there is no such account.
-async fn prove(
-    state: &State,
-    email: &EmailAddress,
-    password: SecretString,
-) -> Result<Option<store::accounts::Credentials>, Problem> {
-    // The connection goes back before the hashing, which takes longer than all the rest.
-    let account = store::accounts::credentials(&state.db.get().await?, email).await?;
-    let hash = account
-        .as_ref()
-        .map(|account| account.password_hash.clone());
-    let proved = state.hasher.matches(password, hash).await?;
-    Ok(account.filter(|_| proved))
 }
 
 fn answer(

@@ -1,16 +1,13 @@
 //! Accounts.
 
-use std::net::SocketAddr;
-
 use axum::{
-    extract::ConnectInfo,
     http::StatusCode,
     response::{IntoResponse, Response},
 };
 use chassis::{
     auth::Principal,
     db,
-    http::{IdempotencyKey, Json, Problem},
+    http::{ClientIp, IdempotencyKey, Json, Problem},
     idempotency::{self, Claim},
 };
 use garde::Validate;
@@ -19,9 +16,10 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use crate::{
-    account::{DisplayName, NewAccount, Role, User},
+    account::{NewAccount, Role, User},
+    display_name::DisplayName,
     email_address::EmailAddress,
-    password, registration,
+    password_text, registration,
     state::State,
     store,
 };
@@ -32,9 +30,11 @@ pub(crate) struct Registration {
     #[garde(custom(is_email))]
     #[schema(format = Email, max_length = 254, example = "ada@shop.example")]
     email: String,
-    #[garde(custom(is_password))]
+    /// Neither one of the first that others would try, nor the address or the name.
+    #[garde(custom(is_new_password(&self.email, &self.name)))]
     #[schema(value_type = String, format = Password, min_length = 12, max_length = 128)]
     password: SecretString,
+    /// At least one letter, no web or mail address, nothing that cannot be seen.
     #[garde(custom(is_name))]
     #[schema(min_length = 1, max_length = 100, example = "Ada Lovelace")]
     name: String,
@@ -42,33 +42,40 @@ pub(crate) struct Registration {
 
 /// Makes an account with the role `buyer`.
 ///
-/// With an `Idempotency-Key` a repeated request gets the first one's answer, without one `email_taken`.
+/// With an `Idempotency-Key` a repeated request gets the first one's answer, without one `email_taken`. The same key with
+/// another name or password is `idempotency_key_reused`.
 #[utoipa::path(post, path = "/users", tag = "users", request_body = Registration,
-    params(("idempotency-key" = Option<String>, Header, description = "1 to 255 visible ASCII characters", max_length = 255)),
+    params(("idempotency-key" = Option<String>, Header, description = "1 to 255 visible ASCII characters", min_length = 1, max_length = 255, pattern = "^[!-~]{1,255}$")),
     responses(
         (status = 201, description = "The account", body = User),
-        (status = 400, description = "`malformed_json`", body = Problem),
-        (status = 409, description = "`email_taken`: the address has an account", body = Problem),
-        (status = 422, description = "`invalid` with the fields; `idempotency_key_reused`", body = Problem),
-        (status = 429, description = "`rate_limited`: too many registrations, try again after Retry-After", body = Problem),
-        (status = 503, description = "`overloaded`, `unavailable`: try again after Retry-After", body = Problem),
+        (status = 400, description = "`malformed_json`, `malformed_body`", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "`email_taken`: the address has an account", body = Problem, content_type = "application/problem+json"),
+        (status = 413, description = "`too_large`", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "`invalid` with the fields; `idempotency_key_reused`", body = Problem, content_type = "application/problem+json"),
+        (status = 429, description = "`rate_limited`: too many registrations, try again after Retry-After", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "`overloaded`, `unavailable`: try again after Retry-After", body = Problem, content_type = "application/problem+json"),
     ))]
 pub(crate) async fn register(
     state: State,
-    ConnectInfo(client): ConnectInfo<SocketAddr>,
+    client: ClientIp,
     key: Option<IdempotencyKey>,
     Json(request): Json<Registration>,
 ) -> Result<Response, Problem> {
     state
         .limits
-        .register(client.ip())
+        .register(client)
         .inspect_err(|_| state.metrics.registrations.count("limited"))?;
     let account = request.account()?;
-    let hash = state.hasher.hash(request.password).await?;
+    let hash = state.hasher.hash(&request.password).await?;
     let mut connection = state.db.get().await?;
     let tx = db::transaction(&mut connection).await?;
     let ticket = match claim(&tx, key, &account).await? {
-        Some(Claim::Replay(response)) => return Ok(response),
+        Some(Claim::Replay(response)) => {
+            // The connection goes back before the hashing.
+            drop(tx);
+            drop(connection);
+            return replay(&state, &account.email, &request.password, response).await;
+        }
         Some(Claim::New(ticket)) => Some(ticket),
         None => None,
     };
@@ -89,7 +96,24 @@ pub(crate) async fn register(
     Ok(response)
 }
 
-/// The key is bound to the address and the name. Not to the password: its fast hash must not be stored anywhere.
+/// The first answer, for whoever gives the first password: with another one it would be a promise that the log-in breaks.
+async fn replay(
+    state: &State,
+    email: &EmailAddress,
+    password: &SecretString,
+    response: Response,
+) -> Result<Response, Problem> {
+    if state.prove(email, password).await?.is_some() {
+        return Ok(response);
+    }
+    Err(Problem::invalid(
+        "idempotency_key_reused",
+        "This Idempotency-Key was used for an account with another password. Log in, or use a new key.",
+    ))
+}
+
+/// The key is bound to the address and the name here, and to the password by the account's hash when it is used again: a
+/// fast hash of the password must not be stored anywhere.
 async fn claim(
     tx: &db::Transaction<'_>,
     key: Option<IdempotencyKey>,
@@ -106,8 +130,8 @@ async fn claim(
 #[utoipa::path(get, path = "/me", tag = "users", security(("bearer" = [])),
     responses(
         (status = 200, description = "The account", body = User),
-        (status = 401, description = "`unauthenticated`", body = Problem),
-        (status = 503, description = "`unavailable`: try again after Retry-After", body = Problem),
+        (status = 401, description = "`unauthenticated`", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "`unavailable`: try again after Retry-After", body = Problem, content_type = "application/problem+json"),
     ))]
 pub(crate) async fn me(state: State, principal: Principal) -> Result<axum::Json<User>, Problem> {
     store::accounts::find(&state.db.get().await?, principal.id)
@@ -136,8 +160,8 @@ pub(super) fn is_email(text: &str, (): &()) -> garde::Result {
         .map_err(garde::Error::new)
 }
 
-fn is_password(password: &SecretString, (): &()) -> garde::Result {
-    password::check_length(password).map_err(garde::Error::new)
+fn is_new_password(email: &str, name: &str) -> impl FnOnce(&SecretString, &()) -> garde::Result {
+    move |password, ()| password_text::check_new(password, email, name).map_err(garde::Error::new)
 }
 
 fn is_name(text: &str, (): &()) -> garde::Result {

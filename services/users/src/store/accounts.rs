@@ -1,6 +1,6 @@
 //! The table `users`.
 
-use chassis::db::{self, Client, Row, Transaction, query_one, query_opt};
+use chassis::db::{self, Client, Row, Transaction, query, query_one, query_opt};
 use uuid::Uuid;
 
 use crate::{
@@ -70,6 +70,19 @@ pub(crate) async fn reset(
         "update users set password_hash = $2, roles = $3 where lower(email) = $1 returning id";
     let row = query_one(tx, SQL, &[&email.key(), &hash.expose(), &names(roles)]).await?;
     Ok(row.get("id"))
+}
+
+/// Takes `role` from every account but that of `email`, and returns whose it was.
+pub(crate) async fn take_from_others(
+    tx: &Transaction<'_>,
+    email: &EmailAddress,
+    role: Role,
+) -> Result<Vec<Uuid>, db::Error> {
+    const SQL: &str = "
+        update users set roles = array_remove(roles, $2)
+        where $2 = any(roles) and lower(email) <> $1 returning id";
+    let rows = query(tx, SQL, &[&email.key(), &role.as_str()]).await?;
+    Ok(rows.iter().map(|row| row.get("id")).collect())
 }
 
 fn user(row: &Row) -> User {

@@ -1,7 +1,7 @@
 //! The tables `sessions` and `refresh_tokens`.
 
 use chassis::db::{self, Client, Db, Transaction, execute, query_opt};
-use time::OffsetDateTime;
+use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
 use crate::{
@@ -60,8 +60,15 @@ pub(crate) async fn lock_token(
             expires_at: row.get("expires_at"),
             used_at: row.get("used_at"),
             revoked_at: row.get("revoked_at"),
+            successor_waits: false,
         },
     }))
+}
+
+/// Whether a token is there that was not exchanged yet.
+pub(crate) async fn is_unused(tx: &Transaction<'_>, digest: &Digest) -> Result<bool, db::Error> {
+    const SQL: &str = "select from refresh_tokens where digest = $1 and used_at is null";
+    Ok(query_opt(tx, SQL, &[&&digest[..]]).await?.is_some())
 }
 
 pub(crate) async fn use_token(
@@ -74,14 +81,14 @@ pub(crate) async fn use_token(
     Ok(())
 }
 
+/// Ends a session; false if it has ended before.
 pub(crate) async fn revoke(
-    tx: &Transaction<'_>,
+    client: &impl Client,
     session: Uuid,
     now: OffsetDateTime,
-) -> Result<(), db::Error> {
+) -> Result<bool, db::Error> {
     const SQL: &str = "update sessions set revoked_at = $2 where id = $1 and revoked_at is null";
-    execute(tx, SQL, &[&session, &now]).await?;
-    Ok(())
+    Ok(execute(client, SQL, &[&session, &now]).await? == 1)
 }
 
 pub(crate) async fn revoke_by_token(
@@ -96,24 +103,30 @@ pub(crate) async fn revoke_by_token(
     Ok(())
 }
 
+/// Ends all sessions of these accounts.
 pub(crate) async fn revoke_all(
     tx: &Transaction<'_>,
-    user: Uuid,
+    users: &[Uuid],
     now: OffsetDateTime,
 ) -> Result<(), db::Error> {
     const SQL: &str =
-        "update sessions set revoked_at = $2 where user_id = $1 and revoked_at is null";
-    execute(tx, SQL, &[&user, &now]).await?;
+        "update sessions set revoked_at = $2 where user_id = any($1) and revoked_at is null";
+    execute(tx, SQL, &[&users, &now]).await?;
     Ok(())
 }
 
-/// Removes tokens that have expired and sessions that have none left. Returns how many tokens went.
+/// How long the row of a used token is kept: for [`GRACE`], and for replicas of version 0.1 beside this one. After that
+/// the token is known by itself.
 ///
-/// A used token is kept until it would have expired, so that showing it again is noticed until then.
-pub(crate) async fn remove_expired(db: &Db, now: OffsetDateTime) -> Result<u64, db::Error> {
-    // In portions, so that no statement holds many locks for long.
-    const PORTION: u64 = 1000;
-    const SQL: &str = "
+/// [`GRACE`]: crate::refresh_token::GRACE
+const KEEP_USED: Duration = Duration::hours(1);
+/// How long a session that has ended is kept, for a look at what happened.
+const KEEP_ENDED: Duration = Duration::days(1);
+
+/// Removes what is over: expired tokens with sessions that have no other, used tokens, and sessions that have ended. What
+/// stays is one token a session, and those of the last hour. Returns how many rows went.
+pub(crate) async fn remove_old(db: &Db, now: OffsetDateTime) -> Result<u64, db::Error> {
+    const EXPIRED: &str = "
         with expired as (
             delete from refresh_tokens where digest in (
                 select digest from refresh_tokens where expires_at < $1 order by expires_at limit 1000
@@ -127,11 +140,26 @@ pub(crate) async fn remove_expired(db: &Db, now: OffsetDateTime) -> Result<u64, 
                 where t.session_id = s.id and t.digest not in (select digest from expired))
         )
         select from expired";
+    const USED: &str = "
+        delete from refresh_tokens where digest in (
+            select digest from refresh_tokens where used_at < $1 order by used_at limit 1000
+            for update skip locked)";
+    const ENDED: &str = "
+        delete from sessions where id in (
+            select id from sessions where revoked_at < $1 order by revoked_at limit 1000
+            for update skip locked)";
+    Ok(remove(db, EXPIRED, now).await?
+        + remove(db, USED, now - KEEP_USED).await?
+        + remove(db, ENDED, now - KEEP_ENDED).await?)
+}
+
+/// Repeats a statement that removes up to 1000 rows, so that none holds many locks for long.
+async fn remove(db: &Db, sql: &str, before: OffsetDateTime) -> Result<u64, db::Error> {
     let mut removed = 0;
     loop {
-        let portion = execute(&db.get().await?, SQL, &[&now]).await?;
+        let portion = execute(&db.get().await?, sql, &[&before]).await?;
         removed += portion;
-        if portion < PORTION {
+        if portion < 1000 {
             return Ok(removed);
         }
     }

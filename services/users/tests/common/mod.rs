@@ -57,6 +57,15 @@ impl Shop {
             .await
     }
 
+    /// Makes all exchanges so far be this much longer ago.
+    pub(crate) async fn age_used_tokens(&self, interval: &str) {
+        let aged = format!(
+            "update refresh_tokens set used_at = used_at - interval '{interval}' where used_at is not null returning 1"
+        );
+        let db = self.backends.direct_db();
+        assert!(!testing::look(&db, &aged, &[]).await.is_empty());
+    }
+
     pub(crate) async fn log_out(&self, token: &str) -> Response {
         self.send(
             Method::DELETE,

@@ -1,0 +1,165 @@
+//! Who is at the other end, also behind proxies.
+
+use std::net::{IpAddr, Ipv6Addr};
+use std::str::FromStr;
+use std::sync::Arc;
+
+use axum::extract::FromRequestParts;
+use axum::http::HeaderMap;
+use axum::http::request::Parts;
+use ipnet::IpNet;
+
+use super::problem::Problem;
+
+const FORWARDED_FOR: &str = "x-forwarded-for";
+
+/// The proxies whose `X-Forwarded-For` is believed. None of them by default: then a client is whoever connects.
+///
+/// Written here and not taken from `axum-client-ip`, which believes the header whoever sends it, and only the last of its
+/// addresses: a caller that gets past the proxy could name any address, and behind two proxies all clients would be one.
+#[derive(Debug, Clone, Default)]
+pub struct TrustedProxies(Arc<[IpNet]>);
+
+/// Why a text names no proxies.
+#[derive(Debug, thiserror::Error)]
+#[error("{0:?} is neither an address nor a network such as 10.0.0.0/8")]
+pub struct InvalidProxy(String);
+
+impl FromStr for TrustedProxies {
+    type Err = InvalidProxy;
+
+    /// Addresses and networks with commas between them.
+    fn from_str(text: &str) -> Result<Self, InvalidProxy> {
+        let networks = text.split(',').map(str::trim).map(|part| {
+            part.parse::<IpNet>()
+                .or_else(|_| part.parse::<IpAddr>().map(IpNet::from))
+                .map_err(|_| InvalidProxy(part.to_owned()))
+        });
+        networks.collect::<Result<_, _>>().map(Self)
+    }
+}
+
+impl TrustedProxies {
+    pub(super) fn contains(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        self.0.iter().any(|network| network.contains(&address))
+    }
+
+    /// The client behind `peer`: of the addresses that trusted proxies have noted, the last that is no trusted proxy
+    /// itself. What stands before that one may be invented.
+    pub(super) fn client(&self, peer: IpAddr, headers: &HeaderMap) -> ClientIp {
+        let mut client = peer.to_canonical();
+        let noted = headers.get_all(FORWARDED_FOR).iter();
+        let noted: Vec<_> = noted.filter_map(|value| value.to_str().ok()).collect();
+        let mut hops = noted.iter().rev().flat_map(|value| value.rsplit(','));
+        while self.contains(client)
+            && let Some(hop) = hops.next()
+            && let Some(address) = address(hop.trim())
+        {
+            client = address;
+        }
+        ClientIp(client)
+    }
+}
+
+/// An address as proxies write it: some with the port, IPv6 in brackets or without.
+fn address(text: &str) -> Option<IpAddr> {
+    let plain = text.parse().ok();
+    plain
+        .or_else(|| {
+            text.parse()
+                .ok()
+                .map(|socket: std::net::SocketAddr| socket.ip())
+        })
+        .or_else(|| text.strip_prefix('[')?.strip_suffix(']')?.parse().ok())
+        .map(|address: IpAddr| address.to_canonical())
+}
+
+/// The address of the client that sent a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClientIp(pub IpAddr);
+
+impl ClientIp {
+    /// What counts as one client: an IPv4 address, or the /64 of IPv6 that one household has.
+    pub fn network(self) -> IpAddr {
+        match self.0.to_canonical() {
+            IpAddr::V4(v4) => v4.into(),
+            IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX)).into(),
+        }
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for ClientIp {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let client = parts.extensions.get::<Self>().copied();
+        client.ok_or_else(|| Problem::internal("a request came without the address of its client"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Who is taken for the client of a request from `peer` with these `X-Forwarded-For`, where 10/8 and ::1 are ours.
+    fn client(peer: &str, forwarded: &[&str]) -> String {
+        let trusted: TrustedProxies = "10.0.0.0/8, ::1".parse().unwrap();
+        let mut headers = HeaderMap::new();
+        for value in forwarded {
+            headers.append(FORWARDED_FOR, value.parse().unwrap());
+        }
+        trusted
+            .client(peer.parse().unwrap(), &headers)
+            .0
+            .to_string()
+    }
+
+    #[test]
+    fn the_client_is_the_last_that_no_trusted_proxy_speaks_for() {
+        assert_eq!(client("10.0.0.1", &["192.0.2.7"]), "192.0.2.7");
+        assert_eq!(
+            client("10.0.0.1", &["192.0.2.7, 10.9.9.9"]),
+            "192.0.2.7",
+            "two proxies"
+        );
+        assert_eq!(
+            client("10.0.0.1", &["192.0.2.7", "10.9.9.9"]),
+            "192.0.2.7",
+            "two headers"
+        );
+        assert_eq!(client("::1", &["2001:db8::7"]), "2001:db8::7");
+        assert_eq!(client("::ffff:10.0.0.1", &["192.0.2.7:4711"]), "192.0.2.7");
+        assert_eq!(client("10.0.0.1", &["[2001:db8::7]:4711"]), "2001:db8::7");
+        assert_eq!(client("10.0.0.1", &[]), "10.0.0.1");
+    }
+
+    #[test]
+    fn nobody_becomes_another_by_a_header_of_his_own() {
+        assert_eq!(
+            client("192.0.2.7", &["198.51.100.1"]),
+            "192.0.2.7",
+            "past the proxy"
+        );
+        assert_eq!(
+            client("10.0.0.1", &["198.51.100.1, 192.0.2.7"]),
+            "192.0.2.7",
+            "the proxy has added what it saw"
+        );
+        assert_eq!(client("10.0.0.1", &["192.0.2.7, unknown"]), "10.0.0.1");
+    }
+
+    #[test]
+    fn a_network_that_is_none_is_named() {
+        let error = "10.0.0.0/8,proxy".parse::<TrustedProxies>().unwrap_err();
+        assert!(error.to_string().starts_with("\"proxy\""), "{error}");
+    }
+
+    #[test]
+    fn a_household_is_one_client() {
+        let network = |text: &str| ClientIp(text.parse().unwrap()).network().to_string();
+        assert_eq!(network("::ffff:192.0.2.7"), "192.0.2.7");
+        assert_eq!(network("2001:db8::ffff:1"), "2001:db8::");
+        assert_ne!(network("2001:db8:0:1::1"), network("2001:db8::1"));
+    }
+}

@@ -8,6 +8,7 @@ use tracing::Span;
 use uuid::Uuid;
 
 use crate::money::Money;
+use crate::refund;
 use crate::sku::Sku;
 use crate::state::Signals;
 use crate::store;
@@ -50,6 +51,10 @@ struct PaymentEvent {
     order_id: Uuid,
     #[serde(default)]
     reason: Option<String>,
+    amount: Money,
+    /// Of a refund: what was given back so far.
+    #[serde(default)]
+    total: Option<Money>,
 }
 
 /// Of both events about mails.
@@ -148,9 +153,14 @@ async fn payment(
     event: &Received,
     payment: PaymentEvent,
 ) -> Result<Outcome, db::Error> {
-    let entry = payment_entry(&event.kind, payment.reason.as_deref());
+    let entry = payment_entry(&event.kind, &payment);
     if !tell(tx, event, payment.order_id, entry).await? {
         return Ok(unknown_order(payment.order_id));
+    }
+    if event.kind == PAYMENT_REFUNDED
+        && let Some(refunded) = payment.total
+    {
+        refund::record(tx, payment.order_id, payment.amount, refunded).await?;
     }
     let now = OffsetDateTime::now_utc();
     store::sagas::wake(tx, payment.order_id, now).await?;
@@ -200,7 +210,7 @@ fn unknown_order(order: Uuid) -> Outcome {
     Outcome::dead(format!("there is no order {order}"))
 }
 
-fn payment_entry(kind: &str, reason: Option<&str>) -> Entry {
+fn payment_entry(kind: &str, payment: &PaymentEvent) -> Entry {
     let (step, outcome, detail) = match kind {
         PAYMENT_AUTHORISED => (
             "payment.authorised",
@@ -215,14 +225,14 @@ fn payment_entry(kind: &str, reason: Option<&str>) -> Entry {
         PAYMENT_REFUNDED => (
             "payment.refunded",
             EntryOutcome::Info,
-            "payments says: money was given back".to_owned(),
+            format!("payments says: {} was given back", payment.amount),
         ),
         _ => (
             "payment.failed",
             EntryOutcome::Failed,
             format!(
                 "payments says: failed, {}",
-                reason.unwrap_or("no reason given")
+                payment.reason.as_deref().unwrap_or("no reason given")
             ),
         ),
     };
@@ -269,8 +279,13 @@ mod tests {
 
     #[test]
     fn payments_are_read_as_payments_writes_them() {
-        for event in ["authorised", "captured", "refunded"] {
-            examples::<PaymentEvent>(&format!("payment.{event}"));
+        for event in ["authorised", "captured"] {
+            for event in examples::<PaymentEvent>(&format!("payment.{event}")) {
+                assert_eq!(event.total, None);
+            }
+        }
+        for refunded in examples::<PaymentEvent>("payment.refunded") {
+            assert!(refunded.total.is_some());
         }
         for failed in examples::<PaymentEvent>("payment.failed") {
             assert!(failed.reason.is_some());

@@ -5,7 +5,8 @@ use axum::body::Bytes;
 use axum::extract::State as AxumState;
 use axum::extract::rejection::BytesRejection;
 use chassis::auth::Principal;
-use chassis::db;
+use chassis::db::{self, Client};
+use chassis::http::responses::{Common, TooLarge, Unauthenticated};
 use chassis::http::{IfMatch, Json as Body, Path, Problem, body_problem, etag};
 use garde::Validate;
 use http::{HeaderMap, HeaderName, StatusCode};
@@ -31,6 +32,8 @@ pub(super) struct StockView {
     reserved: i32,
     /// Can be ordered: `on_hand` less `reserved`.
     available: i32,
+    /// Whether a product with just this sku, in this case, is on offer. Without one nobody can order the units.
+    on_offer: bool,
 }
 
 /// What is on the shelf now.
@@ -42,11 +45,11 @@ pub(super) struct OnHand {
 }
 
 /// How many units of a product there are. Needs no token.
-#[utoipa::path(get, path = "/stock/{sku}", operation_id = "read_stock", tag = "stock", params(("sku" = String, Path)),
+#[utoipa::path(get, path = "/stock/{sku}", operation_id = "read_stock", tag = "stock", params(("sku" = Sku, Path)),
     responses(
         (status = 200, description = "The stock of the product", body = StockView, headers(("ETag" = String, description = "Its version"))),
         (status = 404, description = "`not_found`: its stock was never set", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "`unavailable`: try again after Retry-After", body = Problem, content_type = "application/problem+json"),
+        Common,
     ))]
 pub(super) async fn read(
     AxumState(state): AxumState<State>,
@@ -56,7 +59,8 @@ pub(super) async fn read(
     let stock = store::stock::find(&connection, &sku)
         .await?
         .ok_or_else(|| Problem::not_found(format!("The stock of {sku} was never set.")))?;
-    Ok(view(sku, stock))
+    let on_offer = is_on_offer(&connection, &sku).await?;
+    Ok(view(sku, stock, on_offer))
 }
 
 /// A stock-take: sets how many units are on the shelf now, the reserved ones among them. Needs the role `admin`.
@@ -64,16 +68,19 @@ pub(super) async fn read(
 /// Units that are sold between the count and this request come back with it. Whoever counts reads the stock first and sends
 /// its `ETag` as `If-Match`: a stock that has changed since is left alone.
 #[utoipa::path(put, path = "/stock/{sku}", operation_id = "set_stock", tag = "stock", security(("bearer" = [])),
-    params(("sku" = String, Path), ("If-Match" = Option<String>, Header, description = "Set only if the stock is at this version")),
+    params(("sku" = Sku, Path), ("If-Match" = Option<String>, Header, description = "Set only if the stock is at this version")),
     request_body = OnHand,
     responses(
         (status = 200, description = "The stock of the product", body = StockView, headers(("ETag" = String, description = "Its version"))),
-        (status = 401, description = "`unauthenticated`", body = Problem, content_type = "application/problem+json"),
+        Unauthenticated,
+        (status = 400, description = "`malformed_json`", body = Problem, content_type = "application/problem+json"),
         (status = 403, description = "`forbidden`", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "`not_found`: no sku is written like this", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "`below_reserved`: more is reserved for orders", body = Problem, content_type = "application/problem+json"),
         (status = 412, description = "`precondition_failed`: units were reserved, sold or counted meanwhile", body = Problem, content_type = "application/problem+json"),
+        TooLarge,
         (status = 422, description = "`invalid` with the fields", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "`unavailable`: try again after Retry-After", body = Problem, content_type = "application/problem+json"),
+        Common,
     ))]
 pub(super) async fn set(
     AxumState(state): AxumState<State>,
@@ -92,9 +99,10 @@ pub(super) async fn set(
     )?;
     let wanted = [(sku.clone(), wanted.on_hand)].into();
     let counted = store::stock::set_on_hand(&tx, &wanted).await?;
+    let on_offer = is_on_offer(&tx, &sku).await?;
     tx.commit().await.map_err(db::Error::from)?;
     match counted.get(&sku) {
-        Some(Count::Changed(stock) | Count::Unchanged(stock)) => Ok(view(sku, *stock)),
+        Some(Count::Changed(stock) | Count::Unchanged(stock)) => Ok(view(sku, *stock, on_offer)),
         Some(Count::BelowReserved(stock)) => Err(Problem::conflict(
             "below_reserved",
             stock_import::below_reserved(&sku, *stock),
@@ -107,15 +115,17 @@ pub(super) async fn set(
 ///
 /// Lines that are wrong are named in the answer, the others are applied. Each line is a stock-take: it sets the units that are
 /// on the shelf now. Sent again later it brings back what was sold in between; count anew, or set single products with
-/// `If-Match`. Needs the role `admin`.
+/// `If-Match`. After a 503 some lines may be applied. Lines whose sku no product has, perhaps because of its case, are applied
+/// and listed as `not_on_offer`. Needs the role `admin`.
 #[utoipa::path(post, path = "/stock/import", operation_id = "import_stock", tag = "stock", security(("bearer" = [])),
     request_body(content = String, content_type = "application/x-ndjson"),
     responses(
         (status = 200, description = "What became of the lines", body = Imported),
-        (status = 401, description = "`unauthenticated`", body = Problem, content_type = "application/problem+json"),
+        (status = 400, description = "`malformed_body`: no UTF-8", body = Problem, content_type = "application/problem+json"),
+        Unauthenticated,
         (status = 403, description = "`forbidden`", body = Problem, content_type = "application/problem+json"),
         (status = 413, description = "`too_large`: more than 10 000 lines or 2 MiB", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "`unavailable`: some lines may be applied; send it again after Retry-After if nothing was sold meanwhile", body = Problem, content_type = "application/problem+json"),
+        Common,
     ))]
 pub(super) async fn import(
     AxumState(state): AxumState<State>,
@@ -136,12 +146,18 @@ pub(super) async fn import(
 
 type Tagged = ([(HeaderName, String); 1], Json<StockView>);
 
-fn view(sku: Sku, stock: Stock) -> Tagged {
+async fn is_on_offer(client: &impl Client, sku: &Sku) -> Result<bool, db::Error> {
+    let offer = store::offers::find(client, sku).await?;
+    Ok(offer.is_some_and(|offer| !offer.removed))
+}
+
+fn view(sku: Sku, stock: Stock, on_offer: bool) -> Tagged {
     let view = StockView {
         sku,
         on_hand: stock.on_hand,
         reserved: stock.reserved,
         available: stock.available(),
+        on_offer,
     };
     (etag(stock.version), Json(view))
 }

@@ -11,7 +11,7 @@ use crate::store;
 
 /// How long the story of an order, and the state of a checkout that has ended, are kept. No event of a payment comes later:
 /// outboxes keep them for seven days.
-const KEEP: Duration = Duration::from_secs(30 * 24 * 3600);
+const KEEP: Duration = Duration::from_secs(14 * 24 * 3600);
 /// Between two looks.
 const INTERVAL: Duration = Duration::from_secs(600);
 /// Rows in one statement: a backlog must not run into the time of a statement.

@@ -36,6 +36,10 @@ const PAGE: i64 = 20;
 /// What the buyer saw, and what it is to be paid with.
 #[derive(Deserialize, Validate, ToSchema)]
 pub(super) struct Checkout {
+    /// From the payment provider; never a card number.
+    #[garde(custom(is_token))]
+    #[schema(value_type = String, min_length = 1, max_length = 200, pattern = "^[!-~]+$", example = "tok_approved")]
+    payment_token: SecretString,
     /// `version` of the cart that the buyer saw.
     #[garde(range(min = 0))]
     #[schema(minimum = 0, example = 7)]
@@ -43,10 +47,6 @@ pub(super) struct Checkout {
     /// `total` of the cart that the buyer saw: this and nothing else is charged.
     #[garde(skip)]
     expected_total: Money,
-    /// From the payment provider; never a card number.
-    #[garde(custom(is_token))]
-    #[schema(value_type = String, min_length = 1, max_length = 200, pattern = "^[!-~]+$", example = "tok_approved")]
-    payment_token: SecretString,
 }
 
 fn is_token(token: &SecretString, (): &()) -> garde::Result {
@@ -191,7 +191,7 @@ pub(super) async fn read(
     visible(&state, &reader, id).await.map(Json)
 }
 
-/// What happened to one order, step by step, with the service that did or failed it. Kept for 30 days.
+/// What happened to one order, step by step, with the service that did or failed it. Kept for 14 days.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Timeline {
     order_id: Uuid,

@@ -45,7 +45,7 @@ pub(super) struct OnHand {
 }
 
 /// How many units of a product there are. Needs no token.
-#[utoipa::path(get, path = "/stock/{sku}", operation_id = "read_stock", tag = "stock", params(("sku" = Sku, Path)),
+#[utoipa::path(get, path = "/stock/{sku}", operation_id = "read_stock", tag = "stock", security(()), params(("sku" = Sku, Path)),
     responses(
         (status = 200, description = "The stock of the product", body = StockView, headers(("ETag" = String, description = "Its version"))),
         (status = 404, description = "`not_found`: its stock was never set", body = Problem, content_type = "application/problem+json"),

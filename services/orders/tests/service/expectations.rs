@@ -45,7 +45,7 @@ async fn a_price_that_changed_unseen_is_not_charged() {
     assert_eq!(shop.count("select count(*) from orders").await, 0);
 
     shop.offer("mug", 5, 1300, "EUR").await;
-    let order = shop.order(&buyer, "seen again").await.order();
+    let order = shop.order(&buyer, "seen-again").await.order();
     let paid = shop.until(order, "paid").await;
     assert_eq!(paid["total"], json!({"amount": 2600, "currency": "EUR"}));
     assert_eq!(

@@ -102,7 +102,7 @@ async fn an_order_is_found_by_the_number_that_its_mails_call_it() {
     assert_eq!(found(&buyer, &number.to_lowercase()).await, [paid.clone()]);
     assert_eq!(found(&Person::admin(), number).await, [paid.clone()]);
     assert!(found(&stranger, number).await.is_empty());
-    for wrong in ["", "A72489D", "A72489D4%20", "A72489DX"] {
+    for wrong in ["A72489D", "A72489D4%20", "A72489DX"] {
         let refused = shop.get(&buyer, &format!("/orders?number={wrong}")).await;
         let told = (refused.status.as_u16(), refused.code());
         assert_eq!(told, (422, "invalid"), "{wrong}");
@@ -128,7 +128,7 @@ async fn an_account_may_leave_so_many_orders_unpaid_in_an_hour() {
         shop.until(*order, "cancelled").await;
     }
     let body = shop.checkout(&buyer).await;
-    let refused = shop.order_as(&buyer, "one more", &body).await;
+    let refused = shop.order_as(&buyer, "one-more", &body).await;
     assert_eq!(
         (refused.status, refused.code()),
         (StatusCode::TOO_MANY_REQUESTS, "too_many_unpaid_orders")
@@ -147,7 +147,7 @@ async fn an_account_may_leave_so_many_orders_unpaid_in_an_hour() {
     shop.payments.take("authorise", Manner::Fine);
     let old = "update orders set cancel_reason = 'timed_out' where id = $1 returning id";
     shop.look(old, &[&orders[0]]).await;
-    let order = shop.order_as(&buyer, "one more", &body).await;
+    let order = shop.order_as(&buyer, "one-more", &body).await;
     shop.until(order.order(), "paid").await;
 }
 
@@ -178,7 +178,7 @@ async fn old_stories_and_ended_checkouts_are_deleted_and_orders_kept() {
     // It looks when it starts.
     let replica = shop.replica().await;
     eventually("what is old is deleted", || async {
-        let left = "select (select count(*) from timeline where at < now() - interval '30 days')
+        let left = "select (select count(*) from timeline where at < now() - interval '14 days')
                          + (select count(*) from sagas where order_id < '01900000-0000-7000-8000-000000000000' and step = 'ended')";
         (shop.count(left).await == 0).then_some(())
     })

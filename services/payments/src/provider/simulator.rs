@@ -18,11 +18,10 @@ use chassis::db::{self, Db};
 
 use super::{Instruction, Token, Unclear};
 use crate::payment::Outcome;
-use crate::store::Error;
 
 /// How long the books remember a key, as providers do: who asks later than that has it done anew. The service asks at least
 /// every five minutes, and ends only with an answer.
-const KEEP_DAYS: i32 = 30;
+const KEEP_DAYS: i32 = 14;
 /// Between two looks for what is to be forgotten, and rows that are forgotten at once.
 const INTERVAL: Duration = Duration::from_secs(600);
 const BATCH: i64 = 2_000;
@@ -84,7 +83,7 @@ impl Simulator {
     }
 
     /// Writes the instruction down, or finds what was written down under its key.
-    async fn hear(&self, instruction: &Instruction) -> Result<Heard, Error> {
+    async fn hear(&self, instruction: &Instruction) -> Result<Heard, db::Error> {
         const SQL: &str = "
             insert into simulator.requests as r (key, operation, amount, currency, refusal, silent_first, answers_at)
             values ($1, $2, $3, $4, $5, $6, now() + make_interval(secs => $7))

@@ -27,13 +27,25 @@ async fn bytes_per_payment() {
             &[],
         )
         .await;
-    println!("{:<22} {:>16} {:>17}", "table", "rows per payment", "bytes per payment");
+    println!(
+        "{:<22} {:>16} {:>17}",
+        "table", "rows per payment", "bytes per payment"
+    );
     let mut sum = 0;
     for row in rows {
         let (table, bytes, rows): (String, i64, i64) = (row.get(0), row.get(1), row.get(2));
         let per_payment = |n: i64| n as f64 / PAYMENTS as f64;
-        println!("{table:<22} {:>16.2} {:>17.0}", per_payment(rows), per_payment(bytes));
+        println!(
+            "{table:<22} {:>16.2} {:>17.0}",
+            per_payment(rows),
+            per_payment(bytes)
+        );
         sum += bytes;
     }
-    println!("{:<22} {:>16} {:>17.0}", "all", "", sum as f64 / PAYMENTS as f64);
+    println!(
+        "{:<22} {:>16} {:>17.0}",
+        "all",
+        "",
+        sum as f64 / PAYMENTS as f64
+    );
 }

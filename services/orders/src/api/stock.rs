@@ -5,7 +5,7 @@ use axum::body::Bytes;
 use axum::extract::State as AxumState;
 use axum::extract::rejection::BytesRejection;
 use chassis::auth::Principal;
-use chassis::db::{self, Client};
+use chassis::db;
 use chassis::http::responses::{Common, TooLarge, Unauthenticated};
 use chassis::http::{IfMatch, Json as Body, Path, Problem, body_problem, etag};
 use garde::Validate;
@@ -32,6 +32,13 @@ pub(super) struct StockView {
     reserved: i32,
     /// Can be ordered: `on_hand` less `reserved`.
     available: i32,
+}
+
+/// The units of a product, as they were set.
+#[derive(Serialize, ToSchema)]
+pub(super) struct StockSet {
+    #[serde(flatten)]
+    stock: StockView,
     /// Whether a product with just this sku, in this case, is on offer. Without one nobody can order the units.
     on_offer: bool,
 }
@@ -54,13 +61,12 @@ pub(super) struct OnHand {
 pub(super) async fn read(
     AxumState(state): AxumState<State>,
     Path(sku): Path<Sku>,
-) -> Result<Tagged, Problem> {
+) -> Result<Tagged<StockView>, Problem> {
     let connection = state.db.get().await?;
     let stock = store::stock::find(&connection, &sku)
         .await?
         .ok_or_else(|| Problem::not_found(format!("The stock of {sku} was never set.")))?;
-    let on_offer = is_on_offer(&connection, &sku).await?;
-    Ok(view(sku, stock, on_offer))
+    Ok(view(sku, stock))
 }
 
 /// A stock-take: sets how many units are on the shelf now, the reserved ones among them. Needs the role `admin`.
@@ -71,7 +77,7 @@ pub(super) async fn read(
     params(("sku" = Sku, Path), ("If-Match" = Option<String>, Header, description = "Set only if the stock is at this version")),
     request_body = OnHand,
     responses(
-        (status = 200, description = "The stock of the product", body = StockView, headers(("ETag" = String, description = "Its version"))),
+        (status = 200, description = "The stock of the product", body = StockSet, headers(("ETag" = String, description = "Its version"))),
         Unauthenticated,
         (status = 400, description = "`malformed_json`", body = Problem, content_type = "application/problem+json"),
         (status = 403, description = "`forbidden`", body = Problem, content_type = "application/problem+json"),
@@ -88,7 +94,7 @@ pub(super) async fn set(
     Path(sku): Path<Sku>,
     headers: HeaderMap,
     Body(wanted): Body<OnHand>,
-) -> Result<Tagged, Problem> {
+) -> Result<Tagged<StockSet>, Problem> {
     admin.require_role("admin")?;
     let mut connection = state.db.get().await?;
     let tx = db::transaction(&mut connection).await?;
@@ -99,10 +105,14 @@ pub(super) async fn set(
     )?;
     let wanted = [(sku.clone(), wanted.on_hand)].into();
     let counted = store::stock::set_on_hand(&tx, &wanted).await?;
-    let on_offer = is_on_offer(&tx, &sku).await?;
+    let offer = store::offers::find(&tx, &sku).await?;
+    let on_offer = offer.is_some_and(|offer| !offer.removed);
     tx.commit().await.map_err(db::Error::from)?;
     match counted.get(&sku) {
-        Some(Count::Changed(stock) | Count::Unchanged(stock)) => Ok(view(sku, *stock, on_offer)),
+        Some(Count::Changed(stock) | Count::Unchanged(stock)) => {
+            let (tag, Json(stock)) = view(sku, *stock);
+            Ok((tag, Json(StockSet { stock, on_offer })))
+        }
         Some(Count::BelowReserved(stock)) => Err(Problem::conflict(
             "below_reserved",
             stock_import::below_reserved(&sku, *stock),
@@ -144,20 +154,14 @@ pub(super) async fn import(
     stock_import::import(&state.db, text).await.map(Json)
 }
 
-type Tagged = ([(HeaderName, String); 1], Json<StockView>);
+type Tagged<T> = ([(HeaderName, String); 1], Json<T>);
 
-async fn is_on_offer(client: &impl Client, sku: &Sku) -> Result<bool, db::Error> {
-    let offer = store::offers::find(client, sku).await?;
-    Ok(offer.is_some_and(|offer| !offer.removed))
-}
-
-fn view(sku: Sku, stock: Stock, on_offer: bool) -> Tagged {
+fn view(sku: Sku, stock: Stock) -> Tagged<StockView> {
     let view = StockView {
         sku,
         on_hand: stock.on_hand,
         reserved: stock.reserved,
         available: stock.available(),
-        on_offer,
     };
     (etag(stock.version), Json(view))
 }

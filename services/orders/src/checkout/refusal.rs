@@ -57,7 +57,7 @@ fn cart_changed(expected: Expected, cart: &Cart) -> Problem {
 fn price_changed(expected: Expected, cart: &Cart) -> Problem {
     let detail = format!(
         "The cart costs {}, not {}. Look at it again, then order with a new Idempotency-Key.",
-        told(cart.total),
+        in_words(cart.total),
         expected.total
     );
     Problem::conflict("price_changed", detail).with_errors(vec![totals(expected, cart)])
@@ -66,11 +66,11 @@ fn price_changed(expected: Expected, cart: &Cart) -> Problem {
 fn totals(expected: Expected, cart: &Cart) -> FieldError {
     FieldError {
         pointer: "expected_total".to_owned(),
-        detail: format!("{} expected, {} now", expected.total, told(cart.total)),
+        detail: format!("{} expected, {} now", expected.total, in_words(cart.total)),
     }
 }
 
-fn told(total: Option<Money>) -> String {
+fn in_words(total: Option<Money>) -> String {
     total.map_or_else(
         || "nothing that can be added up".to_owned(),
         |total| total.to_string(),

@@ -119,18 +119,38 @@ impl Shop {
         .await
     }
 
-    /// `POST /orders`: the order as it was taken.
+    /// What a buyer sends who has just looked at the cart: its version, its total, and what to pay with.
+    pub async fn checkout(&self, buyer: &Account, payment_token: &str) -> Result<Value> {
+        let cart = send(
+            self.request(Method::GET, Service::Orders, "/cart")
+                .bearer_auth(&buyer.access_token),
+        )
+        .await?;
+        Ok(json!({
+            "cart_version": cart["version"],
+            "expected_total": cart["total"],
+            "payment_token": payment_token,
+        }))
+    }
+
+    /// Looks at the cart, then `POST /orders`: the order as it was taken.
     pub async fn place_order(
         &self,
         buyer: &Account,
         key: &str,
         payment_token: &str,
     ) -> Result<Value> {
+        let checkout = self.checkout(buyer, payment_token).await?;
+        self.send_order(buyer, key, &checkout).await
+    }
+
+    /// `POST /orders` with a body from [`Self::checkout`]; sent again with the same key it is the same order.
+    pub async fn send_order(&self, buyer: &Account, key: &str, checkout: &Value) -> Result<Value> {
         send(
             self.request(Method::POST, Service::Orders, "/orders")
                 .bearer_auth(&buyer.access_token)
                 .header("idempotency-key", key)
-                .json(&json!({ "payment_token": payment_token })),
+                .json(checkout),
         )
         .await
     }

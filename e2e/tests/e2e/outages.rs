@@ -50,6 +50,7 @@ async fn a_database_that_is_away_is_answered_503_and_comes_back_without_a_hand()
     let buyer = world.shop.register("Hanna").await?;
     let sku = world.shop.product_for_sale(&world.admin, 5).await?;
     world.shop.fill_cart(&buyer, &sku, 1).await?;
+    let checkout = world.shop.checkout(&buyer, "tok_approved").await?;
     let pods = world.cluster.api::<Pod>();
     let refused = until(
         "orders says that its database is away",
@@ -79,7 +80,7 @@ async fn a_database_that_is_away_is_answered_503_and_comes_back_without_a_hand()
     let order = until("orders are taken again", PATIENCE, || async {
         world
             .shop
-            .place_order(&buyer, "no-database", "tok_approved")
+            .send_order(&buyer, "no-database", &checkout)
             .await
             .map(Some)
     })

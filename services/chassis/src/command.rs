@@ -7,6 +7,7 @@ use anyhow::Context;
 use clap::{Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
+use utoipa::openapi::{LicenseBuilder, Server};
 
 use crate::db::{self, Behind, Db, MaxConnections};
 use crate::http::{FieldError, Problem};
@@ -129,8 +130,16 @@ fn document<S: Service>() -> utoipa::openapi::OpenApi {
     document.info.title = S::NAME.to_owned();
     document.info.version = S::VERSION.to_owned();
     document.info.description = None;
-    document.info.license = None;
+    let license = env!("CARGO_PKG_LICENSE");
+    document.info.license = Some(
+        LicenseBuilder::new()
+            .name(license)
+            .identifier(Some(license))
+            .build(),
+    );
     document.info.contact = None;
+    // Where a shop is served is known to whoever runs it.
+    document.servers = Some(vec![Server::new("/")]);
     let components = document.components.get_or_insert_default();
     components.add_security_scheme(
         "bearer",

@@ -11,6 +11,7 @@ mod observe;
 mod places;
 mod precondition;
 mod problem;
+pub mod responses;
 mod transport;
 
 pub use client_ip::{ClientIp, TrustedProxies};

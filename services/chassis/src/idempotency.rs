@@ -39,11 +39,11 @@ pub async fn claim(
     key: &IdempotencyKey,
     request: &impl Serialize,
 ) -> Result<Claim, Problem> {
-    let fingerprint = fingerprint(request)?;
+    let fingerprint = Fingerprint::of(request)?;
     let inserted = db::execute(
         tx,
         "insert into idempotency (scope, key, fingerprint) values ($1, $2, $3) on conflict do nothing",
-        &[&scope, &key.as_str(), &fingerprint],
+        &[&scope, &key.as_str(), &fingerprint.as_bytes()],
     )
     .await
     .map_err(twin_at_work)?;
@@ -60,11 +60,8 @@ pub async fn claim(
         &[&scope, &key.as_str()],
     )
     .await?;
-    if row.get::<_, Vec<u8>>("fingerprint") != fingerprint {
-        return Err(Problem::invalid(
-            "idempotency_key_reused",
-            "This Idempotency-Key was used for a different request. Use a new key for a new request.",
-        ));
+    if Fingerprint::stored(row.get("fingerprint")) != fingerprint {
+        return Err(key_reused());
     }
     let status: Option<i16> = row.get("status");
     let body: Option<String> = row.get("body");
@@ -104,9 +101,34 @@ impl Ticket {
     }
 }
 
-fn fingerprint(request: &impl Serialize) -> Result<Vec<u8>, Problem> {
-    let bytes = serde_json::to_vec(request).map_err(Problem::internal)?;
-    Ok(Sha256::digest(bytes).to_vec())
+/// What a key stays bound to: SHA-256 of the request as JSON.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fingerprint(Vec<u8>);
+
+impl Fingerprint {
+    /// # Errors
+    /// `internal` (500) for a request that cannot be written as JSON.
+    pub fn of(request: &impl Serialize) -> Result<Self, Problem> {
+        let bytes = serde_json::to_vec(request).map_err(Problem::internal)?;
+        Ok(Self(Sha256::digest(bytes).to_vec()))
+    }
+
+    /// As it was stored.
+    pub fn stored(bytes: Vec<u8>) -> Self {
+        Self(bytes)
+    }
+
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+/// The same key with another request.
+pub fn key_reused() -> Problem {
+    Problem::invalid(
+        "idempotency_key_reused",
+        "This Idempotency-Key was used for a different request. Use a new key for a new request.",
+    )
 }
 
 fn stored(status: i16, body: String, location: Option<String>) -> Result<Response, Problem> {

@@ -1,10 +1,12 @@
 //! A cart becomes an order: one transaction, from the claim of the idempotency key to the stored answer.
 
+pub(crate) mod refusal;
+
 use std::collections::HashMap;
 
 use axum::response::Response;
 use chassis::db::{self, Transaction};
-use chassis::http::{FieldError, IdempotencyKey, Problem};
+use chassis::http::{IdempotencyKey, Problem};
 use chassis::idempotency::{self, Claim};
 use chassis::{outbox, telemetry};
 use http::StatusCode;
@@ -13,34 +15,45 @@ use time::OffsetDateTime;
 use tracing::Span;
 use uuid::Uuid;
 
-use crate::cart::{CartLine, Refusal, shortages, total_to_order};
+use self::refusal::NotOrdered;
+use crate::cart::{CartLine, Expected, Refusal, shortages, to_put_back, total_to_order};
 use crate::events::OrderPlaced;
-use crate::money::MoneyError;
+use crate::money::{Money, MoneyError};
+use crate::number::OrderNumber;
 use crate::order::{Order, OrderItem, OrderState};
 use crate::saga::AUTHORISE_WITHIN;
 use crate::state::State;
 use crate::store;
+use crate::store::cart::LockedCart;
 use crate::store::sagas::NewSaga;
 use crate::timeline::{Entry, EntryOutcome};
+use crate::unpaid::WINDOW;
 
 /// The first event about an order.
 const FIRST: i64 = 1;
 
+/// What a buyer sends to order the cart.
+pub(crate) struct Request {
+    pub(crate) buyer: Uuid,
+    pub(crate) expected: Expected,
+    pub(crate) token: SecretString,
+}
+
 /// Orders what is in the buyer's cart. The same key gets the same answer, a refusal too.
 pub(crate) async fn place(
     state: &State,
-    buyer: Uuid,
     key: &IdempotencyKey,
-    token: &SecretString,
+    request: &Request,
 ) -> Result<Response, Problem> {
     let mut connection = state.db.get().await?;
     let tx = db::transaction(&mut connection).await?;
-    let scope = format!("orders:{buyer}");
-    let ticket = match idempotency::claim(&tx, &scope, key, &token.expose_secret()).await? {
+    let scope = format!("orders:{}", request.buyer);
+    let fingerprint = (request.token.expose_secret(), request.expected);
+    let ticket = match idempotency::claim(&tx, &scope, key, &fingerprint).await? {
         Claim::Replay(answer) => return Ok(answer),
         Claim::New(ticket) => ticket,
     };
-    match order_cart(&tx, buyer, token).await? {
+    match order_cart(&tx, request).await? {
         Ok(order) => {
             let location = format!("/orders/{}", order.id);
             let answer = ticket
@@ -54,8 +67,8 @@ pub(crate) async fn place(
             Ok(answer)
         }
         Err(refusal) => {
-            let problem = problem(&refusal);
-            let answer = ticket.save(&tx, problem.status, &problem).await?;
+            let refused = NotOrdered::from(refusal);
+            let answer = ticket.save(&tx, refused.problem.status, &refused).await?;
             tx.commit().await.map_err(db::Error::from)?;
             Ok(answer)
         }
@@ -65,37 +78,30 @@ pub(crate) async fn place(
 /// Either the order with all that belongs to it is written, or nothing is.
 async fn order_cart(
     tx: &Transaction<'_>,
-    buyer: Uuid,
-    token: &SecretString,
+    request: &Request,
 ) -> Result<Result<Order, Refusal>, Problem> {
-    store::cart::lock(tx, buyer).await?;
-    let lines = store::cart::lines(tx, buyer).await?;
-    let total = match total_to_order(&lines) {
-        Ok(total) => total,
+    let cart = LockedCart::lock(tx, request.buyer).await?;
+    let now = OffsetDateTime::now_utc();
+    store::orders::unpaid_since(tx, request.buyer, now - WINDOW)
+        .await?
+        .admits_one_more(now)?;
+    let contents = cart.read().await?;
+    let lines = &contents.lines;
+    let order = match total_to_order(&contents, request.expected)
+        .and_then(|total| new_order(request.buyer, lines, total))
+    {
+        Ok(order) => order,
         Err(refusal) => return Ok(Err(refusal)),
     };
     let skus: Vec<_> = lines.iter().map(|line| line.offer.sku.as_str()).collect();
     let stock = store::stock::lock(tx, &skus).await?;
-    let short = shortages(&lines, |sku| {
+    let short = shortages(lines, |sku| {
         stock.get(sku).map_or(0, |stock| stock.available())
     });
     if !short.is_empty() {
         return Ok(Err(Refusal::OutOfStock(short)));
     }
-    let now = OffsetDateTime::now_utc();
-    let id = Uuid::now_v7();
-    Span::current().record("order_id", tracing::field::display(id));
-    let order = Order {
-        id,
-        buyer_id: buyer,
-        state: OrderState::Pending,
-        reason: None,
-        items: items(&lines).map_err(|e| problem(&Refusal::Money(e)))?,
-        total,
-        placed_at: now,
-        confirmed_at: None,
-        finished_at: None,
-    };
+    Span::current().record("order_id", tracing::field::display(order.id));
     store::orders::insert(tx, &order).await?;
     let units: HashMap<_, _> = lines
         .iter()
@@ -104,10 +110,43 @@ async fn order_cart(
     if !store::stock::reserve(tx, order.id, &units).await? {
         return Err(Problem::internal("locked stock could not be reserved"));
     }
-    begin_saga(tx, &order, token).await?;
+    begin_saga(tx, &order, &request.token).await?;
     outbox::add(tx, &order.id.to_string(), FIRST, &OrderPlaced::of(&order)).await?;
-    store::cart::empty(tx, buyer).await?;
+    cart.empty().await?;
     Ok(Ok(order))
+}
+
+fn new_order(buyer: Uuid, lines: &[CartLine], total: Money) -> Result<Order, Refusal> {
+    let id = Uuid::now_v7();
+    Ok(Order {
+        id,
+        number: OrderNumber::of(id),
+        buyer_id: buyer,
+        state: OrderState::Pending,
+        reason: None,
+        items: items(lines).map_err(Refusal::Money)?,
+        total,
+        refunded: total.with(0),
+        placed_at: OffsetDateTime::now_utc(),
+        confirmed_at: None,
+        finished_at: None,
+    })
+}
+
+/// Puts what was ordered back into the buyer's cart, as far as it still fits: the order has come to nothing. Takes the
+/// cart's lock, so it comes before any lock of stock.
+pub(crate) async fn put_back(
+    tx: &Transaction<'_>,
+    buyer: Uuid,
+    order: Uuid,
+) -> Result<(), db::Error> {
+    let cart = LockedCart::lock(tx, buyer).await?;
+    let in_cart = cart.read().await?.lines;
+    let ordered = store::cart::of_order(tx, order).await?;
+    for line in to_put_back(in_cart, ordered) {
+        cart.put(&line.offer.sku, line.quantity).await?;
+    }
+    Ok(())
 }
 
 async fn begin_saga(
@@ -142,52 +181,4 @@ fn items(lines: &[CartLine]) -> Result<Vec<OrderItem>, MoneyError> {
             OrderItem::new(offer.sku, offer.title, line.quantity, offer.price)
         })
         .collect()
-}
-
-fn problem(refusal: &Refusal) -> Problem {
-    match refusal {
-        Refusal::CartEmpty => Problem::invalid(
-            "cart_empty",
-            "The cart is empty. Put something into it first.",
-        ),
-        Refusal::Removed(skus) => {
-            let errors = skus.iter().map(|sku| FieldError {
-                pointer: sku.to_string(),
-                detail: "is no longer sold".to_owned(),
-            });
-            Problem::conflict(
-                "offer_removed",
-                "Something in the cart is no longer sold. Take it out, then order with a new Idempotency-Key.",
-            )
-            .with_errors(errors.collect())
-        }
-        Refusal::Money(MoneyError::MixedCurrencies(..)) => Problem::conflict(
-            "mixed_currencies",
-            "The cart holds prices in two currencies. Order them one after the other.",
-        ),
-        Refusal::Money(MoneyError::TooLarge) => Problem::invalid(
-            "total_too_large",
-            "The total is larger than 9999999999 minor units. Order in parts.",
-        ),
-        Refusal::NotPayable(total) => Problem::invalid(
-            "not_payable",
-            format!(
-                "A total of {} minor units of {} cannot be paid. Take out what is priced so.",
-                total.amount,
-                total.currency.code()
-            ),
-        ),
-        Refusal::OutOfStock(short) => {
-            let names: Vec<_> = short.iter().map(|line| line.sku.as_str()).collect();
-            let detail = format!(
-                "There is not enough of {}. Change the cart, then order with a new Idempotency-Key.",
-                names.join(", ")
-            );
-            let errors = short.iter().map(|line| FieldError {
-                pointer: line.sku.to_string(),
-                detail: format!("{} wanted, {} available", line.wanted, line.available),
-            });
-            Problem::conflict("out_of_stock", detail).with_errors(errors.collect())
-        }
-    }
 }

@@ -1,4 +1,4 @@
-//! What orders says to others.
+//! The events that orders publishes.
 
 use chassis::Event;
 use iso_currency::Currency;
@@ -8,6 +8,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::money::Money;
+use crate::number::OrderNumber;
 use crate::order::{CancelReason, Order, OrderItem};
 use crate::sku::Sku;
 
@@ -15,6 +16,8 @@ use crate::sku::Sku;
 #[derive(Serialize, JsonSchema)]
 pub(crate) struct OrderPlaced {
     order_id: Uuid,
+    /// What people call the order by.
+    number: OrderNumber,
     buyer_id: Uuid,
     items: Vec<Item>,
     total: Money,
@@ -24,6 +27,8 @@ pub(crate) struct OrderPlaced {
 #[derive(Serialize, JsonSchema)]
 pub(crate) struct OrderConfirmed {
     order_id: Uuid,
+    /// What people call the order by.
+    number: OrderNumber,
     buyer_id: Uuid,
     items: Vec<Item>,
     total: Money,
@@ -36,8 +41,25 @@ pub(crate) struct OrderConfirmed {
 #[derive(Serialize, JsonSchema)]
 pub(crate) struct OrderCancelled {
     order_id: Uuid,
+    /// What people call the order by.
+    number: OrderNumber,
     buyer_id: Uuid,
     reason: CancelReason,
+    total: Money,
+}
+
+/// Money of a paid order was given back. The order stays paid, whatever part of its total that is.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct OrderRefunded {
+    order_id: Uuid,
+    /// What people call the order by.
+    number: OrderNumber,
+    buyer_id: Uuid,
+    /// Given back now.
+    amount: Money,
+    /// Given back so far, this time included.
+    refunded: Money,
+    /// What the order cost.
     total: Money,
 }
 
@@ -65,6 +87,7 @@ impl OrderPlaced {
     pub(crate) fn of(order: &Order) -> Self {
         Self {
             order_id: order.id,
+            number: order.number,
             buyer_id: order.buyer_id,
             items: order.items.iter().map(Item::of).collect(),
             total: order.total,
@@ -76,6 +99,7 @@ impl OrderConfirmed {
     pub(crate) fn of(order: &Order, confirmed_at: OffsetDateTime) -> Self {
         Self {
             order_id: order.id,
+            number: order.number,
             buyer_id: order.buyer_id,
             items: order.items.iter().map(Item::of).collect(),
             total: order.total,
@@ -88,8 +112,23 @@ impl OrderCancelled {
     pub(crate) fn of(order: &Order, reason: CancelReason) -> Self {
         Self {
             order_id: order.id,
+            number: order.number,
             buyer_id: order.buyer_id,
             reason,
+            total: order.total,
+        }
+    }
+}
+
+impl OrderRefunded {
+    /// `amount` was given back now, `refunded` with all earlier times.
+    pub(crate) fn of(order: &Order, amount: Money, refunded: Money) -> Self {
+        Self {
+            order_id: order.id,
+            number: order.number,
+            buyer_id: order.buyer_id,
+            amount,
+            refunded,
             total: order.total,
         }
     }
@@ -113,6 +152,7 @@ impl Event for OrderPlaced {
     fn examples() -> Vec<Self> {
         vec![Self {
             order_id: example_order(),
+            number: OrderNumber::of(example_order()),
             buyer_id: example_buyer(),
             items: example_items(),
             total: example_total(),
@@ -127,6 +167,7 @@ impl Event for OrderConfirmed {
     fn examples() -> Vec<Self> {
         vec![Self {
             order_id: example_order(),
+            number: OrderNumber::of(example_order()),
             buyer_id: example_buyer(),
             items: example_items(),
             total: example_total(),
@@ -147,11 +188,30 @@ impl Event for OrderCancelled {
         ]
         .map(|reason| Self {
             order_id: example_order(),
+            number: OrderNumber::of(example_order()),
             buyer_id: example_buyer(),
             reason,
             total: example_total(),
         })
         .into()
+    }
+}
+
+impl Event for OrderRefunded {
+    const SERVICE: &'static str = "orders";
+    const NAME: &'static str = "order.refunded";
+
+    fn examples() -> Vec<Self> {
+        [(500, 500), (2000, 2500)]
+            .map(|(amount, refunded)| Self {
+                order_id: example_order(),
+                number: OrderNumber::of(example_order()),
+                buyer_id: example_buyer(),
+                amount: example_total().with(amount),
+                refunded: example_total().with(refunded),
+                total: example_total(),
+            })
+            .into()
     }
 }
 

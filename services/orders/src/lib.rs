@@ -6,8 +6,11 @@ mod checkout;
 mod events;
 mod metrics;
 mod money;
+mod number;
 mod order;
-mod payments;
+mod payments_client;
+mod refund;
+mod retention;
 mod saga;
 mod settings;
 mod sku;
@@ -16,6 +19,7 @@ mod stock_import;
 mod store;
 mod subscriptions;
 mod timeline;
+mod unpaid;
 
 use std::sync::Arc;
 
@@ -24,9 +28,9 @@ use chassis::{Chassis, Env, EventContract, Service, SettingError};
 use tokio::sync::Semaphore;
 use utoipa_axum::router::OpenApiRouter;
 
-use crate::events::{OrderCancelled, OrderConfirmed, OrderPlaced, StockChanged};
+use crate::events::{OrderCancelled, OrderConfirmed, OrderPlaced, OrderRefunded, StockChanged};
 use crate::metrics::Metrics;
-use crate::payments::Payments;
+use crate::payments_client::PaymentsClient;
 use crate::saga::runner::{Runner, measure};
 use crate::settings::Settings;
 use crate::state::{Signals, State, WAITS};
@@ -61,6 +65,7 @@ impl Service for Orders {
             EventContract::of::<OrderPlaced>(),
             EventContract::of::<OrderConfirmed>(),
             EventContract::of::<OrderCancelled>(),
+            EventContract::of::<OrderRefunded>(),
             EventContract::of::<StockChanged>(),
         ]
     }
@@ -82,11 +87,13 @@ impl Service for Orders {
         );
         let runner = Runner {
             db: state.db.clone(),
-            payments: Payments::new(peer),
+            payments: PaymentsClient::new(peer),
             signals: state.signals.clone(),
             metrics: state.metrics.clone(),
         };
         chassis.worker("saga-runner", move |stop| runner.clone().run(stop));
+        let db = state.db.clone();
+        chassis.worker("retention", move |stop| retention::run(db.clone(), stop));
         let (db, metrics) = (state.db.clone(), state.metrics.clone());
         chassis.worker("saga-metrics", move |stop| {
             measure(db.clone(), metrics.clone(), stop)

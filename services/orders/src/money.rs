@@ -1,5 +1,7 @@
 //! Money: whole minor units and a currency. Arithmetic is checked; two currencies never meet.
 
+use std::fmt;
+
 use iso_currency::Currency;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -13,8 +15,8 @@ pub(crate) struct Money {
     #[schemars(range(min = 0))]
     pub(crate) amount: i64,
     /// ISO 4217 code.
-    #[schema(value_type = String, example = "EUR")]
-    #[schemars(with = "String")]
+    #[schema(value_type = String, pattern = "^[A-Z]{3}$", example = "EUR")]
+    #[schemars(with = "String", regex(pattern = "^[A-Z]{3}$"))]
     pub(crate) currency: Currency,
 }
 
@@ -33,6 +35,11 @@ pub(crate) enum MoneyError {
 impl Money {
     pub(crate) fn new(amount: i64, currency: Currency) -> Self {
         Self { amount, currency }
+    }
+
+    /// Other minor units of the same currency.
+    pub(crate) fn with(self, amount: i64) -> Self {
+        Self { amount, ..self }
     }
 
     /// The price of `quantity` pieces.
@@ -74,6 +81,22 @@ impl Money {
     }
 }
 
+/// For people: `19.99 EUR`, `300 JPY`.
+impl fmt::Display for Money {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let decimals = self.currency.exponent().unwrap_or(0);
+        let code = self.currency.code();
+        let sign = if self.amount < 0 { "-" } else { "" };
+        let amount = self.amount.unsigned_abs();
+        let unit = 10_u64.pow(decimals.into());
+        let (whole, part) = (amount / unit, amount % unit);
+        match usize::from(decimals) {
+            0 => write!(f, "{sign}{whole} {code}"),
+            decimals => write!(f, "{sign}{whole}.{part:0decimals$} {code}"),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -95,6 +118,15 @@ mod tests {
             Money::sum([eur(1), Money::new(1, Currency::USD)]),
             Err(MoneyError::MixedCurrencies(Currency::EUR, Currency::USD))
         );
+    }
+
+    #[test]
+    fn money_is_told_with_the_decimals_of_its_currency() {
+        assert_eq!(eur(1999).to_string(), "19.99 EUR");
+        assert_eq!(eur(5).to_string(), "0.05 EUR");
+        assert_eq!(Money::new(300, Currency::JPY).to_string(), "300 JPY");
+        assert_eq!(Money::new(1234, Currency::KWD).to_string(), "1.234 KWD");
+        assert_eq!(Money::new(7, Currency::XAU).to_string(), "7 XAU");
     }
 
     #[test]

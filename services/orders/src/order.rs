@@ -10,18 +10,23 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::money::{Money, MoneyError};
+use crate::number::OrderNumber;
 use crate::sku::Sku;
 
 /// An order.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(crate) struct Order {
     pub(crate) id: Uuid,
+    /// What mails call it by; `GET /orders?number=` finds it.
+    pub(crate) number: OrderNumber,
     pub(crate) state: OrderState,
     /// Why it was cancelled, if it was.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) reason: Option<CancelReason>,
     pub(crate) items: Vec<OrderItem>,
     pub(crate) total: Money,
+    /// What was given back of the total so far; 0 unless the order was paid. It stays `paid` however much that is.
+    pub(crate) refunded: Money,
     #[serde(with = "time::serde::rfc3339")]
     pub(crate) placed_at: OffsetDateTime,
     #[serde(
@@ -44,6 +49,7 @@ pub(crate) struct Order {
 pub(crate) struct OrderItem {
     pub(crate) sku: Sku,
     pub(crate) title: String,
+    #[schema(minimum = 1, maximum = 99)]
     pub(crate) quantity: i32,
     pub(crate) unit_price: Money,
     pub(crate) line_total: Money,

@@ -27,6 +27,9 @@ pub(crate) const AUTHORISE_WITHIN: Duration = Duration::from_secs(120);
 /// How long after the deadline an authorise request of ours may still reach payments: until then "no such payment" is
 /// not believed.
 const STRAGGLERS: Duration = Duration::from_secs(60);
+/// How long after the deadline a payment that payments knew and does not know any more may still be found again: its
+/// database was replaced, and perhaps the right one is put back.
+const FORGOTTEN: Duration = Duration::from_secs(24 * 3600);
 /// The first pause before a step is tried again; it doubles from attempt to attempt.
 const PAUSE_MIN: Duration = Duration::from_millis(500);
 /// The longest pause while the stock is held.
@@ -75,8 +78,10 @@ pub(crate) enum StepOutcome {
 pub(crate) enum PaymentStatus {
     Processing,
     Authorised,
-    /// The money was taken (a later refund does not change that).
+    /// The money was taken; a part of it may have been given back.
     Captured,
+    /// All of the money was taken and given back.
+    Refunded,
     Voided,
     Declined {
         reason: Option<String>,
@@ -182,8 +187,11 @@ pub(crate) fn next(
         }
         Step::Capture { payment } => after_capture(payment, outcome),
         Step::Void { payment } => {
-            let nothing_is_under_way = now >= saga.deadline + STRAGGLERS;
-            after_void(payment, outcome, nothing_is_under_way)
+            let wait = match payment {
+                None => STRAGGLERS,
+                Some(_) => FORGOTTEN,
+            };
+            after_void(payment, outcome, now >= saga.deadline + wait)
         }
     };
     saga.transition(verdict, now, jitter)
@@ -225,7 +233,7 @@ fn after_authorise(
     outcome: StepOutcome,
     in_time: bool,
 ) -> Verdict {
-    use PaymentStatus::{Authorised, Captured, Declined, Processing, Voided};
+    use PaymentStatus::{Authorised, Captured, Declined, Processing, Refunded, Voided};
     let declined = |payment, why| Verdict::Cancelled {
         reason: CancelReason::PaymentDeclined,
         why,
@@ -246,6 +254,9 @@ fn after_authorise(
                 return declined(id, format!("the payment was declined: {reason}"));
             }
             Voided => return declined(id, "the payment was voided by somebody else".to_owned()),
+            Refunded => {
+                return declined(id, "the payment was refunded by somebody else".to_owned());
+            }
             Processing => (Some(id), "payments is still working on it".to_owned()),
         },
         StepOutcome::Refused { why } => {
@@ -276,11 +287,11 @@ fn after_authorise(
 
 /// The order is confirmed: whatever payments says but "captured", the answer is to ask again.
 fn after_capture(payment: Uuid, outcome: StepOutcome) -> Verdict {
-    use PaymentStatus::{Authorised, Captured, Declined, Processing, Voided};
+    use PaymentStatus::{Authorised, Captured, Declined, Processing, Refunded, Voided};
     let step = Step::Capture { payment };
     let why = match outcome {
         StepOutcome::Payment { id: _, status } => match status {
-            Captured => return Verdict::Paid { payment },
+            Captured | Refunded => return Verdict::Paid { payment },
             Processing | Authorised => "the money was not taken yet".to_owned(),
             Voided => "the payment was voided although the order is confirmed".to_owned(),
             Declined { reason: _ } => {
@@ -294,9 +305,10 @@ fn after_capture(payment: Uuid, outcome: StepOutcome) -> Verdict {
     Verdict::NotYet { step, why }
 }
 
-/// The order is cancelled: asked again until it is certain that no money is held.
-fn after_void(payment: Option<Uuid>, outcome: StepOutcome, nothing_is_under_way: bool) -> Verdict {
-    use PaymentStatus::{Authorised, Captured, Declined, Processing, Voided};
+/// The order is cancelled: asked again until it is certain that no money is held. `is_believed` says whether "no such
+/// payment" is the last word.
+fn after_void(payment: Option<Uuid>, outcome: StepOutcome, is_believed: bool) -> Verdict {
+    use PaymentStatus::{Authorised, Captured, Declined, Processing, Refunded, Voided};
     let nothing_held = |payment, why| Verdict::NothingHeld { payment, why };
     let (payment, why) = match outcome {
         StepOutcome::Payment { id, status } => match status {
@@ -304,6 +316,7 @@ fn after_void(payment: Option<Uuid>, outcome: StepOutcome, nothing_is_under_way:
             Declined { reason: _ } => {
                 return nothing_held(Some(id), "the payment was declined in the end");
             }
+            Refunded => return nothing_held(Some(id), "the money was taken and given back"),
             Processing => (Some(id), "payments is still working on it".to_owned()),
             Authorised => (
                 Some(id),
@@ -314,11 +327,15 @@ fn after_void(payment: Option<Uuid>, outcome: StepOutcome, nothing_is_under_way:
                 (Some(id), why.to_owned())
             }
         },
-        StepOutcome::NoPayment if payment.is_none() && nothing_is_under_way => {
-            return nothing_held(
-                None,
-                "payments never heard of it: there is nothing to give back",
-            );
+        StepOutcome::NoPayment if is_believed => {
+            // Without a payment, an event about one would still take the saga up again.
+            let why = match payment {
+                None => "payments never heard of it: there is nothing to give back",
+                Some(_) => {
+                    "payments has forgotten the payment: what is held lapses at the provider"
+                }
+            };
+            return nothing_held(None, why);
         }
         StepOutcome::NoPayment => {
             let why = "payments knows of no payment, but may still get to know it";
@@ -412,7 +429,9 @@ fn by_orders(step: &'static str, detail: &str) -> Entry {
 }
 
 fn cancelled(reason: CancelReason) -> Entry {
-    let detail = format!("the order is cancelled ({reason}) and its units are free again");
+    let detail = format!(
+        "the order is cancelled ({reason}), its units are free again, and what is still sold is back in the cart"
+    );
     Entry::of_orders("cancel", EntryOutcome::Compensated, detail)
 }
 

@@ -1,26 +1,33 @@
 //! The name of a product.
 
+use std::error::Error;
 use std::fmt;
 use std::str::FromStr;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use tokio_postgres::types::{FromSql, Type};
 use utoipa::ToSchema;
 
 const MAX_LENGTH: usize = 64;
+/// Paths with these in the place of a sku are something else: an import, the folder itself, the folder above.
+const NOT_IN_A_PATH: [&str; 3] = ["import", ".", ".."];
 
-/// 1 to 64 of ASCII letters, digits, `.`, `_` and `-`, as search has it.
+/// 1 to 64 of ASCII letters, digits, `.`, `_` and `-`, as search has it; not `import`, `.` or `..`, which no path can name.
 #[derive(
     Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema, JsonSchema,
 )]
 #[serde(try_from = "String", into = "String")]
-#[schema(value_type = String, example = "mug-blue", pattern = "^[A-Za-z0-9._-]{1,64}$")]
-#[schemars(with = "String")]
+#[schema(value_type = String, example = "mug-blue", pattern = "^(?!(?:import|[.]{1,2})$)[A-Za-z0-9._-]{1,64}$")]
+#[schemars(
+    with = "String",
+    extend("pattern" = r"^(?!(?:import|[.]{1,2})$)[A-Za-z0-9._-]{1,64}$")
+)]
 pub(crate) struct Sku(String);
 
 /// A text that is no SKU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a sku is 1 to 64 letters, digits, '.', '_' or '-'")]
+#[error("a sku is 1 to 64 letters, digits, '.', '_' or '-', and none of 'import', '.' and '..'")]
 pub(crate) struct NoSku;
 
 impl Sku {
@@ -34,7 +41,8 @@ impl TryFrom<String> for Sku {
 
     fn try_from(text: String) -> Result<Self, NoSku> {
         let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-        if (1..=MAX_LENGTH).contains(&text.len()) && text.chars().all(is_plain) {
+        let is_short = (1..=MAX_LENGTH).contains(&text.len());
+        if is_short && text.chars().all(is_plain) && !NOT_IN_A_PATH.contains(&text.as_str()) {
             Ok(Self(text))
         } else {
             Err(NoSku)
@@ -47,6 +55,17 @@ impl FromStr for Sku {
 
     fn from_str(text: &str) -> Result<Self, NoSku> {
         text.to_owned().try_into()
+    }
+}
+
+/// What is stored is not judged anew: earlier versions took names that are refused today.
+impl<'a> FromSql<'a> for Sku {
+    fn from_sql(kind: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn Error + Sync + Send>> {
+        Ok(Self(String::from_sql(kind, raw)?))
+    }
+
+    fn accepts(kind: &Type) -> bool {
+        <String as FromSql>::accepts(kind)
     }
 }
 
@@ -68,10 +87,27 @@ mod tests {
 
     #[test]
     fn a_sku_is_short_and_plain() {
-        for good in ["a", "0", "-", "mug-blue", "A.b_c-9", &"x".repeat(64)] {
+        for good in [
+            "a",
+            "0",
+            "-",
+            "...",
+            "Import",
+            "imports",
+            "mug-blue",
+            "A.b_c-9",
+            &"x".repeat(64),
+        ] {
             assert!(good.parse::<Sku>().is_ok(), "{good}");
         }
         for bad in ["", "a b", "a/b", "ä", "a\n", &"x".repeat(65)] {
+            assert!(bad.parse::<Sku>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_no_path_can_name_is_no_sku() {
+        for bad in ["import", ".", ".."] {
             assert!(bad.parse::<Sku>().is_err(), "{bad}");
         }
     }

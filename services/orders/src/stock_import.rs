@@ -1,6 +1,6 @@
 //! The stock of many products at once.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use chassis::db::{self, Db};
 use chassis::http::{DecodeError, Problem, from_json};
@@ -25,6 +25,19 @@ pub(crate) struct Imported {
     unchanged: usize,
     /// The lines that were not applied, in their order.
     failed: Vec<FailedLine>,
+    /// The lines whose sku no product has, in their order. They were applied: a product may still come.
+    not_on_offer: Vec<UnknownSku>,
+}
+
+/// A line whose sku no product has.
+#[derive(Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub(crate) struct UnknownSku {
+    /// From 1.
+    line: usize,
+    sku: Sku,
+    /// A product whose sku differs in nothing but its case.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    did_you_mean: Option<Sku>,
 }
 
 /// A line that was not applied.
@@ -72,14 +85,18 @@ pub(crate) async fn import(db: &Db, text: &str) -> Result<Imported, Problem> {
             .map(|(_, line)| (line.sku.clone(), line.on_hand))
             .collect();
         let counted = store::stock::set_on_hand(&tx, &on_hand).await?;
+        let skus: Vec<_> = batch.iter().map(|(_, line)| line.sku.as_str()).collect();
+        let on_offer = store::offers::on_offer_in_any_case(&tx, &skus).await?;
         tx.commit().await.map_err(db::Error::from)?;
         imported.add(batch, &counted);
+        imported.not_on_offer.extend(unknown(batch, &on_offer));
     }
     imported.failed.sort_by_key(|failed| failed.line);
     tracing::info!(
         updated = imported.updated,
         unchanged = imported.unchanged,
         failed = imported.failed.len(),
+        not_on_offer = imported.not_on_offer.len(),
         "stock imported"
     );
     Ok(imported)
@@ -114,6 +131,26 @@ fn parse(text: &str) -> (Vec<(usize, StockLine)>, Vec<FailedLine>) {
         }
     }
     (good, failed)
+}
+
+/// The lines of `batch` whose sku is not among `on_offer`.
+fn unknown(batch: &[(usize, StockLine)], on_offer: &[Sku]) -> Vec<UnknownSku> {
+    let known: HashSet<_> = on_offer.iter().collect();
+    let in_any_case: HashMap<_, _> = on_offer
+        .iter()
+        .map(|sku| (sku.as_str().to_ascii_lowercase(), sku))
+        .collect();
+    batch
+        .iter()
+        .filter(|(_, wanted)| !known.contains(&wanted.sku))
+        .map(|(line, wanted)| UnknownSku {
+            line: *line,
+            sku: wanted.sku.clone(),
+            did_you_mean: in_any_case
+                .get(&wanted.sku.as_str().to_ascii_lowercase())
+                .map(|sku| (*sku).clone()),
+        })
+        .collect()
 }
 
 impl Imported {
@@ -152,7 +189,8 @@ mod tests {
             "{\"sku\": \"c d\", \"on_hand\": 1}\n",
             "{\"sku\": \"a\", \"on_hand\": 4}\n",
             "{\"sku\": \"e\", \n",
-            "{\"sku\": \"f\", \"on_hand\": 1000000}",
+            "{\"sku\": \"f\", \"on_hand\": 1000000}\n",
+            "{\"sku\": \"import\", \"on_hand\": 1}",
         );
         let (good, failed) = parse(text);
         let good: Vec<_> = good
@@ -167,8 +205,31 @@ mod tests {
                 (3, "invalid"),
                 (4, "invalid"),
                 (5, "duplicate_sku"),
-                (6, "malformed_json")
+                (6, "malformed_json"),
+                (8, "invalid")
             ]
         );
+    }
+
+    #[test]
+    fn a_sku_that_no_product_has_is_named_with_what_was_meant() {
+        let sku = |text: &str| text.parse::<Sku>().unwrap();
+        let wanted = |text: &str| StockLine {
+            sku: sku(text),
+            on_hand: 1,
+        };
+        let batch = [(1, wanted("mug")), (2, wanted("PEN")), (5, wanted("cup"))];
+        let unknown = unknown(&batch, &[sku("Pen"), sku("mug")]);
+        let named: Vec<_> = unknown
+            .iter()
+            .map(|u| {
+                (
+                    u.line,
+                    u.sku.as_str(),
+                    u.did_you_mean.as_ref().map(Sku::as_str),
+                )
+            })
+            .collect();
+        assert_eq!(named, [(2, "PEN", Some("Pen")), (5, "cup", None)]);
     }
 }

@@ -12,7 +12,9 @@ use std::str::FromStr;
 
 use chassis::db::{self, Row};
 use iso_currency::Currency;
+use time::OffsetDateTime;
 use tokio_postgres::types::{FromSql, Type};
+use uuid::Uuid;
 
 use crate::money::Money;
 
@@ -45,4 +47,23 @@ fn money(row: &Row, amount: &str, currency: &str) -> Result<Money, db::Error> {
         row.get(amount),
         text::<Currency>(row, currency)?,
     ))
+}
+
+/// The lowest id of an order that is placed at that moment or later: ids begin with the time.
+fn first_id_at(time: OffsetDateTime) -> Uuid {
+    let millis = u64::try_from(time.unix_timestamp_nanos() / 1_000_000).unwrap_or(0);
+    uuid::Builder::from_unix_timestamp_millis(millis, &[0; 10]).into_uuid()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_of_later_orders_are_not_below_the_first_of_a_moment() {
+        let id = Uuid::now_v7();
+        let now = OffsetDateTime::now_utc();
+        assert!(first_id_at(now - time::Duration::SECOND) <= id);
+        assert!(id < first_id_at(now + time::Duration::SECOND));
+    }
 }

@@ -8,6 +8,7 @@ use tracing::Span;
 use uuid::Uuid;
 
 use crate::money::Money;
+use crate::refund;
 use crate::sku::Sku;
 use crate::state::Signals;
 use crate::store;
@@ -65,6 +66,10 @@ struct PaymentEvent {
     order_id: Uuid,
     #[serde(default)]
     reason: Option<String>,
+    amount: Money,
+    /// Of a refund: what was given back so far.
+    #[serde(default)]
+    total: Option<Money>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -166,9 +171,14 @@ impl Handler for PaymentHandler {
         event: &Received,
         payment: PaymentEvent,
     ) -> Result<Outcome, db::Error> {
-        let entry = payment_entry(self.happened, payment.reason.as_deref());
+        let entry = payment_entry(self.happened, &payment);
         if !add_to_timeline(tx, event, payment.order_id, entry).await? {
             return Ok(unknown_order(payment.order_id));
+        }
+        if self.happened == PaymentChange::Refunded
+            && let Some(refunded) = payment.total
+        {
+            refund::record(tx, payment.order_id, payment.amount, refunded).await?;
         }
         let now = OffsetDateTime::now_utc();
         store::sagas::wake(tx, payment.order_id, now).await?;
@@ -239,7 +249,7 @@ fn unknown_order(order: Uuid) -> Outcome {
     Outcome::dead(format!("there is no order {order}"))
 }
 
-fn payment_entry(happened: PaymentChange, reason: Option<&str>) -> Entry {
+fn payment_entry(happened: PaymentChange, payment: &PaymentEvent) -> Entry {
     let (step, outcome, detail) = match happened {
         PaymentChange::Authorised => (
             "payment.authorised",
@@ -254,14 +264,14 @@ fn payment_entry(happened: PaymentChange, reason: Option<&str>) -> Entry {
         PaymentChange::Refunded => (
             "payment.refunded",
             EntryOutcome::Info,
-            "payments says: money was given back".to_owned(),
+            format!("payments says: {} was given back", payment.amount),
         ),
         PaymentChange::Failed => (
             "payment.failed",
             EntryOutcome::Failed,
             format!(
                 "payments says: failed, {}",
-                reason.unwrap_or("no reason given")
+                payment.reason.as_deref().unwrap_or("no reason given")
             ),
         ),
     };
@@ -309,8 +319,13 @@ mod tests {
 
     #[test]
     fn payments_are_read_as_payments_writes_them() {
-        for event in ["authorised", "captured", "refunded"] {
-            examples::<PaymentEvent>(&format!("payment.{event}"));
+        for event in ["authorised", "captured"] {
+            for event in examples::<PaymentEvent>(&format!("payment.{event}")) {
+                assert_eq!(event.total, None);
+            }
+        }
+        for refunded in examples::<PaymentEvent>("payment.refunded") {
+            assert!(refunded.total.is_some());
         }
         for failed in examples::<PaymentEvent>("payment.failed") {
             assert!(failed.reason.is_some());

@@ -19,11 +19,11 @@ use crate::store;
 pub(crate) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(payments::create, payments::list))
-        .routes(routes!(payments::get))
+        .routes(routes!(payments::read))
         .routes(routes!(operations::capture))
         .routes(routes!(operations::void))
         .routes(routes!(operations::refund))
-        .routes(routes!(ledger::get))
+        .routes(routes!(ledger::read))
 }
 
 /// A payment as it is now.

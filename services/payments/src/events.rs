@@ -1,4 +1,4 @@
-//! What the service says, in the transaction that makes it true.
+//! The events that the service publishes, in the transaction that makes them true.
 
 use chassis::db::Transaction;
 use chassis::{Event, outbox};
@@ -49,8 +49,8 @@ pub(crate) struct PaymentRefunded {
     total: Money,
 }
 
-/// Says what `change` means for others. A void is heard by nobody: who asked for it knows.
-pub(crate) async fn say(
+/// Publishes what `change` means for others. Of a void nobody is told: who asked for it knows.
+pub(crate) async fn publish(
     tx: &Transaction<'_>,
     payment: &Payment,
     change: &Change,

@@ -1,8 +1,9 @@
-//! Payments: authorise, capture, void, refund, and the ledger of it. See the README for what the service owns and says;
+//! Payments: authorise, capture, void, refund, and the ledger of it. See the README for what the service owns and publishes;
 //! [`operations`] for how an operation survives crashes and repeated requests.
 
 mod api;
 mod app;
+mod backoff;
 mod events;
 mod ledger;
 mod metrics;
@@ -70,6 +71,10 @@ impl Service for Payments {
             metrics: Metrics::new(chassis.metrics()),
             token: ApiToken::new(settings.api_token),
         };
+        let provider = app.provider.clone();
+        chassis.worker("simulator-retention", move |stop| {
+            provider.clone().forget_old(stop)
+        });
         let polled = app.clone();
         chassis.worker("poller", move |stop| poller::run(polled.clone(), stop));
         Ok(app)

@@ -4,7 +4,7 @@
 //! 2. The provider is asked, with a key derived from the attempt, outside of any transaction and connection.
 //! 3. A transaction stores the answer: state, attempt, ledger entries, event.
 //!
-//! Whoever finds an attempt unanswered (the poller, see [`crate::poller`]) repeats 2 and 3: the provider's key makes 2
+//! Whoever finds an attempt unanswered (the poller) repeats 2 and 3: the provider's key makes 2
 //! safe, the attempt's status makes 3 happen once.
 //!
 //! A caller's key names one attempt for ever. A repeated request never starts anything: it is answered with the payment as
@@ -13,18 +13,16 @@
 
 use std::time::{Duration, Instant};
 
-use axum::http::StatusCode;
 use chassis::http::{IdempotencyKey, Problem};
-use chassis::idempotency::{self, Claim};
+use chassis::idempotency::{self, Fingerprint};
 use chassis::{db, deadline};
-use serde::Serialize;
 use tracing::Span;
 use uuid::Uuid;
 
 use crate::app::App;
+use crate::backoff;
 use crate::money::Money;
 use crate::payment::{self, Change, Operation, Outcome, Refusal, Request, Step, When};
-use crate::poller;
 use crate::provider::{Instruction, Token, Unclear};
 use crate::store::attempts::{self, Attempt, Fate, New};
 use crate::store::payments::{self, Payment};
@@ -37,8 +35,6 @@ const PROVIDER_TIME: Duration = Duration::from_secs(10);
 const STORING_TIME: Duration = Duration::from_secs(1);
 /// How long an attempt belongs to the process that sends it: a little longer than sending and storing can take.
 pub(crate) const LEASE: Duration = Duration::from_secs(15);
-/// All callers share one token, hence one name space of keys.
-const SCOPE: &str = "payments";
 
 /// What a payment is made of.
 pub(crate) struct Authorisation {
@@ -86,13 +82,13 @@ async fn begin_authorisation(
     key: &IdempotencyKey,
     wanted: &Authorisation,
 ) -> Result<Option<Attempt>, Problem> {
-    let fingerprint = (
+    let fingerprint = Fingerprint::of(&(
         Operation::Authorise.name(),
         wanted.order_id,
         wanted.buyer_id,
         wanted.amount,
         wanted.token.expose(),
-    );
+    ))?;
     let mut connection = app.db.get().await?;
     let tx = db::transaction(&mut connection).await?;
     if is_repeated(&tx, key, &fingerprint).await? {
@@ -105,6 +101,7 @@ async fn begin_authorisation(
         amount: wanted.amount,
         token: Some(&wanted.token),
         key: key.as_str(),
+        fingerprint: &fingerprint,
     };
     let attempt = attempts::insert_processing(&tx, &new, LEASE).await?;
     tx.commit().await.map_err(db::Error::from)?;
@@ -121,7 +118,8 @@ async fn begin_change(
 ) -> Result<Option<Attempt>, Problem> {
     let mut connection = app.db.get().await?;
     let tx = db::transaction(&mut connection).await?;
-    if is_repeated(&tx, key, &fingerprint(id, request)).await? {
+    let fingerprint = fingerprint(id, request)?;
+    if is_repeated(&tx, key, &fingerprint).await? {
         return Ok(None);
     }
     let payment = payments::lock(&tx, id).await?.ok_or_else(|| unknown(id))?;
@@ -129,7 +127,7 @@ async fn begin_change(
     let step = payment::request(&payment.state, payment.amount, request)
         .map_err(|refusal| refused(id, &refusal))?;
     payments::enter(&tx, id, &step.state).await?;
-    let sent = store_step(&tx, key, &payment, &step).await?;
+    let sent = store_step(&tx, key, &fingerprint, &payment, &step).await?;
     tx.commit().await.map_err(db::Error::from)?;
     Ok(sent)
 }
@@ -137,6 +135,7 @@ async fn begin_change(
 async fn store_step(
     tx: &db::Transaction<'_>,
     key: &IdempotencyKey,
+    fingerprint: &Fingerprint,
     payment: &Payment,
     step: &Step,
 ) -> Result<Option<Attempt>, store::Error> {
@@ -146,6 +145,7 @@ async fn store_step(
         amount: payment.amount.with(step.amount),
         token: None,
         key: key.as_str(),
+        fingerprint,
     };
     match step.when {
         When::Now => Ok(Some(attempts::insert_processing(tx, &new, LEASE).await?)),
@@ -156,28 +156,27 @@ async fn store_step(
     }
 }
 
-fn fingerprint(id: Uuid, request: Request) -> impl Serialize {
-    match request {
+fn fingerprint(id: Uuid, request: Request) -> Result<Fingerprint, Problem> {
+    Fingerprint::of(&match request {
         Request::Capture => (Operation::Capture.name(), id, None),
         Request::Void => (Operation::Void.name(), id, None),
         Request::Refund(part) => (Operation::Refund.name(), id, part),
-    }
+    })
 }
 
 /// Whether the key has named an attempt before. A twin at the same time waits here until the first has committed.
+///
+/// Keys and fingerprints stand beside the attempts, which are never deleted: a key names one request for ever.
 async fn is_repeated(
     tx: &db::Transaction<'_>,
     key: &IdempotencyKey,
-    fingerprint: &impl Serialize,
+    fingerprint: &Fingerprint,
 ) -> Result<bool, Problem> {
-    match idempotency::claim(tx, SCOPE, key, fingerprint).await? {
-        Claim::Replay(_) => Ok(true),
-        Claim::New(ticket) => {
-            // The answer to a key is the payment as it is, never a stored one.
-            ticket.save(tx, StatusCode::OK, &()).await?;
-            // Claims are forgotten after some days, attempts never.
-            Ok(attempts::named_by(tx, key.as_str()).await?.is_some())
-        }
+    attempts::lock_key(tx, key.as_str()).await?;
+    match attempts::fingerprint_of(tx, key.as_str()).await? {
+        None => Ok(false),
+        Some(first) if first.as_ref().is_none_or(|first| first == fingerprint) => Ok(true),
+        Some(_) => Err(idempotency::key_reused()),
     }
 }
 
@@ -235,17 +234,17 @@ async fn settle(app: &App, attempt: &Attempt, outcome: Outcome) -> Result<(), st
     if !entries.is_empty() {
         ledger::post(&tx, payment.id, attempt.id, &entries).await?;
     }
-    events::say(&tx, &payment, &change).await?;
+    events::publish(&tx, &payment, &change).await?;
     tx.commit().await?;
     log(&payment, &change);
     Ok(())
 }
 
 async fn postpone(app: &App, attempt: &Attempt, unclear: &Unclear) -> Result<(), store::Error> {
-    let pause = poller::pause(attempt.unclear, rand::random());
+    let pause = backoff::pause(attempt.unclear, rand::random());
     let (payment_id, operation) = (attempt.payment_id, attempt.operation.name());
     let pause_ms = pause.as_millis() as u64;
-    if attempt.unclear < poller::WORRYING {
+    if attempt.unclear < backoff::WORRYING {
         tracing::info!(%payment_id, operation, cause = %unclear, pause_ms, "no clear answer from the provider; will ask again");
     } else {
         tracing::warn!(%payment_id, operation, cause = %unclear, pause_ms, times = attempt.unclear, "still no clear answer from the provider");

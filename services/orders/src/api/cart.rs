@@ -3,18 +3,19 @@
 use axum::Json;
 use axum::extract::State as AxumState;
 use chassis::auth::Principal;
-use chassis::db::{self, Client};
-use chassis::http::{Json as Body, Path, Problem};
+use chassis::db;
+use chassis::http::responses::{Common, TooLarge, Unauthenticated};
+use chassis::http::{Json as Body, Path, Preconditions, Problem, etag};
 use garde::Validate;
-use http::StatusCode;
+use http::{HeaderMap, HeaderName, StatusCode};
 use serde::Deserialize;
 use utoipa::ToSchema;
-use uuid::Uuid;
 
-use crate::cart::{Cart, MAX_LINES, NotAdmitted, admits};
+use crate::cart::{Cart, Contents, MAX_LINES, NotAdmitted, admits};
 use crate::sku::Sku;
 use crate::state::State;
 use crate::store;
+use crate::store::cart::LockedCart;
 
 /// How many of a product the buyer wants.
 #[derive(Deserialize, Validate, ToSchema)]
@@ -24,78 +25,107 @@ pub(super) struct Wanted {
     quantity: i32,
 }
 
-/// The buyer's cart at today's prices.
+/// The buyer's cart at today's prices, with what is available of each product now.
 #[utoipa::path(get, path = "/cart", operation_id = "read_cart", tag = "cart", security(("bearer" = [])),
     responses(
-        (status = 200, description = "The cart", body = Cart),
-        (status = 401, description = "`unauthenticated`", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "`unavailable`: try again after Retry-After", body = Problem, content_type = "application/problem+json"),
+        (status = 200, description = "The cart", body = Cart, headers(("ETag" = String, description = "The version of what is in the cart; prices and units change without it"))),
+        Unauthenticated,
+        Common,
     ))]
 pub(super) async fn read(
     AxumState(state): AxumState<State>,
     buyer: Principal,
-) -> Result<Json<Cart>, Problem> {
+) -> Result<Tagged, Problem> {
     let connection = state.db.get().await?;
-    priced(&connection, buyer.id).await
+    priced(store::cart::read(&connection, buyer.id).await?)
 }
 
 /// Puts a product into the cart, or changes how many of it are wanted. A cart holds up to 50 products of one currency.
+///
+/// More may be wanted than is available now: the line says how much is, and an order is refused until there is enough.
 #[utoipa::path(put, path = "/cart/items/{sku}", operation_id = "put_cart_item", tag = "cart", security(("bearer" = [])),
-    params(("sku" = String, Path)), request_body = Wanted,
+    params(("sku" = Sku, Path), ("If-Match" = Option<String>, Header, description = "Change only if the cart is at this version")),
+    request_body = Wanted,
     responses(
-        (status = 200, description = "The cart", body = Cart),
-        (status = 401, description = "`unauthenticated`", body = Problem, content_type = "application/problem+json"),
-        (status = 404, description = "`unknown_sku`: no such product was ever sold", body = Problem, content_type = "application/problem+json"),
+        (status = 200, description = "The cart", body = Cart, headers(("ETag" = String, description = "The version of what is in the cart"))),
+        (status = 400, description = "`malformed_json`", body = Problem, content_type = "application/problem+json"),
+        Unauthenticated,
+        (status = 404, description = "`unknown_sku`: no such product was ever sold; `not_found`: no sku is written like this", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "`offer_removed`, `cart_full` or `mixed_currencies`", body = Problem, content_type = "application/problem+json"),
+        (status = 412, description = "`precondition_failed`: the cart was changed meanwhile", body = Problem, content_type = "application/problem+json"),
+        TooLarge,
         (status = 422, description = "`invalid` with the fields", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "`unavailable`: try again after Retry-After", body = Problem, content_type = "application/problem+json"),
+        Common,
     ))]
 pub(super) async fn put_item(
     AxumState(state): AxumState<State>,
     buyer: Principal,
     Path(sku): Path<Sku>,
+    headers: HeaderMap,
     Body(wanted): Body<Wanted>,
-) -> Result<Json<Cart>, Problem> {
+) -> Result<Tagged, Problem> {
     let mut connection = state.db.get().await?;
     let tx = db::transaction(&mut connection).await?;
     let offer = store::offers::find(&tx, &sku)
         .await?
         .ok_or_else(|| unknown_sku(&sku))?;
-    store::cart::lock(&tx, buyer.id).await?;
-    let lines = store::cart::lines(&tx, buyer.id).await?;
-    admits(&lines, &offer).map_err(|refusal| not_admitted(&sku, refusal))?;
-    store::cart::put(&tx, buyer.id, &sku, wanted.quantity).await?;
-    let cart = priced(&tx, buyer.id).await?;
+    let cart = LockedCart::lock(&tx, buyer.id).await?;
+    let contents = expected(&headers, cart.read().await?)?;
+    admits(&contents.lines, &offer).map_err(|refusal| not_admitted(&sku, refusal))?;
+    cart.put(&sku, wanted.quantity).await?;
+    let contents = cart.read().await?;
     tx.commit().await.map_err(db::Error::from)?;
-    Ok(cart)
+    priced(contents)
 }
 
-/// Takes a product out of the cart; it is no error when it is not there.
+/// Takes a product out of the cart. A product that is not in it, because it was taken out or ordered meanwhile, is 404.
 #[utoipa::path(delete, path = "/cart/items/{sku}", operation_id = "remove_cart_item", tag = "cart", security(("bearer" = [])),
-    params(("sku" = String, Path)),
+    params(("sku" = Sku, Path), ("If-Match" = Option<String>, Header, description = "Change only if the cart is at this version")),
     responses(
-        (status = 200, description = "The cart", body = Cart),
-        (status = 401, description = "`unauthenticated`", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "`unavailable`: try again after Retry-After", body = Problem, content_type = "application/problem+json"),
+        (status = 200, description = "The cart without it", body = Cart, headers(("ETag" = String, description = "The version of what is in the cart"))),
+        Unauthenticated,
+        (status = 404, description = "`not_in_cart`; `not_found`: no sku is written like this", body = Problem, content_type = "application/problem+json"),
+        (status = 412, description = "`precondition_failed`: the cart was changed meanwhile", body = Problem, content_type = "application/problem+json"),
+        Common,
     ))]
 pub(super) async fn remove_item(
     AxumState(state): AxumState<State>,
     buyer: Principal,
     Path(sku): Path<Sku>,
-) -> Result<Json<Cart>, Problem> {
-    let connection = state.db.get().await?;
-    store::cart::remove(&connection, buyer.id, &sku).await?;
-    priced(&connection, buyer.id).await
+    headers: HeaderMap,
+) -> Result<Tagged, Problem> {
+    let mut connection = state.db.get().await?;
+    let tx = db::transaction(&mut connection).await?;
+    let cart = LockedCart::lock(&tx, buyer.id).await?;
+    expected(&headers, cart.read().await?)?;
+    if !cart.remove(&sku).await? {
+        return Err(Problem::new(
+            StatusCode::NOT_FOUND,
+            "not_in_cart",
+            format!("{sku} is not in the cart: it was taken out or ordered meanwhile."),
+        ));
+    }
+    let contents = cart.read().await?;
+    tx.commit().await.map_err(db::Error::from)?;
+    priced(contents)
 }
 
-async fn priced(client: &impl Client, buyer: Uuid) -> Result<Json<Cart>, Problem> {
-    let lines = store::cart::lines(client, buyer).await?;
-    Cart::priced(lines).map(Json).map_err(|e| {
+type Tagged = ([(HeaderName, String); 1], Json<Cart>);
+
+/// The contents, if they are what the request says of them.
+fn expected(headers: &HeaderMap, contents: Contents) -> Result<Contents, Problem> {
+    Preconditions::of(headers).check_write("The cart", Some(contents.version))?;
+    Ok(contents)
+}
+
+fn priced(contents: Contents) -> Result<Tagged, Problem> {
+    let cart = Cart::priced(contents).map_err(|e| {
         Problem::invalid(
             "total_too_large",
             format!("The cart cannot be added up: {e}."),
         )
-    })
+    })?;
+    Ok((etag(cart.version), Json(cart)))
 }
 
 fn unknown_sku(sku: &Sku) -> Problem {

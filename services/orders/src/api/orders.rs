@@ -6,6 +6,7 @@ use axum::Json;
 use axum::extract::State as AxumState;
 use axum::response::Response;
 use chassis::auth::Principal;
+use chassis::http::responses::{Common, TooLarge, Unauthenticated};
 use chassis::http::{IdempotencyKey, Json as Body, Path, Problem, Query};
 use chassis::{db, deadline};
 use garde::Validate;
@@ -16,11 +17,15 @@ use tracing::Span;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
-use crate::checkout;
+use crate::cart::Expected;
+use crate::checkout::refusal::NotOrdered;
+use crate::checkout::{self, Request};
+use crate::money::Money;
+use crate::number::OrderNumber;
 use crate::order::{Order, OrderState};
 use crate::state::State;
 use crate::store;
-use crate::store::timeline::Told;
+use crate::store::timeline::TimelineEntry;
 
 /// How often a waiting request looks for itself: another replica may have moved the order.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
@@ -28,13 +33,20 @@ const LOOK_AGAIN: Duration = Duration::from_millis(500);
 const TO_ANSWER: Duration = Duration::from_secs(1);
 const PAGE: i64 = 20;
 
-/// What the order is to be paid with.
+/// What the buyer saw, and what it is to be paid with.
 #[derive(Deserialize, Validate, ToSchema)]
 pub(super) struct Checkout {
     /// From the payment provider; never a card number.
     #[garde(custom(is_token))]
-    #[schema(value_type = String, min_length = 1, max_length = 200, example = "tok_approved")]
+    #[schema(value_type = String, min_length = 1, max_length = 200, pattern = "^[!-~]+$", example = "tok_approved")]
     payment_token: SecretString,
+    /// `version` of the cart that the buyer saw.
+    #[garde(range(min = 0))]
+    #[schema(minimum = 0, example = 7)]
+    cart_version: i64,
+    /// `total` of the cart that the buyer saw: this and nothing else is charged.
+    #[garde(skip)]
+    expected_total: Money,
 }
 
 fn is_token(token: &SecretString, (): &()) -> garde::Result {
@@ -48,20 +60,25 @@ fn is_token(token: &SecretString, (): &()) -> garde::Result {
     }
 }
 
-/// Orders what is in the cart.
+/// Orders what is in the cart, if it still is what the buyer saw.
 ///
 /// The stock is reserved and the cart emptied when this answers; the payment follows by itself. Ask for the order under
-/// `Location` until its state is `paid` or `cancelled`. The same `Idempotency-Key` gets the same answer, refusals too.
+/// `Location` until its state is `paid` or `cancelled`. What a cancelled order held is back in the cart, as far as it is
+/// still sold: order it again, with another payment token. The same `Idempotency-Key` gets the same answer, refusals too
+/// (all but 429).
 #[utoipa::path(post, path = "/orders", operation_id = "place_order", tag = "orders", security(("bearer" = [])), request_body = Checkout,
-    params(("idempotency-key" = String, Header, description = "1 to 255 visible ASCII characters", max_length = 255)),
+    params(("Idempotency-Key" = String, Header, description = "1 to 255 visible ASCII characters; a new one for each order, the same when it is sent again", min_length = 1, max_length = 255, pattern = "^[!-~]+$")),
     responses(
         (status = 202, description = "The order, `pending`", body = Order,
-            headers(("location" = String, description = "Where the order is"))),
+            headers(("Location" = String, description = "Where the order is"))),
         (status = 400, description = "`idempotency_key_missing`, `malformed_json`", body = Problem, content_type = "application/problem+json"),
-        (status = 401, description = "`unauthenticated`", body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "`out_of_stock` or `offer_removed` with the skus as pointers; `mixed_currencies`", body = Problem, content_type = "application/problem+json"),
+        Unauthenticated,
+        (status = 409, description = "`cart_changed` or `price_changed` with what was expected and the cart as it is now; `out_of_stock` or `offer_removed` with the skus as pointers; `mixed_currencies`. Nothing is reserved", body = NotOrdered, content_type = "application/problem+json"),
+        TooLarge,
         (status = 422, description = "`cart_empty`, `invalid`, `idempotency_key_reused`, `total_too_large`, `not_payable`: free of charge or in a currency without minor units", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "`unavailable`: try again with the same key after Retry-After", body = Problem, content_type = "application/problem+json"),
+        (status = 429, description = "`too_many_unpaid_orders`: an account may have 20 orders of the last hour that are pending or were declined. Order again after Retry-After", body = Problem, content_type = "application/problem+json",
+            headers(("Retry-After" = i32, description = "Seconds"))),
+        Common,
     ))]
 pub(super) async fn place(
     AxumState(state): AxumState<State>,
@@ -69,13 +86,24 @@ pub(super) async fn place(
     key: IdempotencyKey,
     Body(checkout): Body<Checkout>,
 ) -> Result<Response, Problem> {
-    checkout::place(&state, buyer.id, &key, &checkout.payment_token).await
+    let request = Request {
+        buyer: buyer.id,
+        expected: Expected {
+            cart_version: checkout.cart_version,
+            total: checkout.expected_total,
+        },
+        token: checkout.payment_token,
+    };
+    checkout::place(&state, &key, &request).await
 }
 
-/// Which page of the orders.
+/// Which orders, and which page of them.
 #[derive(Deserialize, Validate, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct Page {
+    /// Only orders with this number, in any case. An admin finds the orders of all buyers by it.
+    #[garde(skip)]
+    number: Option<OrderNumber>,
     /// `next_cursor` of the page before.
     #[garde(skip)]
     cursor: Option<Uuid>,
@@ -93,13 +121,13 @@ pub(super) struct OrderList {
     next_cursor: Option<Uuid>,
 }
 
-/// The buyer's own orders, newest first.
+/// The buyer's own orders, newest first; by its number an admin finds any.
 #[utoipa::path(get, path = "/orders", operation_id = "list_orders", tag = "orders", security(("bearer" = [])), params(Page),
     responses(
         (status = 200, description = "A page of orders", body = OrderList),
-        (status = 401, description = "`unauthenticated`", body = Problem, content_type = "application/problem+json"),
+        Unauthenticated,
         (status = 422, description = "`invalid` with the fields", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "`unavailable`: try again after Retry-After", body = Problem, content_type = "application/problem+json"),
+        Common,
     ))]
 pub(super) async fn list(
     AxumState(state): AxumState<State>,
@@ -109,7 +137,13 @@ pub(super) async fn list(
     let limit = page.limit.unwrap_or(PAGE);
     let connection = state.db.get().await?;
     // One more than asked for tells whether there is another page.
-    let mut items = store::orders::list(&connection, buyer.id, page.cursor, limit + 1).await?;
+    let mut items = match page.number {
+        None => store::orders::list(&connection, buyer.id, page.cursor, limit + 1).await?,
+        Some(number) => {
+            let of = (!buyer.has_role("admin")).then_some(buyer.id);
+            store::orders::numbered(&connection, number, of, page.cursor, limit + 1).await?
+        }
+    };
     let is_last = items.len() <= usize::try_from(limit).unwrap_or(usize::MAX);
     if !is_last {
         items.pop();
@@ -134,10 +168,10 @@ pub(super) struct Waiting {
     params(("id" = Uuid, Path), Waiting),
     responses(
         (status = 200, description = "The order, as soon as its state is final or the wait is over; at once while many wait", body = Order),
-        (status = 401, description = "`unauthenticated`", body = Problem, content_type = "application/problem+json"),
+        Unauthenticated,
         (status = 404, description = "`not_found`: there is no such order of this buyer", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "`invalid` with the fields", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "`unavailable`: try again after Retry-After", body = Problem, content_type = "application/problem+json"),
+        Common,
     ))]
 pub(super) async fn read(
     AxumState(state): AxumState<State>,
@@ -157,12 +191,13 @@ pub(super) async fn read(
     visible(&state, &reader, id).await.map(Json)
 }
 
-/// The story of one order, step by step, with the service that did or failed it.
+/// What happened to one order, step by step, with the service that did or failed it. Kept for 14 days.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Timeline {
     order_id: Uuid,
+    number: OrderNumber,
     state: OrderState,
-    entries: Vec<Told>,
+    entries: Vec<TimelineEntry>,
 }
 
 /// Where an order is, or where it died: what happened to it, oldest first.
@@ -170,9 +205,9 @@ pub(super) struct Timeline {
     params(("id" = Uuid, Path)),
     responses(
         (status = 200, description = "The story of the order", body = Timeline),
-        (status = 401, description = "`unauthenticated`", body = Problem, content_type = "application/problem+json"),
+        Unauthenticated,
         (status = 404, description = "`not_found`: there is no such order of this buyer", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "`unavailable`: try again after Retry-After", body = Problem, content_type = "application/problem+json"),
+        Common,
     ))]
 pub(super) async fn timeline(
     AxumState(state): AxumState<State>,
@@ -183,6 +218,7 @@ pub(super) async fn timeline(
     let connection = state.db.get().await?;
     Ok(Json(Timeline {
         order_id: id,
+        number: order.number,
         state: order.state,
         entries: store::timeline::of_order(&connection, id).await?,
     }))

@@ -7,6 +7,7 @@ use axum::extract::rejection::BytesRejection;
 use axum::response::{IntoResponse, Response};
 use chassis::auth::WithRole;
 use chassis::db;
+use chassis::http::responses::{Common, TooLarge, Unauthenticated};
 use chassis::http::{Json as Body, Path, Preconditions, Problem, body_problem, etag};
 use garde::Validate;
 use http::{HeaderName, StatusCode};
@@ -35,6 +36,15 @@ pub(super) struct StockView {
     available: i32,
 }
 
+/// The units of a product, as they were set.
+#[derive(Serialize, ToSchema)]
+pub(super) struct StockSet {
+    #[serde(flatten)]
+    stock: StockView,
+    /// Whether a product with just this sku, in this case, is on offer. Without one nobody can order the units.
+    on_offer: bool,
+}
+
 /// What is on the shelf now.
 #[derive(Deserialize, Validate, ToSchema)]
 pub(super) struct OnHand {
@@ -44,13 +54,13 @@ pub(super) struct OnHand {
 }
 
 /// How many units of a product there are. Needs no token.
-#[utoipa::path(get, path = "/stock/{sku}", operation_id = "read_stock", tag = "stock",
-    params(("sku" = String, Path), ("If-None-Match" = Option<String>, Header, description = "Versions that the caller has already")),
+#[utoipa::path(get, path = "/stock/{sku}", operation_id = "read_stock", tag = "stock", security(()),
+    params(("sku" = Sku, Path), ("If-None-Match" = Option<String>, Header, description = "Versions that the caller has already")),
     responses(
         (status = 200, description = "The stock of the product", body = StockView, headers(("ETag" = String, description = "Its version"))),
         (status = 304, description = "The caller has this version"),
         (status = 404, description = "`not_found`: its stock was never set", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "`unavailable`: try again after Retry-After", body = Problem, content_type = "application/problem+json"),
+        Common,
     ))]
 pub(super) async fn read(
     AxumState(state): AxumState<State>,
@@ -72,17 +82,20 @@ pub(super) async fn read(
 /// Units that are sold between the count and this request come back with it. Whoever counts reads the stock first and sends
 /// its `ETag` as `If-Match`: a stock that has changed since is left alone.
 #[utoipa::path(put, path = "/stock/{sku}", operation_id = "set_stock", tag = "stock", security(("bearer" = [])),
-    params(("sku" = String, Path), ("If-Match" = Option<String>, Header, description = "Set only if the stock is at this version"),
+    params(("sku" = Sku, Path), ("If-Match" = Option<String>, Header, description = "Set only if the stock is at this version"),
         ("If-None-Match" = Option<String>, Header, description = "`*`: set only if it was never set")),
     request_body = OnHand,
     responses(
-        (status = 200, description = "The stock of the product", body = StockView, headers(("ETag" = String, description = "Its version"))),
-        (status = 401, description = "`unauthenticated`", body = Problem, content_type = "application/problem+json"),
+        (status = 200, description = "The stock of the product", body = StockSet, headers(("ETag" = String, description = "Its version"))),
+        Unauthenticated,
+        (status = 400, description = "`malformed_json`", body = Problem, content_type = "application/problem+json"),
         (status = 403, description = "`forbidden`", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "`not_found`: no sku is written like this", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "`below_reserved`: more is reserved for orders", body = Problem, content_type = "application/problem+json"),
         (status = 412, description = "`precondition_failed`: units were reserved, sold or counted meanwhile", body = Problem, content_type = "application/problem+json"),
+        TooLarge,
         (status = 422, description = "`invalid` with the fields", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "`unavailable`: try again after Retry-After", body = Problem, content_type = "application/problem+json"),
+        Common,
     ))]
 pub(super) async fn set(
     AxumState(state): AxumState<State>,
@@ -90,7 +103,7 @@ pub(super) async fn set(
     Path(sku): Path<Sku>,
     preconditions: Preconditions,
     Body(wanted): Body<OnHand>,
-) -> Result<Tagged, Problem> {
+) -> Result<Tagged<StockSet>, Problem> {
     let mut connection = state.db.get().await?;
     let tx = db::transaction(&mut connection).await?;
     let current = store::stock::lock(&tx, &[sku.as_str()]).await?;
@@ -100,9 +113,14 @@ pub(super) async fn set(
     )?;
     let wanted = [(sku.clone(), wanted.on_hand)].into();
     let counted = store::stock::set_on_hand(&tx, &wanted).await?;
+    let offer = store::offers::find(&tx, &sku).await?;
+    let on_offer = offer.is_some_and(|offer| !offer.removed);
     tx.commit().await.map_err(db::Error::from)?;
     match counted.get(&sku) {
-        Some(Count::Changed(stock) | Count::Unchanged(stock)) => Ok(view(sku, *stock)),
+        Some(Count::Changed(stock) | Count::Unchanged(stock)) => {
+            let (tag, Json(stock)) = view(sku, *stock);
+            Ok((tag, Json(StockSet { stock, on_offer })))
+        }
         Some(Count::BelowReserved(stock)) => Err(Problem::conflict(
             "below_reserved",
             stock_import::below_reserved(&sku, *stock),
@@ -115,15 +133,17 @@ pub(super) async fn set(
 ///
 /// Lines that are wrong are named in the answer, the others are applied. Each line is a stock-take: it sets the units that are
 /// on the shelf now. Sent again later it brings back what was sold in between; count anew, or set single products with
-/// `If-Match`. Needs the role `admin`.
+/// `If-Match`. After a 503 some lines may be applied. Lines whose sku no product has, perhaps because of its case, are applied
+/// and listed as `not_on_offer`. Needs the role `admin`.
 #[utoipa::path(post, path = "/stock/import", operation_id = "import_stock", tag = "stock", security(("bearer" = [])),
     request_body(content = String, content_type = "application/x-ndjson"),
     responses(
         (status = 200, description = "What became of the lines", body = Imported),
-        (status = 401, description = "`unauthenticated`", body = Problem, content_type = "application/problem+json"),
+        (status = 400, description = "`malformed_body`: no UTF-8", body = Problem, content_type = "application/problem+json"),
+        Unauthenticated,
         (status = 403, description = "`forbidden`", body = Problem, content_type = "application/problem+json"),
         (status = 413, description = "`too_large`: more than 10 000 lines or 2 MiB", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "`unavailable`: some lines may be applied; send it again after Retry-After if nothing was sold meanwhile", body = Problem, content_type = "application/problem+json"),
+        Common,
     ))]
 pub(super) async fn import(
     AxumState(state): AxumState<State>,
@@ -141,9 +161,9 @@ pub(super) async fn import(
     stock_import::import(&state.db, text).await.map(Json)
 }
 
-type Tagged = ([(HeaderName, String); 1], Json<StockView>);
+type Tagged<T> = ([(HeaderName, String); 1], Json<T>);
 
-fn view(sku: Sku, stock: Stock) -> Tagged {
+fn view(sku: Sku, stock: Stock) -> Tagged<StockView> {
     let view = StockView {
         sku,
         on_hand: stock.on_hand,

@@ -15,10 +15,11 @@ use tokio::time::sleep;
 use tracing::Instrument;
 
 use super::{Effect, Next, StepOutcome, Transition, next};
+use crate::checkout;
 use crate::events::{OrderCancelled, OrderConfirmed};
 use crate::metrics::Metrics;
 use crate::order::{Order, OrderState};
-use crate::payments::Payments;
+use crate::payments_client::PaymentsClient;
 use crate::state::Signals;
 use crate::store;
 use crate::store::sagas::Claimed;
@@ -41,7 +42,7 @@ const DATABASE_AWAY: Duration = Duration::from_secs(1);
 #[derive(Clone)]
 pub(crate) struct Runner {
     pub(crate) db: Db,
-    pub(crate) payments: Payments,
+    pub(crate) payments: PaymentsClient,
     pub(crate) signals: Signals,
     pub(crate) metrics: Metrics,
 }
@@ -192,6 +193,7 @@ async fn take_effect(
         Effect::Cancel(reason) => {
             let cancelled = store::orders::cancel(tx, id, reason, now).await?;
             let sequence = cancelled.context("an order to be cancelled was not pending")?;
+            checkout::put_back(tx, claimed.buyer_id, id).await?;
             store::stock::release(tx, id).await?;
             let event = OrderCancelled::of(&order(tx, claimed).await?, reason);
             outbox::add(tx, &id.to_string(), sequence, &event).await?;

@@ -119,6 +119,29 @@ fn no_payment_is_believed_only_when_no_request_can_be_under_way_any_more() {
 }
 
 #[test]
+fn a_void_of_a_payment_that_payments_has_forgotten_ends_after_a_day() {
+    let id = Uuid::now_v7();
+    let void = saga(Step::Void { payment: Some(id) }, 1000);
+    let day_after = deadline() + FORGOTTEN;
+    let early = day_after - Duration::from_secs(1);
+    let early = next(&void, StepOutcome::NoPayment, early, 0.0);
+    assert!(matches!(early.next, Next::Again { .. }), "{early:?}");
+    let late = next(&void, StepOutcome::NoPayment, day_after, 0.0);
+    // Open for a payment that turns up after all.
+    assert_eq!(late.next, Next::Ended { payment: None });
+}
+
+#[test]
+fn a_void_of_a_payment_that_was_taken_ends_with_its_refund() {
+    let id = Uuid::now_v7();
+    let void = saga(Step::Void { payment: Some(id) }, 3);
+    let taken = next(&void, status(id, PaymentStatus::Captured), deadline(), 0.0);
+    assert!(matches!(taken.next, Next::Again { .. }), "{taken:?}");
+    let back = next(&void, status(id, PaymentStatus::Refunded), deadline(), 0.0);
+    assert_eq!(back.next, Next::Ended { payment: Some(id) });
+}
+
+#[test]
 fn a_long_outage_does_not_fill_the_timeline() {
     let step = Step::Capture {
         payment: Uuid::now_v7(),
@@ -341,6 +364,7 @@ fn any_outcome() -> impl Strategy<Value = StepOutcome> {
         Just(PaymentStatus::Processing),
         Just(PaymentStatus::Authorised),
         Just(PaymentStatus::Captured),
+        Just(PaymentStatus::Refunded),
         Just(PaymentStatus::Voided),
         Just(PaymentStatus::Declined { reason: None }),
     ];

@@ -2,7 +2,7 @@
 
 use chassis::db::{self, Client, Row, Transaction};
 
-use super::{money, text};
+use super::money;
 use crate::cart::Offer;
 use crate::money::Money;
 use crate::sku::Sku;
@@ -18,10 +18,26 @@ pub(crate) async fn find(client: &impl Client, sku: &Sku) -> Result<Option<Offer
     row.as_ref().map(of_row).transpose()
 }
 
+/// Of `skus`, those that are on offer, and for the others the offers whose sku differs in nothing but its case.
+pub(crate) async fn on_offer_in_any_case(
+    client: &impl Client,
+    skus: &[&str],
+) -> Result<Vec<Sku>, db::Error> {
+    let rows = db::query(
+        client,
+        "select sku from offers
+         where not removed and lower(sku) in (select lower(wanted) from unnest($1::text[]) as line (wanted))
+         order by sku",
+        &[&skus],
+    )
+    .await?;
+    rows.iter().map(|row| Ok(row.try_get("sku")?)).collect()
+}
+
 /// Reads the columns `sku`, `title`, `amount`, `currency` and `removed`.
 pub(super) fn of_row(row: &Row) -> Result<Offer, db::Error> {
     Ok(Offer {
-        sku: text(row, "sku")?,
+        sku: row.try_get("sku")?,
         title: row.get("title"),
         price: money(row, "amount", "currency")?,
         removed: row.get("removed"),

@@ -6,8 +6,11 @@ use chassis::db::{self, Client, Row, Transaction};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::{Text, money, text};
+use super::{Text, first_id_at, money, text};
+use crate::money::Money;
+use crate::number::OrderNumber;
 use crate::order::{CancelReason, Order, OrderItem, OrderState};
+use crate::unpaid::Unpaid;
 
 pub(crate) async fn insert(tx: &Transaction<'_>, order: &Order) -> Result<(), db::Error> {
     db::execute(
@@ -64,6 +67,45 @@ pub(crate) async fn list(
     with_lines(client, &rows).await
 }
 
+/// The orders with this number that are older than the order `before`, newest first: of one buyer or of all.
+pub(crate) async fn numbered(
+    client: &impl Client,
+    number: OrderNumber,
+    buyer: Option<Uuid>,
+    before: Option<Uuid>,
+    limit: i64,
+) -> Result<Vec<Order>, db::Error> {
+    let rows = db::query(
+        client,
+        "select * from orders
+         where right(id::text, 8) = $1 and ($2::uuid is null or buyer_id = $2) and ($3::uuid is null or id < $3)
+         order by id desc limit $4",
+        &[&number.in_lower_case(), &buyer, &before, &limit],
+    )
+    .await?;
+    with_lines(client, &rows).await
+}
+
+/// The orders of `buyer` that were placed since then and are pending, or whose payment was declined or refused.
+pub(crate) async fn unpaid_since(
+    client: &impl Client,
+    buyer: Uuid,
+    since: OffsetDateTime,
+) -> Result<Unpaid, db::Error> {
+    let row = db::query_one(
+        client,
+        "select count(*) as count, min(placed_at) as oldest from orders
+         where buyer_id = $1 and id >= $2
+           and (state = 'pending' or cancel_reason in ('payment_declined', 'payment_refused'))",
+        &[&buyer, &first_id_at(since)],
+    )
+    .await?;
+    Ok(Unpaid {
+        count: row.get("count"),
+        oldest: row.get("oldest"),
+    })
+}
+
 /// Where the order stands; cheaper than the whole of it.
 pub(crate) async fn state(client: &impl Client, id: Uuid) -> Result<Option<OrderState>, db::Error> {
     let row = db::query_opt(client, "select state from orders where id = $1", &[&id]).await?;
@@ -92,13 +134,16 @@ async fn with_lines(client: &impl Client, rows: &[Row]) -> Result<Vec<Order>, db
         .map(|row| {
             let reason: Option<Text<CancelReason>> = row.try_get("cancel_reason")?;
             let id = row.get("id");
+            let total = money(row, "total_amount", "currency")?;
             Ok(Order {
                 id,
+                number: OrderNumber::of(id),
                 buyer_id: row.get("buyer_id"),
                 state: text(row, "state")?,
                 reason: reason.map(|Text(reason)| reason),
                 items: items.remove(&id).unwrap_or_default(),
-                total: money(row, "total_amount", "currency")?,
+                total,
+                refunded: total.with(row.get("refunded_amount")),
                 placed_at: row.get("placed_at"),
                 confirmed_at: row.get("confirmed_at"),
                 finished_at: row.get("finished_at"),
@@ -111,7 +156,7 @@ fn item_of(row: &Row) -> Result<OrderItem, db::Error> {
     let unit_price = money(row, "unit_amount", "currency")?;
     let quantity = row.get("quantity");
     Ok(OrderItem {
-        sku: text(row, "sku")?,
+        sku: row.try_get("sku")?,
         title: row.get("title"),
         quantity,
         unit_price,
@@ -163,6 +208,24 @@ pub(crate) async fn cancel(
         "update orders set state = 'cancelled', cancel_reason = $2, finished_at = $3, version = version + 1
          where id = $1 and state = 'pending' returning version",
         &[&id, &reason.as_str(), &now],
+    )
+    .await?;
+    Ok(row.map(|row| row.get("version")))
+}
+
+/// Notes that `refunded` was given back of the order so far. Returns the sequence of the event that says so; `None` when
+/// there is no such order.
+pub(crate) async fn refund(
+    tx: &Transaction<'_>,
+    id: Uuid,
+    refunded: Money,
+) -> Result<Option<i64>, db::Error> {
+    // Of two refunds the later one may be heard of first.
+    let row = db::query_opt(
+        tx,
+        "update orders set refunded_amount = greatest(refunded_amount, $2), version = version + 1
+         where id = $1 returning version",
+        &[&id, &refunded.amount],
     )
     .await?;
     Ok(row.map(|row| row.get("version")))

@@ -5,7 +5,7 @@ use secrecy::{ExposeSecret, SecretString};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::money;
+use super::{first_id_at, money};
 use crate::money::Money;
 use crate::saga::{Next, Saga, Step};
 
@@ -176,6 +176,22 @@ pub(crate) async fn void_latecomer(
     )
     .await?;
     Ok(reopened == 1)
+}
+
+/// Deletes up to `limit` sagas that have ended, of orders that were placed before that moment.
+pub(crate) async fn delete_ended_before(
+    client: &impl Client,
+    before: OffsetDateTime,
+    limit: i64,
+) -> Result<u64, db::Error> {
+    db::execute(
+        client,
+        "delete from sagas where order_id in (
+             select order_id from sagas where order_id < $1 and step = 'ended' order by order_id limit $2
+         )",
+        &[&first_id_at(before), &limit],
+    )
+    .await
 }
 
 /// How many sagas are not at their end, and since when the oldest of them runs.

@@ -7,7 +7,6 @@ use chassis::db::{self, Client, Row, Transaction};
 use chassis::outbox;
 use uuid::Uuid;
 
-use super::text;
 use crate::events::StockChanged;
 use crate::sku::Sku;
 
@@ -78,11 +77,11 @@ pub(crate) async fn reserve(
         &[&order, &skus, &quantities],
     )
     .await?;
-    say_changed(tx, &reserved).await?;
+    publish_changed(tx, &reserved).await?;
     Ok(true)
 }
 
-/// Gives back what is still reserved for an order, and says so.
+/// Gives back what is still reserved for an order, and publishes that.
 pub(crate) async fn release(tx: &Transaction<'_>, order: Uuid) -> Result<(), db::Error> {
     lock_reserved(tx, order).await?;
     let released = db::query(
@@ -94,11 +93,11 @@ pub(crate) async fn release(tx: &Transaction<'_>, order: Uuid) -> Result<(), db:
         &[&order],
     )
     .await?;
-    say_changed(tx, &released).await
+    publish_changed(tx, &released).await
 }
 
 /// Takes what is reserved for an order off the shelf. What can be ordered stays the same, so nothing is
-/// said; the version rises for whoever counts the shelf.
+/// published; the version rises for whoever counts the shelf.
 pub(crate) async fn sell(tx: &Transaction<'_>, order: Uuid) -> Result<(), db::Error> {
     lock_reserved(tx, order).await?;
     db::execute(
@@ -148,7 +147,7 @@ pub(crate) async fn set_on_hand(
         &[&skus, &counts],
     )
     .await?;
-    say_changed(tx, &changed).await?;
+    publish_changed(tx, &changed).await?;
     let changed = stocks(&changed)?;
     let rows = db::query(
         tx,
@@ -156,7 +155,7 @@ pub(crate) async fn set_on_hand(
         &[&skus],
     )
     .await?;
-    let judge = |(sku, stock): (Sku, Stock)| {
+    let outcome = |(sku, stock): (Sku, Stock)| {
         let count = if changed.contains_key(&sku) {
             Count::Changed(stock)
         } else if wanted.get(&sku) == Some(&stock.on_hand) {
@@ -166,14 +165,14 @@ pub(crate) async fn set_on_hand(
         };
         (sku, count)
     };
-    Ok(stocks(&rows)?.into_iter().map(judge).collect())
+    Ok(stocks(&rows)?.into_iter().map(outcome).collect())
 }
 
-async fn say_changed(tx: &Transaction<'_>, rows: &[Row]) -> Result<(), db::Error> {
+async fn publish_changed(tx: &Transaction<'_>, rows: &[Row]) -> Result<(), db::Error> {
     let events = rows
         .iter()
         .map(|row| {
-            let sku: Sku = text(row, "sku")?;
+            let sku: Sku = row.try_get("sku")?;
             let available = of_row(row).available();
             Ok((
                 sku.to_string(),
@@ -187,7 +186,7 @@ async fn say_changed(tx: &Transaction<'_>, rows: &[Row]) -> Result<(), db::Error
 
 fn stocks(rows: &[Row]) -> Result<HashMap<Sku, Stock>, db::Error> {
     rows.iter()
-        .map(|row| Ok((text(row, "sku")?, of_row(row))))
+        .map(|row| Ok((row.try_get("sku")?, of_row(row))))
         .collect()
 }
 

@@ -11,9 +11,9 @@ use crate::timeline::Entry;
 /// More than an order ever has: steps that are tried for days are noted less and less often.
 const MAX_ENTRIES: i64 = 1000;
 
-/// An entry as it is told.
+/// What happened to an order, as it is read.
 #[derive(Clone, Debug, Serialize, ToSchema)]
-pub(crate) struct Told {
+pub(crate) struct TimelineEntry {
     /// When it happened, by the clock of the service that did it.
     #[serde(with = "time::serde::rfc3339")]
     at: OffsetDateTime,
@@ -75,7 +75,10 @@ pub(crate) async fn add(
 }
 
 /// The story in the order in which things happened, however late orders heard of them.
-pub(crate) async fn of_order(client: &impl Client, order: Uuid) -> Result<Vec<Told>, db::Error> {
+pub(crate) async fn of_order(
+    client: &impl Client,
+    order: Uuid,
+) -> Result<Vec<TimelineEntry>, db::Error> {
     let rows = db::query(
         client,
         "select at, recorded_at, service, step, outcome, detail, attempt, trace_id
@@ -85,7 +88,7 @@ pub(crate) async fn of_order(client: &impl Client, order: Uuid) -> Result<Vec<To
     .await?;
     Ok(rows
         .iter()
-        .map(|row| Told {
+        .map(|row| TimelineEntry {
             at: row.get("at"),
             recorded_at: row.get("recorded_at"),
             service: row.get("service"),
@@ -96,4 +99,21 @@ pub(crate) async fn of_order(client: &impl Client, order: Uuid) -> Result<Vec<To
             trace_id: row.get("trace_id"),
         })
         .collect())
+}
+
+/// Deletes up to `limit` of the oldest entries, as far as they were written down before that moment.
+pub(crate) async fn delete_before(
+    client: &impl Client,
+    before: OffsetDateTime,
+    limit: i64,
+) -> Result<u64, db::Error> {
+    db::execute(
+        client,
+        "delete from timeline where id in (
+             select id from (select id, recorded_at, at from timeline order by id limit $2) as oldest
+             where coalesce(recorded_at, at) < $1
+         )",
+        &[&before, &limit],
+    )
+    .await
 }

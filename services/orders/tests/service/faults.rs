@@ -14,6 +14,7 @@ async fn without_its_database_it_says_when_to_come_back() {
     let buyer = Person::buyer();
     shop.sell("mug", 100, 10).await;
     shop.fill_cart(&buyer, "mug", 1).await;
+    let body = shop.checkout(&buyer).await;
     shop.backends.database_proxy.cut();
     for path in ["/cart", "/orders", "/stock/mug"] {
         let answer = shop.get(&buyer, path).await;
@@ -24,14 +25,14 @@ async fn without_its_database_it_says_when_to_come_back() {
         );
         assert!(answer.retry_after.is_some(), "{path}");
     }
-    let answer = shop.order(&buyer, "k").await;
+    let answer = shop.order_as(&buyer, "k", &body).await;
     assert_eq!(
         (answer.status.as_u16(), answer.code()),
         (503, "unavailable")
     );
     shop.backends.database_proxy.heal();
     let order = eventually("the same request succeeds", || async {
-        let answer = shop.order(&buyer, "k").await;
+        let answer = shop.order_as(&buyer, "k", &body).await;
         (answer.status == StatusCode::ACCEPTED).then(|| answer.order())
     })
     .await;
@@ -44,12 +45,14 @@ async fn a_database_that_goes_away_during_checkouts_leaves_no_half_order() {
     let shop = Shop::open().await;
     let buyers: Vec<_> = (0..24).map(|_| Person::buyer()).collect();
     shop.sell("mug", 100, 1000).await;
+    let mut bodies = vec![];
     for buyer in &buyers {
         shop.fill_cart(buyer, "mug", 2).await;
+        bodies.push(shop.checkout(buyer).await);
     }
-    let buying = join_all(buyers.iter().map(|buyer| async {
+    let buying = join_all(buyers.iter().zip(&bodies).map(async |(buyer, body)| {
         loop {
-            let answer = shop.order(buyer, "k").await;
+            let answer = shop.order_as(buyer, "k", body).await;
             match answer.status {
                 StatusCode::ACCEPTED => return answer.order(),
                 StatusCode::SERVICE_UNAVAILABLE => tokio::task::yield_now().await,

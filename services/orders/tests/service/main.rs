@@ -3,7 +3,10 @@
 mod cart;
 mod checkout;
 mod events;
+mod expectations;
 mod faults;
+mod growth;
+mod orders;
 mod payments;
 mod saga;
 mod shop;

@@ -125,19 +125,39 @@ impl Shop {
         self.ask(who, Method::PUT, path, Some(body)).await
     }
 
-    /// Checks out with `key`.
+    /// What a buyer sends who has just looked at the cart.
+    pub(crate) async fn checkout(&self, who: &Person) -> Value {
+        let cart = eventually("the cart is read", || async {
+            let cart = self.get(who, "/cart").await;
+            (cart.status == StatusCode::OK).then_some(cart.body)
+        })
+        .await;
+        let total = match &cart["total"] {
+            Value::Null => json!({"amount": 0, "currency": "EUR"}),
+            total => total.clone(),
+        };
+        json!({"cart_version": cart["version"], "expected_total": total, "payment_token": "tok_approved"})
+    }
+
+    /// Looks at the cart and checks out with `key`.
     pub(crate) async fn order(&self, who: &Person, key: &str) -> Answer {
-        let body = json!({"payment_token": "tok_approved"});
+        let body = self.checkout(who).await;
+        self.order_as(who, key, &body).await
+    }
+
+    /// Checks out with `key` and this body.
+    pub(crate) async fn order_as(&self, who: &Person, key: &str, body: &Value) -> Answer {
         let headers = [("idempotency-key", key)];
-        self.ask_with(who, Method::POST, "/orders", Some(body), &headers)
+        self.ask_with(who, Method::POST, "/orders", Some(body.clone()), &headers)
             .await
     }
 
     /// Checks out as a client should: who is told to come back does so, with the same key.
     pub(crate) async fn order_patiently(&self, who: &Person) -> Uuid {
         let key = Uuid::now_v7().to_string();
+        let body = self.checkout(who).await;
         eventually("the order is placed", || async {
-            let answer = self.order(who, &key).await;
+            let answer = self.order_as(who, &key, &body).await;
             (answer.status != StatusCode::SERVICE_UNAVAILABLE).then(|| answer.order())
         })
         .await
@@ -154,6 +174,19 @@ impl Shop {
             )
             .await;
         assert_eq!(stock.status, StatusCode::OK, "{}", stock.body);
+    }
+
+    /// Says that search sells something no more, and waits until orders knows.
+    pub(crate) async fn withdraw(&self, sku: &str, sequence: i64) {
+        let data = json!({"sku": sku});
+        self.backends
+            .say("shop.search.product.removed.v1", sku, sequence, data)
+            .await;
+        eventually("the offer is gone", || async {
+            let sql = "select from offers where sku = $1 and removed";
+            (!self.look(sql, &[&sku]).await.is_empty()).then_some(())
+        })
+        .await;
     }
 
     /// Says that search sells something, and waits until orders knows.

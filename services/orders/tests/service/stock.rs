@@ -137,7 +137,7 @@ async fn what_is_reserved_stays_on_the_shelf() {
     let set = shop.put(&admin, "/stock/mug", json!({"on_hand": 3})).await;
     assert_eq!(
         set.body,
-        json!({"sku": "mug", "on_hand": 3, "reserved": 3, "available": 0})
+        json!({"sku": "mug", "on_hand": 3, "reserved": 3, "available": 0, "on_offer": true})
     );
 
     shop.payments
@@ -219,4 +219,46 @@ async fn no_two_changes_of_stock_block_one_another() {
         shop.until(order, "paid").await;
     }
     shop.assert_books_are_right().await;
+}
+
+#[tokio::test]
+async fn stock_for_what_nobody_sells_is_set_and_said() {
+    let shop = Shop::open().await;
+    let admin = Person::admin();
+    shop.offer("Mug-Blue", 1, 100, "EUR").await;
+    shop.offer("pen", 1, 100, "EUR").await;
+    shop.offer("old", 1, 100, "EUR").await;
+    shop.withdraw("old", 2).await;
+    let lines = ["pen", "mug-blue", "unheard-of", "old"]
+        .map(|sku| json!({"sku": sku, "on_hand": 5}).to_string());
+    let imported = import(&shop, &admin, lines.join("\n")).await.body;
+    assert_eq!(imported["updated"], 4);
+    assert_eq!(
+        imported["not_on_offer"],
+        json!([
+            {"line": 2, "sku": "mug-blue", "did_you_mean": "Mug-Blue"},
+            {"line": 3, "sku": "unheard-of"},
+            {"line": 4, "sku": "old"},
+        ])
+    );
+    for (sku, on_offer) in [("Mug-Blue", true), ("mug-blue", false), ("old", false)] {
+        let path = format!("/stock/{sku}");
+        let set = shop.put(&admin, &path, json!({"on_hand": 6})).await;
+        assert_eq!(set.body["on_offer"], on_offer, "{sku}");
+    }
+}
+
+#[tokio::test]
+async fn names_that_no_path_can_hold_are_refused() {
+    let shop = Shop::open().await;
+    let admin = Person::admin();
+    let lines = ["import", ".", ".."].map(|sku| json!({"sku": sku, "on_hand": 5}).to_string());
+    let imported = import(&shop, &admin, lines.join("\n")).await.body;
+    assert_eq!(imported["updated"], 0);
+    let failed = imported["failed"].as_array().unwrap();
+    assert!(
+        failed.iter().all(|line| line["code"] == "invalid"),
+        "{imported}"
+    );
+    assert_eq!(failed.len(), 3);
 }

@@ -3,6 +3,7 @@
 use axum::extract::State;
 use chassis::auth::Trusted;
 use chassis::http::Problem;
+use chassis::http::responses::{Common, Unauthenticated};
 
 use crate::app::App;
 use crate::ledger::Ledger;
@@ -12,14 +13,18 @@ use crate::store::ledger;
 #[utoipa::path(
     get,
     path = "/ledger",
+    operation_id = "read_ledger",
     tag = "ledger",
     security(("bearer" = [])),
     responses(
         (status = 200, description = "All accounts, and whether debits equal credits", body = Ledger),
-        (status = 401, description = "unauthenticated", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "unavailable, overloaded", body = Problem, content_type = "application/problem+json"),
+        Unauthenticated,
+        Common,
     )
 )]
-pub(super) async fn get(_: Trusted, State(app): State<App>) -> Result<axum::Json<Ledger>, Problem> {
+pub(super) async fn read(
+    _: Trusted,
+    State(app): State<App>,
+) -> Result<axum::Json<Ledger>, Problem> {
     Ok(axum::Json(ledger::read(&app.db.get().await?).await?))
 }

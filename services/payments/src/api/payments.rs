@@ -3,6 +3,7 @@
 use axum::extract::State;
 use axum::http::StatusCode;
 use chassis::auth::Trusted;
+use chassis::http::responses::{Common, TooLarge, Unauthenticated};
 use chassis::http::{IdempotencyKey, Json, Path, Problem, Query};
 use garde::Validate;
 use serde::{Deserialize, Serialize};
@@ -38,16 +39,18 @@ pub(super) struct NewPayment {
 #[utoipa::path(
     post,
     path = "/payments",
+    operation_id = "create_payment",
     tag = "payments",
     security(("bearer" = [])),
-    params(("Idempotency-Key" = String, Header, description = "Names this payment for ever; 1 to 255 visible ASCII characters")),
+    params(("Idempotency-Key" = String, Header, description = "Names this payment for ever; 1 to 255 visible ASCII characters", min_length = 1, max_length = 255, pattern = "^[!-~]+$")),
     request_body = NewPayment,
     responses(
         (status = 201, description = "Authorised, declined, or processing", body = Payment),
-        (status = 400, description = "malformed_json, idempotency_key_missing", body = Problem, content_type = "application/problem+json"),
-        (status = 401, description = "unauthenticated", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "invalid, unknown_token, idempotency_key_reused", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "unavailable, overloaded: send the same request again", body = Problem, content_type = "application/problem+json"),
+        (status = 400, description = "`malformed_json`, `idempotency_key_missing`", body = Problem, content_type = "application/problem+json"),
+        Unauthenticated,
+        TooLarge,
+        (status = 422, description = "`invalid`, `unknown_token`, `idempotency_key_reused`", body = Problem, content_type = "application/problem+json"),
+        Common,
     )
 )]
 pub(super) async fn create(
@@ -70,17 +73,18 @@ pub(super) async fn create(
 #[utoipa::path(
     get,
     path = "/payments/{id}",
+    operation_id = "read_payment",
     tag = "payments",
     security(("bearer" = [])),
     params(("id" = Uuid, Path)),
     responses(
         (status = 200, description = "The payment as it is now", body = Payment),
-        (status = 401, description = "unauthenticated", body = Problem, content_type = "application/problem+json"),
-        (status = 404, description = "not_found", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "unavailable, overloaded", body = Problem, content_type = "application/problem+json"),
+        Unauthenticated,
+        (status = 404, description = "`not_found`", body = Problem, content_type = "application/problem+json"),
+        Common,
     )
 )]
-pub(super) async fn get(
+pub(super) async fn read(
     _: Trusted,
     State(app): State<App>,
     Path(id): Path<Uuid>,
@@ -110,14 +114,15 @@ pub(super) struct PaymentList {
 #[utoipa::path(
     get,
     path = "/payments",
+    operation_id = "list_payments",
     tag = "payments",
     security(("bearer" = [])),
     params(OfOrder),
     responses(
         (status = 200, description = "Its payments; none for an order nobody has paid for", body = PaymentList),
-        (status = 401, description = "unauthenticated", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "invalid", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "unavailable, overloaded", body = Problem, content_type = "application/problem+json"),
+        Unauthenticated,
+        (status = 422, description = "`invalid`", body = Problem, content_type = "application/problem+json"),
+        Common,
     )
 )]
 pub(super) async fn list(

@@ -13,11 +13,18 @@
 
 use std::time::Duration;
 
+use chassis::CancellationToken;
 use chassis::db::{self, Db};
 
 use super::{Instruction, Token, Unclear};
 use crate::payment::Outcome;
-use crate::store::Error;
+
+/// How long the books remember a key, as providers do: who asks later than that has it done anew. The service asks at least
+/// every five minutes, and ends only with an answer.
+const KEEP_DAYS: i32 = 14;
+/// Between two looks for what is to be forgotten, and rows that are forgotten at once.
+const INTERVAL: Duration = Duration::from_secs(600);
+const BATCH: i64 = 2_000;
 
 #[derive(Clone)]
 pub(crate) struct Simulator {
@@ -58,8 +65,25 @@ impl Simulator {
         })
     }
 
+    /// Deletes what is too old to be asked for, until `stop`.
+    pub(crate) async fn forget_old(self, stop: CancellationToken) -> anyhow::Result<()> {
+        const SQL: &str = "
+            delete from simulator.requests where key in (
+                select key from simulator.requests where received_at < now() - make_interval(days => $1) limit $2)";
+        while !stop.is_cancelled() {
+            let forgotten = db::execute(&self.db.get().await?, SQL, &[&KEEP_DAYS, &BATCH]).await?;
+            if forgotten == 0 {
+                tokio::select! {
+                    () = stop.cancelled() => {}
+                    () = tokio::time::sleep(INTERVAL) => {}
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Writes the instruction down, or finds what was written down under its key.
-    async fn hear(&self, instruction: &Instruction) -> Result<Heard, Error> {
+    async fn hear(&self, instruction: &Instruction) -> Result<Heard, db::Error> {
         const SQL: &str = "
             insert into simulator.requests as r (key, operation, amount, currency, refusal, silent_first, answers_at)
             values ($1, $2, $3, $4, $5, $6, now() + make_interval(secs => $7))

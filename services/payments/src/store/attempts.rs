@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use chassis::db::{self, Client, Row, Transaction};
+use chassis::idempotency::Fingerprint;
 use chassis::telemetry::current_traceparent;
 use uuid::Uuid;
 
@@ -42,8 +43,9 @@ pub(crate) struct New<'a> {
     pub(crate) operation: Operation,
     pub(crate) amount: Money,
     pub(crate) token: Option<&'a Token>,
-    /// The caller's key.
+    /// The caller's key, and what it is bound to.
     pub(crate) key: &'a str,
+    pub(crate) fingerprint: &'a Fingerprint,
 }
 
 /// Stores an attempt that this process is about to send. Others leave it alone for `lease`.
@@ -68,9 +70,9 @@ async fn insert(
     const SQL: &str = "
         with attempt as (
             insert into attempts (id, payment_id, sequence, operation, amount, token, idempotency_key, status,
-                                  next_check_at, traceparent)
+                                  next_check_at, traceparent, fingerprint)
             values ($1, $2, (select coalesce(max(sequence), 0) + 1 from attempts where payment_id = $2), $3, $4, $5, $6,
-                    $7, now() + make_interval(secs => $8), $9)
+                    $7, now() + make_interval(secs => $8), $9, $10)
             returning *
         )
         select a.*, p.currency::text as currency, p.order_id from attempt a join payments p on p.id = a.payment_id";
@@ -91,6 +93,7 @@ async fn insert(
             &status,
             &lease.map(|l| l.as_secs_f64()),
             &current_traceparent(),
+            &new.fingerprint.as_bytes(),
         ],
     )
     .await?;
@@ -163,6 +166,28 @@ pub(crate) async fn settle_waiting(tx: &Transaction<'_>, payment_id: Uuid) -> Re
         where payment_id = $1 and status = 'waiting'";
     db::execute(tx, SQL, &[&payment_id]).await?;
     Ok(())
+}
+
+/// Waits until no other transaction works under the caller's key, and keeps others from it until this one ends.
+pub(crate) async fn lock_key(tx: &Transaction<'_>, key: &str) -> Result<(), Error> {
+    const SQL: &str = "select pg_advisory_xact_lock(hashtextextended($1, 0))";
+    db::execute(tx, SQL, &[&key]).await?;
+    Ok(())
+}
+
+/// What the caller's key is bound to. `None`: it has named nothing yet. `Some(None)`: an earlier version took it and did not
+/// keep for what.
+pub(crate) async fn fingerprint_of(
+    client: &impl Client,
+    key: &str,
+) -> Result<Option<Option<Fingerprint>>, Error> {
+    const SQL: &str = "select fingerprint from attempts where idempotency_key = $1";
+    let row = db::query_opt(client, SQL, &[&key]).await?;
+    let Some(row) = row else {
+        return Ok(None);
+    };
+    let stored: Option<Vec<u8>> = row.try_get("fingerprint")?;
+    Ok(Some(stored.map(Fingerprint::stored)))
 }
 
 /// The payment and the fate of the attempt that a caller's key names.

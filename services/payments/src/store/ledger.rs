@@ -26,23 +26,28 @@ pub(crate) async fn post(
     Ok(())
 }
 
-/// All balances, and whether debits equal credits. Reads every entry.
+/// All balances, and whether debits equal credits, of one moment. Reads every entry once.
 pub(crate) async fn read(client: &impl Client) -> Result<Ledger, Error> {
-    const ACCOUNTS: &str = "
+    // One row an account and currency; and one a transfer that is not balanced, of which there should be none.
+    const SQL: &str = "
         select account, currency::text as currency, sum(amount)::bigint as balance from ledger_entries
-        group by account, currency order by account, currency";
-    const BALANCED: &str = "
-        select not exists (select from ledger_entries group by transfer_id, currency having sum(amount) <> 0)";
-    let rows = db::query(client, ACCOUNTS, &[]).await?;
-    let accounts = rows.iter().map(|row| {
-        Ok(Balance {
-            account: row.try_get("account")?,
-            currency: row.try_get("currency")?,
-            balance: row.try_get("balance")?,
-        })
-    });
-    Ok(Ledger {
-        accounts: accounts.collect::<Result<_, Error>>()?,
-        balanced: db::query_one(client, BALANCED, &[]).await?.try_get(0)?,
-    })
+        group by grouping sets ((account, currency), (transfer_id, currency))
+        having grouping(account) = 0 or sum(amount) <> 0
+        order by account, currency";
+    let rows = db::query(client, SQL, &[]).await?;
+    let mut ledger = Ledger {
+        balanced: true,
+        accounts: vec![],
+    };
+    for row in rows {
+        match row.try_get("account")? {
+            None => ledger.balanced = false,
+            Some(account) => ledger.accounts.push(Balance {
+                account,
+                currency: row.try_get("currency")?,
+                balance: row.try_get("balance")?,
+            }),
+        }
+    }
+    Ok(ledger)
 }

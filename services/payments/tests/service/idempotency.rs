@@ -135,7 +135,7 @@ async fn a_key_for_something_else_is_refused() {
         .await
         .payment(StatusCode::OK);
     assert_eq!(
-        shop.ask_as("refund", &payment, "refund", &json!({}))
+        shop.ask_as("refund", &payment, "refund", &json!({"all": true}))
             .await
             .problem(),
         reused
@@ -178,4 +178,22 @@ async fn a_refused_request_does_not_use_its_key_up() {
         .ask_as("capture", &payment, "capture", &json!({}))
         .await;
     assert_eq!(later.payment(StatusCode::OK)["status"], "captured");
+}
+
+#[tokio::test]
+async fn a_key_is_bound_to_its_request_as_long_as_it_names_an_attempt() {
+    let shop = Shop::open().await;
+    let body = order("tok_approved");
+    let first = Answer::of(shop.post("/payments", "key", &body))
+        .await
+        .payment(StatusCode::CREATED);
+    // What is kept for some days only is gone.
+    shop.rows("delete from idempotency returning key", &[])
+        .await;
+    let mut other = body.clone();
+    other["amount"] = eur(2000);
+    let reused = Answer::of(shop.post("/payments", "key", &other)).await;
+    assert_eq!(reused.problem(), (422, "idempotency_key_reused"));
+    let again = Answer::of(shop.post("/payments", "key", &body)).await;
+    assert_eq!(again.payment(StatusCode::CREATED)["id"], first["id"]);
 }

@@ -107,3 +107,28 @@ async fn the_database_refuses_to_change_or_forget_what_was_posted() {
     }
     assert_eq!(shop.rows("select from ledger_entries", &[]).await.len(), 2);
 }
+
+#[tokio::test]
+async fn a_transfer_that_is_not_balanced_shows_although_the_accounts_are() {
+    let shop = Shop::open().await;
+    shop.captured().await;
+    shop.captured().await;
+    // Past the constraints, as a hand with the owner's rights could: one transfer has too much, another too little.
+    let connection = shop.db.get().await.unwrap();
+    for sql in [
+        "alter table ledger_entries disable trigger user",
+        "update ledger_entries set amount = amount + 1
+         where (transfer_id, account) = ((select id from ledger_transfers order by id desc limit 1), 'merchant_sales')",
+        "update ledger_entries set amount = amount - 1
+         where (transfer_id, account) = ((select id from ledger_transfers order by id limit 1), 'merchant_sales')",
+    ] {
+        db::execute(&connection, sql, &[]).await.expect(sql);
+    }
+    let ledger = shop.get("/ledger").await.payment(StatusCode::OK);
+    let account = |account: &str, balance: i64| json!({"account": account, "currency": "EUR", "balance": balance});
+    let expected = json!({"balanced": false, "accounts": [
+        account("merchant_sales", -3998),
+        account("provider_receivable", 3998),
+    ]});
+    assert_eq!(ledger, expected);
+}

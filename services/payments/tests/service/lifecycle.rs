@@ -96,7 +96,7 @@ async fn a_captured_payment_can_be_refunded_in_parts() {
     assert_eq!(part["refunded"], eur(500));
 
     let rest = shop
-        .ask(&payment, "refund", &json!({}))
+        .ask(&payment, "refund", &json!({"all": true}))
         .await
         .payment(StatusCode::OK);
     assert_eq!(rest["status"], "refunded");

@@ -2,6 +2,7 @@
 //! written into its database by the tests.
 
 mod access;
+mod growth;
 mod harness;
 mod idempotency;
 mod ledger;

@@ -24,7 +24,7 @@ async fn a_wrong_payment_is_refused_and_not_stored() {
         (with("/amount/currency", json!("EURO")), "invalid"),
         (with("/amount/currency", json!("XAU")), "invalid"),
         (with("/order_id", json!("17")), "invalid"),
-        (json!({}), "invalid"),
+        (json!({"all": true}), "invalid"),
         (json!([]), "invalid"),
     ];
     for (n, (body, code)) in cases.iter().enumerate() {
@@ -32,7 +32,7 @@ async fn a_wrong_payment_is_refused_and_not_stored() {
         assert_eq!(answer.problem(), (422, *code), "{body}");
     }
     let request = shop
-        .post("/payments", "no-json", &json!({}))
+        .post("/payments", "no-json", &json!({"all": true}))
         .body("{\"order_id\":");
     assert_eq!(Answer::of(request).await.problem(), (400, "malformed_json"));
     assert!(shop.rows("select from payments", &[]).await.is_empty());
@@ -52,7 +52,7 @@ async fn a_payment_that_does_not_exist_is_not_found() {
     let shop = Shop::open().await;
     let nobody = json!({"id": Uuid::now_v7()});
     for operation in ["capture", "void", "refund"] {
-        let answer = shop.ask(&nobody, operation, &json!({})).await;
+        let answer = shop.ask(&nobody, operation, &json!({"all": true})).await;
         assert_eq!(answer.problem(), (404, "not_found"), "{operation}");
     }
     let path = format!("/payments/{}", id(&nobody));
@@ -72,7 +72,7 @@ async fn what_the_state_does_not_allow_is_a_conflict_that_names_the_state() {
     let declined = shop.pay("tok_declined").await;
     let captured = shop.captured().await;
     let voided = shop.pay("tok_approved").await;
-    shop.ask(&voided, "void", &json!({}))
+    shop.ask(&voided, "void", &json!({"all": true}))
         .await
         .payment(StatusCode::OK);
     for (payment, operation, state) in [
@@ -86,7 +86,7 @@ async fn what_the_state_does_not_allow_is_a_conflict_that_names_the_state() {
         (&voided, "void", "voided"),
         (&voided, "refund", "voided"),
     ] {
-        let answer = shop.ask(payment, operation, &json!({})).await;
+        let answer = shop.ask(payment, operation, &json!({"all": true})).await;
         assert_eq!(
             answer.problem(),
             (409, "conflict"),
@@ -105,7 +105,7 @@ async fn an_operation_beside_another_is_told_to_come_back() {
         .leave_authorising(&order("tok_approved"), "key", "'infinity'")
         .await;
     for operation in ["capture", "refund"] {
-        let answer = shop.ask(&payment, operation, &json!({})).await;
+        let answer = shop.ask(&payment, operation, &json!({"all": true})).await;
         assert_eq!(answer.problem(), (409, "payment_busy"), "{operation}");
         assert_eq!(answer.retry_after.as_deref(), Some("1"), "{operation}");
     }
@@ -143,10 +143,18 @@ async fn more_than_was_captured_is_never_refunded() {
         .ask(&payment, "refund", &json!({"ammount": eur(1)}))
         .await;
     assert_eq!(misspelt.problem(), (422, "invalid"));
-    // Read field by field this would be no amount, and give everything back.
-    for list in [json!([null]), json!([]), json!({"amount": [1, "EUR"]})] {
-        let refused = shop.ask(&payment, "refund", &list).await;
-        assert_eq!(refused.problem(), (422, "invalid"), "{list}");
+    let nothing_said = [
+        json!({}),
+        json!([null]),
+        json!([]),
+        json!({"amount": [1, "EUR"]}),
+        json!({"amount": null}),
+        json!({"all": false}),
+        json!({"all": true, "amount": eur(1)}),
+    ];
+    for body in nothing_said {
+        let refused = shop.ask(&payment, "refund", &body).await;
+        assert_eq!(refused.problem(), (422, "invalid"), "{body}");
     }
     assert_eq!(shop.read(&payment).await["refunded"], eur(1500));
 }
@@ -155,7 +163,7 @@ async fn more_than_was_captured_is_never_refunded() {
 async fn eight_full_refunds_at_once_give_the_money_back_once() {
     let shop = Shop::open().await;
     let payment = shop.captured().await;
-    let body = json!({});
+    let body = json!({"all": true});
     let answers =
         futures::future::join_all((0..8).map(|_| shop.ask(&payment, "refund", &body))).await;
     let done = answers

@@ -11,9 +11,9 @@ use crate::money::Money;
 use crate::saga::{PaymentStatus, Step, StepOutcome};
 use crate::store::sagas::Claimed;
 
-/// The neighbour that moves the money.
+/// The neighbour that moves the money, over HTTP.
 #[derive(Clone)]
-pub(crate) struct Payments {
+pub(crate) struct PaymentsClient {
     peer: Peer,
 }
 
@@ -50,7 +50,7 @@ struct PaymentList {
     items: Vec<Payment>,
 }
 
-impl Payments {
+impl PaymentsClient {
     pub(crate) fn new(peer: Peer) -> Self {
         Self { peer }
     }
@@ -208,9 +208,8 @@ impl From<Payment> for StepOutcome {
         let status = match payment.status {
             Status::Processing => PaymentStatus::Processing,
             Status::Authorised => PaymentStatus::Authorised,
-            Status::Captured | Status::Refunded | Status::PartiallyRefunded => {
-                PaymentStatus::Captured
-            }
+            Status::Captured | Status::PartiallyRefunded => PaymentStatus::Captured,
+            Status::Refunded => PaymentStatus::Refunded,
             Status::Voided => PaymentStatus::Voided,
             Status::Declined => PaymentStatus::Declined {
                 reason: payment.decline_reason,

@@ -1,0 +1,68 @@
+//! How many orders an account may leave unpaid: each holds stock for two minutes, asks the provider about a card and, when it
+//! is declined, sends a mail. Whoever tries out stolen cards makes many of them.
+
+use std::time::Duration;
+
+use chassis::http::Problem;
+use http::StatusCode;
+use time::OffsetDateTime;
+
+/// Orders of an account within [`WINDOW`] that are pending or whose payment was declined or refused.
+pub(crate) const MOST_UNPAID: i64 = 20;
+/// From the placing of an order on.
+pub(crate) const WINDOW: Duration = Duration::from_secs(3600);
+
+/// The unpaid orders of an account within [`WINDOW`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Unpaid {
+    pub(crate) count: i64,
+    /// When the first of them was placed.
+    pub(crate) oldest: Option<OffsetDateTime>,
+}
+
+impl Unpaid {
+    /// Whether one more may be placed `now`.
+    ///
+    /// # Errors
+    /// 429 with the time after which the oldest counts no more.
+    pub(crate) fn admits_one_more(self, now: OffsetDateTime) -> Result<(), Problem> {
+        if self.count < MOST_UNPAID {
+            return Ok(());
+        }
+        let over = self.oldest.map_or(now, |oldest| oldest + WINDOW) - now;
+        let seconds = u16::try_from(over.whole_seconds()).unwrap_or(0).max(1);
+        Err(Problem::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "too_many_unpaid_orders",
+            format!(
+                "{} orders of this account were not paid within an hour. Try again in {} minutes.",
+                self.count,
+                seconds.div_ceil(60)
+            ),
+        )
+        .retry_after(seconds))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_twenty_first_waits_until_the_first_is_an_hour_old() {
+        let oldest = OffsetDateTime::UNIX_EPOCH;
+        let now = oldest + Duration::from_secs(3000);
+        let unpaid = |count| Unpaid {
+            count,
+            oldest: Some(oldest),
+        };
+        assert!(unpaid(19).admits_one_more(now).is_ok());
+        let refused = unpaid(20).admits_one_more(now).unwrap_err();
+        assert_eq!(refused.status, StatusCode::TOO_MANY_REQUESTS);
+        assert!(
+            refused.detail.contains("in 10 minutes"),
+            "{}",
+            refused.detail
+        );
+    }
+}

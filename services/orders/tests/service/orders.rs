@@ -1,0 +1,192 @@
+//! What an order says of itself: its number, what was given back, how many may be unpaid, how long its story is kept.
+
+use chassis::testing::{Said, eventually};
+use reqwest::StatusCode;
+use serde_json::json;
+use uuid::Uuid;
+
+use crate::payments::Manner;
+use crate::shop::{Person, Shop};
+
+const REFUNDED: &str = "shop.payments.payment.refunded.v1";
+
+fn refunded(order: Uuid, sequence: i64, amount: i64, total: i64) -> Said {
+    let money = |amount: i64| json!({"amount": amount, "currency": "EUR"});
+    let data = json!({"payment_id": Uuid::now_v7(), "order_id": order, "amount": money(amount), "total": money(total)});
+    Said::now(REFUNDED, "p", sequence, data)
+}
+
+#[tokio::test]
+async fn a_refund_is_told_by_the_order_its_timeline_and_an_event() {
+    let shop = Shop::open().await;
+    let buyer = Person::buyer();
+    shop.sell("mug", 1000, 10).await;
+    let order = shop.buy(&buyer, "mug", 2).await;
+    let paid = shop.until(order, "paid").await;
+    assert_eq!(paid["refunded"], json!({"amount": 0, "currency": "EUR"}));
+
+    // The later refund is heard of first, and one of them twice.
+    let (first, second) = (refunded(order, 3, 500, 500), refunded(order, 4, 300, 800));
+    for said in [&second, &first, &second] {
+        shop.backends.deliver(said).await;
+    }
+    let events = eventually("both refunds are published", || async {
+        let events = shop.backends.said("shop.orders.order.refunded.v1").await;
+        (events.len() >= 2).then_some(events)
+    })
+    .await;
+    shop.service.until_heard(REFUNDED, 3).await;
+    assert_eq!(events.len(), 2);
+    let order_now = shop.get(&buyer, &format!("/orders/{order}")).await.body;
+    assert_eq!(
+        (&order_now["state"], &order_now["refunded"]["amount"]),
+        (&json!("paid"), &json!(800))
+    );
+    let event = events
+        .iter()
+        .find(|e| e["data"]["amount"]["amount"] == 300)
+        .expect("the second refund");
+    assert_eq!(
+        event["data"],
+        json!({
+            "order_id": order, "number": order_now["number"], "buyer_id": buyer.id,
+            "amount": {"amount": 300, "currency": "EUR"}, "refunded": {"amount": 800, "currency": "EUR"},
+            "total": {"amount": 2000, "currency": "EUR"},
+        })
+    );
+    let timeline = shop.timeline(order).await;
+    let mut details: Vec<_> = timeline
+        .iter()
+        .filter(|e| e["step"] == "payment.refunded")
+        .map(|e| e["detail"].as_str().unwrap())
+        .collect();
+    details.sort_unstable();
+    assert_eq!(
+        details,
+        [
+            "payments says: 3.00 EUR was given back",
+            "payments says: 5.00 EUR was given back"
+        ]
+    );
+}
+
+#[tokio::test]
+async fn an_order_is_found_by_the_number_that_its_mails_call_it() {
+    let shop = Shop::open().await;
+    let (buyer, stranger) = (Person::buyer(), Person::buyer());
+    shop.sell("mug", 100, 10).await;
+    let order = shop.buy(&buyer, "mug", 1).await;
+    shop.buy(&buyer, "mug", 1).await;
+    let paid = shop.until(order, "paid").await;
+    let number = paid["number"].as_str().unwrap();
+    let text = order.simple().to_string().to_uppercase();
+    assert_eq!(number, &text[text.len() - 8..], "as email has it");
+    for subject in ["placed", "confirmed"] {
+        let subject = format!("shop.orders.order.{subject}.v1");
+        eventually("the event has the number", || async {
+            let said = shop.backends.said(&subject).await;
+            let event = said.iter().find(|e| e["subject"] == json!(order))?;
+            assert_eq!(event["data"]["number"], number);
+            Some(())
+        })
+        .await;
+    }
+    let path = format!("/orders/{order}/timeline");
+    assert_eq!(shop.get(&buyer, &path).await.body["number"], number);
+
+    let found = async |who: &Person, number: &str| {
+        let list = shop.get(who, &format!("/orders?number={number}")).await;
+        list.body["items"].clone()
+    };
+    let only = json!([paid]);
+    assert_eq!(found(&buyer, number).await, only);
+    assert_eq!(found(&buyer, &number.to_lowercase()).await, only);
+    assert_eq!(found(&Person::admin(), number).await, only);
+    assert_eq!(found(&stranger, number).await, json!([]));
+    for wrong in ["A72489D", "A72489D4%20", "A72489DX"] {
+        let refused = shop.get(&buyer, &format!("/orders?number={wrong}")).await;
+        let told = (refused.status.as_u16(), refused.code());
+        assert_eq!(told, (422, "invalid"), "{wrong}");
+    }
+}
+
+#[tokio::test]
+async fn an_account_may_leave_so_many_orders_unpaid_in_an_hour() {
+    let shop = Shop::open().await;
+    let buyer = Person::buyer();
+    shop.sell("mug", 100, 1000).await;
+    shop.payments.take("authorise", Manner::Declines);
+    let mut orders = vec![];
+    shop.fill_cart(&buyer, "mug", 1).await;
+    let first_key = Uuid::now_v7().to_string();
+    let first_body = shop.checkout(&buyer).await;
+    let first = shop.order_as(&buyer, &first_key, &first_body).await;
+    orders.push(first.order());
+    for _ in 1..20 {
+        orders.push(shop.buy(&buyer, "mug", 1).await);
+    }
+    for order in &orders {
+        shop.until(*order, "cancelled").await;
+    }
+    let body = shop.checkout(&buyer).await;
+    let refused = shop.order_as(&buyer, "one-more", &body).await;
+    assert_eq!(
+        (refused.status, refused.code()),
+        (StatusCode::TOO_MANY_REQUESTS, "too_many_unpaid_orders")
+    );
+    let seconds: u32 = refused.retry_after.unwrap().parse().unwrap();
+    assert!((3000..=3600).contains(&seconds), "{seconds}");
+    assert_eq!(
+        shop.order_as(&buyer, &first_key, &first_body).await,
+        first,
+        "what was answered before is answered again"
+    );
+    let other = shop.buy(&Person::buyer(), "mug", 1).await;
+    shop.until(other, "cancelled").await;
+
+    // The first is an hour old: its id tells when it was placed.
+    shop.payments.take("authorise", Manner::Fine);
+    let old = "update orders set cancel_reason = 'timed_out' where id = $1 returning id";
+    shop.look(old, &[&orders[0]]).await;
+    let order = shop.order_as(&buyer, "one-more", &body).await;
+    shop.until(order.order(), "paid").await;
+}
+
+#[tokio::test]
+async fn old_stories_and_ended_checkouts_are_deleted_and_orders_kept() {
+    let shop = Shop::open().await;
+    shop.sell("mug", 100, 10).await;
+    let order = shop.buy(&Person::buyer(), "mug", 1).await;
+    shop.until(order, "paid").await;
+    shop.until_ended(order).await;
+    // An order of last year, and one of last year whose money could not be taken yet.
+    let last_year = |n: u128| Uuid::from_u128((0x0180_0000_0000_7000_8000_0000_0000_0000) + n);
+    let (ended, open) = (last_year(1), last_year(2));
+    for (id, step, state) in [(ended, "ended", "paid"), (open, "capture", "confirmed")] {
+        for sql in [
+            "insert into orders (id, buyer_id, state, total_amount, currency, placed_at, confirmed_at, finished_at)
+             select $1, $1, state, 100, 'EUR', '2022-05-01', '2022-05-01', case when state = 'paid' then timestamptz '2022-05-01' end
+             from (select $3::text as state, $2::text) as wanted returning id",
+            "insert into sagas (order_id, step, payment_id, deadline, due_at, started_at)
+             select $1, $2, $1, '2022-05-01', 'infinity', '2022-05-01' where $3::text is not null returning order_id",
+            "insert into timeline (order_id, at, recorded_at, service, step, outcome, detail)
+             select $1, '2022-05-01', '2022-05-01', 'orders', $2, 'info', $3 returning order_id",
+        ] {
+            let rows = shop.look(sql, &[&id, &step, &state]).await;
+            assert_eq!(rows.len(), 1);
+        }
+    }
+    // It looks when it starts.
+    let replica = shop.replica().await;
+    eventually("what is old is deleted", || async {
+        let left = "select (select count(*) from timeline where at < now() - interval '14 days')
+                         + (select count(*) from sagas where order_id < '01900000-0000-7000-8000-000000000000' and step = 'ended')";
+        (shop.count(left).await == 0).then_some(())
+    })
+    .await;
+    let sagas = "select count(*) from sagas";
+    assert_eq!(shop.count(sagas).await, 2, "the new one and the open one");
+    assert_eq!(shop.count("select count(*) from orders").await, 3);
+    assert!(!shop.timeline(order).await.is_empty());
+    replica.stop().await;
+}

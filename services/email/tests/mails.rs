@@ -2,7 +2,7 @@
 
 mod support;
 
-use chassis::testing::{self, Backends, Said, eventually};
+use chassis::testing::{self, Backends, Said, eventually, look};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use support::{ORDER_CANCELLED, ORDER_CONFIRMED, USER_REGISTERED};
@@ -274,6 +274,34 @@ async fn the_list_is_filtered_and_paged_newest_first() {
 }
 
 #[tokio::test]
+async fn old_mails_are_removed_and_failed_ones_later() {
+    let backends = Backends::new().await;
+    let service = support::start(&backends, &[]).await;
+    for name in ["new", "old", "failed", "forgotten"] {
+        support::register(&backends, &format!("{name}@home.example"), "Zoë").await;
+    }
+    support::mails_with(&service, "", 4, "kept").await;
+    service.stop().await;
+    let age = "update mails set created_at = now() - $2::text::interval, status = $3 where to_address like $1 returning id";
+    for (name, days, status) in [
+        ("old", "15 days", "kept"),
+        ("failed", "15 days", "failed"),
+        ("forgotten", "91 days", "failed"),
+    ] {
+        let name = format!("{name}@%");
+        look(&backends.direct_db(), age, &[&name, &days, &status]).await;
+    }
+    let service = support::start(&backends, &[]).await;
+    let left = eventually("old mails are removed", || async {
+        let left = support::mails(&service, "").await;
+        (left.len() == 2).then_some(left)
+    })
+    .await;
+    let addresses: Vec<_> = left.iter().map(|mail| mail["to"].as_str().unwrap()).collect();
+    assert_eq!(addresses, ["failed@home.example", "new@home.example"]);
+}
+
+#[tokio::test]
 async fn only_administrators_read_mails() {
     let backends = Backends::new().await;
     let service = support::start(&backends, &[]).await;
@@ -282,6 +310,7 @@ async fn only_administrators_read_mails() {
         "/mails".to_owned(),
         format!("/mails/{id}"),
         format!("/mails/{id}/preview"),
+        "/delivery".to_owned(),
     ] {
         let ask = || service.http.get(service.at(&path));
         assert_eq!(

@@ -1,4 +1,4 @@
-//! `/mails`: list, read, preview.
+//! `/mails`: list, read, preview, send again.
 
 use axum::Json;
 use axum::extract::State as Shared;
@@ -15,6 +15,7 @@ use time::OffsetDateTime;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
+use super::ADMIN;
 use crate::mail::{MailKind, MailStatus};
 use crate::state::State;
 use crate::store::mails::{self, Filter, Summary, Whole};
@@ -32,6 +33,9 @@ pub(crate) struct ListQuery {
     /// Only mails of this kind.
     #[garde(skip)]
     kind: Option<MailKind>,
+    /// Only mails that are this far.
+    #[garde(skip)]
+    status: Option<MailStatus>,
     /// Mails in one answer.
     #[garde(range(min = 1, max = 100))]
     #[param(minimum = 1, maximum = 100, default = 20)]
@@ -108,8 +112,8 @@ impl From<Summary> for Mail {
 }
 
 /// Mails, newest first
-#[utoipa::path(get, path = "/mails", tag = "mails", params(ListQuery), security(("bearer" = [])), responses(
-    (status = 200, body = MailList),
+#[utoipa::path(get, path = "/mails", tag = "mails", operation_id = "list_mails", params(ListQuery), security(("bearer" = [])), responses(
+    (status = 200, description = "A page of mails", body = MailList),
     (status = 401, description = "unauthenticated", body = Problem, content_type = "application/problem+json"),
     (status = 403, description = "forbidden: needs the role admin", body = Problem, content_type = "application/problem+json"),
     (status = 422, description = "invalid", body = Problem, content_type = "application/problem+json"),
@@ -120,11 +124,12 @@ pub(crate) async fn list(
     principal: Principal,
     Query(query): Query<ListQuery>,
 ) -> Result<Json<MailList>, Problem> {
-    principal.require_role("admin")?;
+    principal.require_role(ADMIN)?;
     let filter = Filter {
         order_id: query.order_id,
         user_id: query.user_id,
         kind: query.kind,
+        status: query.status,
         before: query.cursor,
     };
     let limit = usize::from(query.limit);
@@ -139,8 +144,8 @@ pub(crate) async fn list(
 }
 
 /// One mail with its content
-#[utoipa::path(get, path = "/mails/{id}", tag = "mails", params(("id" = Uuid, Path)), security(("bearer" = [])), responses(
-    (status = 200, body = MailWithContent),
+#[utoipa::path(get, path = "/mails/{id}", tag = "mails", operation_id = "read_mail", params(("id" = Uuid, Path)), security(("bearer" = [])), responses(
+    (status = 200, description = "The mail", body = MailWithContent),
     (status = 401, description = "unauthenticated", body = Problem, content_type = "application/problem+json"),
     (status = 403, description = "forbidden: needs the role admin", body = Problem, content_type = "application/problem+json"),
     (status = 404, description = "not_found", body = Problem, content_type = "application/problem+json"),
@@ -151,7 +156,7 @@ pub(crate) async fn read(
     principal: Principal,
     Path(id): Path<Uuid>,
 ) -> Result<Json<MailWithContent>, Problem> {
-    principal.require_role("admin")?;
+    principal.require_role(ADMIN)?;
     let mail = find(&state, id).await?;
     Ok(Json(MailWithContent {
         mail: mail.summary.into(),
@@ -163,8 +168,8 @@ pub(crate) async fn read(
 }
 
 /// One mail as its reader sees it
-#[utoipa::path(get, path = "/mails/{id}/preview", tag = "mails", params(("id" = Uuid, Path)), security(("bearer" = [])), responses(
-    (status = 200, body = String, content_type = "text/html"),
+#[utoipa::path(get, path = "/mails/{id}/preview", tag = "mails", operation_id = "preview_mail", params(("id" = Uuid, Path)), security(("bearer" = [])), responses(
+    (status = 200, description = "The page", body = String, content_type = "text/html"),
     (status = 401, description = "unauthenticated", body = Problem, content_type = "application/problem+json"),
     (status = 403, description = "forbidden: needs the role admin", body = Problem, content_type = "application/problem+json"),
     (status = 404, description = "not_found", body = Problem, content_type = "application/problem+json"),
@@ -175,9 +180,38 @@ pub(crate) async fn preview(
     principal: Principal,
     Path(id): Path<Uuid>,
 ) -> Result<Response, Problem> {
-    principal.require_role("admin")?;
+    principal.require_role(ADMIN)?;
     let mail = find(&state, id).await?;
     Ok((PREVIEW_HEADERS, mail.html).into_response())
+}
+
+/// Sends a mail again
+///
+/// For one that has failed, or that was kept while no mail server was configured. It is sent with the Message-ID that it
+/// had, and may fail again.
+#[utoipa::path(post, path = "/mails/{id}/retry", tag = "mails", operation_id = "retry_mail", params(("id" = Uuid, Path)), security(("bearer" = [])), responses(
+    (status = 200, description = "Queued again", body = Mail),
+    (status = 401, description = "unauthenticated", body = Problem, content_type = "application/problem+json"),
+    (status = 403, description = "forbidden: needs the role admin", body = Problem, content_type = "application/problem+json"),
+    (status = 404, description = "not_found", body = Problem, content_type = "application/problem+json"),
+    (status = 409, description = "not_failed: it waits to go out, or was sent", body = Problem, content_type = "application/problem+json"),
+    (status = 503, description = "unavailable", body = Problem, content_type = "application/problem+json"),
+))]
+pub(crate) async fn retry(
+    Shared(state): Shared<State>,
+    principal: Principal,
+    Path(id): Path<Uuid>,
+) -> Result<Json<Mail>, Problem> {
+    principal.require_role(ADMIN)?;
+    if let Some(queued) = mails::retry(&state.db.get().await?, id).await? {
+        tracing::info!(mail_id = %id, kind = %queued.kind, "mail queued again");
+        return Ok(Json(queued.into()));
+    }
+    let status = find(&state, id).await?.summary.status;
+    Err(Problem::conflict(
+        "not_failed",
+        format!("The mail {id} is {status}; only one that has failed or was kept is sent again."),
+    ))
 }
 
 /// The page is ours and escaped; should something slip through, it still cannot run, fetch or be framed.

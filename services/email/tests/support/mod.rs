@@ -77,6 +77,24 @@ pub(crate) async fn get(service: &TestService, path: &str) -> Response {
         .unwrap()
 }
 
+/// A POST without a body, with an administrator's token.
+pub(crate) async fn post(service: &TestService, path: &str) -> Response {
+    service
+        .http
+        .post(service.at(path))
+        .bearer_auth(testing::token(Uuid::now_v7(), &["admin"]))
+        .send()
+        .await
+        .unwrap()
+}
+
+/// How the delivery stands.
+pub(crate) async fn delivery(service: &TestService) -> Value {
+    let answer = get(service, "/delivery").await;
+    assert_eq!(answer.status(), 200);
+    answer.json().await.unwrap()
+}
+
 /// The mails of a list request.
 pub(crate) async fn mails(service: &TestService, query: &str) -> Vec<Value> {
     let answer = get(service, &format!("/mails?{query}")).await;

@@ -49,9 +49,11 @@ pub(crate) struct Failed {
     detail: String,
 }
 
-/// Creates and replaces many products: one JSON object a line, as in a `PUT` with the `sku` beside. Good lines are kept
-/// whatever the others are; sending the same again changes nothing. At most 10 000 lines and 16 MiB.
-#[utoipa::path(post, path = "/products/import", tag = "catalogue", security(("bearer" = [])),
+/// Creates and replaces many products
+///
+/// One JSON object a line, as in a `PUT` with the `sku` beside. Good lines are kept whatever the others are; sending the
+/// same again changes nothing. At most 10 000 lines and 16 MiB.
+#[utoipa::path(post, path = "/products/import", tag = "catalogue", operation_id = "import_products", security(("bearer" = [])),
     request_body(content = String, content_type = "application/x-ndjson"),
     responses(
         (status = 200, description = "What came of the lines", body = Report),

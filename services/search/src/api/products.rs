@@ -1,6 +1,6 @@
 //! One product: read, write, remove.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, StatusCode};
@@ -12,7 +12,7 @@ use time::OffsetDateTime;
 use utoipa::ToSchema;
 
 use super::ADMIN;
-use crate::product::{Product, ProductBody, Sku};
+use crate::product::{Money, Product, ProductBody, Sku};
 use crate::state;
 use crate::store::products::{self, Stored, Written};
 
@@ -20,10 +20,14 @@ use crate::store::products::{self, Stored, Written};
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Product)]
 pub(crate) struct View {
-    #[schema(example = "LAMP-0001")]
+    #[schema(value_type = Sku)]
     sku: String,
-    #[serde(flatten)]
-    body: ProductBody,
+    title: String,
+    description: String,
+    brand: String,
+    category: String,
+    price: Money,
+    attributes: BTreeMap<String, String>,
     #[serde(with = "time::serde::rfc3339")]
     created_at: OffsetDateTime,
     #[serde(with = "time::serde::rfc3339")]
@@ -32,9 +36,22 @@ pub(crate) struct View {
 
 impl From<Stored> for View {
     fn from(stored: Stored) -> Self {
+        let ProductBody {
+            title,
+            description,
+            brand,
+            category,
+            price,
+            attributes,
+        } = stored.body;
         Self {
             sku: stored.sku,
-            body: stored.body,
+            title,
+            description,
+            brand,
+            category,
+            price,
+            attributes,
             created_at: stored.created_at,
             updated_at: stored.updated_at,
         }
@@ -51,8 +68,10 @@ fn no_such(sku: &str) -> Problem {
     Problem::not_found(format!("There is no product {sku}."))
 }
 
-/// Reads a product from the catalogue itself, with its version as `ETag`.
-#[utoipa::path(get, path = "/products/{sku}", tag = "catalogue", params(("sku" = String, Path, description = "The product")),
+/// Reads a product
+///
+/// From the catalogue itself, with its version as `ETag`.
+#[utoipa::path(get, path = "/products/{sku}", tag = "catalogue", operation_id = "read_product", params(("sku" = Sku, Path, description = "The product")),
     responses(
         (status = 200, description = "The product", body = View, headers(("ETag" = String, description = "Its version"))),
         (status = 404, description = "`not_found`", body = Problem, content_type = "application/problem+json"),
@@ -68,10 +87,12 @@ pub(crate) async fn read(
     stored.map(tagged).ok_or_else(|| no_such(&sku))
 }
 
-/// Creates a product or replaces it whole. One that is already as given is left alone: no new version, no event.
-#[utoipa::path(put, path = "/products/{sku}", tag = "catalogue", security(("bearer" = [])), request_body = ProductBody,
+/// Creates a product or replaces it whole
+///
+/// One that is already as given is left alone: no new version, no event.
+#[utoipa::path(put, path = "/products/{sku}", tag = "catalogue", operation_id = "write_product", security(("bearer" = [])), request_body = ProductBody,
     params(
-        ("sku" = String, Path, description = "1 to 64 of A-Z a-z 0-9 . _ -"),
+        ("sku" = Sku, Path, description = "The product"),
         ("If-Match" = Option<String>, Header, description = "Write only if the product is at this version"),
     ),
     responses(
@@ -131,10 +152,12 @@ async fn store(
     Ok((written.get(product.sku.as_str()).copied(), stored))
 }
 
-/// Removes a product from the catalogue and from every search.
-#[utoipa::path(delete, path = "/products/{sku}", tag = "catalogue", security(("bearer" = [])),
+/// Removes a product
+///
+/// From the catalogue and from every search.
+#[utoipa::path(delete, path = "/products/{sku}", tag = "catalogue", operation_id = "remove_product", security(("bearer" = [])),
     params(
-        ("sku" = String, Path, description = "The product"),
+        ("sku" = Sku, Path, description = "The product"),
         ("If-Match" = Option<String>, Header, description = "Remove only if the product is at this version"),
     ),
     responses(

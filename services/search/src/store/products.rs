@@ -6,7 +6,7 @@ use chassis::db::{self, Json, Row, Transaction};
 use chassis::outbox;
 use time::OffsetDateTime;
 
-use super::changes;
+use super::notify;
 use crate::events::{ProductRemoved, ProductUpserted};
 use crate::product::{CurrencyCode, Money, Product, ProductBody, Sku};
 
@@ -115,7 +115,7 @@ pub(crate) async fn upsert(
         return Ok(HashMap::new());
     }
     say_upserted(tx, products, &rows).await?;
-    changes::announce(tx).await?;
+    notify::announce(tx).await?;
     Ok(rows.iter().map(written).collect())
 }
 
@@ -167,6 +167,6 @@ pub(crate) async fn remove(tx: &Transaction<'_>, sku: &Sku) -> Result<bool, db::
         sku: sku.to_string(),
     };
     outbox::add(tx, sku.as_str(), row.get("version"), &event).await?;
-    changes::announce(tx).await?;
+    notify::announce(tx).await?;
     Ok(true)
 }

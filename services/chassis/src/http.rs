@@ -6,6 +6,7 @@ mod extract;
 mod observe;
 mod precondition;
 mod problem;
+pub mod responses;
 
 pub(crate) use connection::serve;
 pub(crate) use edge::layer;

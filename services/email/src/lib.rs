@@ -10,6 +10,7 @@ mod mail;
 mod message;
 mod metrics;
 mod money;
+mod order_events;
 mod render;
 mod retention;
 mod sender;

@@ -15,7 +15,7 @@ use utoipa::ToSchema;
     Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema, ToSchema,
 )]
 #[serde(try_from = "String", into = "String")]
-#[schemars(with = "String", regex(pattern = SKU_PATTERN))]
+#[schemars(with = "String", extend("pattern" = SKU_PATTERN, "minLength" = 1, "maxLength" = Sku::LONGEST))]
 #[schema(value_type = String, example = "LAMP-0001", min_length = 1, max_length = 64, pattern = "^(\\.{0,2}[A-Za-z0-9_-]|\\.{3})[A-Za-z0-9._-]*$")]
 pub(crate) struct Sku(String);
 
@@ -71,7 +71,7 @@ impl fmt::Display for Sku {
 /// The ISO 4217 code of a currency with a minor unit: `EUR`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, ToSchema)]
 #[serde(try_from = "String")]
-#[schemars(with = "String", regex(pattern = r"^[A-Z]{3}$"))]
+#[schemars(with = "String", extend("pattern" = "^[A-Z]{3}$"))]
 #[schema(value_type = String, example = "EUR", pattern = "^[A-Z]{3}$")]
 pub(crate) struct CurrencyCode(String);
 

@@ -4,6 +4,7 @@ use axum::Json;
 use axum::extract::State as Shared;
 use chassis::auth::Principal;
 use chassis::http::Problem;
+use chassis::http::responses::{Common, Unauthenticated};
 use serde::Serialize;
 use time::OffsetDateTime;
 use utoipa::ToSchema;
@@ -55,9 +56,9 @@ enum DeliveryState {
 /// Whether mails go out
 #[utoipa::path(get, path = "/delivery", tag = "delivery", operation_id = "read_delivery", security(("bearer" = [])), responses(
     (status = 200, description = "How the delivery stands", body = Delivery),
-    (status = 401, description = "unauthenticated", body = Problem, content_type = "application/problem+json"),
-    (status = 403, description = "forbidden: needs the role admin", body = Problem, content_type = "application/problem+json"),
-    (status = 503, description = "unavailable", body = Problem, content_type = "application/problem+json"),
+    Unauthenticated,
+    (status = 403, description = "`forbidden`: needs the role admin", body = Problem, content_type = "application/problem+json"),
+    Common,
 ))]
 pub(crate) async fn read(
     Shared(state): Shared<State>,

@@ -8,6 +8,7 @@ use axum::http::header::{
 };
 use axum::response::{IntoResponse, Response};
 use chassis::auth::Principal;
+use chassis::http::responses::{Common, Unauthenticated};
 use chassis::http::{Path, Problem, Query};
 use garde::Validate;
 use serde::{Deserialize, Serialize};
@@ -114,10 +115,10 @@ impl From<Summary> for Mail {
 /// Mails, newest first
 #[utoipa::path(get, path = "/mails", tag = "mails", operation_id = "list_mails", params(ListQuery), security(("bearer" = [])), responses(
     (status = 200, description = "A page of mails", body = MailList),
-    (status = 401, description = "unauthenticated", body = Problem, content_type = "application/problem+json"),
-    (status = 403, description = "forbidden: needs the role admin", body = Problem, content_type = "application/problem+json"),
-    (status = 422, description = "invalid", body = Problem, content_type = "application/problem+json"),
-    (status = 503, description = "unavailable", body = Problem, content_type = "application/problem+json"),
+    Unauthenticated,
+    (status = 403, description = "`forbidden`: needs the role admin", body = Problem, content_type = "application/problem+json"),
+    (status = 422, description = "`invalid` with the parameters", body = Problem, content_type = "application/problem+json"),
+    Common,
 ))]
 pub(crate) async fn list(
     Shared(state): Shared<State>,
@@ -146,10 +147,10 @@ pub(crate) async fn list(
 /// One mail with its content
 #[utoipa::path(get, path = "/mails/{id}", tag = "mails", operation_id = "read_mail", params(("id" = Uuid, Path)), security(("bearer" = [])), responses(
     (status = 200, description = "The mail", body = MailWithContent),
-    (status = 401, description = "unauthenticated", body = Problem, content_type = "application/problem+json"),
-    (status = 403, description = "forbidden: needs the role admin", body = Problem, content_type = "application/problem+json"),
-    (status = 404, description = "not_found", body = Problem, content_type = "application/problem+json"),
-    (status = 503, description = "unavailable", body = Problem, content_type = "application/problem+json"),
+    Unauthenticated,
+    (status = 403, description = "`forbidden`: needs the role admin", body = Problem, content_type = "application/problem+json"),
+    (status = 404, description = "`not_found`", body = Problem, content_type = "application/problem+json"),
+    Common,
 ))]
 pub(crate) async fn read(
     Shared(state): Shared<State>,
@@ -170,10 +171,10 @@ pub(crate) async fn read(
 /// One mail as its reader sees it
 #[utoipa::path(get, path = "/mails/{id}/preview", tag = "mails", operation_id = "preview_mail", params(("id" = Uuid, Path)), security(("bearer" = [])), responses(
     (status = 200, description = "The page", body = String, content_type = "text/html"),
-    (status = 401, description = "unauthenticated", body = Problem, content_type = "application/problem+json"),
-    (status = 403, description = "forbidden: needs the role admin", body = Problem, content_type = "application/problem+json"),
-    (status = 404, description = "not_found", body = Problem, content_type = "application/problem+json"),
-    (status = 503, description = "unavailable", body = Problem, content_type = "application/problem+json"),
+    Unauthenticated,
+    (status = 403, description = "`forbidden`: needs the role admin", body = Problem, content_type = "application/problem+json"),
+    (status = 404, description = "`not_found`", body = Problem, content_type = "application/problem+json"),
+    Common,
 ))]
 pub(crate) async fn preview(
     Shared(state): Shared<State>,
@@ -191,11 +192,11 @@ pub(crate) async fn preview(
 /// had, and may fail again.
 #[utoipa::path(post, path = "/mails/{id}/retry", tag = "mails", operation_id = "retry_mail", params(("id" = Uuid, Path)), security(("bearer" = [])), responses(
     (status = 200, description = "Queued again", body = Mail),
-    (status = 401, description = "unauthenticated", body = Problem, content_type = "application/problem+json"),
-    (status = 403, description = "forbidden: needs the role admin", body = Problem, content_type = "application/problem+json"),
-    (status = 404, description = "not_found", body = Problem, content_type = "application/problem+json"),
-    (status = 409, description = "not_failed: it waits to go out, or was sent", body = Problem, content_type = "application/problem+json"),
-    (status = 503, description = "unavailable", body = Problem, content_type = "application/problem+json"),
+    Unauthenticated,
+    (status = 403, description = "`forbidden`: needs the role admin", body = Problem, content_type = "application/problem+json"),
+    (status = 404, description = "`not_found`", body = Problem, content_type = "application/problem+json"),
+    (status = 409, description = "`not_failed`: it waits to go out, or was sent", body = Problem, content_type = "application/problem+json"),
+    Common,
 ))]
 pub(crate) async fn retry(
     Shared(state): Shared<State>,

@@ -15,6 +15,8 @@ use crate::store::recipients::Recipient;
 pub(crate) struct NewMail<'a> {
     pub(crate) kind: MailKind,
     pub(crate) to: &'a Recipient,
+    /// What the mail is about: there is one of a kind for each.
+    pub(crate) reference: Uuid,
     pub(crate) order_id: Option<Uuid>,
     pub(crate) content: &'a Rendered,
 }
@@ -30,14 +32,13 @@ pub(crate) async fn queue(
     mail: &NewMail<'_>,
 ) -> Result<Option<Uuid>, db::Error> {
     let id = Uuid::now_v7();
-    let reference = mail.order_id.unwrap_or(mail.to.user_id);
     let queued = db::execute(
         client,
         QUEUE,
         &[
             &id,
             &mail.kind.as_str(),
-            &reference,
+            &mail.reference,
             &mail.to.user_id,
             &mail.order_id,
             &mail.to.address,

@@ -13,6 +13,7 @@ use uuid::Uuid;
 pub(crate) const USER_REGISTERED: &str = "shop.users.user.registered.v1";
 pub(crate) const ORDER_CONFIRMED: &str = "shop.orders.order.confirmed.v1";
 pub(crate) const ORDER_CANCELLED: &str = "shop.orders.order.cancelled.v1";
+pub(crate) const ORDER_REFUNDED: &str = "shop.orders.order.refunded.v1";
 pub(crate) const EMAIL_SENT: &str = "shop.email.email.sent.v1";
 pub(crate) const EMAIL_BOUNCED: &str = "shop.email.email.bounced.v1";
 
@@ -63,6 +64,15 @@ pub(crate) fn cancelled(order: Uuid, buyer: Uuid) -> Value {
     json!({
         "order_id": order, "buyer_id": buyer, "reason": "payment_declined",
         "total": {"amount": 3998, "currency": "EUR"},
+    })
+}
+
+/// The data of `order.refunded`; `refunded` is what was given back so far.
+pub(crate) fn refunded(order: Uuid, buyer: Uuid, refunded: i64) -> Value {
+    let euro = |amount: i64| json!({"amount": amount, "currency": "EUR"});
+    json!({
+        "order_id": order, "number": "A72489D4", "buyer_id": buyer,
+        "amount": euro(500), "refunded": euro(refunded), "total": euro(3998),
     })
 }
 

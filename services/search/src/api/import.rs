@@ -9,6 +9,7 @@ use axum::http::StatusCode;
 use chassis::auth::Principal;
 use chassis::db;
 use chassis::http::Problem;
+use chassis::http::responses::{Common, Unauthenticated};
 use futures::TryStreamExt;
 use garde::Validate;
 use serde::Serialize;
@@ -58,10 +59,10 @@ pub(crate) struct Failed {
     responses(
         (status = 200, description = "What came of the lines", body = Report),
         (status = 400, description = "`malformed_body`: it broke off", body = Problem, content_type = "application/problem+json"),
-        (status = 401, description = "`unauthenticated`", body = Problem, content_type = "application/problem+json"),
+        Unauthenticated,
         (status = 403, description = "`forbidden`", body = Problem, content_type = "application/problem+json"),
         (status = 413, description = "`too_large`: what came before the limit was kept", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "`unavailable`: send it again, what was kept changes nothing", body = Problem, content_type = "application/problem+json"),
+        Common,
     ))]
 pub(crate) async fn import(
     State(state): State<state::State>,

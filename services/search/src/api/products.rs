@@ -6,6 +6,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, StatusCode};
 use chassis::auth::Principal;
 use chassis::db;
+use chassis::http::responses::{Common, TooLarge, Unauthenticated};
 use chassis::http::{IfMatch, Json, Path, Problem, etag};
 use serde::Serialize;
 use time::OffsetDateTime;
@@ -75,7 +76,7 @@ fn no_such(sku: &str) -> Problem {
     responses(
         (status = 200, description = "The product", body = View, headers(("ETag" = String, description = "Its version"))),
         (status = 404, description = "`not_found`", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "`unavailable`", body = Problem, content_type = "application/problem+json"),
+        Common,
     ))]
 pub(crate) async fn read(
     State(state): State<state::State>,
@@ -99,12 +100,12 @@ pub(crate) async fn read(
         (status = 200, description = "Replaced, or as it was", body = View, headers(("ETag" = String, description = "Its version"))),
         (status = 201, description = "Created", body = View, headers(("ETag" = String, description = "Its version"))),
         (status = 400, description = "`malformed_json`", body = Problem, content_type = "application/problem+json"),
-        (status = 401, description = "`unauthenticated`", body = Problem, content_type = "application/problem+json"),
+        Unauthenticated,
         (status = 403, description = "`forbidden`", body = Problem, content_type = "application/problem+json"),
         (status = 412, description = "`precondition_failed`", body = Problem, content_type = "application/problem+json"),
-        (status = 413, description = "`too_large`", body = Problem, content_type = "application/problem+json"),
+        TooLarge,
         (status = 422, description = "`invalid`", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "`unavailable`", body = Problem, content_type = "application/problem+json"),
+        Common,
     ))]
 pub(crate) async fn write(
     State(state): State<state::State>,
@@ -162,11 +163,11 @@ async fn store(
     ),
     responses(
         (status = 204, description = "Removed"),
-        (status = 401, description = "`unauthenticated`", body = Problem, content_type = "application/problem+json"),
+        Unauthenticated,
         (status = 403, description = "`forbidden`", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "`not_found`", body = Problem, content_type = "application/problem+json"),
         (status = 412, description = "`precondition_failed`", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "`unavailable`", body = Problem, content_type = "application/problem+json"),
+        Common,
     ))]
 pub(crate) async fn remove(
     State(state): State<state::State>,

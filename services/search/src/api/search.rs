@@ -3,6 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 use chassis::CancellationToken;
+use chassis::http::responses::Common;
 use chassis::http::{FieldError, Problem, Query};
 use garde::Validate;
 use serde::Deserialize;
@@ -103,7 +104,7 @@ fn wrong(field: &str, detail: &str) -> Problem {
     responses(
         (status = 200, description = "A page of what was found", body = Page),
         (status = 422, description = "`invalid`; `currency_needed`: the prices found are in several currencies", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "`overloaded`: too many searches at once", body = Problem, content_type = "application/problem+json"),
+        Common,
     ))]
 pub(crate) async fn find(
     State(state): State<state::State>,

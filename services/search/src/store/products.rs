@@ -163,9 +163,7 @@ pub(crate) async fn remove(tx: &Transaction<'_>, sku: &Sku) -> Result<bool, db::
     let Some(row) = row else {
         return Ok(false);
     };
-    let event = ProductRemoved {
-        sku: sku.to_string(),
-    };
+    let event = ProductRemoved { sku: sku.clone() };
     outbox::add(tx, sku.as_str(), row.get("version"), &event).await?;
     notify::announce(tx).await?;
     Ok(true)

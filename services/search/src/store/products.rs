@@ -151,11 +151,12 @@ async fn say_upserted(
     outbox::add_all(tx, &events).await
 }
 
-/// Leaves a tombstone in place of the product; `false` when there is none.
+/// Leaves a tombstone without its texts in place of the product; `false` when there is none.
 pub(crate) async fn remove(tx: &Transaction<'_>, sku: &Sku) -> Result<bool, db::Error> {
     let row = db::query_opt(
         tx,
-        "update products set removed = true, version = version + 1, updated_at = now(), changed = pg_current_xact_id()
+        "update products set removed = true, description = '', attributes = '{}', version = version + 1,
+             updated_at = now(), changed = pg_current_xact_id()
          where sku = $1 and not removed returning version",
         &[&sku.as_str()],
     )

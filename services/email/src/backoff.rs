@@ -10,15 +10,15 @@ const LONGEST_MAIL_PAUSE: Duration = Duration::from_secs(15 * 60);
 const FIRST_SERVER_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_SERVER_PAUSE: Duration = Duration::from_secs(30);
 
-/// The pause after a mail's `attempts`-th attempt (1..) was deferred, or `None` when a mail of this age is given up.
-/// `chance` (0..1) spreads mails that were deferred together.
-pub(crate) fn mail_pause(attempts: u32, age: Duration, chance: f64) -> Option<Duration> {
-    (age < LIFETIME).then(|| {
-        spread(
-            doubled(FIRST_MAIL_PAUSE, attempts).min(LONGEST_MAIL_PAUSE),
-            chance,
-        )
-    })
+/// The pause after a mail that has waited in the queue for `age` was put off: as long again as it has waited, within bounds,
+/// so that pauses double. `chance` (0..1) spreads mails that were put off together.
+pub(crate) fn mail_pause(age: Duration, chance: f64) -> Duration {
+    spread(age.clamp(FIRST_MAIL_PAUSE, LONGEST_MAIL_PAUSE), chance)
+}
+
+/// Whether a mail of this age that the server still puts off is given up.
+pub(crate) fn is_expired(age: Duration) -> bool {
+    age >= LIFETIME
 }
 
 /// The pause after the server could not be reached `failures` times (1..) in a row. It holds for every mail at once.
@@ -46,28 +46,24 @@ mod tests {
 
     #[test]
     fn pauses_grow_to_a_limit() {
-        let pauses: Vec<u64> = (1..=10)
-            .map(|n| mail_pause(n, HOUR, 1.0).unwrap().as_secs())
-            .collect();
-        assert_eq!(pauses, [5, 10, 20, 40, 80, 160, 320, 640, 900, 900]);
-        assert_eq!(mail_pause(u32::MAX, HOUR, 1.0).unwrap(), LONGEST_MAIL_PAUSE);
+        let pause = |seconds| mail_pause(Duration::from_secs(seconds), 1.0).as_secs();
+        assert_eq!([0, 5, 10, 40, 900, 90_000].map(pause), [5, 5, 10, 40, 900, 900]);
         assert_eq!(server_pause(1, 1.0), FIRST_SERVER_PAUSE);
+        assert_eq!(server_pause(4, 1.0), FIRST_SERVER_PAUSE * 8);
         assert_eq!(server_pause(u32::MAX, 1.0), LONGEST_SERVER_PAUSE);
         assert_eq!(server_pause(0, 1.0), FIRST_SERVER_PAUSE);
     }
 
     #[test]
     fn chance_shortens_a_pause_by_a_quarter_at_most() {
-        assert_eq!(
-            mail_pause(1, HOUR, 0.0).unwrap(),
-            FIRST_MAIL_PAUSE.mul_f64(0.75)
-        );
-        assert_eq!(mail_pause(1, HOUR, 7.0).unwrap(), FIRST_MAIL_PAUSE);
+        let shortest = FIRST_MAIL_PAUSE.mul_f64(0.75);
+        assert_eq!(mail_pause(Duration::ZERO, 0.0), shortest);
+        assert_eq!(mail_pause(Duration::ZERO, 7.0), FIRST_MAIL_PAUSE);
     }
 
     #[test]
     fn a_mail_is_given_up_after_four_days() {
-        assert!(mail_pause(200, LIFETIME - HOUR, 0.5).is_some());
-        assert_eq!(mail_pause(200, LIFETIME, 0.5), None);
+        assert!(!is_expired(LIFETIME - HOUR));
+        assert!(is_expired(LIFETIME));
     }
 }

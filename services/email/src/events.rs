@@ -29,7 +29,7 @@ pub(crate) enum SentStatus {
     Kept,
 }
 
-/// A mail will never arrive.
+/// A mail has failed. It may be sent again, when an administrator asks for it.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub(crate) struct EmailBounced {
     pub(crate) mail_id: Uuid,
@@ -41,10 +41,11 @@ pub(crate) struct EmailBounced {
     pub(crate) reason: BounceReason,
     /// The mail server's reply code, where it gave one.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<i32>", range(min = 400, max = 599))]
     pub(crate) smtp_code: Option<u16>,
 }
 
-/// Why a mail will never arrive.
+/// Why a mail has failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum BounceReason {

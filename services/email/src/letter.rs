@@ -5,25 +5,20 @@ use uuid::Uuid;
 
 use crate::mail::MailKind;
 
-/// The content of one mail.
+/// The content of one mail. No field holds what a buyer has chosen: an address is not confirmed, and may be a stranger's.
 #[derive(Debug, Clone, Serialize)]
 #[serde(untagged)]
 pub(crate) enum Letter {
-    Welcome(Welcome),
+    /// Greets somebody who has made an account.
+    Welcome,
     OrderConfirmed(OrderConfirmed),
     OrderCancelled(OrderCancelled),
-}
-
-/// Greets somebody who has made an account.
-#[derive(Debug, Clone, Serialize)]
-pub(crate) struct Welcome {
-    pub(crate) name: String,
+    OrderRefunded(OrderRefunded),
 }
 
 /// Confirms an order.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct OrderConfirmed {
-    pub(crate) name: String,
     pub(crate) number: String,
     pub(crate) items: Vec<Item>,
     pub(crate) total: String,
@@ -40,18 +35,27 @@ pub(crate) struct Item {
 /// Says that an order was cancelled, and why.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct OrderCancelled {
-    pub(crate) name: String,
     pub(crate) number: String,
     pub(crate) reason: &'static str,
+    pub(crate) total: String,
+}
+
+/// Says that money was given back.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct OrderRefunded {
+    pub(crate) number: String,
+    pub(crate) amount: String,
+    pub(crate) refunded: String,
     pub(crate) total: String,
 }
 
 impl Letter {
     pub(crate) fn kind(&self) -> MailKind {
         match self {
-            Self::Welcome(_) => MailKind::Welcome,
+            Self::Welcome => MailKind::Welcome,
             Self::OrderConfirmed(_) => MailKind::OrderConfirmed,
             Self::OrderCancelled(_) => MailKind::OrderCancelled,
+            Self::OrderRefunded(_) => MailKind::OrderRefunded,
         }
     }
 }
@@ -62,11 +66,11 @@ pub(crate) fn order_number(order_id: Uuid) -> String {
     text[text.len() - 8..].to_uppercase()
 }
 
-/// The longest name that is shown, in characters.
+/// The longest line that is shown, in characters.
 const LONGEST_LINE: usize = 200;
 
 /// `text` on one line, at most 200 characters: control characters (line ends too) and runs of white space become one space.
-/// Names and subjects pass through here, so that no text of a stranger can add a header or a line of its own.
+/// Titles and subjects pass through here, so that no text of a stranger can add a header or a line of its own.
 pub(crate) fn one_line(text: &str) -> String {
     let words: Vec<&str> = text
         .split(|c: char| c.is_control() || c.is_whitespace() || is_format(c))
@@ -85,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_becomes_one_line() {
+    fn a_text_becomes_one_line() {
         assert_eq!(
             one_line("Eve\r\nBcc: all@shop.example\r\n\r\nbody"),
             "Eve Bcc: all@shop.example body"

@@ -3,29 +3,38 @@
 
 mod api;
 mod backoff;
+mod delivery;
 mod events;
 mod letter;
 mod mail;
 mod message;
 mod metrics;
 mod money;
+mod order_events;
 mod render;
+mod retention;
 mod sender;
+mod server_state;
 mod settings;
 mod smtp;
 mod state;
 mod store;
 mod subscriptions;
 
+use std::sync::Arc;
+
 use chassis::{Chassis, Env, EventContract, Service, SettingError};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use crate::delivery::{Delivery, Destination};
 use crate::events::{EmailBounced, EmailSent};
 use crate::metrics::Metrics;
 use crate::render::Renderer;
 use crate::sender::Sender;
+use crate::server_state::ServerState;
 use crate::settings::Settings;
+use crate::smtp::SmtpServer;
 use crate::state::State;
 
 mod migrations {
@@ -54,6 +63,8 @@ impl Service for Email {
             .routes(routes!(api::mails::list))
             .routes(routes!(api::mails::read))
             .routes(routes!(api::mails::preview))
+            .routes(routes!(api::mails::retry))
+            .routes(routes!(api::delivery::read))
     }
 
     fn events() -> Vec<EventContract> {
@@ -64,23 +75,37 @@ impl Service for Email {
     }
 
     fn start(settings: Settings, chassis: &mut Chassis) -> anyhow::Result<State> {
-        match &settings.smtp {
-            Some(server) => {
-                tracing::info!(host = server.host, port = server.port, tls = ?server.tls, "mails are sent");
-            }
-            None => tracing::info!("no SMTP_HOST is set: mails are kept and not sent"),
-        }
         subscriptions::subscribe(chassis, Renderer::new(&settings.shop_name())?);
+        let server = ServerState::default();
+        let delivery = Delivery {
+            db: chassis.db(),
+            metrics: Metrics::register(chassis.metrics(), server.clone()),
+            from: settings.from.clone(),
+            server: server.clone(),
+        };
         let sender = Sender {
             db: chassis.db(),
-            metrics: Metrics::register(chassis.metrics()),
-            from: settings.from,
-            smtp: settings.smtp,
+            delivery,
+            destination: destination(&settings)?,
         };
         chassis.worker("sender", move |stop| sender.clone().run(stop));
+        let db = chassis.db();
+        chassis.worker("retention", move |stop| retention::run(db.clone(), stop));
         Ok(State {
             db: chassis.db(),
             verifier: chassis.verifier(settings.users_url),
+            server,
+            sends: settings.smtp.is_some(),
         })
     }
+}
+
+fn destination(settings: &Settings) -> anyhow::Result<Destination> {
+    let Some(server) = &settings.smtp else {
+        tracing::info!("no SMTP_HOST is set: mails are kept and not sent");
+        return Ok(Destination::Kept);
+    };
+    tracing::info!(host = server.host, port = server.port, tls = ?server.tls, "mails are sent");
+    let server = SmtpServer::new(server.clone(), settings.from.email.domain())?;
+    Ok(Destination::Server(Arc::new(server)))
 }

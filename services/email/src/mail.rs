@@ -18,10 +18,17 @@ pub(crate) enum MailKind {
     OrderConfirmed,
     /// An order was cancelled, with the reason in plain words.
     OrderCancelled,
+    /// Money of an order was given back.
+    OrderRefunded,
 }
 
 impl MailKind {
-    pub(crate) const ALL: [Self; 3] = [Self::Welcome, Self::OrderConfirmed, Self::OrderCancelled];
+    pub(crate) const ALL: [Self; 4] = [
+        Self::Welcome,
+        Self::OrderConfirmed,
+        Self::OrderCancelled,
+        Self::OrderRefunded,
+    ];
 
     /// The name in the API, in events and in the database.
     pub(crate) fn as_str(self) -> &'static str {
@@ -29,6 +36,7 @@ impl MailKind {
             Self::Welcome => "welcome",
             Self::OrderConfirmed => "order_confirmed",
             Self::OrderCancelled => "order_cancelled",
+            Self::OrderRefunded => "order_refunded",
         }
     }
 }
@@ -108,6 +116,12 @@ fn unknown(what: &'static str, text: &str) -> Unknown {
 }
 
 impl fmt::Display for MailKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl fmt::Display for MailStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }

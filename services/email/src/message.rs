@@ -16,7 +16,6 @@ pub(crate) struct Parts<'a> {
     /// Becomes the Message-ID, so that a second sending of the same mail is recognised by the reader's program.
     pub(crate) id: Uuid,
     pub(crate) to_address: &'a str,
-    pub(crate) to_name: &'a str,
     pub(crate) subject: &'a str,
     pub(crate) text: &'a str,
     pub(crate) html: &'a str,
@@ -37,7 +36,8 @@ pub(crate) fn compose(parts: &Parts<'_>, from: &Mailbox) -> Result<Message, Comp
     let to: Address = parts.to_address.parse()?;
     Ok(Message::builder()
         .from(from.clone())
-        .to(Mailbox::new(Some(one_line(parts.to_name)), to))
+        // Without the name: whoever registers chooses it, for an address that may be somebody else's.
+        .to(Mailbox::new(None, to))
         .subject(one_line(parts.subject))
         .date(parts.date)
         .message_id(Some(format!("<{}@{}>", parts.id, from.email.domain())))
@@ -76,7 +76,6 @@ mod tests {
         Parts {
             id: Uuid::from_u128(7),
             to_address: "zoe@home.example",
-            to_name: "Zoë Müller",
             subject: "Your order is confirmed ✓",
             text: "Hello",
             html: "<p>Hello</p>",
@@ -121,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn no_name_and_no_subject_can_add_a_header() {
+    fn no_subject_can_add_a_header() {
         let expected = names(&parts());
         for evil in [
             "Eve\r\nBcc: all@shop.example",
@@ -132,7 +131,6 @@ mod tests {
             "=?utf-8?b?DQpCY2M6IGFsbA==?=",
         ] {
             let parts = Parts {
-                to_name: evil,
                 subject: evil,
                 ..parts()
             };

@@ -5,16 +5,28 @@ use std::time::Duration;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::mail::MailKind;
+use crate::server_state::ServerState;
 
 /// Cheap to clone; all clones count together.
 #[derive(Clone)]
 pub(crate) struct Metrics {
     attempts: Family<Labels, Counter>,
     age: Histogram,
+    unmarked: Gauge,
+}
+
+/// A mail whose end could not be written down yet, for as long as this lives.
+pub(crate) struct Unmarked(Gauge);
+
+impl Drop for Unmarked {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -31,6 +43,8 @@ pub(crate) enum AttemptStatus {
     Failed,
     Deferred,
     Unreachable,
+    LogInRefused,
+    SenderRefused,
 }
 
 impl AttemptStatus {
@@ -41,6 +55,8 @@ impl AttemptStatus {
             Self::Failed => "failed",
             Self::Deferred => "deferred",
             Self::Unreachable => "unreachable",
+            Self::LogInRefused => "log_in_refused",
+            Self::SenderRefused => "sender_refused",
         }
     }
 }
@@ -49,10 +65,12 @@ impl AttemptStatus {
 const AGES: [f64; 9] = [0.1, 0.5, 1.0, 2.0, 5.0, 30.0, 300.0, 3600.0, 86400.0];
 
 impl Metrics {
-    pub(crate) fn register(registry: &mut Registry) -> Self {
+    /// Registers the measurements, and `server` beside them.
+    pub(crate) fn register(registry: &mut Registry, server: ServerState) -> Self {
         let metrics = Self {
             attempts: Family::default(),
             age: Histogram::new(AGES),
+            unmarked: Gauge::default(),
         };
         registry.register(
             "shop_email_attempts",
@@ -65,6 +83,12 @@ impl Metrics {
             Unit::Seconds,
             metrics.age.clone(),
         );
+        registry.register(
+            "shop_email_unmarked",
+            "Mails whose end the database could not be told yet",
+            metrics.unmarked.clone(),
+        );
+        registry.register_collector(Box::new(server));
         metrics
     }
 
@@ -80,5 +104,16 @@ impl Metrics {
     /// Notes how old a mail was when its journey ended.
     pub(crate) fn ended(&self, age: Duration) {
         self.age.observe(age.as_secs_f64());
+    }
+
+    /// Counts a mail whose end cannot be written down yet.
+    pub(crate) fn count_unmarked(&self) -> Unmarked {
+        self.unmarked.inc();
+        Unmarked(self.unmarked.clone())
+    }
+
+    /// Whether there is such a mail.
+    pub(crate) fn has_unmarked(&self) -> bool {
+        self.unmarked.get() > 0
     }
 }

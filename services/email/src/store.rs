@@ -1,4 +1,5 @@
-//! SQL of the service's own tables, each statement beside its use.
+//! What the service keeps in its database.
 
 pub(crate) mod mails;
+pub(crate) mod outgoing;
 pub(crate) mod recipients;

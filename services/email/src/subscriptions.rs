@@ -1,5 +1,6 @@
 //! What email subscribes to: accounts and orders become queued mails.
 
+use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,15 +9,13 @@ use chassis::{Chassis, Handler, Outcome, Received, parked};
 use serde::Deserialize;
 use uuid::Uuid;
 
-use crate::letter::{self, Letter, one_line, order_number};
-use crate::money::{Money, MoneyError};
+use crate::letter::Letter;
+use crate::order_events::{OrderCancelled, OrderConfirmed, OrderEvent, OrderRefunded};
 use crate::render::Renderer;
 use crate::store::mails::{self, NewMail};
 use crate::store::recipients::{self, Recipient};
 
 const USER_REGISTERED: &str = "shop.users.user.registered.v1";
-const ORDER_CONFIRMED: &str = "shop.orders.order.confirmed.v1";
-const ORDER_CANCELLED: &str = "shop.orders.order.cancelled.v1";
 
 /// How long an order waits for its buyer. A confirmation that comes a day late is still better than none.
 const LONGEST_WAIT: Duration = Duration::from_secs(24 * 3600);
@@ -25,73 +24,17 @@ const LONGEST_WAIT: Duration = Duration::from_secs(24 * 3600);
 pub(crate) fn subscribe(chassis: &mut Chassis, renderer: Renderer) {
     let queue = Arc::new(MailQueue { renderer });
     chassis.subscribe(UserRegisteredHandler(queue.clone()));
-    chassis.subscribe(OrderConfirmedHandler(queue.clone()));
-    chassis.subscribe(OrderCancelledHandler(queue));
+    chassis.subscribe(OrderHandler::<OrderConfirmed>::new(&queue));
+    chassis.subscribe(OrderHandler::<OrderCancelled>::new(&queue));
+    chassis.subscribe(OrderHandler::<OrderRefunded>::new(&queue));
 }
 
-/// What is read of `user.registered`.
+/// What is read of `user.registered`. Not the name: whoever registers chooses it, and the address may be somebody else's, who
+/// must get nothing to read that a stranger wrote.
 #[derive(Debug, Deserialize)]
 pub(crate) struct UserRegistered {
     pub(crate) user_id: Uuid,
     pub(crate) email: String,
-    pub(crate) name: String,
-}
-
-/// What is read of `order.confirmed`.
-#[derive(Debug, Deserialize)]
-pub(crate) struct OrderConfirmed {
-    pub(crate) order_id: Uuid,
-    pub(crate) buyer_id: Uuid,
-    pub(crate) items: Vec<OrderItem>,
-    pub(crate) total: Money,
-}
-
-/// One line of an order.
-#[derive(Debug, Deserialize)]
-pub(crate) struct OrderItem {
-    pub(crate) title: String,
-    pub(crate) quantity: u32,
-    pub(crate) unit_price: Money,
-}
-
-/// What is read of `order.cancelled`.
-#[derive(Debug, Deserialize)]
-pub(crate) struct OrderCancelled {
-    pub(crate) order_id: Uuid,
-    pub(crate) buyer_id: Uuid,
-    pub(crate) reason: CancelReason,
-    pub(crate) total: Money,
-}
-
-/// Why an order was cancelled, as far as a mail says it differently.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum CancelReason {
-    PaymentDeclined,
-    PaymentRefused,
-    TimedOut,
-    #[serde(other)]
-    Other,
-}
-
-impl CancelReason {
-    /// The reason in plain words.
-    pub(crate) fn in_words(self) -> &'static str {
-        match self {
-            Self::PaymentDeclined => {
-                "Your payment was declined, so no money was taken. You can order again and pay in another way."
-            }
-            Self::PaymentRefused => {
-                "Your payment could not be made, so no money was taken. You can order again and pay in another way."
-            }
-            Self::TimedOut => {
-                "Your payment could not be completed in time. If an amount was reserved on your account, it is released. You can order again."
-            }
-            Self::Other => {
-                "We could not complete it. If an amount was reserved on your account, it is released. You can order again."
-            }
-        }
-    }
 }
 
 /// Keeps the recipient, welcomes, and lets go on what waits for this user.
@@ -119,71 +62,69 @@ impl Handler for UserRegisteredHandler {
         let recipient = Recipient {
             user_id: user.user_id,
             address: user.email,
-            name: shown_name(&user.name),
         };
         recipients::upsert(tx, &recipient).await?;
         parked::release(tx, &user_key(user.user_id)).await?;
-        let letter = Letter::Welcome(letter::Welcome {
-            name: recipient.name.clone(),
-        });
-        self.0.add(tx, &recipient, None, &letter).await
+        let mail = Queued {
+            reference: recipient.user_id,
+            order_id: None,
+            letter: &Letter::Welcome,
+        };
+        self.0.add(tx, &recipient, mail).await
     }
 }
 
-struct OrderConfirmedHandler(Arc<MailQueue>);
+/// Queues a mail for an event about an order.
+struct OrderHandler<E> {
+    queue: Arc<MailQueue>,
+    event: PhantomData<fn() -> E>,
+}
 
-impl Handler for OrderConfirmedHandler {
-    type Data = OrderConfirmed;
+impl<E> OrderHandler<E> {
+    fn new(queue: &Arc<MailQueue>) -> Self {
+        Self {
+            queue: Arc::clone(queue),
+            event: PhantomData,
+        }
+    }
+}
+
+impl<E: OrderEvent> Handler for OrderHandler<E> {
+    type Data = E;
 
     fn kind(&self) -> &'static str {
-        ORDER_CONFIRMED
+        E::KIND
     }
 
     async fn handle(
         &self,
         tx: &Transaction<'_>,
-        _: &Received,
-        order: OrderConfirmed,
+        event: &Received,
+        data: E,
     ) -> Result<Outcome, db::Error> {
-        let Some(recipient) = recipients::find(tx, order.buyer_id).await? else {
-            return Ok(not_known_yet(order.buyer_id));
+        let (order_id, buyer_id) = (data.order_id(), data.buyer_id());
+        let Some(recipient) = recipients::find(tx, buyer_id).await? else {
+            return Ok(not_known_yet(buyer_id));
         };
-        match confirmation(&order, recipient.name.clone()) {
-            Ok(letter) => {
-                let order = Some(order.order_id);
-                self.0.add(tx, &recipient, order, &letter).await
-            }
-            Err(error) => Ok(Outcome::dead(format!("order {}: {error}", order.order_id))),
-        }
+        let letter = match data.letter() {
+            Ok(letter) => letter,
+            Err(error) => return Ok(Outcome::dead(format!("order {order_id}: {error}"))),
+        };
+        let mail = Queued {
+            reference: data.reference(event.id),
+            order_id: Some(order_id),
+            letter: &letter,
+        };
+        self.queue.add(tx, &recipient, mail).await
     }
 }
 
-struct OrderCancelledHandler(Arc<MailQueue>);
-
-impl Handler for OrderCancelledHandler {
-    type Data = OrderCancelled;
-
-    fn kind(&self) -> &'static str {
-        ORDER_CANCELLED
-    }
-
-    async fn handle(
-        &self,
-        tx: &Transaction<'_>,
-        _: &Received,
-        order: OrderCancelled,
-    ) -> Result<Outcome, db::Error> {
-        let Some(recipient) = recipients::find(tx, order.buyer_id).await? else {
-            return Ok(not_known_yet(order.buyer_id));
-        };
-        match cancellation(&order, recipient.name.clone()) {
-            Ok(letter) => {
-                let order = Some(order.order_id);
-                self.0.add(tx, &recipient, order, &letter).await
-            }
-            Err(error) => Ok(Outcome::dead(format!("order {}: {error}", order.order_id))),
-        }
-    }
+/// A mail that is to be queued.
+struct Queued<'a> {
+    /// What it is about: there is one mail of a kind for each.
+    reference: Uuid,
+    order_id: Option<Uuid>,
+    letter: &'a Letter,
 }
 
 /// Mails on their way to the sender.
@@ -197,9 +138,13 @@ impl MailQueue {
         &self,
         tx: &Transaction<'_>,
         to: &Recipient,
-        order_id: Option<Uuid>,
-        letter: &Letter,
+        mail: Queued<'_>,
     ) -> Result<Outcome, db::Error> {
+        let Queued {
+            reference,
+            order_id,
+            letter,
+        } = mail;
         let kind = letter.kind();
         let content = match self.renderer.render(letter) {
             Ok(content) => content,
@@ -212,6 +157,7 @@ impl MailQueue {
         let mail = NewMail {
             kind,
             to,
+            reference,
             order_id,
             content: &content,
         };
@@ -224,45 +170,6 @@ impl MailQueue {
             }
         }
         Ok(Outcome::Done)
-    }
-}
-
-fn confirmation(order: &OrderConfirmed, name: String) -> Result<Letter, MoneyError> {
-    let items = order
-        .items
-        .iter()
-        .map(|item| {
-            Ok(letter::Item {
-                title: one_line(&item.title),
-                quantity: item.quantity,
-                line_total: item.unit_price.times(item.quantity)?.to_text()?,
-            })
-        })
-        .collect::<Result<_, MoneyError>>()?;
-    Ok(Letter::OrderConfirmed(letter::OrderConfirmed {
-        name,
-        number: order_number(order.order_id),
-        items,
-        total: order.total.to_text()?,
-    }))
-}
-
-fn cancellation(order: &OrderCancelled, name: String) -> Result<Letter, MoneyError> {
-    Ok(Letter::OrderCancelled(letter::OrderCancelled {
-        name,
-        number: order_number(order.order_id),
-        reason: order.reason.in_words(),
-        total: order.total.to_text()?,
-    }))
-}
-
-/// A name that can be greeted.
-fn shown_name(name: &str) -> String {
-    let name = one_line(name);
-    if name.is_empty() {
-        "customer".to_owned()
-    } else {
-        name
     }
 }
 
@@ -289,43 +196,6 @@ mod tests {
     fn reads_what_users_publishes() {
         for user in examples::<UserRegistered>("user.registered") {
             assert!(user.email.parse::<lettre::Address>().is_ok());
-            assert_ne!(shown_name(&user.name), "customer");
         }
-    }
-
-    #[test]
-    fn reads_what_orders_publishes() {
-        let renderer = Renderer::new("Demo").unwrap();
-        for order in examples::<OrderConfirmed>("order.confirmed") {
-            let letter = confirmation(&order, "Zoë".to_owned()).unwrap();
-            let mail = renderer.render(&letter).unwrap();
-            for item in &order.items {
-                assert!(mail.text.contains(&item.title), "{}", mail.text);
-            }
-        }
-        for order in examples::<OrderCancelled>("order.cancelled") {
-            assert_ne!(
-                order.reason,
-                CancelReason::Other,
-                "a reason without words of its own"
-            );
-            let letter = cancellation(&order, "Zoë".to_owned()).unwrap();
-            let mail = renderer.render(&letter).unwrap();
-            assert!(mail.text.contains(order.reason.in_words()), "{}", mail.text);
-        }
-    }
-
-    #[test]
-    fn a_reason_of_a_later_version_is_said_in_general_words() {
-        let reason: CancelReason = serde_json::from_str("\"warehouse_burnt\"").unwrap();
-        assert_eq!(reason, CancelReason::Other);
-        let reason: CancelReason = serde_json::from_str("\"payment_declined\"").unwrap();
-        assert_eq!(reason, CancelReason::PaymentDeclined);
-    }
-
-    #[test]
-    fn nobody_is_greeted_without_a_name() {
-        assert_eq!(shown_name("\r\n \u{0}"), "customer");
-        assert_eq!(shown_name("Zoë"), "Zoë");
     }
 }

@@ -2,10 +2,10 @@
 
 mod support;
 
-use chassis::testing::{self, Backends, Said, eventually};
+use chassis::testing::{self, Backends, Said, eventually, look};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
-use support::{ORDER_CANCELLED, ORDER_CONFIRMED, USER_REGISTERED};
+use support::{ORDER_CANCELLED, ORDER_CONFIRMED, ORDER_REFUNDED, USER_REGISTERED};
 use uuid::Uuid;
 
 #[tokio::test]
@@ -61,6 +61,50 @@ async fn without_a_mail_server_every_mail_is_kept_and_said_so() {
     .await;
 }
 
+/// Whoever registers may do so with the address of somebody else.
+#[tokio::test]
+async fn no_mail_holds_what_a_stranger_has_chosen() {
+    let backends = Backends::new().await;
+    let service = support::start(&backends, &[]).await;
+    let name = "WIN a prize: http://win.example";
+    let user = support::register(&backends, "stranger@home.example", name).await;
+    let order = Uuid::now_v7();
+    for (subject, sequence, data) in [
+        (ORDER_CONFIRMED, 3, support::confirmed(order, user)),
+        (ORDER_CANCELLED, 4, support::cancelled(order, user)),
+        (ORDER_REFUNDED, 5, support::refunded(order, user, 1999)),
+    ] {
+        backends.say(subject, &order.to_string(), sequence, data).await;
+    }
+    for mail in support::mails_with(&service, "", 4, "kept").await {
+        let path = format!("/mails/{}", mail["id"].as_str().unwrap());
+        let mail: Value = support::get(&service, &path).await.json().await.unwrap();
+        let content = mail.to_string();
+        assert!(!content.contains("WIN") && !content.contains("win.example"), "{content}");
+    }
+}
+
+#[tokio::test]
+async fn each_refund_of_an_order_is_told_of_once() {
+    let backends = Backends::new().await;
+    let service = support::start(&backends, &[]).await;
+    let user = support::register(&backends, "zoe@home.example", "Zoë").await;
+    let order = Uuid::now_v7();
+    let refund = |sequence, refunded| {
+        let data = support::refunded(order, user, refunded);
+        Said::now(ORDER_REFUNDED, &order.to_string(), sequence, data)
+    };
+    for event in [refund(5, 500), refund(6, 1999)] {
+        backends.deliver(&event).await;
+        backends.deliver(&event).await;
+    }
+    support::mails_with(&service, "kind=order_refunded", 2, "kept").await;
+    service.until_heard(ORDER_REFUNDED, 4).await;
+    let mails = support::mails(&service, &format!("order_id={order}")).await;
+    assert_eq!(mails.len(), 2);
+    assert_eq!(mails[0]["subject"], "A refund for your order A72489D4");
+}
+
 #[tokio::test]
 async fn a_mail_can_be_read_and_previewed_safely() {
     let backends = Backends::new().await;
@@ -100,7 +144,7 @@ async fn a_mail_can_be_read_and_previewed_safely() {
     assert!(!policy.contains("script-src"), "{policy}");
     let page = answer.text().await.unwrap();
     assert!(!page.contains("<script"), "{page}");
-    assert!(page.contains("&lt;script&gt;Zoë"), "{page}");
+    assert!(!page.contains("Zoë"), "what a stranger chose: {page}");
     assert!(page.contains("Tea &lt;pot&gt;"), "{page}");
 }
 
@@ -304,6 +348,34 @@ async fn the_list_is_filtered_and_paged_newest_first() {
 }
 
 #[tokio::test]
+async fn old_mails_are_removed_and_failed_ones_later() {
+    let backends = Backends::new().await;
+    let service = support::start(&backends, &[]).await;
+    for name in ["new", "old", "failed", "forgotten"] {
+        support::register(&backends, &format!("{name}@home.example"), "Zoë").await;
+    }
+    support::mails_with(&service, "", 4, "kept").await;
+    service.stop().await;
+    let age = "update mails set created_at = now() - $2::text::interval, status = $3 where to_address like $1 returning id";
+    for (name, days, status) in [
+        ("old", "15 days", "kept"),
+        ("failed", "15 days", "failed"),
+        ("forgotten", "91 days", "failed"),
+    ] {
+        let name = format!("{name}@%");
+        look(&backends.direct_db(), age, &[&name, &days, &status]).await;
+    }
+    let service = support::start(&backends, &[]).await;
+    let left = eventually("old mails are removed", || async {
+        let left = support::mails(&service, "").await;
+        (left.len() == 2).then_some(left)
+    })
+    .await;
+    let addresses: Vec<_> = left.iter().map(|mail| mail["to"].as_str().unwrap()).collect();
+    assert_eq!(addresses, ["failed@home.example", "new@home.example"]);
+}
+
+#[tokio::test]
 async fn only_administrators_read_mails() {
     let backends = Backends::new().await;
     let service = support::start(&backends, &[]).await;
@@ -312,6 +384,7 @@ async fn only_administrators_read_mails() {
         "/mails".to_owned(),
         format!("/mails/{id}"),
         format!("/mails/{id}/preview"),
+        "/delivery".to_owned(),
     ] {
         let ask = || service.http.get(service.at(&path));
         assert_eq!(

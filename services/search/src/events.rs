@@ -1,15 +1,15 @@
-//! What this service says.
+//! The events that search publishes.
 
 use chassis::Event;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::product::{CurrencyCode, Money, Product};
+use crate::product::{CurrencyCode, Money, Product, Sku};
 
 /// A product was created or changed. Carries the whole offer: only the latest counts.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct ProductUpserted {
-    sku: String,
+    sku: Sku,
     title: String,
     brand: String,
     category: String,
@@ -19,7 +19,7 @@ pub(crate) struct ProductUpserted {
 impl From<&Product> for ProductUpserted {
     fn from(product: &Product) -> Self {
         Self {
-            sku: product.sku.to_string(),
+            sku: product.sku.clone(),
             title: product.body.title.clone(),
             brand: product.body.brand.clone(),
             category: product.body.category.clone(),
@@ -34,7 +34,7 @@ impl Event for ProductUpserted {
 
     fn examples() -> Vec<Self> {
         vec![Self {
-            sku: "LAMP-0001".to_owned(),
+            sku: example_sku(),
             title: "Oak Desk Lamp".to_owned(),
             brand: "Nordlys".to_owned(),
             category: "Lighting".to_owned(),
@@ -49,7 +49,7 @@ impl Event for ProductUpserted {
 /// A product is not offered any more.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct ProductRemoved {
-    pub(crate) sku: String,
+    pub(crate) sku: Sku,
 }
 
 impl Event for ProductRemoved {
@@ -58,7 +58,11 @@ impl Event for ProductRemoved {
 
     fn examples() -> Vec<Self> {
         vec![Self {
-            sku: "LAMP-0001".to_owned(),
+            sku: example_sku(),
         }]
     }
+}
+
+fn example_sku() -> Sku {
+    Sku::parse("LAMP-0001").expect("a plain sku")
 }

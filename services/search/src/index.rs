@@ -1,7 +1,10 @@
 //! The index of one replica: made anew from the catalogue at every start, kept fresh by following it.
 
+mod build;
 pub(crate) mod follow;
 pub(crate) mod freshness;
+pub(crate) mod item;
+mod lazy_writer;
 pub(crate) mod schema;
 mod writer;
 
@@ -12,7 +15,7 @@ use tantivy::directory::MmapDirectory;
 use tantivy::{Index, IndexReader, IndexSettings, ReloadPolicy, Searcher};
 use uuid::Uuid;
 
-use crate::search::words;
+use crate::words;
 use schema::Fields;
 #[cfg(test)]
 pub(crate) use writer::Entry;

@@ -4,7 +4,6 @@
 mod api;
 mod events;
 mod index;
-mod load;
 mod metrics;
 mod product;
 mod search;
@@ -12,6 +11,8 @@ mod settings;
 mod state;
 mod store;
 mod subscriptions;
+mod words;
+mod work_queue;
 
 use std::sync::Arc;
 
@@ -25,11 +26,11 @@ use crate::events::{ProductRemoved, ProductUpserted};
 use crate::index::ProductIndex;
 use crate::index::follow::Follower;
 use crate::index::freshness::Freshness;
-use crate::load::Cores;
 use crate::metrics::Metrics;
 use crate::settings::Settings;
 use crate::state::State;
 use crate::subscriptions::StockHandler;
+use crate::work_queue::WorkQueue;
 
 mod migrations {
     refinery::embed_migrations!("migrations");
@@ -63,7 +64,7 @@ impl Service for Search {
             ))
             .layer(DefaultBodyLimit::max(api::products::BODY_LIMIT));
         OpenApiRouter::new()
-            .routes(routes!(api::search::search))
+            .routes(routes!(api::search::find))
             .merge(products)
             .routes(routes!(api::import::import))
     }
@@ -92,7 +93,7 @@ impl Service for Search {
             db: chassis.db(),
             verifier: chassis.verifier(settings.users_url),
             index,
-            cores: Cores::of_process(),
+            searches: WorkQueue::of_process(),
             metrics: Metrics::register(chassis.metrics(), freshness),
             wrote,
         })

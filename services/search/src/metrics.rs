@@ -12,6 +12,14 @@ use crate::index::freshness::Freshness;
 pub(crate) enum Answer {
     Found,
     Nothing,
+    /// Cut off, because it took too long.
+    Partial,
+    /// The caller left before it was done.
+    Abandoned,
+    /// Prices of several currencies cannot be compared.
+    Invalid,
+    /// By a mistake of ours.
+    Failed,
     /// Too many at once.
     Refused,
 }
@@ -21,6 +29,10 @@ impl Answer {
         match self {
             Self::Found => "found",
             Self::Nothing => "nothing",
+            Self::Partial => "partial",
+            Self::Abandoned => "abandoned",
+            Self::Invalid => "invalid",
+            Self::Failed => "failed",
             Self::Refused => "refused",
         }
     }

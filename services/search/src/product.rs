@@ -9,10 +9,21 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// What names a product: 1 to 64 of `A-Z a-z 0-9 . _ -`.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+/// What names a product: 1 to 64 of `A-Z a-z 0-9 . _ -`, but none of `import`, `.` and `..`, which stand for something else
+/// in a path.
+#[derive(
+    Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema, ToSchema,
+)]
 #[serde(try_from = "String", into = "String")]
+#[schemars(with = "String", extend("pattern" = SKU_PATTERN, "minLength" = 1, "maxLength" = Sku::LONGEST))]
+#[schema(value_type = String, example = "LAMP-0001", min_length = 1, max_length = 64, pattern = "^(\\.{0,2}[A-Za-z0-9_-]|\\.{3})[A-Za-z0-9._-]*$")]
 pub(crate) struct Sku(String);
+
+/// Without look-ahead, which many languages do not have; so it does not leave out `import`.
+const SKU_PATTERN: &str = r"^(\.{0,2}[A-Za-z0-9_-]|\.{3})[A-Za-z0-9._-]*$";
+
+/// In the place of a sku in a path these are something else: the import, the folder itself, the folder above.
+const RESERVED: [&str; 3] = ["import", ".", ".."];
 
 impl Sku {
     const LONGEST: usize = 64;
@@ -23,11 +34,13 @@ impl Sku {
             && text
                 .bytes()
                 .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'));
-        if fits {
-            Ok(Self(text.to_owned()))
-        } else {
-            Err("a sku is 1 to 64 letters, digits, dots, dashes and underscores".to_owned())
+        if !fits {
+            return Err("a sku is 1 to 64 letters, digits, dots, dashes and underscores".to_owned());
         }
+        if RESERVED.contains(&text) {
+            return Err(format!("{text} cannot be a sku: it means something else in a path"));
+        }
+        Ok(Self(text.to_owned()))
     }
 
     pub(crate) fn as_str(&self) -> &str {
@@ -58,8 +71,8 @@ impl fmt::Display for Sku {
 /// The ISO 4217 code of a currency with a minor unit: `EUR`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, ToSchema)]
 #[serde(try_from = "String")]
-#[schemars(with = "String")]
-#[schema(value_type = String, example = "EUR")]
+#[schemars(with = "String", extend("pattern" = "^[A-Z]{3}$"))]
+#[schema(value_type = String, example = "EUR", pattern = "^[A-Z]{3}$")]
 pub(crate) struct CurrencyCode(String);
 
 impl CurrencyCode {
@@ -70,6 +83,12 @@ impl CurrencyCode {
 
     pub(crate) fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+impl From<CurrencyCode> for String {
+    fn from(code: CurrencyCode) -> Self {
+        code.0
     }
 }
 
@@ -195,6 +214,16 @@ mod tests {
         }
         for bad in ["", "a b", "a/b", "ä", "a\0", &"x".repeat(65)] {
             assert!(Sku::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_means_something_else_in_a_path_is_no_sku() {
+        for bad in RESERVED {
+            assert!(Sku::parse(bad).is_err(), "{bad}");
+        }
+        for good in ["Import", "imports", "...", "..a", ".a", "-"] {
+            assert!(Sku::parse(good).is_ok(), "{good}");
         }
     }
 

@@ -1,55 +1,29 @@
 //! Answering a search from the index: pure computation, no waiting.
 //!
-//! `words` takes a query apart and says how a word matches another one; `query` turns a request into a query of the
-//! index; `collect` walks the matches once for page, total and facets; `highlight` marks what matched.
+//! `query` turns a request into a query of the index; `collect` walks the matches once for page, total and facets, until
+//! `cutoff` ends it; `highlight` marks what matched.
 
 mod collect;
 mod cursor;
+mod cutoff;
 mod highlight;
 mod query;
 mod request;
-mod synonyms;
-pub(crate) mod words;
 
 #[cfg(test)]
 mod tests;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use tantivy::schema::{TantivyDocument, Value};
 use utoipa::ToSchema;
 
 use crate::index::ProductIndex;
-use crate::product::{Money, ProductBody};
+use crate::index::item::Item;
 use collect::{Found, TopAndFacets};
 pub(crate) use cursor::Cursor;
+pub(crate) use cutoff::{Budget, Cutoff};
 use query::{Need, Plan};
 pub(crate) use request::{MAX_DEPTH, Request, Sort, Text};
-
-/// A product as a search shows it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub(crate) struct Item {
-    pub(crate) sku: String,
-    pub(crate) title: String,
-    pub(crate) description: String,
-    pub(crate) brand: String,
-    pub(crate) category: String,
-    pub(crate) price: Money,
-    pub(crate) in_stock: bool,
-}
-
-impl Item {
-    pub(crate) fn new(sku: String, body: ProductBody, in_stock: bool) -> Self {
-        Self {
-            sku,
-            title: body.title,
-            description: body.description,
-            brand: body.brand,
-            category: body.category,
-            price: body.price,
-            in_stock,
-        }
-    }
-}
 
 /// A product that was found.
 #[derive(Debug, PartialEq, Eq, Serialize, ToSchema)]
@@ -91,22 +65,50 @@ pub(crate) struct Page {
     pub(crate) total: u64,
     pub(crate) facets: Facets,
     /// Asks for the next page; missing at the end and past the 1 000th product.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String)]
     pub(crate) next_cursor: Option<String>,
+    /// The search took too long and was cut off: better matches may be missing, and `total` and facets count only what was
+    /// seen until then.
+    pub(crate) partial: bool,
 }
 
-/// Searches. All words must match; where no product has them all, those that have the most come first.
-pub(crate) fn search(index: &ProductIndex, request: &Request) -> anyhow::Result<Page> {
+/// Why a search has no answer.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SearchError {
+    /// Amounts of different currencies cannot be compared.
+    #[error("the products found have prices in {}", .0.join(", "))]
+    MixedCurrencies(Vec<String>),
+    #[error(transparent)]
+    Index(#[from] tantivy::TantivyError),
+    #[error("what the index keeps of a product cannot be read: {0}")]
+    Item(#[from] serde_json::Error),
+}
+
+/// Searches until `cutoff`. All words must match; where no product has them all, those that have the most come first.
+pub(crate) fn run(
+    index: &ProductIndex,
+    request: &Request,
+    cutoff: &Cutoff,
+) -> Result<Page, SearchError> {
     let searcher = index.searcher();
-    let collector = TopAndFacets::of(request);
+    let collector = TopAndFacets::of(request, cutoff);
     let plan = Plan::new(index.fields(), request)?;
     let find = |need| searcher.search(&plan.query(need), &collector);
     let mut found = find(Need::AllWords)?;
-    if !found.any && request.text.words().len() > 1 {
+    if !found.any && !found.partial && request.text.words().len() > 1 {
         found = find(Need::AnyWord)?;
+    }
+    if found.currencies.len() > 1 {
+        return Err(SearchError::MixedCurrencies(found.currencies));
     }
     let next = Cursor::after(request, found.total);
     let Found {
-        total, facets, top, ..
+        total,
+        facets,
+        top,
+        partial,
+        ..
     } = found;
     let page = top.into_iter().skip(request.offset);
     let items = page
@@ -119,11 +121,12 @@ pub(crate) fn search(index: &ProductIndex, request: &Request) -> anyhow::Result<
             let highlight = highlight::of(&item, request.text.words());
             Ok(Hit { item, highlight })
         })
-        .collect::<anyhow::Result<_>>()?;
+        .collect::<Result<_, SearchError>>()?;
     Ok(Page {
         items,
         total,
         facets,
         next_cursor: next.map(|c| c.to_string()),
+        partial,
     })
 }

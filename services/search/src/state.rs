@@ -8,15 +8,15 @@ use chassis::db::Db;
 use tokio::sync::Notify;
 
 use crate::index::ProductIndex;
-use crate::load::Cores;
 use crate::metrics::Metrics;
+use crate::work_queue::WorkQueue;
 
 #[derive(Clone)]
 pub struct State {
     pub(crate) db: Db,
     pub(crate) verifier: Verifier,
     pub(crate) index: ProductIndex,
-    pub(crate) cores: Cores,
+    pub(crate) searches: WorkQueue,
     pub(crate) metrics: Metrics,
     /// Tells this replica's index of a write without the way through the database.
     pub(crate) wrote: Arc<Notify>,

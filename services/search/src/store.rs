@@ -1,5 +1,7 @@
 //! The catalogue in PostgreSQL, the source of truth.
 
 pub(crate) mod changes;
+pub(crate) mod current;
+pub(crate) mod notify;
 pub(crate) mod products;
 pub(crate) mod stock;

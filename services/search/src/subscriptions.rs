@@ -4,7 +4,7 @@ use chassis::db::{self, Transaction};
 use chassis::{Handler, Outcome, Received, inbox};
 use serde::Deserialize;
 
-use crate::store::{changes, stock};
+use crate::store::{notify, stock};
 
 const STOCK_CHANGED: &str = "shop.orders.stock.changed.v1";
 
@@ -40,7 +40,7 @@ impl Handler for StockHandler {
         if inbox::accept_latest(tx, event).await?
             && stock::set(tx, &stock.sku, stock.available).await?
         {
-            changes::announce(tx).await?;
+            notify::announce(tx).await?;
         }
         Ok(Outcome::Done)
     }

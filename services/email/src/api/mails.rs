@@ -1,4 +1,4 @@
-//! `/mails`: list, read, preview.
+//! `/mails`: list, read, preview, send again.
 
 use axum::Json;
 use axum::extract::State as Shared;
@@ -7,7 +7,8 @@ use axum::http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
 };
 use axum::response::{IntoResponse, Response};
-use chassis::auth::{Role, WithRole};
+use chassis::auth::WithRole;
+use chassis::http::responses::{Common, Unauthenticated};
 use chassis::http::{Path, Problem, Query};
 use garde::Validate;
 use serde::{Deserialize, Serialize};
@@ -15,16 +16,10 @@ use time::OffsetDateTime;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
+use super::Admin;
 use crate::mail::{MailKind, MailStatus};
 use crate::state::State;
 use crate::store::mails::{self, Filter, Summary, Whole};
-
-/// Who reads the mails.
-pub(crate) struct Admin;
-
-impl Role for Admin {
-    const NAME: &'static str = "admin";
-}
 
 /// Which mails to list.
 #[derive(Debug, Deserialize, Validate, IntoParams)]
@@ -39,6 +34,9 @@ pub(crate) struct ListQuery {
     /// Only mails of this kind.
     #[garde(skip)]
     kind: Option<MailKind>,
+    /// Only mails that are this far.
+    #[garde(skip)]
+    status: Option<MailStatus>,
     /// Mails in one answer.
     #[garde(range(min = 1, max = 100))]
     #[param(minimum = 1, maximum = 100, default = 20)]
@@ -115,12 +113,12 @@ impl From<Summary> for Mail {
 }
 
 /// Mails, newest first
-#[utoipa::path(get, path = "/mails", tag = "mails", params(ListQuery), security(("bearer" = [])), responses(
-    (status = 200, body = MailList),
-    (status = 401, description = "unauthenticated", body = Problem, content_type = "application/problem+json"),
-    (status = 403, description = "forbidden: needs the role admin", body = Problem, content_type = "application/problem+json"),
-    (status = 422, description = "invalid", body = Problem, content_type = "application/problem+json"),
-    (status = 503, description = "unavailable", body = Problem, content_type = "application/problem+json"),
+#[utoipa::path(get, path = "/mails", tag = "mails", operation_id = "list_mails", params(ListQuery), security(("bearer" = [])), responses(
+    (status = 200, description = "A page of mails", body = MailList),
+    Unauthenticated,
+    (status = 403, description = "`forbidden`: needs the role admin", body = Problem, content_type = "application/problem+json"),
+    (status = 422, description = "`invalid` with the parameters", body = Problem, content_type = "application/problem+json"),
+    Common,
 ))]
 pub(crate) async fn list(
     Shared(state): Shared<State>,
@@ -131,6 +129,7 @@ pub(crate) async fn list(
         order_id: query.order_id,
         user_id: query.user_id,
         kind: query.kind,
+        status: query.status,
         before: query.cursor,
     };
     let limit = usize::from(query.limit);
@@ -145,12 +144,12 @@ pub(crate) async fn list(
 }
 
 /// One mail with its content
-#[utoipa::path(get, path = "/mails/{id}", tag = "mails", params(("id" = Uuid, Path)), security(("bearer" = [])), responses(
-    (status = 200, body = MailWithContent),
-    (status = 401, description = "unauthenticated", body = Problem, content_type = "application/problem+json"),
-    (status = 403, description = "forbidden: needs the role admin", body = Problem, content_type = "application/problem+json"),
-    (status = 404, description = "not_found", body = Problem, content_type = "application/problem+json"),
-    (status = 503, description = "unavailable", body = Problem, content_type = "application/problem+json"),
+#[utoipa::path(get, path = "/mails/{id}", tag = "mails", operation_id = "read_mail", params(("id" = Uuid, Path)), security(("bearer" = [])), responses(
+    (status = 200, description = "The mail", body = MailWithContent),
+    Unauthenticated,
+    (status = 403, description = "`forbidden`: needs the role admin", body = Problem, content_type = "application/problem+json"),
+    (status = 404, description = "`not_found`", body = Problem, content_type = "application/problem+json"),
+    Common,
 ))]
 pub(crate) async fn read(
     Shared(state): Shared<State>,
@@ -168,12 +167,12 @@ pub(crate) async fn read(
 }
 
 /// One mail as its reader sees it
-#[utoipa::path(get, path = "/mails/{id}/preview", tag = "mails", params(("id" = Uuid, Path)), security(("bearer" = [])), responses(
-    (status = 200, body = String, content_type = "text/html"),
-    (status = 401, description = "unauthenticated", body = Problem, content_type = "application/problem+json"),
-    (status = 403, description = "forbidden: needs the role admin", body = Problem, content_type = "application/problem+json"),
-    (status = 404, description = "not_found", body = Problem, content_type = "application/problem+json"),
-    (status = 503, description = "unavailable", body = Problem, content_type = "application/problem+json"),
+#[utoipa::path(get, path = "/mails/{id}/preview", tag = "mails", operation_id = "preview_mail", params(("id" = Uuid, Path)), security(("bearer" = [])), responses(
+    (status = 200, description = "The page", body = String, content_type = "text/html"),
+    Unauthenticated,
+    (status = 403, description = "`forbidden`: needs the role admin", body = Problem, content_type = "application/problem+json"),
+    (status = 404, description = "`not_found`", body = Problem, content_type = "application/problem+json"),
+    Common,
 ))]
 pub(crate) async fn preview(
     Shared(state): Shared<State>,
@@ -182,6 +181,34 @@ pub(crate) async fn preview(
 ) -> Result<Response, Problem> {
     let mail = find(&state, id).await?;
     Ok((PREVIEW_HEADERS, mail.html).into_response())
+}
+
+/// Sends a mail again
+///
+/// For one that has failed, or that was kept while no mail server was configured. It is sent with the Message-ID that it
+/// had, and may fail again.
+#[utoipa::path(post, path = "/mails/{id}/retry", tag = "mails", operation_id = "retry_mail", params(("id" = Uuid, Path)), security(("bearer" = [])), responses(
+    (status = 200, description = "Queued again", body = Mail),
+    Unauthenticated,
+    (status = 403, description = "`forbidden`: needs the role admin", body = Problem, content_type = "application/problem+json"),
+    (status = 404, description = "`not_found`", body = Problem, content_type = "application/problem+json"),
+    (status = 409, description = "`not_failed`: it waits to go out, or was sent", body = Problem, content_type = "application/problem+json"),
+    Common,
+))]
+pub(crate) async fn retry(
+    Shared(state): Shared<State>,
+    _: WithRole<Admin>,
+    Path(id): Path<Uuid>,
+) -> Result<Json<Mail>, Problem> {
+    if let Some(queued) = mails::retry(&state.db.get().await?, id).await? {
+        tracing::info!(mail_id = %id, kind = %queued.kind, "mail queued again");
+        return Ok(Json(queued.into()));
+    }
+    let status = find(&state, id).await?.summary.status;
+    Err(Problem::conflict(
+        "not_failed",
+        format!("The mail {id} is {status}; only one that has failed or was kept is sent again."),
+    ))
 }
 
 /// The page is ours and escaped; should something slip through, it still cannot run, fetch or be framed.

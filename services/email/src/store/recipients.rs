@@ -8,25 +8,23 @@ use uuid::Uuid;
 pub(crate) struct Recipient {
     pub(crate) user_id: Uuid,
     pub(crate) address: String,
-    pub(crate) name: String,
 }
 
 const UPSERT: &str = "
-    insert into recipients (user_id, address, name) values ($1, $2, $3)
-    on conflict (user_id) do update set address = excluded.address, name = excluded.name";
+    insert into recipients (user_id, address) values ($1, $2)
+    on conflict (user_id) do update set address = excluded.address";
 
 /// Keeps a recipient; a known one is brought up to date.
 pub(crate) async fn upsert(client: &impl Client, recipient: &Recipient) -> Result<(), db::Error> {
     let Recipient {
         user_id,
         address,
-        name,
     } = recipient;
-    db::execute(client, UPSERT, &[user_id, address, name]).await?;
+    db::execute(client, UPSERT, &[user_id, address]).await?;
     Ok(())
 }
 
-const FIND: &str = "select user_id, address, name from recipients where user_id = $1";
+const FIND: &str = "select user_id, address from recipients where user_id = $1";
 
 /// The recipient with this id, if `user.registered` has arrived.
 pub(crate) async fn find(
@@ -38,7 +36,6 @@ pub(crate) async fn find(
         Ok(Recipient {
             user_id: row.try_get("user_id")?,
             address: row.try_get("address")?,
-            name: row.try_get("name")?,
         })
     })
     .transpose()

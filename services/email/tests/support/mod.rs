@@ -13,6 +13,7 @@ use uuid::Uuid;
 pub(crate) const USER_REGISTERED: &str = "shop.users.user.registered.v1";
 pub(crate) const ORDER_CONFIRMED: &str = "shop.orders.order.confirmed.v1";
 pub(crate) const ORDER_CANCELLED: &str = "shop.orders.order.cancelled.v1";
+pub(crate) const ORDER_REFUNDED: &str = "shop.orders.order.refunded.v1";
 pub(crate) const EMAIL_SENT: &str = "shop.email.email.sent.v1";
 pub(crate) const EMAIL_BOUNCED: &str = "shop.email.email.bounced.v1";
 
@@ -66,6 +67,15 @@ pub(crate) fn cancelled(order: Uuid, buyer: Uuid) -> Value {
     })
 }
 
+/// The data of `order.refunded`; `refunded` is what was given back so far.
+pub(crate) fn refunded(order: Uuid, buyer: Uuid, refunded: i64) -> Value {
+    let euro = |amount: i64| json!({"amount": amount, "currency": "EUR"});
+    json!({
+        "order_id": order, "number": "A72489D4", "buyer_id": buyer,
+        "amount": euro(500), "refunded": euro(refunded), "total": euro(3998),
+    })
+}
+
 /// A GET with an administrator's token.
 pub(crate) async fn get(service: &TestService, path: &str) -> Response {
     service
@@ -75,6 +85,24 @@ pub(crate) async fn get(service: &TestService, path: &str) -> Response {
         .send()
         .await
         .unwrap()
+}
+
+/// A POST without a body, with an administrator's token.
+pub(crate) async fn post(service: &TestService, path: &str) -> Response {
+    service
+        .http
+        .post(service.at(path))
+        .bearer_auth(testing::token(Uuid::now_v7(), &["admin"]))
+        .send()
+        .await
+        .unwrap()
+}
+
+/// How the delivery stands.
+pub(crate) async fn delivery(service: &TestService) -> Value {
+    let answer = get(service, "/delivery").await;
+    assert_eq!(answer.status(), 200);
+    answer.json().await.unwrap()
 }
 
 /// The mails of a list request.

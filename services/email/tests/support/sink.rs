@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::PrivatePkcs8KeyDer;
@@ -18,6 +19,12 @@ pub(crate) enum Manner {
     Defers,
     /// 550 to RCPT TO: never. Repeats the address, as servers do.
     Refuses,
+    /// 553 to MAIL FROM.
+    RefusesSender,
+    /// 554 to RCPT TO, as a server that does not relay for this client.
+    DeniesRelay,
+    /// Takes the whole mail and answers when it is told to.
+    HoldsAnswer,
     /// Takes the whole mail and closes the connection without a word.
     HangsUp,
     /// Takes the whole mail and never says so.
@@ -46,6 +53,10 @@ pub(crate) struct Sink {
     pub(crate) port: u16,
     seen: Arc<Mutex<Seen>>,
     manner: Arc<Mutex<Manner>>,
+    /// How it answers mails to addresses that begin like this.
+    to: Arc<Mutex<Option<(&'static str, Manner)>>>,
+    /// Lets a held answer go.
+    answer: Arc<Notify>,
     encryption: Encryption,
 }
 
@@ -83,6 +94,8 @@ impl Sink {
             port: listener.local_addr().unwrap().port(),
             seen: Arc::default(),
             manner: Arc::new(Mutex::new(Manner::Takes)),
+            to: Arc::default(),
+            answer: Arc::default(),
             encryption,
         };
         let served = sink.clone();
@@ -101,6 +114,16 @@ impl Sink {
         *self.manner.lock().unwrap() = manner;
     }
 
+    /// Answers mails to addresses that begin with `to` like this, whatever it does with others.
+    pub(crate) fn behave_to(&self, to: &'static str, manner: Manner) {
+        *self.to.lock().unwrap() = Some((to, manner));
+    }
+
+    /// Lets an answer go that is held, or will be.
+    pub(crate) fn answer(&self) {
+        self.answer.notify_one();
+    }
+
     /// The mails taken so far, as they came.
     pub(crate) fn mails(&self) -> Vec<String> {
         self.seen.lock().unwrap().mails.clone()
@@ -115,8 +138,12 @@ impl Sink {
         self.seen.lock().unwrap().connections
     }
 
-    fn manner(&self) -> Manner {
-        *self.manner.lock().unwrap()
+    /// Towards the recipient of this RCPT command.
+    fn manner(&self, recipient: &str) -> Manner {
+        match *self.to.lock().unwrap() {
+            Some((to, manner)) if recipient.contains(&format!("<{to}")) => manner,
+            Some(_) | None => *self.manner.lock().unwrap(),
+        }
     }
 
     async fn serve(
@@ -146,7 +173,7 @@ impl Sink {
         if greet {
             stream.write_all(b"220 sink ESMTP\r\n").await?;
         }
-        let mut line = String::new();
+        let (mut line, mut recipient) = (String::new(), String::new());
         loop {
             stream.flush().await?;
             line.clear();
@@ -166,27 +193,43 @@ impl Sink {
                     stream.flush().await?;
                     return Ok(Talk::StartTls);
                 }
-                "AUTH" if self.manner() == Manner::KnowsNobody => "535 who?\r\n".to_owned(),
+                "AUTH" if self.manner("") == Manner::KnowsNobody => "535 who?\r\n".to_owned(),
                 "AUTH" if encrypted => {
                     self.seen.lock().unwrap().log_ins.push(line.to_owned());
                     "235 welcome\r\n".to_owned()
                 }
-                "RCPT" => match self.manner() {
-                    Manner::Takes | Manner::HangsUp | Manner::FallsSilent | Manner::KnowsNobody => {
-                        "250 OK\r\n".to_owned()
+                "MAIL" if self.manner("") == Manner::RefusesSender => {
+                    "553 5.1.8 this sender is not welcome\r\n".to_owned()
+                }
+                "RCPT" => {
+                    recipient = line.to_owned();
+                    match self.manner(&recipient) {
+                        Manner::Defers => "450 busy\r\n".to_owned(),
+                        Manner::Refuses => format!("550 no such person {line}\r\n"),
+                        Manner::DeniesRelay => "554 5.7.1 Relay access denied\r\n".to_owned(),
+                        Manner::Takes
+                        | Manner::RefusesSender
+                        | Manner::HoldsAnswer
+                        | Manner::HangsUp
+                        | Manner::FallsSilent
+                        | Manner::KnowsNobody => "250 OK\r\n".to_owned(),
                     }
-                    Manner::Defers => "450 busy\r\n".to_owned(),
-                    Manner::Refuses => format!("550 no such person {line}\r\n"),
-                },
+                }
                 "DATA" => {
                     stream.write_all(b"354 go on\r\n").await?;
                     stream.flush().await?;
                     let mail = data(&mut stream).await?;
                     self.seen.lock().unwrap().mails.push(mail);
-                    match self.manner() {
+                    match self.manner(&recipient) {
                         Manner::HangsUp => return Ok(Talk::Over),
                         Manner::FallsSilent => std::future::pending().await,
-                        Manner::Takes | Manner::Defers | Manner::Refuses | Manner::KnowsNobody => {}
+                        Manner::HoldsAnswer => self.answer.notified().await,
+                        Manner::Takes
+                        | Manner::Defers
+                        | Manner::Refuses
+                        | Manner::RefusesSender
+                        | Manner::DeniesRelay
+                        | Manner::KnowsNobody => {}
                     }
                     "250 OK\r\n".to_owned()
                 }

@@ -8,6 +8,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use chassis::auth::WithRole;
 use chassis::db;
+use chassis::http::responses::{Common, Unauthenticated};
 use chassis::http::{Problem, from_value};
 use futures::TryStreamExt;
 use garde::Validate;
@@ -49,17 +50,19 @@ pub(crate) struct Failed {
     detail: String,
 }
 
-/// Creates and replaces many products: one JSON object a line, as in a `PUT` with the `sku` beside. Good lines are kept
-/// whatever the others are; sending the same again changes nothing. At most 10 000 lines and 16 MiB.
-#[utoipa::path(post, path = "/products/import", tag = "catalogue", security(("bearer" = [])),
+/// Creates and replaces many products
+///
+/// One JSON object a line, as in a `PUT` with the `sku` beside. Good lines are kept whatever the others are; sending the
+/// same again changes nothing. At most 10 000 lines and 16 MiB.
+#[utoipa::path(post, path = "/products/import", tag = "catalogue", operation_id = "import_products", security(("bearer" = [])),
     request_body(content = String, content_type = "application/x-ndjson"),
     responses(
         (status = 200, description = "What came of the lines", body = Report),
         (status = 400, description = "`malformed_body`: it broke off", body = Problem, content_type = "application/problem+json"),
-        (status = 401, description = "`unauthenticated`", body = Problem, content_type = "application/problem+json"),
+        Unauthenticated,
         (status = 403, description = "`forbidden`", body = Problem, content_type = "application/problem+json"),
         (status = 413, description = "`too_large`: what came before the limit was kept", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "`unavailable`: send it again, what was kept changes nothing", body = Problem, content_type = "application/problem+json"),
+        Common,
     ))]
 pub(crate) async fn import(
     State(state): State<state::State>,

@@ -1,19 +1,20 @@
 //! One product: read, write, remove.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use axum::extract::State;
 use axum::http::{HeaderName, StatusCode};
 use axum::response::{IntoResponse, Response};
 use chassis::auth::WithRole;
 use chassis::db;
+use chassis::http::responses::{Common, TooLarge, Unauthenticated};
 use chassis::http::{Json, Path, Preconditions, Problem, etag};
 use serde::Serialize;
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 
 use super::Admin;
-use crate::product::{Product, ProductBody, Sku};
+use crate::product::{Money, Product, ProductBody, Sku};
 use crate::state;
 use crate::store::products::{self, Stored, Written};
 
@@ -24,10 +25,14 @@ pub(crate) const BODY_LIMIT: usize = 256 * 1024;
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Product)]
 pub(crate) struct View {
-    #[schema(example = "LAMP-0001")]
+    #[schema(value_type = Sku)]
     sku: String,
-    #[serde(flatten)]
-    body: ProductBody,
+    title: String,
+    description: String,
+    brand: String,
+    category: String,
+    price: Money,
+    attributes: BTreeMap<String, String>,
     #[serde(with = "time::serde::rfc3339")]
     created_at: OffsetDateTime,
     #[serde(with = "time::serde::rfc3339")]
@@ -36,9 +41,22 @@ pub(crate) struct View {
 
 impl From<Stored> for View {
     fn from(stored: Stored) -> Self {
+        let ProductBody {
+            title,
+            description,
+            brand,
+            category,
+            price,
+            attributes,
+        } = stored.body;
         Self {
             sku: stored.sku,
-            body: stored.body,
+            title,
+            description,
+            brand,
+            category,
+            price,
+            attributes,
             created_at: stored.created_at,
             updated_at: stored.updated_at,
         }
@@ -55,17 +73,19 @@ fn no_such(sku: &str) -> Problem {
     Problem::not_found(format!("There is no product {sku}."))
 }
 
-/// Reads a product from the catalogue itself, with its version as `ETag`.
-#[utoipa::path(get, path = "/products/{sku}", tag = "catalogue",
+/// Reads a product
+///
+/// From the catalogue itself, with its version as `ETag`.
+#[utoipa::path(get, path = "/products/{sku}", tag = "catalogue", operation_id = "read_product",
     params(
-        ("sku" = String, Path, description = "The product"),
+        ("sku" = Sku, Path, description = "The product"),
         ("If-None-Match" = Option<String>, Header, description = "Versions that the caller has already"),
     ),
     responses(
         (status = 200, description = "The product", body = View, headers(("ETag" = String, description = "Its version"))),
         (status = 304, description = "The caller has this version"),
         (status = 404, description = "`not_found`", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "`unavailable`", body = Problem, content_type = "application/problem+json"),
+        Common,
     ))]
 pub(crate) async fn read(
     State(state): State<state::State>,
@@ -83,10 +103,12 @@ pub(crate) async fn read(
     Ok(tagged(stored).into_response())
 }
 
-/// Creates a product or replaces it whole. One that is already as given is left alone: no new version, no event.
-#[utoipa::path(put, path = "/products/{sku}", tag = "catalogue", security(("bearer" = [])), request_body = ProductBody,
+/// Creates a product or replaces it whole
+///
+/// One that is already as given is left alone: no new version, no event.
+#[utoipa::path(put, path = "/products/{sku}", tag = "catalogue", operation_id = "write_product", security(("bearer" = [])), request_body = ProductBody,
     params(
-        ("sku" = String, Path, description = "1 to 64 of A-Z a-z 0-9 . _ -"),
+        ("sku" = Sku, Path, description = "The product"),
         ("If-Match" = Option<String>, Header, description = "Write only if the product is at this version"),
         ("If-None-Match" = Option<String>, Header, description = "`*`: write only if there is no such product yet"),
     ),
@@ -94,12 +116,12 @@ pub(crate) async fn read(
         (status = 200, description = "Replaced, or as it was", body = View, headers(("ETag" = String, description = "Its version"))),
         (status = 201, description = "Created", body = View, headers(("ETag" = String, description = "Its version"))),
         (status = 400, description = "`malformed_json`", body = Problem, content_type = "application/problem+json"),
-        (status = 401, description = "`unauthenticated`", body = Problem, content_type = "application/problem+json"),
+        Unauthenticated,
         (status = 403, description = "`forbidden`", body = Problem, content_type = "application/problem+json"),
         (status = 412, description = "`precondition_failed`", body = Problem, content_type = "application/problem+json"),
-        (status = 413, description = "`too_large`", body = Problem, content_type = "application/problem+json"),
+        TooLarge,
         (status = 422, description = "`invalid`", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "`unavailable`", body = Problem, content_type = "application/problem+json"),
+        Common,
     ))]
 pub(crate) async fn write(
     State(state): State<state::State>,
@@ -146,19 +168,21 @@ async fn store(
     Ok((written.get(product.sku.as_str()).copied(), stored))
 }
 
-/// Removes a product from the catalogue and from every search.
-#[utoipa::path(delete, path = "/products/{sku}", tag = "catalogue", security(("bearer" = [])),
+/// Removes a product
+///
+/// From the catalogue and from every search.
+#[utoipa::path(delete, path = "/products/{sku}", tag = "catalogue", operation_id = "remove_product", security(("bearer" = [])),
     params(
-        ("sku" = String, Path, description = "The product"),
+        ("sku" = Sku, Path, description = "The product"),
         ("If-Match" = Option<String>, Header, description = "Remove only if the product is at this version"),
     ),
     responses(
         (status = 204, description = "Removed"),
-        (status = 401, description = "`unauthenticated`", body = Problem, content_type = "application/problem+json"),
+        Unauthenticated,
         (status = 403, description = "`forbidden`", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "`not_found`", body = Problem, content_type = "application/problem+json"),
         (status = 412, description = "`precondition_failed`", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "`unavailable`", body = Problem, content_type = "application/problem+json"),
+        Common,
     ))]
 pub(crate) async fn remove(
     State(state): State<state::State>,

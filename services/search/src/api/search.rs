@@ -2,13 +2,16 @@
 
 use axum::Json;
 use axum::extract::State;
+use chassis::CancellationToken;
+use chassis::http::responses::Common;
 use chassis::http::{FieldError, Problem, Query};
 use garde::Validate;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
 use crate::metrics::Answer;
-use crate::search::{self, Cursor, MAX_DEPTH, Page, Request, Sort, Text};
+use crate::product::CurrencyCode;
+use crate::search::{self, Budget, Cursor, MAX_DEPTH, Page, Request, SearchError, Sort, Text};
 use crate::state;
 
 /// Products of a page when the caller does not say.
@@ -21,14 +24,16 @@ const LIMIT: usize = 20;
 pub(crate) struct Parameters {
     /// Words of title, brand, category, description and attributes, or a sku. The first 12 words count. Words of 5
     /// letters may have one typo, words of 9 two; the last word may be unfinished unless a blank follows it.
-    #[garde(length(chars, max = 200))]
-    #[param(max_length = 200, example = "wireles haedphones")]
-    q: String,
+    #[garde(length(chars, min = 1, max = 200))]
+    #[param(min_length = 1, max_length = 200, example = "wireles haedphones")]
+    q: Option<String>,
     /// Only these categories; may be repeated.
-    #[garde(length(max = 50))]
+    #[garde(length(max = 50), inner(length(chars, min = 1)))]
+    #[param(max_items = 50)]
     category: Vec<String>,
     /// Only these brands; may be repeated.
-    #[garde(length(max = 50))]
+    #[garde(length(max = 50), inner(length(chars, min = 1)))]
+    #[param(max_items = 50)]
     brand: Vec<String>,
     /// The lowest price, in minor units.
     #[garde(skip)]
@@ -36,6 +41,10 @@ pub(crate) struct Parameters {
     /// The highest price, in minor units.
     #[garde(skip)]
     max_price: Option<i64>,
+    /// Only prices in this currency. Must be given where `min_price`, `max_price` or a `sort` by price would compare prices
+    /// of several currencies.
+    #[garde(skip)]
+    currency: Option<CurrencyCode>,
     /// `true`: only what can be bought; `false`: only what cannot.
     #[garde(skip)]
     in_stock: Option<bool>,
@@ -58,7 +67,7 @@ impl Parameters {
         {
             return Err(wrong("min_price", "must not be above max_price"));
         }
-        let offset = match self.cursor.as_deref().filter(|text| !text.is_empty()) {
+        let offset = match self.cursor.as_deref() {
             Some(text) => {
                 text.parse::<Cursor>()
                     .map_err(|e| wrong("cursor", e))?
@@ -67,11 +76,12 @@ impl Parameters {
             None => 0,
         };
         Ok(Request {
-            text: Text::parse(&self.q),
+            text: Text::parse(self.q.as_deref().unwrap_or_default()),
             categories: self.category.into_iter().collect(),
             brands: self.brand.into_iter().collect(),
             min_price: self.min_price,
             max_price: self.max_price,
+            currency: self.currency.map(String::from),
             in_stock: self.in_stock,
             sort: self.sort,
             offset,
@@ -87,34 +97,52 @@ fn wrong(field: &str, detail: &str) -> Problem {
     }])
 }
 
-/// Finds products. All words must match; where no product has them all, those with the most of them come first.
-#[utoipa::path(get, path = "/products", tag = "search", params(Parameters),
+/// Finds products
+///
+/// All words must match; where no product has them all, those with the most of them come first.
+#[utoipa::path(get, path = "/products", tag = "search", operation_id = "find_products", params(Parameters),
     responses(
         (status = 200, description = "A page of what was found", body = Page),
-        (status = 422, description = "`invalid`", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "`overloaded`: too many searches at once", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "`invalid`; `currency_needed`: the prices found are in several currencies", body = Problem, content_type = "application/problem+json"),
+        Common,
     ))]
-pub(crate) async fn search(
+pub(crate) async fn find(
     State(state): State<state::State>,
     Query(parameters): Query<Parameters>,
 ) -> Result<Json<Page>, Problem> {
     let request = parameters.request()?;
-    let index = state.index.clone();
-    let Ok(found) = state
-        .cores
-        .run(move || search::search(&index, &request))
-        .await
-    else {
+    let (index, metrics, budget) = (state.index, state.metrics.clone(), Budget::of_request());
+    let work = move |abandoned: CancellationToken| {
+        let found = search::run(&index, &request, &budget.begin(abandoned.clone()));
+        metrics.searched(answer(&found, &abandoned));
+        found
+    };
+    let Ok(found) = state.searches.run(work).await else {
         state.metrics.searched(Answer::Refused);
         return Err(Problem::overloaded(
             "More searches at once than this replica takes. Try again in a moment.",
         ));
     };
-    let page = found.map_err(|e| Problem::internal(format!("{e:#}")))?;
-    state.metrics.searched(if page.total > 0 {
-        Answer::Found
-    } else {
-        Answer::Nothing
-    });
-    Ok(Json(page))
+    found.map(Json).map_err(|error| match error {
+        SearchError::MixedCurrencies(_) => {
+            let field = FieldError {
+                pointer: "currency".to_owned(),
+                detail: "must name one of them".to_owned(),
+            };
+            let detail = format!("Prices cannot be compared: {error}. Name one as currency.");
+            Problem::invalid("currency_needed", detail).with_errors(vec![field])
+        }
+        SearchError::Index(_) | SearchError::Item(_) => Problem::internal(error),
+    })
+}
+
+fn answer(found: &Result<Page, SearchError>, abandoned: &CancellationToken) -> Answer {
+    match found {
+        _ if abandoned.is_cancelled() => Answer::Abandoned,
+        Err(SearchError::MixedCurrencies(_)) => Answer::Invalid,
+        Err(SearchError::Index(_) | SearchError::Item(_)) => Answer::Failed,
+        Ok(page) if page.partial => Answer::Partial,
+        Ok(page) if page.total > 0 => Answer::Found,
+        Ok(_) => Answer::Nothing,
+    }
 }

@@ -3,23 +3,23 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
 use chassis::db::{self, Db};
 use chassis::{CancellationToken, Condition};
 use tokio::sync::{Notify, mpsc};
 
+use super::ProductIndex;
+use super::build::{Build, PAGE};
 use super::freshness::Freshness;
-use super::{ProductIndex, Writer};
-use crate::store::changes::{self, Current, Followed, WentBack};
+use super::lazy_writer::{LazyWriter, Write};
+use crate::store::changes::{self, Outdated, Position};
+use crate::store::{current, notify};
 
 /// The longest time between two looks. A notification makes the next look come at once; this is for those that are lost.
 const POLL: Duration = Duration::from_millis(300);
 /// The shortest time between two commits.
 const COMMIT_GAP: Duration = Duration::from_millis(200);
-/// Products read from the database at once.
+/// Changed products read from the database at once.
 const BATCH: usize = 500;
-/// A writer without work is let go after this long: idle, its queue alone takes five megabytes.
-const REST: Duration = Duration::from_secs(2);
 
 /// All the worker needs.
 #[derive(Clone)]
@@ -32,18 +32,25 @@ pub(crate) struct Follower {
     pub(crate) wrote: Arc<Notify>,
 }
 
-/// Why a look was not taken to its end.
+/// Why a step was not taken to its end.
 #[derive(Debug, thiserror::Error)]
 enum Failure {
-    /// The index stays as it is and is asked again.
+    /// The index stays as it is, and the step is tried again.
     #[error(transparent)]
     Database(#[from] db::Error),
     /// The index is built anew.
     #[error(transparent)]
-    Older(#[from] WentBack),
+    Outdated(#[from] Outdated),
     /// The index is built anew.
     #[error(transparent)]
     Index(#[from] anyhow::Error),
+}
+
+/// When the next step is due.
+enum Next {
+    AtOnce,
+    /// When there is news or [`POLL`] is over, but not before this time has passed.
+    After(Duration),
 }
 
 impl Follower {
@@ -53,138 +60,121 @@ impl Follower {
         let mut progress = Progress::begin(&self.index)?;
         let mut wake_ups = WakeUps::default();
         let mut away = false;
-        loop {
+        while !stop.is_cancelled() {
             wake_ups.listen(&self.db).await;
-            let pause = match self.look(&mut progress).await {
-                Ok(pause) => {
+            let next = match self.step(&mut progress).await {
+                Ok(next) => {
                     away = false;
-                    pause
+                    next
                 }
                 Err(Failure::Database(error)) => {
                     if !away {
                         tracing::warn!(%error, "the catalogue cannot be followed; searches go on from what is known");
                     }
                     away = true;
-                    POLL
+                    Next::After(POLL)
                 }
-                Err(error @ (Failure::Older(_) | Failure::Index(_))) => return Err(error.into()),
+                Err(error @ (Failure::Outdated(_) | Failure::Index(_))) => return Err(error.into()),
             };
+            let Next::After(pause) = next else { continue };
             tokio::select! {
                 () = stop.cancelled() => return Ok(()),
                 () = tokio::time::sleep(pause) => {}
             }
-            if pause < POLL && !away {
-                tokio::select! {
-                    () = stop.cancelled() => return Ok(()),
-                    () = tokio::time::sleep(POLL - pause) => {}
-                    () = self.wrote.notified() => {}
-                    () = wake_ups.next() => {}
-                }
+            tokio::select! {
+                () = stop.cancelled() => return Ok(()),
+                () = tokio::time::sleep(POLL.saturating_sub(pause)) => {}
+                () = self.wrote.notified(), if !away => {}
+                () = wake_ups.next(), if !away => {}
             }
+        }
+        Ok(())
+    }
+
+    async fn step(&self, progress: &mut Progress) -> Result<Next, Failure> {
+        let Progress { stage, writer } = progress;
+        match stage {
+            Stage::Empty => {
+                let build = Build::begin(&self.db.get().await?, PAGE).await?;
+                *stage = Stage::Building(build, Instant::now());
+                Ok(Next::AtOnce)
+            }
+            Stage::Building(build, started) => {
+                let page = build.next(&self.db.get().await?).await?;
+                if !page.is_empty() {
+                    writer.write(Write::Add(page)).await?;
+                    return Ok(Next::AtOnce);
+                }
+                writer.write(Write::Commit).await?;
+                self.report_built(*started);
+                *stage = Stage::Following(Position::at(build.since));
+                Ok(Next::AtOnce)
+            }
+            Stage::Following(position) => self.look(position, writer).await,
         }
     }
 
-    /// Takes over what changed. Answers how long to wait at least before the next look.
-    async fn look(&self, progress: &mut Progress) -> Result<Duration, Failure> {
+    fn report_built(&self, started: Instant) {
+        let documents = self.index.searcher().num_docs();
+        let time = started.elapsed();
+        let milliseconds = time.as_millis() as u64;
+        tracing::info!(documents, milliseconds, "index built");
+        self.freshness.seen(started, documents);
+        self.freshness.built(time);
+        self.built.met();
+    }
+
+    /// Takes over what changed.
+    async fn look(
+        &self,
+        position: &mut Position,
+        writer: &mut LazyWriter,
+    ) -> Result<Next, Failure> {
         let as_of = Instant::now();
         let connection = self.db.get().await?;
-        let look = changes::look(&connection, progress.followed.horizon()).await?;
-        let news = progress.followed.new_in(&look)?;
-        let built = progress.built;
-        if built && news.is_empty() {
-            progress.followed.took(look);
-            self.freshness.seen(as_of, self.index.searcher().num_docs());
-            drop(connection);
-            progress.rest().await?;
-            return Ok(Duration::ZERO);
-        }
+        let changes = changes::since(&connection, position.horizon()).await?;
+        let news = position.new_in(&changes)?;
+        let count = news.len();
         for skus in news.chunks(BATCH) {
-            let products = changes::load(&connection, skus).await?;
-            progress.write(Step::Apply(products)).await?;
+            let products = current::load(&connection, skus).await?;
+            writer.write(Write::Apply(products)).await?;
         }
         drop(connection);
-        progress.write(Step::Commit).await?;
-        let count = news.len();
-        progress.followed.took(look);
-        progress.built = true;
+        if count > 0 {
+            writer.write(Write::Commit).await?;
+        }
+        position.advance(changes);
         let documents = self.index.searcher().num_docs();
         self.freshness.seen(as_of, documents);
-        if built {
-            tracing::debug!(count, documents, "index brought up to date");
-        } else {
-            let time = as_of.elapsed();
-            self.freshness.built(time);
-            tracing::info!(
-                documents,
-                milliseconds = time.as_millis() as u64,
-                "index built"
-            );
-            self.built.met();
+        if count == 0 {
+            writer.rest().await?;
+            return Ok(Next::After(Duration::ZERO));
         }
-        Ok(COMMIT_GAP)
+        tracing::debug!(count, documents, "index brought up to date");
+        Ok(Next::After(COMMIT_GAP))
     }
 }
 
 /// What one run of the worker has done so far.
 struct Progress {
-    index: ProductIndex,
-    followed: Followed,
-    built: bool,
-    /// There while there is work for it.
-    writer: Option<Writer>,
-    wrote_at: Instant,
+    stage: Stage,
+    writer: LazyWriter,
 }
 
-enum Step {
-    Apply(Vec<Current>),
-    Commit,
+enum Stage {
+    Empty,
+    /// Since this moment.
+    Building(Build, Instant),
+    Following(Position),
 }
 
 impl Progress {
     /// Begins from nothing. What is searchable stays so until the first commit replaces it as a whole.
     fn begin(index: &ProductIndex) -> anyhow::Result<Self> {
-        let mut writer = index.writer().context("the index cannot be written")?;
-        writer.clear()?;
         Ok(Self {
-            index: index.clone(),
-            followed: Followed::default(),
-            built: false,
-            writer: Some(writer),
-            wrote_at: Instant::now(),
+            stage: Stage::Empty,
+            writer: LazyWriter::cleared(index)?,
         })
-    }
-
-    async fn write(&mut self, step: Step) -> anyhow::Result<()> {
-        let mut writer = match self.writer.take() {
-            Some(writer) => writer,
-            None => self.index.writer().context("the index cannot be written")?,
-        };
-        let (writer, outcome) = tokio::task::spawn_blocking(move || {
-            let outcome = match step {
-                Step::Apply(products) => writer.apply(products),
-                Step::Commit => writer.commit().map_err(Into::into),
-            };
-            (writer, outcome)
-        })
-        .await
-        .context("the writer of the index panicked")?;
-        self.writer = Some(writer);
-        self.wrote_at = Instant::now();
-        outcome
-    }
-
-    /// Lets the writer go when it had nothing to do for a while.
-    async fn rest(&mut self) -> anyhow::Result<()> {
-        if self.wrote_at.elapsed() < REST {
-            return Ok(());
-        }
-        let Some(writer) = self.writer.take() else {
-            return Ok(());
-        };
-        tokio::task::spawn_blocking(move || writer.finish())
-            .await
-            .context("the writer of the index panicked")??;
-        Ok(())
     }
 }
 
@@ -196,7 +186,7 @@ impl WakeUps {
     /// Listens unless it does already. Without, there is still the poll.
     async fn listen(&mut self, db: &Db) {
         if self.0.is_none() {
-            self.0 = db.listen(changes::CHANNEL).await.ok();
+            self.0 = db.listen(notify::CHANNEL).await.ok();
         }
     }
 

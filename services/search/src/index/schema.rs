@@ -4,13 +4,14 @@ use tantivy::schema::{
     FAST, Field, INDEXED, IndexRecordOption, STORED, STRING, Schema, TextFieldIndexing, TextOptions,
 };
 
-use crate::search::words::ANALYZER;
+use crate::words::ANALYZER;
 
 /// Names of the columns that the collector reads.
 pub(crate) const SKU: &str = "sku";
 pub(crate) const BRAND: &str = "brand";
 pub(crate) const CATEGORY: &str = "category";
 pub(crate) const AMOUNT: &str = "amount";
+pub(crate) const CURRENCY: &str = "currency";
 pub(crate) const CREATED_AT: &str = "created_at";
 pub(crate) const TITLE_WORDS: &str = "title_words";
 
@@ -21,6 +22,7 @@ pub(crate) struct Fields {
     pub(crate) brand: Field,
     pub(crate) category: Field,
     pub(crate) amount: Field,
+    pub(crate) currency: Field,
     pub(crate) in_stock: Field,
     pub(crate) created_at: Field,
     /// How many words the title has: of two products that match alike the shorter title says more.
@@ -54,6 +56,7 @@ pub(crate) fn schema() -> (Schema, Fields) {
         brand: schema.add_text_field(BRAND, STRING | FAST),
         category: schema.add_text_field(CATEGORY, STRING | FAST),
         amount: schema.add_i64_field(AMOUNT, INDEXED | FAST),
+        currency: schema.add_text_field(CURRENCY, STRING | FAST),
         in_stock: schema.add_bool_field("in_stock", INDEXED),
         created_at: schema.add_i64_field(CREATED_AT, FAST),
         title_words: schema.add_i64_field(TITLE_WORDS, FAST),

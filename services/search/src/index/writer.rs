@@ -4,9 +4,10 @@ use tantivy::indexer::IndexWriterOptions;
 use tantivy::schema::TantivyDocument;
 use tantivy::{Index, IndexReader, IndexWriter, Term};
 
+use super::item::Item;
 use super::schema::Fields;
-use crate::search::{Item, words};
-use crate::store::changes::Current;
+use crate::store::current::{Current, Offered};
+use crate::words;
 
 /// Memory for what is not committed yet; the library takes no less.
 const HEAP: usize = 15_000_000;
@@ -19,6 +20,17 @@ pub(crate) struct Entry {
     pub(crate) also: Vec<String>,
     /// Microseconds since 1970.
     pub(crate) created_at: i64,
+}
+
+impl From<Offered> for Entry {
+    fn from(offered: Offered) -> Self {
+        let Offered { product, in_stock } = offered;
+        Self {
+            also: product.body.attributes.values().cloned().collect(),
+            created_at: (product.created_at.unix_timestamp_nanos() / 1000) as i64,
+            item: Item::new(product.sku, product.body, in_stock),
+        }
+    }
 }
 
 pub(crate) struct Writer {
@@ -52,17 +64,16 @@ impl Writer {
         for product in products {
             match product {
                 Current::Removed { sku } => self.remove(&sku),
-                Current::Offered { product, in_stock } => {
-                    let created_at = (product.created_at.unix_timestamp_nanos() / 1000) as i64;
-                    let also = product.body.attributes.values().cloned().collect();
-                    let item = Item::new(product.sku, product.body, in_stock);
-                    self.put(&Entry {
-                        item,
-                        also,
-                        created_at,
-                    })?;
-                }
+                Current::Offered(offered) => self.put(&Entry::from(*offered))?,
             }
+        }
+        Ok(())
+    }
+
+    /// Adds products that are not in the index, none twice; searches see it at the next commit.
+    pub(crate) fn add(&mut self, products: Vec<Offered>) -> anyhow::Result<()> {
+        for product in products {
+            self.insert(&Entry::from(product))?;
         }
         Ok(())
     }
@@ -73,12 +84,18 @@ impl Writer {
     }
 
     pub(crate) fn put(&mut self, entry: &Entry) -> anyhow::Result<()> {
+        self.remove(&entry.item.sku);
+        self.insert(entry)
+    }
+
+    fn insert(&mut self, entry: &Entry) -> anyhow::Result<()> {
         let (item, fields) = (&entry.item, &self.fields);
         let mut document = TantivyDocument::new();
         document.add_text(fields.sku, &item.sku);
         document.add_text(fields.brand, &item.brand);
         document.add_text(fields.category, &item.category);
         document.add_i64(fields.amount, item.price.amount);
+        document.add_text(fields.currency, item.price.currency.as_str());
         document.add_bool(fields.in_stock, item.in_stock);
         document.add_i64(fields.created_at, entry.created_at);
         document.add_i64(fields.title_words, words::tokens(&item.title).len() as i64);
@@ -90,7 +107,6 @@ impl Writer {
             document.add_text(fields.description_text, value);
         }
         document.add_text(fields.item, serde_json::to_string(item)?);
-        self.remove(&item.sku);
         self.writer.add_document(document)?;
         Ok(())
     }

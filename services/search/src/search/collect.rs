@@ -5,14 +5,18 @@ use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
 use tantivy::collector::{Collector, SegmentCollector};
 use tantivy::columnar::{Column, StrColumn};
-use tantivy::{DocAddress, DocId, Score, SegmentOrdinal, SegmentReader, TantivyError};
+use tantivy::query::Weight;
+use tantivy::{DocAddress, DocId, DocSet, Score, SegmentOrdinal, SegmentReader, TERMINATED, TantivyError};
 
+use super::cutoff::Cutoff;
 use super::request::{Request, Sort};
 use super::{FacetValue, Facets};
-use crate::index::schema::{AMOUNT, BRAND, CATEGORY, CREATED_AT, SKU, TITLE_WORDS};
+use crate::index::schema::{AMOUNT, BRAND, CATEGORY, CREATED_AT, CURRENCY, SKU, TITLE_WORDS};
 
 /// Values a facet lists, beside the chosen ones.
 const MOST_VALUES: usize = 100;
+/// Products between two looks at the clock.
+const STRIDE: u32 = 1024;
 
 /// Keeps products of the chosen categories and brands, the best `depth` of them in order, and counts facets
 /// disjunctively: categories among the chosen brands, brands among the chosen categories.
@@ -22,17 +26,22 @@ pub(super) struct TopAndFacets {
     sort: Sort,
     /// Of products that match alike the shorter title comes first; without words none matches better than another.
     by_title_length: bool,
+    /// Whether amounts are compared, so that all must be of one currency.
+    compares_amounts: bool,
     depth: usize,
+    cutoff: Cutoff,
 }
 
 impl TopAndFacets {
-    pub(super) fn of(request: &Request) -> Self {
+    pub(super) fn of(request: &Request, cutoff: &Cutoff) -> Self {
         Self {
             categories: request.categories.clone(),
             brands: request.brands.clone(),
             sort: request.sort,
             by_title_length: !request.text.words().is_empty(),
+            compares_amounts: request.compares_amounts(),
             depth: request.offset + request.limit,
+            cutoff: cutoff.clone(),
         }
     }
 }
@@ -53,6 +62,10 @@ pub(super) struct Place {
 pub(super) struct Found {
     /// Whether anything matched, of the chosen categories and brands or not.
     pub(super) any: bool,
+    /// Whether the walk was cut off.
+    pub(super) partial: bool,
+    /// The currencies of all that matched, in alphabetical order; empty where amounts are not compared.
+    pub(super) currencies: Vec<String>,
     pub(super) total: u64,
     pub(super) facets: Facets,
     pub(super) top: Vec<Place>,
@@ -83,7 +96,12 @@ impl Collector for TopAndFacets {
             skus: column(reader, SKU)?,
             categories: FacetWalk::new(column(reader, CATEGORY)?, &self.categories)?,
             brands: FacetWalk::new(column(reader, BRAND)?, &self.brands)?,
+            currencies: match self.compares_amounts {
+                true => Some(FacetWalk::new(column(reader, CURRENCY)?, &BTreeSet::new())?),
+                false => None,
+            },
             any: false,
+            partial: false,
             total: 0,
             depth: self.depth,
             top: BinaryHeap::new(),
@@ -94,13 +112,49 @@ impl Collector for TopAndFacets {
         self.sort == Sort::Relevance && self.by_title_length
     }
 
+    /// In place of the library's own walk, which cannot be ended early.
+    fn collect_segment(
+        &self,
+        weight: &dyn Weight,
+        ordinal: SegmentOrdinal,
+        reader: &SegmentReader,
+    ) -> tantivy::Result<tantivy::Result<SegmentFound>> {
+        let mut walk = self.for_segment(ordinal, reader)?;
+        if self.cutoff.is_over() {
+            walk.partial = true;
+            return Ok(walk.harvest());
+        }
+        let mut scorer = weight.scorer(reader, 1.0)?;
+        let mut until_look = STRIDE;
+        while scorer.doc() != TERMINATED {
+            let doc = scorer.doc();
+            if !reader.is_deleted(doc) {
+                let score = if self.requires_scoring() { scorer.score() } else { 0.0 };
+                walk.collect(doc, score);
+            }
+            until_look -= 1;
+            if until_look == 0 {
+                until_look = STRIDE;
+                if self.cutoff.is_over() {
+                    walk.partial = true;
+                    break;
+                }
+            }
+            scorer.advance();
+        }
+        Ok(walk.harvest())
+    }
+
     fn merge_fruits(&self, segments: Vec<tantivy::Result<SegmentFound>>) -> tantivy::Result<Found> {
-        let (mut any, mut total) = (false, 0);
+        let (mut any, mut partial, mut total) = (false, false, 0);
         let (mut categories, mut brands) = (BTreeMap::new(), BTreeMap::new());
+        let mut currencies = BTreeMap::new();
         let mut top = Vec::new();
         for segment in segments {
             let segment = segment?;
             any |= segment.any;
+            partial |= segment.partial;
+            add(&mut currencies, segment.currencies);
             total += segment.total;
             add(&mut categories, segment.categories);
             add(&mut brands, segment.brands);
@@ -114,6 +168,8 @@ impl Collector for TopAndFacets {
         };
         Ok(Found {
             any,
+            partial,
+            currencies: currencies.into_keys().collect(),
             total,
             facets,
             top,
@@ -232,7 +288,9 @@ pub(super) struct SegmentWalk {
     skus: StrColumn,
     categories: FacetWalk,
     brands: FacetWalk,
+    currencies: Option<FacetWalk>,
     any: bool,
+    partial: bool,
     total: u64,
     depth: usize,
     /// The best so far, the worst of them on top: rank, number of the sku, document.
@@ -242,6 +300,8 @@ pub(super) struct SegmentWalk {
 /// What one segment gave.
 pub(super) struct SegmentFound {
     any: bool,
+    partial: bool,
+    currencies: Vec<(String, u64)>,
     total: u64,
     categories: Vec<(String, u64)>,
     brands: Vec<(String, u64)>,
@@ -258,6 +318,9 @@ impl SegmentCollector for SegmentWalk {
             self.brands.welcomes(brand),
         );
         self.any = true;
+        if let Some(currencies) = &mut self.currencies {
+            currencies.count(currencies.number(doc));
+        }
         if in_brand {
             self.categories.count(category);
         }
@@ -280,6 +343,11 @@ impl SegmentCollector for SegmentWalk {
         });
         Ok(SegmentFound {
             any: self.any,
+            partial: self.partial,
+            currencies: match self.currencies {
+                Some(currencies) => currencies.counted()?,
+                None => vec![],
+            },
             total: self.total,
             top: places.collect::<std::io::Result<_>>()?,
             categories: self.categories.counted()?,

@@ -2,8 +2,9 @@
 
 use std::collections::HashMap;
 
-use super::words::{self, Match, Token, Word};
-use super::{Highlight, Item};
+use super::Highlight;
+use crate::index::item::Item;
+use crate::words::{self, Match, Token, Word};
 
 /// Characters of a description that are shown.
 const SNIPPET: usize = 200;

@@ -17,8 +17,8 @@ use tantivy::query::{
 use tantivy::schema::{Field, IndexRecordOption};
 
 use super::request::{Request, Text};
-use super::words::{Match, Word};
 use crate::index::schema::Fields;
+use crate::words::{Match, Word};
 
 /// Whether a product must have all words or may miss some.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,6 +103,8 @@ impl<'a> Plan<'a> {
     pub(super) fn query(&self, need: Need) -> BooleanQuery {
         let mut clauses = vec![(Occur::Must, self.text(need))];
         clauses.extend(price(self.fields, self.request).map(filter));
+        let currency = self.request.currency.as_deref();
+        clauses.extend(currency.map(|code| filter(whole_term(self.fields.currency, code))));
         clauses.extend(in_stock(self.fields, self.request).map(filter));
         BooleanQuery::new(clauses)
     }

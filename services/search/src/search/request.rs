@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use super::words::{self, Word};
+use crate::words::{self, Word};
 
 /// How deep paging goes. Whoever wants more wants a filter.
 pub(crate) const MAX_DEPTH: usize = 1000;
@@ -69,9 +69,23 @@ pub(crate) struct Request {
     /// In minor units, both ends included.
     pub(crate) min_price: Option<i64>,
     pub(crate) max_price: Option<i64>,
+    /// Only products with a price in this currency.
+    pub(crate) currency: Option<String>,
     pub(crate) in_stock: Option<bool>,
     pub(crate) sort: Sort,
     /// How many products to pass over, below [`MAX_DEPTH`].
     pub(crate) offset: usize,
     pub(crate) limit: usize,
+}
+
+impl Request {
+    /// Whether the answer depends on which of two amounts is larger while their currencies may differ.
+    pub(super) fn compares_amounts(&self) -> bool {
+        let by_price = match self.sort {
+            Sort::Price | Sort::PriceDescending => true,
+            Sort::Relevance | Sort::Newest => false,
+        };
+        let filtered = self.min_price.is_some() || self.max_price.is_some();
+        self.currency.is_none() && (by_price || filtered)
+    }
 }

@@ -1,13 +1,16 @@
 //! What a search answers over small catalogues, without a database.
 
 mod brute_force;
+mod currencies;
+mod cutoff;
 mod ranking;
 
 use std::collections::BTreeSet;
 
 use super::*;
 use crate::index::Entry;
-use crate::product::CurrencyCode;
+use crate::product::{CurrencyCode, Money};
+use chassis::CancellationToken;
 
 /// A product with a title; the rest is filled in.
 fn product(sku: &str, title: &str) -> Entry {
@@ -51,6 +54,7 @@ fn request(q: &str) -> Request {
         brands: BTreeSet::new(),
         min_price: None,
         max_price: None,
+        currency: None,
         in_stock: None,
         sort: Sort::Relevance,
         offset: 0,
@@ -62,8 +66,18 @@ fn skus(page: &Page) -> Vec<&str> {
     page.items.iter().map(|hit| hit.item.sku.as_str()).collect()
 }
 
+/// A cut-off that is not over while a test runs, unless it is cancelled.
+fn cutoff() -> (Cutoff, CancellationToken) {
+    let abandoned = CancellationToken::new();
+    (Cutoff::never(abandoned.clone()), abandoned)
+}
+
+fn find(index: &ProductIndex, request: &Request) -> Page {
+    run(index, request, &cutoff().0).unwrap()
+}
+
 /// The skus that `q` finds, in order.
 fn found(index: &ProductIndex, q: &str) -> Vec<String> {
-    let page = search(index, &request(q)).unwrap();
+    let page = find(index, &request(q));
     skus(&page).into_iter().map(str::to_owned).collect()
 }

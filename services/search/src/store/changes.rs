@@ -1,158 +1,150 @@
 //! What changed since a replica last looked.
 //!
 //! Rows carry the id of the transaction that wrote them. A look takes the oldest transaction id that may still be at work
-//! (the horizon) and then every row at or above the previous horizon: a transaction that commits late has an id at or
-//! above the horizon of every look that did not see it, so the next look finds it. Rows above the horizon come again in
-//! the next look; [`Followed`] knows which of them were taken. This way nothing is missed and nobody waits for somebody
-//! else's long transaction.
+//! (the horizon) and then every row from the previous horizon on: a transaction that commits late has an id at or above the
+//! horizon of every look that did not see it, so the next look finds it. Rows above the horizon come again in the next
+//! look; [`Position`] knows which of them were taken. This way nothing is missed and nobody waits for somebody else's long
+//! transaction.
+//!
+//! Rows of a restored dump carry ids of another server, which may lie far in the future of this one. No transaction of this
+//! server has written them, so no look asks for them: they were there when the index was built.
 
 use std::collections::HashMap;
 
-use chassis::db::{self, Client, Transaction};
-
-use super::products::Stored;
-
-/// The channel on which a write wakes the replicas.
-pub(crate) const CHANNEL: &str = "catalogue";
+use chassis::db::{self, Client};
 
 /// A transaction id. The server's is unsigned and 64 bits wide; it counts from 3 and never comes near the sign bit.
 pub(crate) type Xid = i64;
 
-/// Wakes every replica when the transaction commits.
-pub(crate) async fn announce(tx: &Transaction<'_>) -> Result<(), db::Error> {
-    db::execute(tx, "select pg_notify($1, '')", &[&CHANNEL]).await?;
-    Ok(())
+/// More changes than this are not followed one by one: building anew, page by page, takes less memory.
+const MOST_CHANGES: usize = 50_000;
+
+/// Up to where the catalogue is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Horizon {
+    /// Every transaction below has ended.
+    xid: Xid,
+    /// The files of both tables. A restored dump lies in others.
+    tables: (i64, i64),
+}
+
+/// The horizon of this moment.
+pub(crate) async fn horizon(client: &impl Client) -> Result<Horizon, db::Error> {
+    let row = db::query_one(
+        client,
+        "select pg_snapshot_xmin(pg_current_snapshot())::text::bigint,
+             pg_relation_filenode('products')::bigint, pg_relation_filenode('stock')::bigint",
+        &[],
+    )
+    .await?;
+    Ok(Horizon {
+        xid: row.get(0),
+        tables: (row.get(1), row.get(2)),
+    })
 }
 
 /// Which transactions last wrote the two rows an indexed product is made of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Marks {
-    pub(crate) product: Xid,
-    pub(crate) stock: Xid,
+pub(crate) struct WrittenBy {
+    product: Xid,
+    stock: Xid,
 }
 
-/// What a look found.
+/// The products that were written since a horizon.
 #[derive(Debug)]
-pub(crate) struct Look {
-    /// Every transaction below has ended.
-    pub(crate) horizon: Xid,
-    pub(crate) changed: Vec<(String, Marks)>,
+pub(crate) struct Changes {
+    /// Where the next look begins.
+    horizon: Horizon,
+    written: Vec<(String, WrittenBy)>,
 }
 
-/// Finds the products that were written at or after `since`.
-pub(crate) async fn look(client: &impl Client, since: Xid) -> Result<Look, db::Error> {
+/// Finds what was written at or after `since`, and a little more than [`MOST_CHANGES`] at most.
+pub(crate) async fn since(client: &impl Client, since: Horizon) -> Result<Changes, db::Error> {
     // The horizon comes first: what a later snapshot sees on top of it only comes twice.
-    let horizon = db::query_one(
-        client,
-        "select pg_snapshot_xmin(pg_current_snapshot())::text::bigint",
-        &[],
-    )
-    .await?
-    .get(0);
+    let horizon = horizon(client).await?;
     let rows = db::query(
         client,
         "select p.sku, p.changed::text::bigint, coalesce(s.changed, '0')::text::bigint
          from products p left join stock s using (sku)
-         where p.sku in (select sku from products where changed >= ($1::bigint)::text::xid8
-                         union all
-                         select sku from stock where changed >= ($1::bigint)::text::xid8)",
-        &[&since],
+         where p.sku in (
+             select sku from products
+             where changed >= ($1::bigint)::text::xid8 and changed < pg_snapshot_xmax(pg_current_snapshot())
+             union all
+             select sku from stock
+             where changed >= ($1::bigint)::text::xid8 and changed < pg_snapshot_xmax(pg_current_snapshot()))
+         limit $2",
+        &[&since.xid, &(MOST_CHANGES as i64 + 1)],
     )
     .await?;
-    let changed = rows
+    let written = rows
         .iter()
         .map(|row| {
-            let marks = Marks {
+            let by = WrittenBy {
                 product: row.get(1),
                 stock: row.get(2),
             };
-            (row.get(0), marks)
+            (row.get(0), by)
         })
         .collect();
-    Ok(Look { horizon, changed })
-}
-
-/// A product as the index wants it.
-#[derive(Debug)]
-pub(crate) enum Current {
-    Offered {
-        product: Box<Stored>,
-        in_stock: bool,
-    },
-    Removed {
-        sku: String,
-    },
-}
-
-/// Reads the products of `skus` as they are now.
-pub(crate) async fn load(client: &impl Client, skus: &[&str]) -> Result<Vec<Current>, db::Error> {
-    let rows = db::query(
-        client,
-        "select p.*, coalesce(s.available > 0, false) as in_stock from products p left join stock s using (sku)
-         where p.sku = any($1)",
-        &[&skus],
-    )
-    .await?;
-    let current = |row: &db::Row| {
-        if row.get("removed") {
-            Current::Removed {
-                sku: row.get("sku"),
-            }
-        } else {
-            Current::Offered {
-                product: Box::new(Stored::of(row)),
-                in_stock: row.get("in_stock"),
-            }
-        }
-    };
-    Ok(rows.iter().map(current).collect())
+    Ok(Changes { horizon, written })
 }
 
 /// How far a replica has followed.
-#[derive(Debug, Default)]
-pub(crate) struct Followed {
-    horizon: Xid,
+#[derive(Debug)]
+pub(crate) struct Position {
+    horizon: Horizon,
     /// What was taken at or above the horizon, and would come again.
-    ahead: HashMap<String, Marks>,
+    ahead: HashMap<String, WrittenBy>,
 }
 
-/// The database knows less than was already seen: it was replaced by an older one.
-#[derive(Debug, thiserror::Error)]
-#[error("the database is an older one than before: transaction {found} after {seen}")]
-pub(crate) struct WentBack {
-    found: Xid,
-    seen: Xid,
+/// Why an index cannot be brought up to date and is built anew.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Outdated {
+    #[error("the catalogue is another one than before: its tables were made anew, or its database is an older one")]
+    OtherCatalogue,
+    #[error("more than {MOST_CHANGES} products were written since the last look")]
+    TooManyChanges,
 }
 
-impl Followed {
+impl Position {
+    /// Where everything up to `horizon` is known.
+    pub(crate) fn at(horizon: Horizon) -> Self {
+        Self {
+            horizon,
+            ahead: HashMap::new(),
+        }
+    }
+
     /// Where the next look begins.
-    pub(crate) fn horizon(&self) -> Xid {
+    pub(crate) fn horizon(&self) -> Horizon {
         self.horizon
     }
 
     /// The products of a look that were not taken yet.
-    pub(crate) fn new_in<'a>(&self, look: &'a Look) -> Result<Vec<&'a str>, WentBack> {
-        if look.horizon < self.horizon {
-            return Err(WentBack {
-                found: look.horizon,
-                seen: self.horizon,
-            });
+    pub(crate) fn new_in<'a>(&self, changes: &'a Changes) -> Result<Vec<&'a str>, Outdated> {
+        let (then, now) = (self.horizon, changes.horizon);
+        if now.xid < then.xid || now.tables != then.tables {
+            return Err(Outdated::OtherCatalogue);
         }
-        Ok(look
-            .changed
+        if changes.written.len() > MOST_CHANGES {
+            return Err(Outdated::TooManyChanges);
+        }
+        Ok(changes
+            .written
             .iter()
-            .filter(|(sku, marks)| self.ahead.get(sku) != Some(marks))
+            .filter(|(sku, by)| self.ahead.get(sku) != Some(by))
             .map(|(sku, _)| sku.as_str())
             .collect())
     }
 
     /// Remembers that all of a look was taken.
-    pub(crate) fn took(&mut self, look: Look) {
-        self.horizon = look.horizon;
-        self.ahead = look
-            .changed
+    pub(crate) fn advance(&mut self, changes: Changes) {
+        let xid = changes.horizon.xid;
+        self.horizon = changes.horizon;
+        self.ahead = changes
+            .written
             .into_iter()
-            .filter(|(_, marks)| marks.product >= look.horizon || marks.stock >= look.horizon)
+            .filter(|(_, by)| by.product >= xid || by.stock >= xid)
             .collect();
     }
 }
@@ -161,41 +153,63 @@ impl Followed {
 mod tests {
     use super::*;
 
-    fn look(horizon: Xid, changed: &[(&str, Xid, Xid)]) -> Look {
-        let changed = changed
+    fn horizon(xid: Xid) -> Horizon {
+        Horizon {
+            xid,
+            tables: (1, 2),
+        }
+    }
+
+    fn changes(xid: Xid, written: &[(&str, Xid, Xid)]) -> Changes {
+        let written = written
             .iter()
-            .map(|&(sku, product, stock)| (sku.to_owned(), Marks { product, stock }))
+            .map(|&(sku, product, stock)| (sku.to_owned(), WrittenBy { product, stock }))
             .collect();
-        Look { horizon, changed }
+        Changes {
+            horizon: horizon(xid),
+            written,
+        }
     }
 
     #[test]
     fn what_was_taken_ahead_of_a_long_transaction_is_not_taken_again() {
-        let mut followed = Followed::default();
+        let mut position = Position::at(horizon(3));
         // Transaction 10 is still at work while 12 has committed.
-        let first = look(10, &[("a", 5, 0), ("b", 12, 0)]);
-        assert_eq!(followed.new_in(&first).unwrap(), ["a", "b"]);
-        followed.took(first);
-        assert_eq!(followed.horizon(), 10);
+        let first = changes(10, &[("a", 5, 0), ("b", 12, 0)]);
+        assert_eq!(position.new_in(&first).unwrap(), ["a", "b"]);
+        position.advance(first);
+        assert_eq!(position.horizon(), horizon(10));
         // Now 10 commits as well.
-        let second = look(13, &[("b", 12, 0), ("late", 10, 0)]);
-        assert_eq!(followed.new_in(&second).unwrap(), ["late"]);
-        followed.took(second);
-        assert_eq!(followed.horizon(), 13);
-        assert!(followed.ahead.is_empty());
+        let second = changes(13, &[("b", 12, 0), ("late", 10, 0)]);
+        assert_eq!(position.new_in(&second).unwrap(), ["late"]);
+        position.advance(second);
+        assert_eq!(position.horizon(), horizon(13));
+        assert!(position.ahead.is_empty());
     }
 
     #[test]
     fn a_late_write_with_a_lower_id_beside_a_seen_one_is_new() {
-        let mut followed = Followed::default();
-        followed.took(look(10, &[("a", 5, 12)]));
-        assert_eq!(followed.new_in(&look(10, &[("a", 10, 12)])).unwrap(), ["a"]);
+        let mut position = Position::at(horizon(3));
+        position.advance(changes(10, &[("a", 5, 12)]));
+        let late = changes(10, &[("a", 10, 12)]);
+        assert_eq!(position.new_in(&late).unwrap(), ["a"]);
     }
 
     #[test]
-    fn an_older_database_is_noticed() {
-        let mut followed = Followed::default();
-        followed.took(look(1000, &[]));
-        assert!(followed.new_in(&look(900, &[])).is_err());
+    fn another_catalogue_is_noticed() {
+        let position = Position::at(horizon(1000));
+        let older = changes(900, &[]);
+        assert_eq!(position.new_in(&older), Err(Outdated::OtherCatalogue));
+        let mut restored = changes(2000, &[]);
+        restored.horizon.tables = (1, 3);
+        assert_eq!(position.new_in(&restored), Err(Outdated::OtherCatalogue));
+    }
+
+    #[test]
+    fn too_many_changes_are_not_followed() {
+        let position = Position::at(horizon(3));
+        let many = vec![("a", 5, 0); MOST_CHANGES + 1];
+        let changes = changes(10, &many);
+        assert_eq!(position.new_in(&changes), Err(Outdated::TooManyChanges));
     }
 }

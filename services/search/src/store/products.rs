@@ -6,7 +6,7 @@ use chassis::db::{self, Json, Row, Transaction};
 use chassis::outbox;
 use time::OffsetDateTime;
 
-use super::changes;
+use super::notify;
 use crate::events::{ProductRemoved, ProductUpserted};
 use crate::product::{CurrencyCode, Money, Product, ProductBody, Sku};
 
@@ -115,7 +115,7 @@ pub(crate) async fn upsert(
         return Ok(HashMap::new());
     }
     say_upserted(tx, products, &rows).await?;
-    changes::announce(tx).await?;
+    notify::announce(tx).await?;
     Ok(rows.iter().map(written).collect())
 }
 
@@ -151,11 +151,12 @@ async fn say_upserted(
     outbox::add_all(tx, &events).await
 }
 
-/// Leaves a tombstone in place of the product; `false` when there is none.
+/// Leaves a tombstone without its texts in place of the product; `false` when there is none.
 pub(crate) async fn remove(tx: &Transaction<'_>, sku: &Sku) -> Result<bool, db::Error> {
     let row = db::query_opt(
         tx,
-        "update products set removed = true, version = version + 1, updated_at = now(), changed = pg_current_xact_id()
+        "update products set removed = true, description = '', attributes = '{}', version = version + 1,
+             updated_at = now(), changed = pg_current_xact_id()
          where sku = $1 and not removed returning version",
         &[&sku.as_str()],
     )
@@ -163,10 +164,8 @@ pub(crate) async fn remove(tx: &Transaction<'_>, sku: &Sku) -> Result<bool, db::
     let Some(row) = row else {
         return Ok(false);
     };
-    let event = ProductRemoved {
-        sku: sku.to_string(),
-    };
+    let event = ProductRemoved { sku: sku.clone() };
     outbox::add(tx, sku.as_str(), row.get("version"), &event).await?;
-    changes::announce(tx).await?;
+    notify::announce(tx).await?;
     Ok(true)
 }

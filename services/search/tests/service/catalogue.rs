@@ -211,6 +211,26 @@ async fn a_search_shows_facets_highlights_and_pages() {
     replica.stop().await;
 }
 
+#[tokio::test]
+async fn prices_of_two_currencies_are_compared_only_when_one_is_chosen() {
+    let backends = Backends::new().await;
+    let replica = Replica::start(&backends).await;
+    for (sku, currency) in [("E", "EUR"), ("J", "JPY")] {
+        let mut product = lamp();
+        product["price"]["currency"] = currency.into();
+        replica.keep(sku, &product).await;
+    }
+    replica.finds("q=lamp", &["E", "J"]).await;
+    for query in ["sort=price", "min_price=1"] {
+        let answer = replica.get(&format!("/products?{query}")).await;
+        let problem = problem(answer, 422, "currency_needed").await;
+        assert_eq!(problem["errors"][0]["pointer"], "currency");
+        let chosen = replica.skus(&format!("{query}&currency=JPY")).await;
+        assert_eq!(chosen, ["J"]);
+    }
+    replica.stop().await;
+}
+
 /// One of them listens for the writes of other replicas: the pool has one.
 #[tokio::test]
 async fn two_connections_are_enough_for_many_writers_and_the_index() {

@@ -61,3 +61,30 @@ async fn a_transaction_that_commits_late_is_not_missed_and_holds_nobody_up() {
     replica.finds("q=lamp", &["early", "late", "next"]).await;
     replica.stop().await;
 }
+
+/// A dump brings the ids of transactions of the server that it comes from, higher or lower than those of this one.
+#[tokio::test]
+async fn a_restored_dump_is_indexed_in_place_of_what_was_there() {
+    let backends = Backends::new().await;
+    let replica = Replica::start(&backends).await;
+    replica.keep("L", &titled("New Lamp")).await;
+    replica.keep("gone", &titled("Later Lamp")).await;
+    replica.finds("q=lamp", &["L", "gone"]).await;
+
+    let mut connection = backends.direct_db().get().await.unwrap();
+    let restore = connection.transaction().await.unwrap();
+    restore
+        .batch_execute(
+            "truncate products, stock;
+             insert into products (sku, version, title, description, brand, category, amount, currency, changed)
+             values ('L', 1, 'Old Lamp', '', 'B', 'C', 1, 'EUR', '5'), ('far', 1, 'Far Lamp', '', 'B', 'C', 1, 'EUR', '99999999')",
+        )
+        .await
+        .unwrap();
+    restore.commit().await.unwrap();
+    replica.finds("q=lamp", &["L", "far"]).await;
+    assert_eq!(replica.skus("q=old").await, ["L"]);
+    replica.keep("far", &titled("Near Lamp")).await;
+    replica.finds("q=near", &["far"]).await;
+    replica.stop().await;
+}

@@ -20,6 +20,8 @@ async fn good_lines_are_kept_and_bad_ones_reported_with_number_and_code() {
         String::new(),
         line("old", "Older Lamp"),
         line("a b", "Lamp"),
+        line("import", "Lamp"),
+        line("..", "Lamp"),
         line("same", "Same Lamp"),
         "x".repeat(200_000),
         line("untitled", ""),
@@ -40,8 +42,10 @@ async fn good_lines_are_kept_and_bad_ones_reported_with_number_and_code() {
         [
             (2, "malformed_json"),
             (5, "invalid"),
-            (7, "line_too_long"),
-            (8, "invalid")
+            (6, "invalid"),
+            (7, "invalid"),
+            (9, "line_too_long"),
+            (10, "invalid")
         ]
     );
     assert_eq!(

@@ -5,6 +5,7 @@ mod events;
 mod freshness;
 mod import;
 mod load;
+mod million;
 mod outage;
 mod refusals;
 

@@ -8,7 +8,7 @@ use proptest::sample::select;
 
 use super::*;
 use crate::search::query::{Attribute, SIDE_BY_SIDE, score};
-use crate::search::words::{Word, tokens};
+use crate::words::{Word, tokens};
 
 /// Few words, some alike, so that all ways to match occur.
 const WORDS: &[&str] = &[
@@ -240,7 +240,7 @@ proptest! {
             writer.commit().unwrap();
         }
         for request in requests {
-            let page = search(&index, &request).unwrap();
+            let page = find(&index, &request);
             let (expected, total, facets) = scan(&entries, &request);
             let found: Vec<_> = skus(&page).into_iter().map(str::to_owned).collect();
             prop_assert_eq!(found, expected, "{:?}", request);

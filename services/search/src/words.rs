@@ -1,11 +1,12 @@
 //! Words: how a text falls apart into them, and when a word of a query matches a word of a product.
 
+mod synonyms;
+
 use strsim::osa_distance;
 use tantivy::tokenizer::{
     AsciiFoldingFilter, LowerCaser, RemoveLongFilter, SimpleTokenizer, TextAnalyzer, TokenStream,
 };
 
-use super::synonyms;
 
 /// The name under which the index knows [`analyzer`].
 pub(crate) const ANALYZER: &str = "words";

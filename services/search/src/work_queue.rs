@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
+use chassis::CancellationToken;
 use tokio::sync::Semaphore;
 
 /// Searches that may wait for each core. At a millisecond each the last one waits well under a tenth of a second.
 const WAITING_PER_CORE: usize = 64;
 
-/// A place for work that needs a core and never waits.
+/// Runs work that needs a core and never waits. Cheap to clone.
 #[derive(Debug, Clone)]
-pub(crate) struct Cores {
+pub(crate) struct WorkQueue {
     /// Places in all, for those at work and those that wait.
     places: Arc<Semaphore>,
     cores: Arc<Semaphore>,
@@ -20,7 +21,7 @@ pub(crate) struct Cores {
 #[error("all places for work are taken")]
 pub(crate) struct Full;
 
-impl Cores {
+impl WorkQueue {
     /// As many as the process may use: the limits of its cgroup count, not the cores of the machine.
     pub(crate) fn of_process() -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
@@ -34,14 +35,14 @@ impl Cores {
         }
     }
 
-    /// Runs `work` on a blocking thread when a core is free. A caller that gives up while it waits leaves its place; work
-    /// that has begun keeps its core until it ends, whoever still wants the answer.
+    /// Runs `work` on a blocking thread when a core is free. A caller that gives up while it waits leaves its place. Work
+    /// that has begun keeps its core until it ends; the token that it is given is cancelled when the caller leaves.
     ///
     /// # Errors
     /// At once, when as many wait as may.
     pub(crate) async fn run<T: Send + 'static>(
         &self,
-        work: impl FnOnce() -> T + Send + 'static,
+        work: impl FnOnce(CancellationToken) -> T + Send + 'static,
     ) -> Result<T, Full> {
         let place = Arc::clone(&self.places)
             .try_acquire_owned()
@@ -51,8 +52,10 @@ impl Cores {
             .acquire_owned()
             .await
             .map_err(|_| Full)?;
+        let abandoned = CancellationToken::new();
+        let _caller = abandoned.clone().drop_guard();
         let done = tokio::task::spawn_blocking(move || {
-            let outcome = work();
+            let outcome = work(abandoned);
             drop((core, place));
             outcome
         });
@@ -73,43 +76,65 @@ mod tests {
 
     #[tokio::test]
     async fn one_works_one_waits_and_the_third_is_refused() {
-        let cores = Cores::new(1, 1);
+        let queue = WorkQueue::new(1, 1);
         let (release, held) = mpsc::channel::<()>();
         let (begun, begins) = tokio::sync::oneshot::channel();
         let first = tokio::spawn({
-            let cores = cores.clone();
+            let queue = queue.clone();
             async move {
-                let work = move || {
+                let work = move |_| {
                     begun.send(()).unwrap();
                     held.recv().unwrap();
                     1
                 };
-                cores.run(work).await
+                queue.run(work).await
             }
         });
         begins.await.unwrap();
-        let mut second = Box::pin(cores.run(|| 2));
+        let mut second = Box::pin(queue.run(|_| 2));
         assert!(
             futures::poll!(&mut second).is_pending(),
             "waits for the core"
         );
-        assert_eq!(cores.run(|| 3).await, Err(Full));
+        assert_eq!(queue.run(|_| 3).await, Err(Full));
         release.send(()).unwrap();
         assert_eq!(first.await.unwrap(), Ok(1));
         assert_eq!(second.await, Ok(2));
-        assert_eq!(cores.run(|| 3).await, Ok(3), "its place is free again");
+        assert_eq!(queue.run(|_| 3).await, Ok(3), "its place is free again");
+    }
+
+    #[tokio::test]
+    async fn work_is_told_when_its_caller_leaves() {
+        let queue = WorkQueue::new(1, 1);
+        let (begun, begins) = tokio::sync::oneshot::channel();
+        let caller = tokio::spawn({
+            let queue = queue.clone();
+            async move {
+                let work = move |abandoned: CancellationToken| {
+                    begun.send(()).unwrap();
+                    while !abandoned.is_cancelled() {
+                        std::thread::yield_now();
+                    }
+                };
+                queue.run(work).await
+            }
+        });
+        begins.await.unwrap();
+        caller.abort();
+        assert!(caller.await.unwrap_err().is_cancelled());
+        assert_eq!(queue.run(|_| 2).await, Ok(2), "the core is free again");
     }
 
     #[tokio::test]
     async fn who_gives_up_while_waiting_leaves_the_place() {
-        let cores = Cores::new(1, 0);
-        let core = Arc::clone(&cores.cores).acquire_owned().await.unwrap();
+        let queue = WorkQueue::new(1, 0);
+        let core = Arc::clone(&queue.cores).acquire_owned().await.unwrap();
         {
-            let mut waiting = Box::pin(cores.run(|| 1));
+            let mut waiting = Box::pin(queue.run(|_| 1));
             assert!(futures::poll!(&mut waiting).is_pending());
-            assert_eq!(cores.run(|| 2).await, Err(Full));
+            assert_eq!(queue.run(|_| 2).await, Err(Full));
         }
         drop(core);
-        assert_eq!(cores.run(|| 3).await, Ok(3));
+        assert_eq!(queue.run(|_| 3).await, Ok(3));
     }
 }

@@ -47,7 +47,7 @@ pub(crate) async fn place(
                 .location(location)
                 .save(&tx, StatusCode::ACCEPTED, &order)
                 .await?;
-            tx.commit().await.map_err(db::Error::from)?;
+            tx.commit().await?;
             state.signals.saga_is_due();
             state.metrics.placed.inc();
             tracing::info!(order_id = %order.id, items = order.items.len(), "order placed");
@@ -56,7 +56,7 @@ pub(crate) async fn place(
         Err(refusal) => {
             let problem = problem(&refusal);
             let answer = ticket.save(&tx, problem.status, &problem).await?;
-            tx.commit().await.map_err(db::Error::from)?;
+            tx.commit().await?;
             Ok(answer)
         }
     }

@@ -72,7 +72,7 @@ pub(crate) async fn import(db: &Db, text: &str) -> Result<Imported, Problem> {
             .map(|(_, line)| (line.sku.clone(), line.on_hand))
             .collect();
         let counted = store::stock::set_on_hand(&tx, &on_hand).await?;
-        tx.commit().await.map_err(db::Error::from)?;
+        tx.commit().await?;
         imported.add(batch, &counted);
     }
     imported.failed.sort_by_key(|failed| failed.line);

@@ -34,8 +34,8 @@ pub(super) fn routes(
 }
 
 fn ready(readiness: &Readiness, schema: &Schema) -> impl IntoResponse + use<> {
-    if let Some(behind) = schema.behind() {
-        return (StatusCode::SERVICE_UNAVAILABLE, behind.to_string());
+    if let Some(trouble) = schema.trouble() {
+        return (StatusCode::SERVICE_UNAVAILABLE, trouble.to_string());
     }
     match readiness.is_ready() {
         Ok(()) => (StatusCode::OK, "ready".to_owned()),

@@ -56,7 +56,7 @@ async fn a_database_that_is_away_is_answered_503_and_comes_back_without_a_hand()
         "orders says that its database is away",
         PATIENCE,
         || async {
-            // Again and again: a database comes back in seconds, and a request that finds it starting may wait for it.
+            // Again and again: a database comes back in seconds, and a request that finds it starting waits for it.
             let at_once = DeleteParams::default().grace_period(0);
             match pods.delete(&format!("{SHOP}-orders-db-0"), &at_once).await {
                 Err(kube::Error::Api(status)) if status.is_not_found() => {}

@@ -2,32 +2,39 @@
 //! a mistake.
 
 mod connections;
+mod error;
 mod listen;
 mod migrate;
 mod patience;
+mod places;
 mod schema;
+mod sign;
+mod statement;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use deadpool_postgres::{Manager, ManagerConfig, Pool, PoolError, QueueMode, RecyclingMethod};
+use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, QueueMode, RecyclingMethod};
 use postgres_auth::ScramOnly;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::{Notify, Semaphore};
 pub use tokio_postgres::Row;
 use tokio_postgres::config::SslMode;
-use tokio_postgres::error::SqlState;
 pub use tokio_postgres::types::{Json, ToSql};
 
 pub(crate) use connections::MaxConnections;
+pub use error::Error;
 pub(crate) use migrate::migrate;
+pub use patience::WITHOUT_CALLER;
 pub(crate) use schema::{Behind, Schema};
+pub use statement::{
+    Client, Connection, Transaction, execute, query, query_one, query_opt, transaction,
+};
 
-use crate::deadline;
 use crate::settings::{SettingError, wrong};
 use patience::{LONGEST, patience};
-
-pub use deadpool_postgres::{GenericClient as Client, Object as Connection, Transaction};
+use places::Places;
+use sign::{Failure, Sign};
 
 /// What to give as `DATABASE_URL`.
 pub(crate) const URL_HINT: &str = "postgres://user:password@host:5432/database";
@@ -35,8 +42,6 @@ pub(crate) const URL_HINT: &str = "postgres://user:password@host:5432/database";
 /// A server whose machine does not take a TCP connection for so long is away: that is the kernel's work, which goes on
 /// however busy the server is.
 const UNREACHABLE: Duration = Duration::from_secs(2);
-/// Between two tries when the server has no connection left for this process.
-const PAUSE: Duration = Duration::from_millis(50);
 /// A connection unused for so long is closed: each costs its server some megabytes.
 const IDLE: Duration = Duration::from_secs(60);
 /// A server that acknowledges nothing for so long is gone. Without it a statement under way when a node died would wait
@@ -47,112 +52,15 @@ const SILENCE: Duration = Duration::from_secs(6);
 #[derive(Clone)]
 pub struct Db {
     pool: Pool,
+    /// The line in front of the pool.
+    places: Arc<Places>,
+    scram_only: ScramOnly,
     url: Arc<SecretString>,
     /// Places for connections outside of the pool.
     listeners: Arc<Semaphore>,
-    /// Tells those who wait for a place that somebody has just found the server absent.
+    failure: Arc<Failure>,
+    /// Tells those who wait that the server has just been found absent.
     absent: Arc<Notify>,
-}
-
-/// Why a statement did not succeed.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The database is away, overloaded or busy: the same request may succeed later.
-    #[error("the database is not available: {0}")]
-    Unavailable(String),
-    /// The statement itself failed: a constraint, or a mistake of ours.
-    #[error("the database refused the statement: {}", describe(.0))]
-    Query(#[source] tokio_postgres::Error),
-}
-
-impl Error {
-    /// The name of the constraint that was violated.
-    pub fn constraint(&self) -> Option<&str> {
-        match self {
-            Self::Query(e) => e.as_db_error()?.constraint(),
-            Self::Unavailable(_) => None,
-        }
-    }
-
-    /// Whether the statement names a table, column or schema that is not there: a mistake of ours, or a database whose
-    /// schema is behind.
-    pub(crate) fn names_what_is_missing(&self) -> bool {
-        match self {
-            Self::Query(e) => e.code().is_some_and(|code| {
-                [
-                    SqlState::UNDEFINED_TABLE,
-                    SqlState::UNDEFINED_COLUMN,
-                    SqlState::INVALID_SCHEMA_NAME,
-                ]
-                .contains(code)
-            }),
-            Self::Unavailable(_) => false,
-        }
-    }
-
-    /// Whether the whole transaction may simply be run again: a serialization failure or a deadlock.
-    pub fn is_retryable(&self) -> bool {
-        match self {
-            Self::Query(e) => {
-                let code = e.code();
-                code == Some(&SqlState::T_R_SERIALIZATION_FAILURE)
-                    || code == Some(&SqlState::T_R_DEADLOCK_DETECTED)
-            }
-            Self::Unavailable(_) => false,
-        }
-    }
-}
-
-fn describe(e: &tokio_postgres::Error) -> String {
-    match (e.as_db_error(), std::error::Error::source(e)) {
-        (Some(db), _) => format!("{} ({})", db.message(), db.code().code()),
-        (None, Some(cause)) => format!("{e}: {cause}"),
-        (None, None) => e.to_string(),
-    }
-}
-
-impl From<tokio_postgres::Error> for Error {
-    fn from(e: tokio_postgres::Error) -> Self {
-        let away = match e.as_db_error() {
-            Some(db) => is_passing(db.code()),
-            None => {
-                e.is_closed()
-                    || std::error::Error::source(&e).is_some_and(|s| s.is::<std::io::Error>())
-            }
-        };
-        if away {
-            Self::Unavailable(describe(&e))
-        } else {
-            Self::Query(e)
-        }
-    }
-}
-
-/// Whether it is the server's condition and not the statement: by class, connection lost, resources short, operator's
-/// doing or cancelled, system error (PostgreSQL, appendix A).
-fn is_passing(code: &SqlState) -> bool {
-    let class = code.code().get(..2).unwrap_or_default();
-    matches!(class, "08" | "53" | "57" | "58")
-        || [
-            SqlState::LOCK_NOT_AVAILABLE,
-            SqlState::READ_ONLY_SQL_TRANSACTION,
-            SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT,
-        ]
-        .contains(code)
-}
-
-impl From<PoolError> for Error {
-    fn from(e: PoolError) -> Self {
-        match e {
-            // Whatever keeps a connection from being made (wrong password, missing database, refused) is for the
-            // caller the same: not available now.
-            PoolError::Backend(e) => Self::Unavailable(describe(&e)),
-            PoolError::Timeout(_)
-            | PoolError::Closed
-            | PoolError::NoRuntimeSpecified
-            | PoolError::PostCreateHook(_) => Self::Unavailable(e.to_string()),
-        }
-    }
 }
 
 impl Db {
@@ -176,52 +84,73 @@ impl Db {
                 recycling_method: RecyclingMethod::Fast,
             },
         );
+        let most = most.for_pool(listeners);
         let pool = Pool::builder(manager)
-            .max_size(most.for_pool(listeners))
+            .max_size(most)
             // The one used last, so that those that are not needed get old.
             .queue_mode(QueueMode::Lifo)
             .build()
             .map_err(|e| wrong("DATABASE_URL", e))?;
         Ok(Self {
             pool,
+            places: Places::new(most),
+            scram_only,
             url: Arc::new(url),
             listeners: Arc::new(Semaphore::new(listeners)),
+            failure: Arc::default(),
             absent: Arc::default(),
         })
     }
 
-    /// A connection. A busy database is waited for as long as the caller waits; an absent one is told from it by a
-    /// connection that is refused, broken off, or not taken within two seconds, and then nobody waits any longer.
+    /// A connection. A busy database is waited for as long as the caller waits, and so is one that has no connection left or
+    /// is just starting. An absent one is told from it by connections that are refused, broken off, or not taken within two
+    /// seconds, and then nobody waits any longer.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`]: absent, or busy for longer than the caller waits.
     pub async fn get(&self) -> Result<Connection, Error> {
         let patience = patience();
-        let until = Instant::now() + patience;
-        loop {
-            let connected = tokio::select! {
-                biased;
-                connected = tokio::time::timeout_at(until.into(), self.pool.get()) => connected,
-                () = self.absent.notified() => {
-                    return Err(Error::Unavailable("the server cannot be reached".to_owned()));
-                }
-            };
-            let error = match connected {
-                Ok(Ok(connection)) => return Ok(connection),
-                Ok(Err(error)) => error,
-                Err(_) => {
+        tokio::select! {
+            biased;
+            connected = tokio::time::timeout(patience, self.connection()) => {
+                connected.unwrap_or_else(|_| {
                     let waited = patience.as_millis();
                     let cause = format!("busy: no free connection within {waited} ms");
-                    return Err(Error::Unavailable(cause));
-                }
-            };
-            match sign_of(&error) {
-                Sign::Absent => self.absent.notify_waiters(),
-                // Others hold all of its connections, and theirs end: that is a queue as well.
-                Sign::Full if Instant::now() + PAUSE < until => {
-                    tokio::time::sleep(PAUSE).await;
-                    continue;
-                }
-                Sign::Full | Sign::Refusal => {}
+                    Err(Error::Unavailable(cause))
+                })
             }
-            return Err(error.into());
+            () = self.absent.notified() => {
+                Err(Error::Unavailable("the server cannot be reached".to_owned()))
+            }
+        }
+    }
+
+    async fn connection(&self) -> Result<Connection, Error> {
+        loop {
+            let place = self.places.take().await.map_err(unavailable)?;
+            let began = Instant::now();
+            let error = match self.pool.get().await {
+                Ok(object) => {
+                    self.failure.forget();
+                    if Object::metrics(&object).recycle_count == 0 {
+                        self.places.served();
+                    }
+                    return Ok(Connection::new(object, place, self.scram_only));
+                }
+                Err(error) => error,
+            };
+            match Sign::of(&error) {
+                Sign::NotNow => {}
+                Sign::Absent => {
+                    let any_connection = self.pool.status().size > 0;
+                    if self.failure.note(began, Instant::now(), any_connection) {
+                        self.absent.notify_waiters();
+                        return Err(error.into());
+                    }
+                }
+                Sign::Refusal => return Err(error.into()),
+            }
+            self.places.hold_back(place);
         }
     }
 
@@ -237,29 +166,8 @@ impl Db {
     }
 }
 
-/// What a connection that could not be had says of the server.
-enum Sign {
-    /// Nobody is there.
-    Absent,
-    /// It is there and has no connection left.
-    Full,
-    /// It is there and does not let us in, or not yet.
-    Refusal,
-}
-
-fn sign_of(error: &PoolError) -> Sign {
-    match error {
-        PoolError::Backend(e) => match e.code() {
-            None if postgres_auth::is_refusal(e) => Sign::Refusal,
-            None => Sign::Absent,
-            Some(code) if *code == SqlState::TOO_MANY_CONNECTIONS => Sign::Full,
-            Some(_) => Sign::Refusal,
-        },
-        PoolError::Timeout(_)
-        | PoolError::Closed
-        | PoolError::NoRuntimeSpecified
-        | PoolError::PostCreateHook(_) => Sign::Refusal,
-    }
+fn unavailable(error: impl std::fmt::Display) -> Error {
+    Error::Unavailable(error.to_string())
 }
 
 fn config(url: &SecretString) -> Result<(tokio_postgres::Config, ScramOnly), SettingError> {
@@ -284,73 +192,10 @@ fn config(url: &SecretString) -> Result<(tokio_postgres::Config, ScramOnly), Set
     Ok((config, scram_only))
 }
 
-/// Begins a transaction. Its statements wait for locks and results no longer than the caller does.
-pub async fn transaction(connection: &mut Connection) -> Result<Transaction<'_>, Error> {
-    let tx = connection.transaction().await?;
-    // The session's own bound is right for whoever has the time; only the hurried pay a round trip.
-    if deadline::remaining().is_some() && patience() < LONGEST {
-        let statement = patience().as_millis();
-        tx.batch_execute(&format!("set local statement_timeout = {statement}"))
-            .await?;
-    }
-    Ok(tx)
-}
-
-/// Runs `sql`, prepared once per connection, and returns its rows.
-pub async fn query(
-    client: &impl Client,
-    sql: &str,
-    params: &[&(dyn ToSql + Sync)],
-) -> Result<Vec<Row>, Error> {
-    let statement = client.prepare_cached(sql).await?;
-    Ok(client.query(&statement, params).await?)
-}
-
-/// Like [`query`], for exactly one row.
-pub async fn query_one(
-    client: &impl Client,
-    sql: &str,
-    params: &[&(dyn ToSql + Sync)],
-) -> Result<Row, Error> {
-    let statement = client.prepare_cached(sql).await?;
-    Ok(client.query_one(&statement, params).await?)
-}
-
-/// Like [`query`], for at most one row.
-pub async fn query_opt(
-    client: &impl Client,
-    sql: &str,
-    params: &[&(dyn ToSql + Sync)],
-) -> Result<Option<Row>, Error> {
-    let statement = client.prepare_cached(sql).await?;
-    Ok(client.query_opt(&statement, params).await?)
-}
-
-/// Runs `sql` and returns how many rows it touched.
-pub async fn execute(
-    client: &impl Client,
-    sql: &str,
-    params: &[&(dyn ToSql + Sync)],
-) -> Result<u64, Error> {
-    let statement = client.prepare_cached(sql).await?;
-    Ok(client.execute(&statement, params).await?)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_state_of_the_server_is_an_outage_and_a_constraint_is_not() {
-        for passing in [
-            "08006", "53100", "53300", "57P01", "57P03", "57014", "58030", "55P03", "25006",
-        ] {
-            assert!(is_passing(&SqlState::from_code(passing)), "{passing}");
-        }
-        for ours in ["23505", "42601", "22003", "40001", "40P01"] {
-            assert!(!is_passing(&SqlState::from_code(ours)), "{ours}");
-        }
-    }
+    use crate::deadline;
 
     /// A port that neither takes nor refuses connections, as of a machine that is gone: its queue is full.
     async fn silent_port() -> (u16, impl Sized) {

@@ -31,12 +31,10 @@ use crate::worker::Worker;
 
 mod admin;
 
-/// Within a grace period of 30 s less 5 s of `preStop`: clients move on, requests end, then work beside them, then the
-/// relay.
+/// Within a grace period of 30 s less 5 s of `preStop`: clients move on; requests and the work beside them end, side by side; then the relay.
 const LEAVE: Duration = Duration::from_secs(2);
-const STOP_REQUESTS: Duration = Duration::from_secs(12);
-const STOP_WORK: Duration = Duration::from_secs(6);
-const STOP_RELAY: Duration = Duration::from_secs(3);
+const STOP_WORK: Duration = Duration::from_secs(14);
+const STOP_RELAY: Duration = Duration::from_secs(7);
 
 /// A running service.
 pub(crate) struct Running {
@@ -315,8 +313,10 @@ impl Running {
     pub(crate) async fn stop(self) {
         self.readiness.stop();
         self.stops.work.cancel();
-        ended("requests", STOP_REQUESTS, &self.http).await;
-        ended("workers", STOP_WORK, &self.work).await;
+        tokio::join!(
+            ended("requests", STOP_WORK, &self.http),
+            ended("workers", STOP_WORK, &self.work),
+        );
         self.stops.relay.cancel();
         ended("relay", STOP_RELAY, &self.relay).await;
         self.stops.admin.cancel();
@@ -348,4 +348,21 @@ async fn after(condition: Condition, worker: Worker, stop: CancellationToken) {
         () = condition.wait() => {}
     }
     worker.supervise(stop).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::db::WITHOUT_CALLER;
+
+    #[test]
+    fn what_is_at_work_when_the_stop_comes_ends_in_time_however_busy_the_database() {
+        let a_connection_and_a_transaction = 2 * WITHOUT_CALLER;
+        // An event that is applied, fails, and is written down as failed.
+        assert!(2 * a_connection_and_a_transaction < STOP_WORK);
+        // The last events are marked as published.
+        assert!(a_connection_and_a_transaction < STOP_RELAY);
+        let time_to_end = Duration::from_secs(1);
+        assert!(LEAVE + STOP_WORK + STOP_RELAY + time_to_end < Duration::from_secs(25));
+    }
 }

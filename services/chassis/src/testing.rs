@@ -186,8 +186,12 @@ where
 
 /// A direct look into the service's database.
 pub async fn look(db: &Db, sql: &str, params: &[&(dyn db::ToSql + Sync)]) -> Vec<db::Row> {
-    let connection = db.get().await.expect("a connection");
-    db::query(&connection, sql, params)
-        .await
-        .expect("the query")
+    // A test has more time than work that nobody waits for.
+    let until = Instant::now() + PATIENCE;
+    crate::deadline::within(until, async {
+        let connection = db.get().await.expect("a connection");
+        let rows = db::query(&connection, sql, params).await;
+        rows.expect("the query")
+    })
+    .await
 }

@@ -1,13 +1,16 @@
 //! A database that is busy, one that is absent, and one whose schema is behind: three things with three answers.
 
+mod front;
 mod notes;
 
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use chassis::db;
 use chassis::testing::{self, Backends, TestService, eventually, look};
+use chassis::{db, deadline};
+use front::{Front, Manner};
 use futures::future::join_all;
-use notes::{HEARD, Notes};
+use notes::{HEARD, LOCK, Notes, UNLOCK};
 use reqwest::{RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 
@@ -42,11 +45,16 @@ fn refused(code: &str) -> (u16, String, bool) {
     (503, code.to_owned(), true)
 }
 
+/// The time of a test, which is longer than that of work without a caller.
+async fn patiently<T>(work: impl Future<Output = T>) -> T {
+    deadline::within(Instant::now() + Duration::from_secs(60), work).await
+}
+
 /// A transaction that writes the note "milk", for which every other one that does must wait.
 async fn lock_milk(connection: &mut db::Connection) -> db::Transaction<'_> {
     let patient = "set idle_in_transaction_session_timeout = 0";
     connection.batch_execute(patient).await.unwrap();
-    let holder = db::transaction(connection).await.unwrap();
+    let holder = patiently(db::transaction(connection)).await.unwrap();
     let sql = "insert into notes (id, text) values (gen_random_uuid(), 'milk')";
     db::execute(&holder, sql, &[]).await.unwrap();
     holder
@@ -64,20 +72,86 @@ async fn at_work(backends: &Backends, count: i64, part: &str) {
     .await;
 }
 
+fn locked(service: &TestService) -> RequestBuilder {
+    service.http.get(service.at("/locked"))
+}
+
+/// Holds up all requests to `/locked` until it is dropped.
+async fn lock(backends: &Backends) -> db::Connection {
+    let holder = backends.direct_db().get().await.unwrap();
+    holder.batch_execute(LOCK).await.unwrap();
+    holder
+}
+
 #[tokio::test]
 async fn a_busy_pool_is_waited_for() {
     let backends = Backends::new().await;
     let service = testing::start::<Notes>(&backends, &[]).await;
-    let slow = format!("/slow-statement?ms={}", BUSY.as_millis());
-    let slow = join_all((0..8).map(|_| service.http.get(service.at(&slow)).send()));
+    let holder = lock(&backends).await;
+    let all = join_all((0..8).map(|_| locked(&service).send()));
+    let release = async {
+        at_work(&backends, 8, "pg_advisory").await;
+        tokio::time::sleep(BUSY).await;
+        holder.batch_execute(UNLOCK).await.unwrap();
+    };
     let meanwhile = async {
-        at_work(&backends, 8, "pg_sleep").await;
+        at_work(&backends, 8, "pg_advisory").await;
         answer(note(&service, "k", "milk")).await
     };
-    let (slow, meanwhile) = futures::join!(slow, meanwhile);
+    let (all, (), meanwhile) = futures::join!(all, release, meanwhile);
     assert_eq!(meanwhile, created());
-    assert!(slow.iter().all(|a| a.as_ref().unwrap().status() == 200));
+    assert!(all.iter().all(|a| a.as_ref().unwrap().status() == 200));
     service.stop().await;
+}
+
+#[tokio::test]
+async fn a_request_that_is_given_up_leaves_no_statement_behind() {
+    let backends = Backends::new().await;
+    let few = [("DATABASE_MAX_CONNECTIONS", "2")];
+    let service = testing::start::<Notes>(&backends, &few).await;
+    let _holder = lock(&backends).await;
+    let started = Instant::now();
+    // Once the caller is gone, once its time is over.
+    let gone = [(); 2].map(|()| tokio::spawn(locked(&service).send()));
+    at_work(&backends, 2, "pg_advisory").await;
+    gone.iter().for_each(|request| request.abort());
+    at_work(&backends, 0, "pg_advisory").await;
+    assert!(started.elapsed() < AT_ONCE, "{:?}", started.elapsed());
+    let started = Instant::now();
+    let late = [(); 2].map(|()| answer(locked(&service).header("x-deadline-ms", "1000")));
+    for (status, _, _) in join_all(late).await {
+        assert!([503, 504].contains(&status), "{status}");
+    }
+    assert_eq!(answer(note(&service, "k", "milk")).await, created());
+    assert!(started.elapsed() < AT_ONCE, "{:?}", started.elapsed());
+    at_work(&backends, 0, "pg_advisory").await;
+    assert!(backends.connections().await <= 2);
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn a_transaction_without_a_caller_has_its_time_for_all_its_statements_together() {
+    let backends = Backends::new().await;
+    let mut connection = backends.direct_db().get().await.unwrap();
+    let tx = db::transaction(&mut connection).await.unwrap();
+    let sleep = "select pg_sleep($1)";
+    db::query(&tx, sleep, &[&1.0_f64]).await.unwrap();
+    let error = db::query(&tx, sleep, &[&60.0_f64]).await.unwrap_err();
+    let told = error.to_string();
+    let waited = told.split_once("no result within ").expect(&told).1;
+    let waited: u128 = waited.trim_end_matches(" ms").parse().unwrap();
+    let most = db::WITHOUT_CALLER - Duration::from_secs(1);
+    assert!(waited <= most.as_millis(), "{told}");
+    drop(tx);
+    drop(connection);
+    eventually("the statement has ended", || async {
+        let sql = "select from pg_stat_activity
+                   where datname = current_database() and state = 'active' and query like '%pg\\_sleep%'
+                     and pid <> pg_backend_pid()";
+        let rows = look(&backends.direct_db(), sql, &[]).await;
+        rows.is_empty().then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -89,9 +163,7 @@ async fn a_lock_that_somebody_holds_for_seconds_is_waited_for() {
     let held_up = note(&service, "k", "milk");
     let release = async {
         at_work(&backends, 1, "insert into notes").await;
-        db::execute(&holder, "select pg_sleep($1)", &[&BUSY.as_secs_f64()])
-            .await
-            .unwrap();
+        tokio::time::sleep(BUSY).await;
         holder.rollback().await.unwrap();
     };
     let (held_up, ()) = futures::join!(answer(held_up), release);
@@ -120,6 +192,79 @@ async fn a_server_that_has_no_connection_left_is_waited_for() {
     let texts: Vec<_> = (0..20).map(|n| format!("note-{n}")).collect();
     let answers = join_all(texts.iter().map(|text| answer(note(&service, text, text)))).await;
     assert!(answers.iter().all(|a| *a == created()), "{answers:?}");
+    service.stop().await;
+}
+
+/// A service whose connections go through a [`Front`].
+async fn behind_a_front(backends: &Backends) -> (Front, TestService) {
+    testing::migrate::<Notes>(backends).await;
+    let front = Front::start(backends.database_proxy.port()).await;
+    let mut url: url::Url = backends.database_url().parse().unwrap();
+    url.set_port(Some(front.port())).unwrap();
+    let settings = [("DATABASE_URL", url.as_str())];
+    let service = testing::start_unmigrated::<Notes>(backends, &settings).await;
+    service.ready().await;
+    (front, service)
+}
+
+#[tokio::test]
+async fn a_server_that_is_full_is_asked_again_by_one_at_a_time() {
+    let backends = Backends::new().await;
+    let (front, service) = behind_a_front(&backends).await;
+    let _holder = lock(&backends).await;
+    front.from_now_on(Manner::Refuse("53300"));
+    let before = front.taken();
+    let late = (0..40).map(|_| answer(locked(&service).header("x-deadline-ms", "3000")));
+    for (status, _, _) in join_all(late).await {
+        assert!([503, 504].contains(&status), "{status}");
+    }
+    // Seven at once at first; then one after pauses that double; 400 and more if everybody asked every 50 ms.
+    let asked = front.taken() - before;
+    assert!(asked < 40, "{asked}");
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn a_server_that_is_starting_is_waited_for() {
+    let backends = Backends::new().await;
+    let (front, service) = behind_a_front(&backends).await;
+    front.from_now_on(Manner::Refuse("57P03"));
+    let refused = |more: usize| {
+        let (front, before) = (&front, front.taken());
+        eventually("connections are refused", move || async move {
+            (front.taken() >= before + more).then_some(())
+        })
+    };
+    backends.database_proxy.cut();
+    eventually("all connections are closed", || async {
+        (backends.connections().await == 0).then_some(())
+    })
+    .await;
+    backends.database_proxy.heal();
+    // Whoever asks for a new connection has found all the old ones closed.
+    refused(1).await;
+    let back = async {
+        refused(2).await;
+        front.from_now_on(Manner::Pass);
+    };
+    let (answer, ()) = futures::join!(answer(note(&service, "k", "milk")), back);
+    assert_eq!(answer, created());
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn one_connection_that_cannot_be_made_dismisses_nobody() {
+    let backends = Backends::new().await;
+    let (front, service) = behind_a_front(&backends).await;
+    let holder = lock(&backends).await;
+    front.once(Manner::Close);
+    let all = join_all((0..8).map(|_| answer(locked(&service))));
+    let release = async {
+        at_work(&backends, 8, "pg_advisory").await;
+        holder.batch_execute(UNLOCK).await.unwrap();
+    };
+    let (all, ()) = futures::join!(all, release);
+    assert!(all.iter().all(|(status, ..)| *status == 200), "{all:?}");
     service.stop().await;
 }
 
@@ -230,6 +375,105 @@ async fn an_older_dump_is_noticed_without_a_request_and_one_that_is_ahead_is_fin
     run(&backends, "delete from refinery_schema_history").await;
     assert_eq!(service.outdated().await, NOTHING_THERE);
     service.stop().await;
+}
+
+/// As after a dump that was put back by another role, to which all tables belong then.
+#[tokio::test]
+async fn a_schema_that_cannot_be_read_makes_the_pod_not_ready_for_as_long() {
+    let backends = Backends::new().await;
+    testing::migrate::<Notes>(&backends).await;
+    let role = format!("reader_{}", uuid::Uuid::now_v7().simple());
+    let grant = format!("grant all on all tables in schema public to {role}");
+    run(
+        &backends,
+        &format!("create role {role} login password 'reader'; {grant}"),
+    )
+    .await;
+    let mut url: url::Url = backends.database_url().parse().unwrap();
+    url.set_username(&role).unwrap();
+    url.set_password(Some("reader")).unwrap();
+    let settings = [("DATABASE_URL", url.as_str())];
+    let service = testing::start_unmigrated::<Notes>(&backends, &settings).await;
+    service.ready().await;
+    run(
+        &backends,
+        &format!("revoke all on all tables in schema public from {role}"),
+    )
+    .await;
+    backends.say(HEARD, "a", 1, json!({ "when": "now" })).await;
+    service.until_heard(HEARD, 1).await;
+    let (status, text) = readiness(&service).await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+    let sentence = "the schema of the database cannot be read: ";
+    assert!(text.starts_with(sentence), "{text}");
+    assert!(text.contains("permission denied"), "{text}");
+    run(&backends, &grant).await;
+    service.ready().await;
+    // The event was not lost meanwhile.
+    eventually("the event is applied", || async {
+        let sql = "select from heard where aggregate = 'a'";
+        let rows = look(&backends.direct_db(), sql, &[]).await;
+        (rows.len() == 1).then_some(())
+    })
+    .await;
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn a_schema_that_is_behind_is_not_logged_as_a_mistake_of_the_service() {
+    let backends = Backends::new().await;
+    let service = testing::start::<Notes>(&backends, &[]).await;
+    let lines = Lines::default();
+    let subscriber = tracing_subscriber::fmt()
+        .with_writer(lines.clone())
+        .finish();
+    // The service runs on the thread of its test.
+    let _here = tracing::subscriber::set_default(subscriber);
+    let misspelt = service.http.get(service.at("/misspelt"));
+    let mistake = "a mistake of this service";
+    assert_eq!(answer(misspelt).await.0, 500);
+    assert_eq!(lines.count(mistake), 1, "{}", lines.text());
+    run(&backends, REPLACED).await;
+    assert_eq!(
+        answer(note(&service, "k", "milk")).await,
+        refused("schema_behind")
+    );
+    assert_eq!(lines.count(mistake), 1, "{}", lines.text());
+    assert!(lines.count(NOTHING_THERE) > 0, "{}", lines.text());
+    service.stop().await;
+}
+
+/// What was logged.
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl Lines {
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+
+    fn count(&self, part: &str) -> usize {
+        let text = self.text();
+        text.lines().filter(|line| line.contains(part)).count()
+    }
+}
+
+impl std::io::Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl tracing_subscriber::fmt::MakeWriter<'_> for Lines {
+    type Writer = Self;
+
+    fn make_writer(&self) -> Self {
+        self.clone()
+    }
 }
 
 #[tokio::test]

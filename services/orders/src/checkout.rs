@@ -60,7 +60,7 @@ pub(crate) async fn place(
                 .location(location)
                 .save(&tx, StatusCode::ACCEPTED, &order)
                 .await?;
-            tx.commit().await.map_err(db::Error::from)?;
+            tx.commit().await?;
             state.signals.saga_is_due();
             state.metrics.placed.inc();
             tracing::info!(order_id = %order.id, items = order.items.len(), "order placed");
@@ -69,7 +69,7 @@ pub(crate) async fn place(
         Err(refusal) => {
             let refused = NotOrdered::from(refusal);
             let answer = ticket.save(&tx, refused.problem.status, &refused).await?;
-            tx.commit().await.map_err(db::Error::from)?;
+            tx.commit().await?;
             Ok(answer)
         }
     }

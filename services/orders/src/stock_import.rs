@@ -87,7 +87,7 @@ pub(crate) async fn import(db: &Db, text: &str) -> Result<Imported, Problem> {
         let counted = store::stock::set_on_hand(&tx, &on_hand).await?;
         let skus: Vec<_> = batch.iter().map(|(_, line)| line.sku.as_str()).collect();
         let on_offer = store::offers::on_offer_in_any_case(&tx, &skus).await?;
-        tx.commit().await.map_err(db::Error::from)?;
+        tx.commit().await?;
         imported.add(batch, &counted);
         imported.not_on_offer.extend(unknown(batch, &on_offer));
     }

@@ -53,8 +53,9 @@ pub(super) fn needed<S: Service>() -> Versions {
 /// A database that is *ahead* is fine: it was migrated by a newer version, which by rule works with this one, and a
 /// service that is taken back must be able to start.
 pub(crate) async fn migrate<S: Service>(db: &Db) -> anyhow::Result<()> {
-    let mut connection = wait_for_database(db).await?;
-    // Not part of the pool's time-outs: a long migration must not be cut, nor the wait for another one.
+    // Out of the pool and its bounds: a long migration must not be cut, nor the wait for another one. And the session's
+    // settings must not go into a pool.
+    let mut connection = wait_for_database(db).await?.detach();
     connection
         .batch_execute(&format!(
             "set statement_timeout = 0; set lock_timeout = '60s'; set idle_in_transaction_session_timeout = 0; select pg_advisory_lock({LOCK})"
@@ -65,14 +66,14 @@ pub(crate) async fn migrate<S: Service>(db: &Db) -> anyhow::Result<()> {
     for runner in [chassis_migrations(), service_migrations::<S>()] {
         let report = runner
             .set_abort_missing(false)
-            .run_async(&mut **connection.as_mut())
+            .run_async(&mut *connection)
             .await
             .context("a migration failed; the database keeps what was applied before it")?;
         applied += report.applied_migrations().len();
     }
     tracing::info!(applied, "the schema is up to date");
-    // The session's settings must not go back into a pool: closing the connection also releases the lock.
-    drop(deadpool_postgres::Object::take(connection));
+    // Closing the connection releases the lock.
+    drop(connection);
     Ok(())
 }
 

@@ -13,11 +13,13 @@ use crate::deadline;
 /// of the HTTP edge.
 pub(super) const LONGEST: Duration = Duration::from_secs(10);
 /// The shortest wait: what a healthy database may need in the ordinary course. The edge ends a request that has less left.
-const SHORTEST: Duration = Duration::from_millis(100);
+pub(super) const SHORTEST: Duration = Duration::from_millis(100);
 /// Kept back of the caller's time to say that the database is busy.
 const TO_ANSWER: Duration = Duration::from_millis(100);
-/// For work that nobody waits for. Shorter than what a stop leaves to such work.
-const WITHOUT_CALLER: Duration = Duration::from_secs(5);
+
+/// For work that nobody waits for: the longest wait for a connection; then for one statement, or for all statements of one
+/// transaction together. Leases and the time that a stop leaves to such work are made of it.
+pub const WITHOUT_CALLER: Duration = Duration::from_secs(3);
 
 /// How long whoever asks now can wait.
 pub(super) fn patience() -> Duration {

@@ -51,11 +51,22 @@ impl Behind {
     }
 }
 
+/// What keeps the schema from being used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Trouble {
+    #[error(transparent)]
+    Behind(Behind),
+    /// The database answered and refused, for this reason: an older dump may have been put back by another role, to which
+    /// all tables belong now.
+    #[error("the schema of the database cannot be read: {0}")]
+    Unreadable(String),
+}
+
 /// What a look has found.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Seen {
+enum Seen {
     Current,
-    Behind(Behind),
+    Trouble(Trouble),
     /// The database did not answer, for this reason, which says nothing of its schema.
     Away(String),
 }
@@ -66,7 +77,7 @@ pub(crate) struct Schema {
     db: Db,
     needed: Versions,
     /// What the last look that was answered has found.
-    behind: Arc<RwLock<Option<Behind>>>,
+    trouble: Arc<RwLock<Option<Trouble>>>,
     doubted: Arc<Notify>,
 }
 
@@ -75,24 +86,28 @@ impl Schema {
         Self {
             db,
             needed: needed::<S>(),
-            behind: Arc::default(),
+            trouble: Arc::default(),
             doubted: Arc::default(),
         }
     }
 
     /// What was wrong with it when it was last looked at.
-    pub(crate) fn behind(&self) -> Option<Behind> {
-        let behind = self.behind.read().unwrap_or_else(PoisonError::into_inner);
-        behind.clone()
+    pub(crate) fn trouble(&self) -> Option<Trouble> {
+        let trouble = self.trouble.read().unwrap_or_else(PoisonError::into_inner);
+        trouble.clone()
     }
 
     /// For whoever met a statement that names what is missing: whether that is because the schema is behind. Looks now,
     /// and lets the watch look soon.
     pub(crate) async fn is_to_blame(&self) -> Option<Behind> {
         match self.look().await {
-            Seen::Behind(behind) => {
+            Seen::Trouble(Trouble::Behind(behind)) => {
                 self.doubted.notify_one();
                 Some(behind)
+            }
+            Seen::Trouble(Trouble::Unreadable(_)) => {
+                self.doubted.notify_one();
+                None
             }
             Seen::Current | Seen::Away(_) => None,
         }
@@ -101,16 +116,18 @@ impl Schema {
     async fn look(&self) -> Seen {
         let seen = match self.versions().await {
             Ok(found) => match Behind::compare(found, self.needed) {
-                Some(behind) => Seen::Behind(behind),
+                Some(behind) => Seen::Trouble(Trouble::Behind(behind)),
                 None => Seen::Current,
             },
-            Err(error) => return Seen::Away(error.to_string()),
+            Err(Error::Unavailable(cause)) => Seen::Away(cause),
+            Err(error @ Error::Query(_)) => Seen::Trouble(Trouble::Unreadable(error.to_string())),
         };
-        let behind = match &seen {
-            Seen::Behind(behind) => Some(behind.clone()),
-            Seen::Current | Seen::Away(_) => None,
+        let trouble = match &seen {
+            Seen::Trouble(trouble) => Some(trouble.clone()),
+            Seen::Current => None,
+            Seen::Away(_) => return seen,
         };
-        *self.behind.write().unwrap_or_else(PoisonError::into_inner) = behind;
+        *self.trouble.write().unwrap_or_else(PoisonError::into_inner) = trouble;
         seen
     }
 
@@ -173,7 +190,7 @@ impl Schema {
 fn log(seen: &Seen) {
     match seen {
         Seen::Current => tracing::debug!("the schema of the database is current"),
-        Seen::Behind(behind) => tracing::warn!("{behind}"),
+        Seen::Trouble(trouble) => tracing::warn!("{trouble}"),
         Seen::Away(error) => tracing::info!(error, "waiting for the database"),
     }
 }
@@ -203,11 +220,12 @@ impl Watch {
                 self.behind_since = None;
                 Verdict::LookAgain(WATCH)
             }
-            Seen::Away(_) => {
+            // A migration would not mend what cannot be read either.
+            Seen::Away(_) | Seen::Trouble(Trouble::Unreadable(_)) => {
                 self.behind_since = None;
                 Verdict::LookAgain(self.pause())
             }
-            Seen::Behind(behind) => {
+            Seen::Trouble(Trouble::Behind(behind)) => {
                 let since = *self.behind_since.get_or_insert(now);
                 let limit = if self.was_current { CONFIRM } else { PATIENCE };
                 if now.duration_since(since) >= limit {
@@ -236,7 +254,9 @@ mod tests {
 
     fn seen(chassis: i64, service: i64) -> Seen {
         let found = Versions { chassis, service };
-        Behind::compare(found, NEEDED).map_or(Seen::Current, Seen::Behind)
+        Behind::compare(found, NEEDED).map_or(Seen::Current, |behind| {
+            Seen::Trouble(Trouble::Behind(behind))
+        })
     }
 
     fn away() -> Seen {
@@ -256,7 +276,7 @@ mod tests {
     #[test]
     fn what_is_behind_is_said_with_both_versions() {
         let sentence = |chassis, service| match seen(chassis, service) {
-            Seen::Behind(behind) => behind.to_string(),
+            Seen::Trouble(trouble) => trouble.to_string(),
             other @ (Seen::Current | Seen::Away(_)) => panic!("{other:?}"),
         };
         let begin = "the schema of the database is behind: version";
@@ -296,6 +316,13 @@ mod tests {
             (60, seen(1, 1)),
         ];
         assert_eq!(ends(&looks), [false, false, false, true]);
+    }
+
+    #[test]
+    fn a_schema_that_cannot_be_read_is_no_reason_to_end() {
+        let refused = || Seen::Trouble(Trouble::Unreadable("permission denied".to_owned()));
+        let looks = [(0, seen(1, 2)), (12, refused()), (9_000, refused())];
+        assert_eq!(ends(&looks), [false; 3]);
     }
 
     #[test]

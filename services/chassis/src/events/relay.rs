@@ -120,7 +120,7 @@ impl Relay {
             }
         }
         db::execute(&tx, PUBLISHED, &[&done, &sequences]).await?;
-        tx.commit().await.map_err(db::Error::from)?;
+        tx.commit().await?;
         self.metrics.published.inc_by(done.len() as u64);
         match failure {
             None => Ok(done.len()),

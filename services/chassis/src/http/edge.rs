@@ -154,13 +154,13 @@ async fn keep_deadline(request: Request, next: Next) -> Response {
 
 /// Tells a schema that is behind from a mistake of ours, where a statement named what is missing.
 async fn tell_behind(State(schema): State<Schema>, request: Request, next: Next) -> Response {
-    let response = next.run(request).await;
-    if response.extensions().get::<SomethingMissing>().is_none() {
+    let mut response = next.run(request).await;
+    let Some(SomethingMissing(cause)) = response.extensions_mut().remove() else {
         return response;
-    }
+    };
     match schema.is_to_blame().await {
         Some(behind) => Problem::schema_behind(&behind).into_response(),
-        None => response,
+        None => Problem::internal(cause).into_response(),
     }
 }
 

@@ -35,12 +35,12 @@ pub struct Problem {
     #[serde(skip)]
     retry_after: Option<u16>,
     #[serde(skip)]
-    something_missing: bool,
+    something_missing: Option<SomethingMissing>,
 }
 
-/// Marks the answer to a request whose statement named a table or column that is not there.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct SomethingMissing;
+/// Marks the answer to a request whose statement named a table or column that is not there, with what the database said.
+#[derive(Debug, Clone)]
+pub(super) struct SomethingMissing(pub(super) String);
 
 /// One wrong field.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
@@ -61,7 +61,7 @@ impl Problem {
             errors: Vec::new(),
             trace_id: None,
             retry_after: None,
-            something_missing: false,
+            something_missing: None,
         }
     }
 
@@ -122,6 +122,10 @@ impl Problem {
     /// Our own mistake. The cause goes to the log, not to the client.
     pub fn internal(cause: impl std::fmt::Display) -> Self {
         tracing::error!(error = %cause, "request failed by a mistake of this service");
+        Self::our_mistake()
+    }
+
+    fn our_mistake() -> Self {
         Self::new(
             StatusCode::INTERNAL_SERVER_ERROR,
             "internal",
@@ -145,10 +149,16 @@ impl From<db::Error> for Problem {
             db::Error::Query(_) if error.is_retryable() => {
                 Self::unavailable("The request collided with another one. Try again.")
             }
-            db::Error::Query(_) => Self {
-                something_missing: error.names_what_is_missing(),
-                ..Self::internal(error)
-            },
+            // Whose mistake it is shows when the schema has been looked at, see the edge.
+            db::Error::Query(_) if error.names_what_is_missing() => {
+                let cause = error.to_string();
+                tracing::warn!(error = cause, "a statement names what is not there");
+                Self {
+                    something_missing: Some(SomethingMissing(cause)),
+                    ..Self::our_mistake()
+                }
+            }
+            db::Error::Query(_) => Self::internal(error),
         }
     }
 }
@@ -156,11 +166,11 @@ impl From<db::Error> for Problem {
 impl IntoResponse for Problem {
     fn into_response(mut self) -> Response {
         self.trace_id = self.trace_id.or_else(current_trace_id);
-        let status = self.status;
-        let (retry_after, something_missing) = (self.retry_after, self.something_missing);
+        let (status, retry_after) = (self.status, self.retry_after);
+        let something_missing = self.something_missing.take();
         let mut response = (status, axum::Json(self)).into_response();
-        if something_missing {
-            response.extensions_mut().insert(SomethingMissing);
+        if let Some(something_missing) = something_missing {
+            response.extensions_mut().insert(something_missing);
         }
         let headers = response.headers_mut();
         headers.insert(

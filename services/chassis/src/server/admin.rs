@@ -35,10 +35,10 @@ pub(super) fn routes(
 }
 
 fn ready(readiness: &Readiness, schema: &Schema) -> impl IntoResponse + use<> {
-    match (readiness.is_ready(), schema.behind()) {
+    match (readiness.is_ready(), schema.trouble()) {
         (Ok(()), None) => (StatusCode::OK, "ready".to_owned()),
         // It was current before, so its condition stays met.
-        (Ok(()), Some(behind)) => (StatusCode::SERVICE_UNAVAILABLE, behind.to_string()),
+        (Ok(()), Some(trouble)) => (StatusCode::SERVICE_UNAVAILABLE, trouble.to_string()),
         (Err(missing), _) => (
             StatusCode::SERVICE_UNAVAILABLE,
             format!("waiting for: {}", missing.join(", ")),

@@ -30,6 +30,12 @@ pub(crate) const HEARD: &str = "shop.others.note.said.v1";
 pub(crate) const NEWS: &str = "shop.others.news.published.v1";
 pub(crate) const WRITTEN: &str = "shop.notes.note.written.v1";
 
+/// What `GET /locked` does, and any number of them at once.
+const WAIT_FOR_LOCK: &str = "select pg_advisory_xact_lock_shared(1)";
+/// Makes it wait until the session ends.
+pub(crate) const LOCK: &str = "select pg_advisory_lock(1)";
+pub(crate) const UNLOCK: &str = "select pg_advisory_unlock(1)";
+
 pub(crate) struct Notes;
 
 #[derive(Clone, FromRef)]
@@ -56,7 +62,7 @@ impl Service for Notes {
         OpenApiRouter::new()
             .routes(routes!(write))
             .routes(routes!(slow))
-            .routes(routes!(slow_statement))
+            .routes(routes!(locked))
             .routes(routes!(misspelt))
             .routes(routes!(broken))
             .routes(routes!(large))
@@ -159,7 +165,7 @@ async fn write(
     let answer = ticket
         .save(&tx, StatusCode::CREATED, &serde_json::json!({ "id": id }))
         .await?;
-    tx.commit().await.map_err(db::Error::from)?;
+    tx.commit().await?;
     Ok(answer)
 }
 
@@ -174,15 +180,10 @@ async fn slow(Query(pace): Query<Pace>) {
     tokio::time::sleep(Duration::from_millis(pace.ms.into())).await;
 }
 
-/// Holds a connection for as long as asked.
-#[utoipa::path(get, path = "/slow-statement", responses((status = 200)))]
-async fn slow_statement(
-    State(db): State<Db>,
-    Query(pace): Query<Pace>,
-) -> Result<StatusCode, Problem> {
-    let sql = "select pg_sleep($1)";
-    let seconds = f64::from(pace.ms) / 1000.0;
-    db::query(&db.get().await?, sql, &[&seconds]).await?;
+/// Holds a connection for as long as a test holds the lock.
+#[utoipa::path(get, path = "/locked", responses((status = 200)))]
+async fn locked(State(db): State<Db>) -> Result<StatusCode, Problem> {
+    db::query(&db.get().await?, WAIT_FOR_LOCK, &[]).await?;
     Ok(StatusCode::OK)
 }
 

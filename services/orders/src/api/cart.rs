@@ -74,7 +74,7 @@ pub(super) async fn put_item(
     admits(&contents.lines, &offer).map_err(|refusal| not_admitted(&sku, refusal))?;
     cart.put(&sku, wanted.quantity).await?;
     let contents = cart.read().await?;
-    tx.commit().await.map_err(db::Error::from)?;
+    tx.commit().await?;
     priced(contents)
 }
 
@@ -106,7 +106,7 @@ pub(super) async fn remove_item(
         ));
     }
     let contents = cart.read().await?;
-    tx.commit().await.map_err(db::Error::from)?;
+    tx.commit().await?;
     priced(contents)
 }
 

@@ -115,7 +115,7 @@ pub(super) async fn set(
     let counted = store::stock::set_on_hand(&tx, &wanted).await?;
     let offer = store::offers::find(&tx, &sku).await?;
     let on_offer = offer.is_some_and(|offer| !offer.removed);
-    tx.commit().await.map_err(db::Error::from)?;
+    tx.commit().await?;
     match counted.get(&sku) {
         Some(Count::Changed(stock) | Count::Unchanged(stock)) => {
             let (tag, Json(stock)) = view(sku, *stock);

@@ -29,8 +29,9 @@ use crate::timeline::EntryOutcome;
 const CONCURRENCY: usize = 16;
 /// How long payments may take to answer, its own retries included.
 const CALL: Duration = Duration::from_secs(5);
-/// How long a saga belongs to the one who took it: the call, and time to write down what came of it.
-const LEASE: Duration = Duration::from_secs(15);
+/// How long a saga belongs to the one who took it: a connection and the statement that takes it, the call, a connection and
+/// the transaction that writes down what came of it.
+const LEASE: Duration = CALL.saturating_add(db::WITHOUT_CALLER.saturating_mul(4));
 /// How often to look for due sagas of which no signal told.
 const POLL: Duration = Duration::from_millis(500);
 /// From this attempt on, waiting is not the ordinary course of things.
@@ -254,5 +255,18 @@ pub(crate) async fn measure(
             () = stop.cancelled() => return Ok(()),
             () = sleep(MEASURE) => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_saga_belongs_to_the_one_who_took_it_for_as_long_as_a_step_can_take() {
+        let take = 2 * db::WITHOUT_CALLER;
+        let write_down = 2 * db::WITHOUT_CALLER;
+        assert!(LEASE >= take + CALL + write_down);
+        assert!(LEASE < Duration::from_secs(30), "a crash is noticed soon");
     }
 }

@@ -139,6 +139,12 @@ impl Shop {
         testing::look(&self.db, sql, params).await
     }
 
+    /// Runs statements without parameters in the service's database.
+    pub(crate) async fn run(&self, sql: &str) {
+        let connection = self.db.get().await.expect("a connection");
+        connection.batch_execute(sql).await.expect("the statements");
+    }
+
     /// How often the provider was asked under each of its keys that begin with the payment's id.
     pub(crate) async fn asked(&self, payment: &Value) -> Vec<(String, i32)> {
         let sql = "select key, asked from simulator.requests where key like $1 || '%' order by received_at";

@@ -64,7 +64,7 @@ async fn posted(shop: &Shop, entries: &[(&str, &str, i64)]) -> Option<String> {
             .await
             .unwrap();
     }
-    let error = db::Error::from(tx.commit().await.err()?);
+    let error = tx.commit().await.err()?;
     Some(error.constraint().unwrap_or("none").to_owned())
 }
 

@@ -161,7 +161,7 @@ impl<'a> Import<'a> {
         let mut connection = self.state.db.get().await?;
         let tx = db::transaction(&mut connection).await?;
         let written = products::upsert(&tx, &self.batch).await?;
-        tx.commit().await.map_err(db::Error::from)?;
+        tx.commit().await?;
         self.state.wrote.notify_one();
         self.report.unchanged += self.batch.len() - written.len();
         for written in written.into_values() {

@@ -163,7 +163,7 @@ async fn store(
             "The product was removed at the same moment. Send it again.",
         )
     })?;
-    tx.commit().await.map_err(db::Error::from)?;
+    tx.commit().await?;
     state.wrote.notify_one();
     Ok((written.get(product.sku.as_str()).copied(), stored))
 }
@@ -199,7 +199,7 @@ pub(crate) async fn remove(
     }
     preconditions.check_write(&format!("The product {sku}"), current)?;
     products::remove(&tx, &known).await?;
-    tx.commit().await.map_err(db::Error::from)?;
+    tx.commit().await?;
     state.wrote.notify_one();
     tracing::info!(sku, "product removed");
     Ok(StatusCode::NO_CONTENT)

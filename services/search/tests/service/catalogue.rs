@@ -248,6 +248,13 @@ async fn two_connections_are_enough_for_many_writers_and_the_index() {
         (replica.search("q=lamp").await["total"] == 9).then_some(())
     })
     .await;
+    eventually("it listens", || async {
+        let sql = "select from pg_stat_activity
+                   where datname = current_database() and application_name = 'listen'";
+        let rows = chassis::testing::look(&backends.direct_db(), sql, &[]).await;
+        (rows.len() == 1).then_some(())
+    })
+    .await;
     assert!(backends.connections().await <= 2);
     replica.stop().await;
 }

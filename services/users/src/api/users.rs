@@ -90,7 +90,7 @@ pub(crate) async fn register(
         Some(ticket) => ticket.save(&tx, StatusCode::CREATED, &user).await?,
         None => (StatusCode::CREATED, axum::Json(&user)).into_response(),
     };
-    tx.commit().await.map_err(db::Error::from)?;
+    tx.commit().await?;
     state.metrics.registrations.count("created");
     tracing::info!(user_id = %user.id, "account registered");
     Ok(response)

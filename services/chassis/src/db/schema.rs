@@ -170,7 +170,7 @@ impl Schema {
             }
             match &seen {
                 Seen::Current => current.met(),
-                Seen::Behind(behind) => current.not_yet(behind.to_string()),
+                Seen::Trouble(trouble) => current.not_yet(trouble.to_string()),
                 Seen::Away(error) => current.not_yet(error.clone()),
             }
             last = Some(seen.clone());

@@ -17,7 +17,11 @@ fn a_search_that_is_cut_off_stops_collecting_and_is_marked() {
     abandoned.cancel();
     for q in ["lamp", "", "desk lamp nowhere"] {
         let page = run(&index, &request(q), &cutoff).unwrap();
-        assert!(page.partial && page.total < 5000, "{q}: {} found", page.total);
+        assert!(
+            page.partial && page.total < 5000,
+            "{q}: {} found",
+            page.total
+        );
     }
 }
 

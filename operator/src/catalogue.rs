@@ -244,6 +244,7 @@ static EMAIL: Descriptor = Descriptor {
         "shop.users.user.registered.v1",
         "shop.orders.order.confirmed.v1",
         "shop.orders.order.cancelled.v1",
+        "shop.orders.order.refunded.v1",
     ],
     limits_stream: false,
 };

@@ -47,7 +47,10 @@ mod tests {
     #[test]
     fn pauses_grow_to_a_limit() {
         let pause = |seconds| mail_pause(Duration::from_secs(seconds), 1.0).as_secs();
-        assert_eq!([0, 5, 10, 40, 900, 90_000].map(pause), [5, 5, 10, 40, 900, 900]);
+        assert_eq!(
+            [0, 5, 10, 40, 900, 90_000].map(pause),
+            [5, 5, 10, 40, 900, 900]
+        );
         assert_eq!(server_pause(1, 1.0), FIRST_SERVER_PAUSE);
         assert_eq!(server_pause(4, 1.0), FIRST_SERVER_PAUSE * 8);
         assert_eq!(server_pause(u32::MAX, 1.0), LONGEST_SERVER_PAUSE);

@@ -223,6 +223,17 @@ mod tests {
     }
 
     #[test]
+    fn reads_the_refunds_that_orders_publishes() {
+        for order in examples::<OrderRefunded>("order.refunded") {
+            let text = rendered(&order).text;
+            for part in [&order.amount, &order.refunded, &order.total] {
+                assert!(text.contains(&part.to_text().unwrap()), "{text}");
+            }
+            assert_eq!(Some(order.order.number()), order.order.number);
+        }
+    }
+
+    #[test]
     fn each_part_that_is_given_back_is_a_mail_of_its_own() {
         let part = |amount, refunded| -> OrderRefunded {
             let euro = |amount| json!({"amount": amount, "currency": "EUR"});

@@ -201,7 +201,11 @@ mod tests {
     #[test]
     fn template_syntax_in_titles_is_shown_and_not_run() {
         let mail = render(&confirmed("{{ 7 * 7 }}{% raw %}"));
-        assert!(mail.text.contains("2 x {{ 7 * 7 }}{% raw %}:"), "{}", mail.text);
+        assert!(
+            mail.text.contains("2 x {{ 7 * 7 }}{% raw %}:"),
+            "{}",
+            mail.text
+        );
     }
 
     #[test]

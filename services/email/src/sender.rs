@@ -5,8 +5,8 @@
 
 use std::time::{Duration, Instant};
 
-use chassis::db::{self, Db};
 use chassis::CancellationToken;
+use chassis::db::{self, Db};
 use chassis::telemetry::continue_traceparent;
 use tokio::task::JoinSet;
 use tracing::Instrument;
@@ -82,7 +82,9 @@ impl Run {
             return POLL;
         }
         self.rest_after_failure();
-        let left = self.rests_until.map(|until| until.saturating_duration_since(Instant::now()));
+        let left = self
+            .rests_until
+            .map(|until| until.saturating_duration_since(Instant::now()));
         if let Some(left) = left.filter(|left| !left.is_zero()) {
             return left;
         }

@@ -89,8 +89,12 @@ impl ServerState {
         *state = Some(Stopped {
             trouble,
             smtp_code,
-            since: before.as_ref().map_or_else(OffsetDateTime::now_utc, |stopped| stopped.since),
-            failures: before.map_or(0, |stopped| stopped.failures).saturating_add(1),
+            since: before
+                .as_ref()
+                .map_or_else(OffsetDateTime::now_utc, |stopped| stopped.since),
+            failures: before
+                .map_or(0, |stopped| stopped.failures)
+                .saturating_add(1),
         });
     }
 

@@ -222,7 +222,10 @@ async fn transfer(connection: &mut AsyncSmtpConnection, message: &Message) -> Re
         connection.command(to).await.map_err(at(Stage::Recipient))?;
     }
     connection.command(Data).await.map_err(at(Stage::Content))?;
-    connection.message(&bytes).await.map_err(at(Stage::Content))?;
+    connection
+        .message(&bytes)
+        .await
+        .map_err(at(Stage::Content))?;
     Ok(())
 }
 

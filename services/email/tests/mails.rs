@@ -74,13 +74,18 @@ async fn no_mail_holds_what_a_stranger_has_chosen() {
         (ORDER_CANCELLED, 4, support::cancelled(order, user)),
         (ORDER_REFUNDED, 5, support::refunded(order, user, 1999)),
     ] {
-        backends.say(subject, &order.to_string(), sequence, data).await;
+        backends
+            .say(subject, &order.to_string(), sequence, data)
+            .await;
     }
     for mail in support::mails_with(&service, "", 4, "kept").await {
         let path = format!("/mails/{}", mail["id"].as_str().unwrap());
         let mail: Value = support::get(&service, &path).await.json().await.unwrap();
         let content = mail.to_string();
-        assert!(!content.contains("WIN") && !content.contains("win.example"), "{content}");
+        assert!(
+            !content.contains("WIN") && !content.contains("win.example"),
+            "{content}"
+        );
     }
 }
 
@@ -371,7 +376,10 @@ async fn old_mails_are_removed_and_failed_ones_later() {
         (left.len() == 2).then_some(left)
     })
     .await;
-    let addresses: Vec<_> = left.iter().map(|mail| mail["to"].as_str().unwrap()).collect();
+    let addresses: Vec<_> = left
+        .iter()
+        .map(|mail| mail["to"].as_str().unwrap())
+        .collect();
     assert_eq!(addresses, ["failed@home.example", "new@home.example"]);
 }
 

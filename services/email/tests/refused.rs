@@ -51,8 +51,15 @@ async fn a_wrong_setting_fails_no_mail_and_all_go_out_when_it_is_right() {
         // More attempts than there are mails: none was given up by the first ones.
         attempts(&service, "sender_refused", 4).await;
         let delivery = stopped(&service, "sender_refused").await;
-        let code = if manner == Manner::RefusesSender { 553 } else { 554 };
-        assert_eq!((&delivery["smtp_code"], &delivery["waiting"]), (&json!(code), &json!(3)));
+        let code = if manner == Manner::RefusesSender {
+            553
+        } else {
+            554
+        };
+        assert_eq!(
+            (&delivery["smtp_code"], &delivery["waiting"]),
+            (&json!(code), &json!(3))
+        );
         let gauge = "shop_email_stopped{reason=\"sender_refused\"} 1";
         assert!(service.metrics().await.contains(gauge));
         assert!(support::mails(&service, "status=failed").await.is_empty());
@@ -63,7 +70,10 @@ async fn a_wrong_setting_fails_no_mail_and_all_go_out_when_it_is_right() {
         assert_eq!(sink.mails().len(), 3);
         assert!(backends.said(EMAIL_BOUNCED).await.is_empty());
         let delivery = support::delivery(&service).await;
-        assert_eq!((&delivery["state"], &delivery["waiting"]), (&json!("working"), &json!(0)));
+        assert_eq!(
+            (&delivery["state"], &delivery["waiting"]),
+            (&json!("working"), &json!(0))
+        );
         let gauge = "shop_email_stopped{reason=\"sender_refused\"} 0";
         assert!(service.metrics().await.contains(gauge));
     }
@@ -86,7 +96,10 @@ async fn a_recipient_that_is_refused_like_a_sender_fails_once_others_have_passed
     support::mails_with(&service, "status=sent", 1, "sent").await;
     assert_eq!(support::delivery(&service).await["state"], "working");
     let bounced = support::said(&backends, EMAIL_BOUNCED, 1).await;
-    assert_eq!((&bounced[0]["reason"], &bounced[0]["smtp_code"]), (&json!("refused"), &json!(554)));
+    assert_eq!(
+        (&bounced[0]["reason"], &bounced[0]["smtp_code"]),
+        (&json!("refused"), &json!(554))
+    );
 }
 
 #[tokio::test]
@@ -114,10 +127,19 @@ async fn a_mail_that_has_failed_is_sent_again_when_asked_for() {
     support::mails_with(&service, "", 1, "sent").await;
     support::said(&backends, EMAIL_SENT, 1).await;
     let sequence = |event: &Value| event["sequence"].as_i64().unwrap();
-    let mut sequences: Vec<_> = backends.said(EMAIL_BOUNCED).await.iter().map(sequence).collect();
+    let mut sequences: Vec<_> = backends
+        .said(EMAIL_BOUNCED)
+        .await
+        .iter()
+        .map(sequence)
+        .collect();
     sequences.extend(backends.said(EMAIL_SENT).await.iter().map(sequence));
     sequences.sort_unstable();
-    assert_eq!(sequences, [1, 2, 3], "each end of the journey is an event of its own");
+    assert_eq!(
+        sequences,
+        [1, 2, 3],
+        "each end of the journey is an event of its own"
+    );
 
     let refused = support::post(&service, &path).await;
     assert_eq!(refused.status(), 409);

@@ -57,9 +57,7 @@ impl Event for ProductRemoved {
     const NAME: &'static str = "product.removed";
 
     fn examples() -> Vec<Self> {
-        vec![Self {
-            sku: example_sku(),
-        }]
+        vec![Self { sku: example_sku() }]
     }
 }
 

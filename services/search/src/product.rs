@@ -35,10 +35,14 @@ impl Sku {
                 .bytes()
                 .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'));
         if !fits {
-            return Err("a sku is 1 to 64 letters, digits, dots, dashes and underscores".to_owned());
+            return Err(
+                "a sku is 1 to 64 letters, digits, dots, dashes and underscores".to_owned(),
+            );
         }
         if RESERVED.contains(&text) {
-            return Err(format!("{text} cannot be a sku: it means something else in a path"));
+            return Err(format!(
+                "{text} cannot be a sku: it means something else in a path"
+            ));
         }
         Ok(Self(text.to_owned()))
     }

@@ -7,7 +7,6 @@ use tantivy::tokenizer::{
     AsciiFoldingFilter, LowerCaser, RemoveLongFilter, SimpleTokenizer, TextAnalyzer, TokenStream,
 };
 
-
 /// The name under which the index knows [`analyzer`].
 pub(crate) const ANALYZER: &str = "words";
 /// Longer words are left out, in products as in queries.

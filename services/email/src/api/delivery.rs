@@ -73,7 +73,9 @@ pub(crate) async fn read(
             (true, None) => DeliveryState::Working,
         },
         reason: stopped.as_ref().map(|Stopped { trouble, .. }| *trouble),
-        smtp_code: stopped.as_ref().and_then(|Stopped { smtp_code, .. }| *smtp_code),
+        smtp_code: stopped
+            .as_ref()
+            .and_then(|Stopped { smtp_code, .. }| *smtp_code),
         since: stopped.map(|Stopped { since, .. }| since),
         waiting: waiting.count,
         oldest: waiting.oldest,

@@ -90,38 +90,117 @@ mod tests {
         use Stage::{Content, Recipient, Sender as MailFrom};
         for (stage, code, text, expected) in [
             // Postfix
-            (Recipient, 550, "5.1.1 <a@b.example>: Recipient address rejected: User unknown", Mail),
-            (Recipient, 554, "5.7.1 <a@b.example>: Relay access denied", Unclear),
-            (Recipient, 553, "5.7.1 <shop@x.example>: Sender address rejected: not owned by user", Unclear),
-            (Recipient, 550, "5.1.8 <shop@x.example>: Sender address rejected: Domain not found", Sender),
-            (Recipient, 550, "5.1.2 <a@b.example>: Recipient address rejected: Domain not found", Mail),
+            (
+                Recipient,
+                550,
+                "5.1.1 <a@b.example>: Recipient address rejected: User unknown",
+                Mail,
+            ),
+            (
+                Recipient,
+                554,
+                "5.7.1 <a@b.example>: Relay access denied",
+                Unclear,
+            ),
+            (
+                Recipient,
+                553,
+                "5.7.1 <shop@x.example>: Sender address rejected: not owned by user",
+                Unclear,
+            ),
+            (
+                Recipient,
+                550,
+                "5.1.8 <shop@x.example>: Sender address rejected: Domain not found",
+                Sender,
+            ),
+            (
+                Recipient,
+                550,
+                "5.1.2 <a@b.example>: Recipient address rejected: Domain not found",
+                Mail,
+            ),
             (Recipient, 552, "5.2.2 Mailbox full", Mail),
             (Content, 552, "5.3.4 Message size exceeds fixed limit", Mail),
             // Exim
             (Recipient, 550, "Unrouteable address", Mail),
             (Recipient, 550, "relay not permitted", Unclear),
             (Recipient, 550, "Sender verify failed", Unclear),
-            (MailFrom, 550, "Verification failed for <shop@x.example>", Sender),
+            (
+                MailFrom,
+                550,
+                "Verification failed for <shop@x.example>",
+                Sender,
+            ),
             // Sendmail
-            (MailFrom, 553, "5.1.8 <shop@x.example>... Domain of sender address does not exist", Sender),
-            (Recipient, 550, "5.7.1 <a@b.example>... Relaying denied", Unclear),
+            (
+                MailFrom,
+                553,
+                "5.1.8 <shop@x.example>... Domain of sender address does not exist",
+                Sender,
+            ),
+            (
+                Recipient,
+                550,
+                "5.7.1 <a@b.example>... Relaying denied",
+                Unclear,
+            ),
             // Exchange
-            (MailFrom, 550, "5.7.60 SMTP; Client does not have permissions to send as this sender", Sender),
-            (Recipient, 550, "5.7.54 SMTP; Unable to relay recipient in non-accepted domain", Unclear),
-            (Content, 550, "5.7.60 SMTP; Client does not have permissions to send as this sender", Unclear),
+            (
+                MailFrom,
+                550,
+                "5.7.60 SMTP; Client does not have permissions to send as this sender",
+                Sender,
+            ),
+            (
+                Recipient,
+                550,
+                "5.7.54 SMTP; Unable to relay recipient in non-accepted domain",
+                Unclear,
+            ),
+            (
+                Content,
+                550,
+                "5.7.60 SMTP; Client does not have permissions to send as this sender",
+                Unclear,
+            ),
             // Large providers
-            (Content, 550, "5.7.26 This mail has been blocked because the sender is unauthenticated.", Unclear),
-            (Recipient, 550, "5.4.5 Daily user sending limit exceeded.", Unclear),
-            (Content, 554, "Message rejected: Email address is not verified.", Unclear),
+            (
+                Content,
+                550,
+                "5.7.26 This mail has been blocked because the sender is unauthenticated.",
+                Unclear,
+            ),
+            (
+                Recipient,
+                550,
+                "5.4.5 Daily user sending limit exceeded.",
+                Unclear,
+            ),
+            (
+                Content,
+                554,
+                "Message rejected: Email address is not verified.",
+                Unclear,
+            ),
             (MailFrom, 530, "5.7.0 Authentication Required", LogIn),
-            (Recipient, 535, "5.7.8 Authentication credentials invalid", LogIn),
+            (
+                Recipient,
+                535,
+                "5.7.8 Authentication credentials invalid",
+                LogIn,
+            ),
             // Small ones
             (Recipient, 551, "User not local", Mail),
             (Recipient, 554, "Transaction failed", Unclear),
             (Content, 554, "no", Unclear),
             (Recipient, 550, "", Mail),
         ] {
-            assert_eq!(about(stage, code, text), expected, "{stage:?} {code} {text}");
+            assert_eq!(
+                about(stage, code, text),
+                expected,
+                "{stage:?} {code} {text}"
+            );
         }
     }
 
@@ -129,7 +208,14 @@ mod tests {
     fn only_three_numbers_are_an_enhanced_code() {
         assert_eq!(enhanced("5.1.1 no such user"), Some((1, 1)));
         assert_eq!(enhanced("#5.1.10 no such user"), Some((1, 10)));
-        for text in ["", "5.1 no", "4.1.1 later", "5.x.1", "5.99999.1", "no such user"] {
+        for text in [
+            "",
+            "5.1 no",
+            "4.1.1 later",
+            "5.x.1",
+            "5.99999.1",
+            "no such user",
+        ] {
             assert_eq!(enhanced(text), None, "{text}");
         }
     }

@@ -131,8 +131,9 @@ pub(crate) async fn find(client: &impl Client, id: Uuid) -> Result<Option<Whole>
     .transpose()
 }
 
+// An earlier version, which may run beside this one, did not count how often a journey ended.
 const RETRY: &str = "
-    update mails set status = 'queued', due_at = now(), queued_at = now(), refused_at = null
+    update mails set status = 'queued', due_at = now(), queued_at = now(), refused_at = null, endings = greatest(endings, 1)
     where id = $1 and status in ('failed', 'kept')
     returning id, kind, to_address, subject, status, user_id, order_id, created_at, sent_at";
 

@@ -16,10 +16,7 @@ const UPSERT: &str = "
 
 /// Keeps a recipient; a known one is brought up to date.
 pub(crate) async fn upsert(client: &impl Client, recipient: &Recipient) -> Result<(), db::Error> {
-    let Recipient {
-        user_id,
-        address,
-    } = recipient;
+    let Recipient { user_id, address } = recipient;
     db::execute(client, UPSERT, &[user_id, address]).await?;
     Ok(())
 }

@@ -76,7 +76,7 @@ fn no_such(sku: &str) -> Problem {
 /// Reads a product
 ///
 /// From the catalogue itself, with its version as `ETag`.
-#[utoipa::path(get, path = "/products/{sku}", tag = "catalogue", operation_id = "read_product",
+#[utoipa::path(get, path = "/products/{sku}", tag = "catalogue", operation_id = "read_product", security(()),
     params(
         ("sku" = Sku, Path, description = "The product"),
         ("If-None-Match" = Option<String>, Header, description = "Versions that the caller has already"),

@@ -100,7 +100,7 @@ fn wrong(field: &str, detail: &str) -> Problem {
 /// Finds products
 ///
 /// All words must match; where no product has them all, those with the most of them come first.
-#[utoipa::path(get, path = "/products", tag = "search", operation_id = "find_products", params(Parameters),
+#[utoipa::path(get, path = "/products", tag = "search", operation_id = "find_products", security(()), params(Parameters),
     responses(
         (status = 200, description = "A page of what was found", body = Page),
         (status = 422, description = "`invalid`; `currency_needed`: the prices found are in several currencies", body = Problem, content_type = "application/problem+json"),

@@ -68,7 +68,11 @@ mod tests {
             if page.is_empty() {
                 return pages;
             }
-            pages.push(page.into_iter().map(|offered| offered.product.sku).collect());
+            pages.push(
+                page.into_iter()
+                    .map(|offered| offered.product.sku)
+                    .collect(),
+            );
         }
     }
 

@@ -6,7 +6,9 @@ use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use tantivy::collector::{Collector, SegmentCollector};
 use tantivy::columnar::{Column, StrColumn};
 use tantivy::query::Weight;
-use tantivy::{DocAddress, DocId, DocSet, Score, SegmentOrdinal, SegmentReader, TERMINATED, TantivyError};
+use tantivy::{
+    DocAddress, DocId, DocSet, Score, SegmentOrdinal, SegmentReader, TERMINATED, TantivyError,
+};
 
 use super::cutoff::Cutoff;
 use super::request::{Request, Sort};
@@ -129,7 +131,11 @@ impl Collector for TopAndFacets {
         while scorer.doc() != TERMINATED {
             let doc = scorer.doc();
             if !reader.is_deleted(doc) {
-                let score = if self.requires_scoring() { scorer.score() } else { 0.0 };
+                let score = if self.requires_scoring() {
+                    scorer.score()
+                } else {
+                    0.0
+                };
                 walk.collect(doc, score);
             }
             until_look -= 1;

@@ -30,7 +30,9 @@ impl Budget {
     pub(crate) fn begin(self, abandoned: CancellationToken) -> Cutoff {
         let longest = Instant::now() + LONGEST;
         Cutoff {
-            at: self.deadline.map_or(longest, |deadline| deadline.min(longest)),
+            at: self
+                .deadline
+                .map_or(longest, |deadline| deadline.min(longest)),
             abandoned,
         }
     }

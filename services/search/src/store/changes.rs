@@ -100,7 +100,9 @@ pub(crate) struct Position {
 /// Why an index cannot be brought up to date and is built anew.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Outdated {
-    #[error("the catalogue is another one than before: its tables were made anew, or its database is an older one")]
+    #[error(
+        "the catalogue is another one than before: its tables were made anew, or its database is an older one"
+    )]
     OtherCatalogue,
     #[error("more than {MOST_CHANGES} products were written since the last look")]
     TooManyChanges,

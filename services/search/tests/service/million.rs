@@ -30,8 +30,16 @@ async fn fill(backends: &Backends) {
 /// Memory of this process in MiB: all that cannot be read again from files.
 fn memory() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find(|line| line.starts_with("RssAnon:")).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() / 1024
+    let line = status
+        .lines()
+        .find(|line| line.starts_with("RssAnon:"))
+        .unwrap();
+    line.split_whitespace()
+        .nth(1)
+        .unwrap()
+        .parse::<u64>()
+        .unwrap()
+        / 1024
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -41,7 +49,10 @@ async fn a_million_products_are_indexed_within_the_memory_of_a_pod() {
     migrate::<Search>(&backends).await;
     let started = Instant::now();
     fill(&backends).await;
-    println!("{PRODUCTS} products written in {} s", started.elapsed().as_secs());
+    println!(
+        "{PRODUCTS} products written in {} s",
+        started.elapsed().as_secs()
+    );
 
     let (users, folder) = (jwks_server().await, tempfile::tempdir().unwrap());
     let index = folder.path().to_str().unwrap();
@@ -51,7 +62,12 @@ async fn a_million_products_are_indexed_within_the_memory_of_a_pod() {
     let mut peak = before;
     loop {
         peak = peak.max(memory());
-        let ready = service.http.get(service.admin_at("/readyz")).send().await.unwrap();
+        let ready = service
+            .http
+            .get(service.admin_at("/readyz"))
+            .send()
+            .await
+            .unwrap();
         if ready.status().is_success() {
             break;
         }
@@ -60,12 +76,28 @@ async fn a_million_products_are_indexed_within_the_memory_of_a_pod() {
     }
     let seconds = started.elapsed().as_secs();
     println!("indexed in {seconds} s, memory {before} MiB before, {peak} MiB at most");
-    for query in ["q=lamp&limit=1", "q=oak%20dsek%20lmap&limit=1", "sort=price&limit=1", "q=SKU-777777"] {
+    for query in [
+        "q=lamp&limit=1",
+        "q=oak%20dsek%20lmap&limit=1",
+        "sort=price&limit=1",
+        "q=SKU-777777",
+    ] {
         let started = Instant::now();
         let url = service.at(&format!("/products?{query}"));
-        let page: Value = service.http.get(url).send().await.unwrap().json().await.unwrap();
+        let page: Value = service
+            .http
+            .get(url)
+            .send()
+            .await
+            .unwrap()
+            .json()
+            .await
+            .unwrap();
         let (total, partial) = (&page["total"], &page["partial"]);
-        println!("{query}: {total} found, partial {partial}, {} ms", started.elapsed().as_millis());
+        println!(
+            "{query}: {total} found, partial {partial}, {} ms",
+            started.elapsed().as_millis()
+        );
     }
     // The limit of a pod is 256 MiB.
     assert!(peak < 256, "{peak} MiB");

@@ -27,7 +27,11 @@ fn prices_of_several_currencies_are_neither_sorted_nor_filtered_together() {
         priced("j-3", 300, "JPY"),
         priced("e-1", 100, "EUR"),
     ]);
-    assert_eq!(sorted(&index, |_| {}).unwrap().len(), 3, "nothing is compared");
+    assert_eq!(
+        sorted(&index, |_| {}).unwrap().len(),
+        3,
+        "nothing is compared"
+    );
     let mixed = Err("the products found have prices in EUR, JPY".to_owned());
     assert_eq!(sorted(&index, |r| r.sort = Sort::Price), mixed);
     assert_eq!(sorted(&index, |r| r.sort = Sort::PriceDescending), mixed);

@@ -113,7 +113,7 @@ impl From<Summary> for Mail {
     (status = 401, description = "unauthenticated", body = Problem, content_type = "application/problem+json"),
     (status = 403, description = "forbidden: needs the role admin", body = Problem, content_type = "application/problem+json"),
     (status = 422, description = "invalid", body = Problem, content_type = "application/problem+json"),
-    (status = 503, description = "unavailable", body = Problem, content_type = "application/problem+json"),
+    (status = 503, description = "unavailable, schema_behind", body = Problem, content_type = "application/problem+json"),
 ))]
 pub(crate) async fn list(
     Shared(state): Shared<State>,
@@ -144,7 +144,7 @@ pub(crate) async fn list(
     (status = 401, description = "unauthenticated", body = Problem, content_type = "application/problem+json"),
     (status = 403, description = "forbidden: needs the role admin", body = Problem, content_type = "application/problem+json"),
     (status = 404, description = "not_found", body = Problem, content_type = "application/problem+json"),
-    (status = 503, description = "unavailable", body = Problem, content_type = "application/problem+json"),
+    (status = 503, description = "unavailable, schema_behind", body = Problem, content_type = "application/problem+json"),
 ))]
 pub(crate) async fn read(
     Shared(state): Shared<State>,
@@ -168,7 +168,7 @@ pub(crate) async fn read(
     (status = 401, description = "unauthenticated", body = Problem, content_type = "application/problem+json"),
     (status = 403, description = "forbidden: needs the role admin", body = Problem, content_type = "application/problem+json"),
     (status = 404, description = "not_found", body = Problem, content_type = "application/problem+json"),
-    (status = 503, description = "unavailable", body = Problem, content_type = "application/problem+json"),
+    (status = 503, description = "unavailable, schema_behind", body = Problem, content_type = "application/problem+json"),
 ))]
 pub(crate) async fn preview(
     Shared(state): Shared<State>,

@@ -29,7 +29,7 @@ pub(super) struct Wanted {
     responses(
         (status = 200, description = "The cart", body = Cart),
         (status = 401, description = "`unauthenticated`", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "`unavailable`: try again after Retry-After", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "`unavailable`, `schema_behind`: try again after Retry-After", body = Problem, content_type = "application/problem+json"),
     ))]
 pub(super) async fn read(
     AxumState(state): AxumState<State>,
@@ -48,7 +48,7 @@ pub(super) async fn read(
         (status = 404, description = "`unknown_sku`: no such product was ever sold", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "`offer_removed`, `cart_full` or `mixed_currencies`", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "`invalid` with the fields", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "`unavailable`: try again after Retry-After", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "`unavailable`, `schema_behind`: try again after Retry-After", body = Problem, content_type = "application/problem+json"),
     ))]
 pub(super) async fn put_item(
     AxumState(state): AxumState<State>,
@@ -66,7 +66,7 @@ pub(super) async fn put_item(
     admits(&lines, &offer).map_err(|refusal| not_admitted(&sku, refusal))?;
     store::cart::put(&tx, buyer.id, &sku, wanted.quantity).await?;
     let cart = priced(&tx, buyer.id).await?;
-    tx.commit().await.map_err(db::Error::from)?;
+    tx.commit().await?;
     Ok(cart)
 }
 
@@ -76,7 +76,7 @@ pub(super) async fn put_item(
     responses(
         (status = 200, description = "The cart", body = Cart),
         (status = 401, description = "`unauthenticated`", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "`unavailable`: try again after Retry-After", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "`unavailable`, `schema_behind`: try again after Retry-After", body = Problem, content_type = "application/problem+json"),
     ))]
 pub(super) async fn remove_item(
     AxumState(state): AxumState<State>,

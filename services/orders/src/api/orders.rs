@@ -61,7 +61,7 @@ fn is_token(token: &SecretString, (): &()) -> garde::Result {
         (status = 401, description = "`unauthenticated`", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "`out_of_stock` or `offer_removed` with the skus as pointers; `mixed_currencies`", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "`cart_empty`, `invalid`, `idempotency_key_reused`, `total_too_large`, `not_payable`: free of charge or in a currency without minor units", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "`unavailable`: try again with the same key after Retry-After", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "`unavailable`, `schema_behind`: try again with the same key after Retry-After", body = Problem, content_type = "application/problem+json"),
     ))]
 pub(super) async fn place(
     AxumState(state): AxumState<State>,
@@ -99,7 +99,7 @@ pub(super) struct OrderList {
         (status = 200, description = "A page of orders", body = OrderList),
         (status = 401, description = "`unauthenticated`", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "`invalid` with the fields", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "`unavailable`: try again after Retry-After", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "`unavailable`, `schema_behind`: try again after Retry-After", body = Problem, content_type = "application/problem+json"),
     ))]
 pub(super) async fn list(
     AxumState(state): AxumState<State>,
@@ -137,7 +137,7 @@ pub(super) struct Waiting {
         (status = 401, description = "`unauthenticated`", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "`not_found`: there is no such order of this buyer", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "`invalid` with the fields", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "`unavailable`: try again after Retry-After", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "`unavailable`, `schema_behind`: try again after Retry-After", body = Problem, content_type = "application/problem+json"),
     ))]
 pub(super) async fn read(
     AxumState(state): AxumState<State>,
@@ -172,7 +172,7 @@ pub(super) struct Timeline {
         (status = 200, description = "The story of the order", body = Timeline),
         (status = 401, description = "`unauthenticated`", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "`not_found`: there is no such order of this buyer", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "`unavailable`: try again after Retry-After", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "`unavailable`, `schema_behind`: try again after Retry-After", body = Problem, content_type = "application/problem+json"),
     ))]
 pub(super) async fn timeline(
     AxumState(state): AxumState<State>,

@@ -46,7 +46,7 @@ pub(super) struct OnHand {
     responses(
         (status = 200, description = "The stock of the product", body = StockView, headers(("ETag" = String, description = "Its version"))),
         (status = 404, description = "`not_found`: its stock was never set", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "`unavailable`: try again after Retry-After", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "`unavailable`, `schema_behind`: try again after Retry-After", body = Problem, content_type = "application/problem+json"),
     ))]
 pub(super) async fn read(
     AxumState(state): AxumState<State>,
@@ -73,7 +73,7 @@ pub(super) async fn read(
         (status = 409, description = "`below_reserved`: more is reserved for orders", body = Problem, content_type = "application/problem+json"),
         (status = 412, description = "`precondition_failed`: units were reserved, sold or counted meanwhile", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "`invalid` with the fields", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "`unavailable`: try again after Retry-After", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "`unavailable`, `schema_behind`: try again after Retry-After", body = Problem, content_type = "application/problem+json"),
     ))]
 pub(super) async fn set(
     AxumState(state): AxumState<State>,
@@ -92,7 +92,7 @@ pub(super) async fn set(
     )?;
     let wanted = [(sku.clone(), wanted.on_hand)].into();
     let counted = store::stock::set_on_hand(&tx, &wanted).await?;
-    tx.commit().await.map_err(db::Error::from)?;
+    tx.commit().await?;
     match counted.get(&sku) {
         Some(Count::Changed(stock) | Count::Unchanged(stock)) => Ok(view(sku, *stock)),
         Some(Count::BelowReserved(stock)) => Err(Problem::conflict(
@@ -115,7 +115,7 @@ pub(super) async fn set(
         (status = 401, description = "`unauthenticated`", body = Problem, content_type = "application/problem+json"),
         (status = 403, description = "`forbidden`", body = Problem, content_type = "application/problem+json"),
         (status = 413, description = "`too_large`: more than 10 000 lines or 2 MiB", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "`unavailable`: some lines may be applied; send it again after Retry-After if nothing was sold meanwhile", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "`unavailable`, `schema_behind`: some lines may be applied; send it again after Retry-After if nothing was sold meanwhile", body = Problem, content_type = "application/problem+json"),
     ))]
 pub(super) async fn import(
     AxumState(state): AxumState<State>,

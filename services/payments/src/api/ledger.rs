@@ -17,7 +17,7 @@ use crate::store::ledger;
     responses(
         (status = 200, description = "All accounts, and whether debits equal credits", body = Ledger),
         (status = 401, description = "unauthenticated", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "unavailable, overloaded", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "unavailable, overloaded, schema_behind", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub(super) async fn get(_: Trusted, State(app): State<App>) -> Result<axum::Json<Ledger>, Problem> {

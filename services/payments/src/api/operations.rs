@@ -31,7 +31,7 @@ use crate::payment::Request;
         (status = 404, description = "not_found", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "conflict: the payment's state does not allow it; payment_busy: try again soon; refused_by_provider", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "idempotency_key_reused", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "unavailable, overloaded: send the same request again", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "unavailable, overloaded, schema_behind: send the same request again", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub(super) async fn capture(
@@ -63,7 +63,7 @@ pub(super) async fn capture(
         (status = 404, description = "not_found", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "conflict: the payment's state does not allow it; payment_busy: try again soon; refused_by_provider", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "idempotency_key_reused", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "unavailable, overloaded: send the same request again", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "unavailable, overloaded, schema_behind: send the same request again", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub(super) async fn void(
@@ -103,7 +103,7 @@ pub(super) struct Refund {
         (status = 404, description = "not_found", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "conflict: the payment's state does not allow it; payment_busy: try again soon; refused_by_provider", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "invalid, refund_too_large, other_currency, idempotency_key_reused", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "unavailable, overloaded: send the same request again", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "unavailable, overloaded, schema_behind: send the same request again", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub(super) async fn refund(

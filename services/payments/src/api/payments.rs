@@ -47,7 +47,7 @@ pub(super) struct NewPayment {
         (status = 400, description = "malformed_json, idempotency_key_missing", body = Problem, content_type = "application/problem+json"),
         (status = 401, description = "unauthenticated", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "invalid, unknown_token, idempotency_key_reused", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "unavailable, overloaded: send the same request again", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "unavailable, overloaded, schema_behind: send the same request again", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub(super) async fn create(
@@ -77,7 +77,7 @@ pub(super) async fn create(
         (status = 200, description = "The payment as it is now", body = Payment),
         (status = 401, description = "unauthenticated", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "not_found", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "unavailable, overloaded", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "unavailable, overloaded, schema_behind", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub(super) async fn get(
@@ -117,7 +117,7 @@ pub(super) struct PaymentList {
         (status = 200, description = "Its payments; none for an order nobody has paid for", body = PaymentList),
         (status = 401, description = "unauthenticated", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "invalid", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "unavailable, overloaded", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "unavailable, overloaded, schema_behind", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub(super) async fn list(

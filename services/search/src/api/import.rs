@@ -59,7 +59,7 @@ pub(crate) struct Failed {
         (status = 401, description = "`unauthenticated`", body = Problem, content_type = "application/problem+json"),
         (status = 403, description = "`forbidden`", body = Problem, content_type = "application/problem+json"),
         (status = 413, description = "`too_large`: what came before the limit was kept", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "`unavailable`: send it again, what was kept changes nothing", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "`unavailable`, `schema_behind`: send it again, what was kept changes nothing", body = Problem, content_type = "application/problem+json"),
     ))]
 pub(crate) async fn import(
     State(state): State<state::State>,
@@ -159,7 +159,7 @@ impl<'a> Import<'a> {
         let mut connection = self.state.db.get().await?;
         let tx = db::transaction(&mut connection).await?;
         let written = products::upsert(&tx, &self.batch).await?;
-        tx.commit().await.map_err(db::Error::from)?;
+        tx.commit().await?;
         self.state.wrote.notify_one();
         self.report.unchanged += self.batch.len() - written.len();
         for written in written.into_values() {

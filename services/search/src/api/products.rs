@@ -56,7 +56,7 @@ fn no_such(sku: &str) -> Problem {
     responses(
         (status = 200, description = "The product", body = View, headers(("ETag" = String, description = "Its version"))),
         (status = 404, description = "`not_found`", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "`unavailable`", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "`unavailable`, `schema_behind`", body = Problem, content_type = "application/problem+json"),
     ))]
 pub(crate) async fn read(
     State(state): State<state::State>,
@@ -83,7 +83,7 @@ pub(crate) async fn read(
         (status = 412, description = "`precondition_failed`", body = Problem, content_type = "application/problem+json"),
         (status = 413, description = "`too_large`", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "`invalid`", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "`unavailable`", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "`unavailable`, `schema_behind`", body = Problem, content_type = "application/problem+json"),
     ))]
 pub(crate) async fn write(
     State(state): State<state::State>,
@@ -126,7 +126,7 @@ async fn store(
             "The product was removed at the same moment. Send it again.",
         )
     })?;
-    tx.commit().await.map_err(db::Error::from)?;
+    tx.commit().await?;
     state.wrote.notify_one();
     Ok((written.get(product.sku.as_str()).copied(), stored))
 }
@@ -143,7 +143,7 @@ async fn store(
         (status = 403, description = "`forbidden`", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "`not_found`", body = Problem, content_type = "application/problem+json"),
         (status = 412, description = "`precondition_failed`", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "`unavailable`", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "`unavailable`, `schema_behind`", body = Problem, content_type = "application/problem+json"),
     ))]
 pub(crate) async fn remove(
     State(state): State<state::State>,
@@ -161,7 +161,7 @@ pub(crate) async fn remove(
     }
     IfMatch::of(&headers).check(&format!("The product {sku}"), current)?;
     products::remove(&tx, &known).await?;
-    tx.commit().await.map_err(db::Error::from)?;
+    tx.commit().await?;
     state.wrote.notify_one();
     tracing::info!(sku, "product removed");
     Ok(StatusCode::NO_CONTENT)

@@ -76,7 +76,7 @@ type TokenAnswer = (
         (status = 401, description = "`wrong_credentials`", body = Problem),
         (status = 422, description = "`invalid` with the fields", body = Problem),
         (status = 429, description = "`rate_limited`: too many attempts, try again after Retry-After", body = Problem),
-        (status = 503, description = "`overloaded`, `unavailable`: try again after Retry-After", body = Problem),
+        (status = 503, description = "`overloaded`, `unavailable`, `schema_behind`: try again after Retry-After", body = Problem),
     ))]
 pub(crate) async fn log_in(
     state: State,
@@ -107,7 +107,7 @@ pub(crate) async fn log_in(
         (status = 400, description = "`malformed_json`", body = Problem),
         (status = 401, description = "`refresh_token_invalid`: log in again", body = Problem),
         (status = 422, description = "`invalid` with the fields", body = Problem),
-        (status = 503, description = "`unavailable`: try again after Retry-After", body = Problem),
+        (status = 503, description = "`unavailable`, `schema_behind`: try again after Retry-After", body = Problem),
     ))]
 pub(crate) async fn refresh(
     state: State,
@@ -141,7 +141,7 @@ pub(crate) async fn refresh(
         (status = 204, description = "The session has ended, or there was none"),
         (status = 400, description = "`malformed_json`", body = Problem),
         (status = 422, description = "`invalid` with the fields", body = Problem),
-        (status = 503, description = "`unavailable`: try again after Retry-After", body = Problem),
+        (status = 503, description = "`unavailable`, `schema_behind`: try again after Retry-After", body = Problem),
     ))]
 pub(crate) async fn log_out(
     state: State,

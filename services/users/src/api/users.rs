@@ -51,7 +51,7 @@ pub(crate) struct Registration {
         (status = 409, description = "`email_taken`: the address has an account", body = Problem),
         (status = 422, description = "`invalid` with the fields; `idempotency_key_reused`", body = Problem),
         (status = 429, description = "`rate_limited`: too many registrations, try again after Retry-After", body = Problem),
-        (status = 503, description = "`overloaded`, `unavailable`: try again after Retry-After", body = Problem),
+        (status = 503, description = "`overloaded`, `unavailable`, `schema_behind`: try again after Retry-After", body = Problem),
     ))]
 pub(crate) async fn register(
     state: State,
@@ -83,7 +83,7 @@ pub(crate) async fn register(
         Some(ticket) => ticket.save(&tx, StatusCode::CREATED, &user).await?,
         None => (StatusCode::CREATED, axum::Json(&user)).into_response(),
     };
-    tx.commit().await.map_err(db::Error::from)?;
+    tx.commit().await?;
     state.metrics.registrations.count("created");
     tracing::info!(user_id = %user.id, "account registered");
     Ok(response)
@@ -107,7 +107,7 @@ async fn claim(
     responses(
         (status = 200, description = "The account", body = User),
         (status = 401, description = "`unauthenticated`", body = Problem),
-        (status = 503, description = "`unavailable`: try again after Retry-After", body = Problem),
+        (status = 503, description = "`unavailable`, `schema_behind`: try again after Retry-After", body = Problem),
     ))]
 pub(crate) async fn me(state: State, principal: Principal) -> Result<axum::Json<User>, Problem> {
     store::accounts::find(&state.db.get().await?, principal.id)

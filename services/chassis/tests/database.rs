@@ -212,7 +212,7 @@ async fn a_server_that_is_full_is_asked_again_by_one_at_a_time() {
     let backends = Backends::new().await;
     let (front, service) = behind_a_front(&backends).await;
     let _holder = lock(&backends).await;
-    front.from_now_on(Manner::Refuse("53300"));
+    front.behave(Manner::Refuse("53300"));
     let before = front.taken();
     let late = (0..40).map(|_| answer(locked(&service).header("x-deadline-ms", "3000")));
     for (status, _, _) in join_all(late).await {
@@ -228,7 +228,7 @@ async fn a_server_that_is_full_is_asked_again_by_one_at_a_time() {
 async fn a_server_that_is_starting_is_waited_for() {
     let backends = Backends::new().await;
     let (front, service) = behind_a_front(&backends).await;
-    front.from_now_on(Manner::Refuse("57P03"));
+    front.behave(Manner::Refuse("57P03"));
     let refused = |more: usize| {
         let (front, before) = (&front, front.taken());
         eventually("connections are refused", move || async move {
@@ -245,7 +245,7 @@ async fn a_server_that_is_starting_is_waited_for() {
     refused(1).await;
     let back = async {
         refused(2).await;
-        front.from_now_on(Manner::Pass);
+        front.behave(Manner::Pass);
     };
     let (answer, ()) = futures::join!(answer(note(&service, "k", "milk")), back);
     assert_eq!(answer, created());

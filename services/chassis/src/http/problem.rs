@@ -31,11 +31,13 @@ pub struct Problem {
     pub errors: Vec<FieldError>,
     /// The trace to look for in logs and traces.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub trace_id: Option<String>,
+    #[schema(value_type = Option<String>)]
+    pub trace_id: Option<Box<str>>,
     #[serde(skip)]
     retry_after: Option<u16>,
+    // Boxed, like the text above: a problem is the error of most functions and must not be large.
     #[serde(skip)]
-    something_missing: Option<SomethingMissing>,
+    something_missing: Option<Box<SomethingMissing>>,
 }
 
 /// Marks the answer to a request whose statement named a table or column that is not there, with what the database said.
@@ -154,7 +156,7 @@ impl From<db::Error> for Problem {
                 let cause = error.to_string();
                 tracing::warn!(error = cause, "a statement names what is not there");
                 Self {
-                    something_missing: Some(SomethingMissing(cause)),
+                    something_missing: Some(Box::new(SomethingMissing(cause))),
                     ..Self::our_mistake()
                 }
             }
@@ -165,12 +167,14 @@ impl From<db::Error> for Problem {
 
 impl IntoResponse for Problem {
     fn into_response(mut self) -> Response {
-        self.trace_id = self.trace_id.or_else(current_trace_id);
+        self.trace_id = self
+            .trace_id
+            .or_else(|| current_trace_id().map(String::into_boxed_str));
         let (status, retry_after) = (self.status, self.retry_after);
         let something_missing = self.something_missing.take();
         let mut response = (status, axum::Json(self)).into_response();
         if let Some(something_missing) = something_missing {
-            response.extensions_mut().insert(something_missing);
+            response.extensions_mut().insert(*something_missing);
         }
         let headers = response.headers_mut();
         headers.insert(

@@ -65,7 +65,7 @@ impl Front {
         self.state.lock().unwrap().taken
     }
 
-    pub(crate) fn from_now_on(&self, manner: Manner) {
+    pub(crate) fn behave(&self, manner: Manner) {
         self.state.lock().unwrap().usual = manner;
     }
 

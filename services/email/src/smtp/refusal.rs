@@ -45,7 +45,7 @@ pub(crate) fn about(stage: Stage, code: u16, text: &str) -> About {
         (Stage::Recipient, Some((1 | 2, _) | (4, 1 | 4 | 6)), _)
         | (Stage::Content, Some((1 | 2 | 6, _) | (3, 4)), _)
         | (Stage::Content, None, 552) => About::Mail,
-        (Stage::Recipient, None, 550 | 551 | 552 | 553) if !speaks_of_sender(text) => About::Mail,
+        (Stage::Recipient, None, 550..=553) if !speaks_of_sender(text) => About::Mail,
         (Stage::Recipient | Stage::Content, Some(_) | None, _) => About::Unclear,
     }
 }

@@ -104,7 +104,7 @@ fn payments_alone_gets_the_bound_of_the_stream_which_is_four_fifths_of_the_volum
     let payments = of_app(&with_everything(), "payments");
     let (_, after) = payments.split_once(bound).expect(bound);
     let value = after.split_whitespace().nth(1);
-    assert_eq!(value, Some("'1717986912'"), "of 2Gi");
+    assert_eq!(value, Some("\"1717986912\""), "of 2Gi");
     for service in ["users", "search", "orders", "email"] {
         assert!(!of_app(&with_everything(), service).contains(bound));
     }

@@ -99,7 +99,11 @@ impl Inner {
             "How long a reconcile took",
             self.duration.clone(),
         );
-        registry.register("errors", "Failed reconciles by class", self.errors.clone());
+        registry.register(
+            "errors",
+            "Failed reconciles and refused writes by class",
+            self.errors.clone(),
+        );
         registry.register("panics", "Reconciles that panicked", self.panics.clone());
         registry.register(
             "timeouts",
@@ -140,7 +144,7 @@ impl Metrics {
         self.0.duration.observe(took.as_secs_f64());
     }
 
-    /// A reconcile failed with an error of this class.
+    /// A reconcile failed, or a write was refused, with an error of this class.
     pub fn failed(&self, class: &'static str) {
         self.0.errors.get_or_create(&ClassLabel { class }).inc();
     }

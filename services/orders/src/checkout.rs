@@ -3,6 +3,7 @@
 pub(crate) mod refusal;
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 
 use axum::response::Response;
 use chassis::db::{self, Transaction};
@@ -27,7 +28,7 @@ use crate::store;
 use crate::store::cart::LockedCart;
 use crate::store::sagas::NewSaga;
 use crate::timeline::{Entry, EntryOutcome};
-use crate::unpaid::WINDOW;
+use crate::unpaid::{Of, WINDOW};
 
 /// The first event about an order.
 const FIRST: i64 = 1;
@@ -35,6 +36,8 @@ const FIRST: i64 = 1;
 /// What a buyer sends to order the cart.
 pub(crate) struct Request {
     pub(crate) buyer: Uuid,
+    /// From where it was sent.
+    pub(crate) network: IpAddr,
     pub(crate) expected: Expected,
     pub(crate) token: SecretString,
 }
@@ -84,7 +87,10 @@ async fn order_cart(
     let now = OffsetDateTime::now_utc();
     store::orders::unpaid_since(tx, request.buyer, now - WINDOW)
         .await?
-        .admits_one_more(now)?;
+        .admits_one_more(Of::Account, now)?;
+    store::networks::declined_since(tx, request.network, now - WINDOW)
+        .await?
+        .admits_one_more(Of::Network, now)?;
     let contents = cart.read().await?;
     let lines = &contents.lines;
     let order = match total_to_order(&contents, request.expected)
@@ -103,6 +109,7 @@ async fn order_cart(
     }
     Span::current().record("order_id", tracing::field::display(order.id));
     store::orders::insert(tx, &order).await?;
+    store::networks::insert(tx, order.id, request.network).await?;
     let units: HashMap<_, _> = lines
         .iter()
         .map(|line| (line.offer.sku.as_str(), line.quantity))

@@ -8,6 +8,7 @@ use chassis::db::{self, Db};
 use time::OffsetDateTime;
 
 use crate::store;
+use crate::unpaid::WINDOW;
 
 /// How long the story of an order, and the state of a checkout that has ended, are kept. No event of a payment comes later:
 /// outboxes keep them for seven days.
@@ -44,7 +45,9 @@ async fn delete_old(
     while !stop.is_cancelled() {
         let client = db.get().await?;
         let part = store::timeline::delete_before(&client, before, BATCH).await?
-            + store::sagas::delete_ended_before(&client, before, BATCH).await?;
+            + store::sagas::delete_ended_before(&client, before, BATCH).await?
+            + store::networks::delete_before(&client, OffsetDateTime::now_utc() - WINDOW, BATCH)
+                .await?;
         if part == 0 {
             break;
         }

@@ -1,6 +1,7 @@
 //! What orders keeps in PostgreSQL. Each module owns the SQL of its tables; transactions belong to the callers.
 
 pub(crate) mod cart;
+pub(crate) mod networks;
 pub(crate) mod offers;
 pub(crate) mod orders;
 pub(crate) mod sagas;

@@ -9,10 +9,13 @@ use time::OffsetDateTime;
 
 /// Orders of an account within [`WINDOW`] that are pending or whose payment was declined or refused.
 pub(crate) const MOST_UNPAID: i64 = 20;
+/// Orders from one network within [`WINDOW`] whose payment was declined or refused: a company, or the customers of a mobile
+/// carrier, may share an address. Those that are pending do not count, so that an outage of payments locks nobody out.
+pub(crate) const MOST_DECLINED_IN_NETWORK: i64 = 100;
 /// From the placing of an order on.
 pub(crate) const WINDOW: Duration = Duration::from_secs(3600);
 
-/// The unpaid orders of an account within [`WINDOW`].
+/// Unpaid orders of an account or a network within [`WINDOW`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Unpaid {
     pub(crate) count: i64,
@@ -20,13 +23,36 @@ pub(crate) struct Unpaid {
     pub(crate) oldest: Option<OffsetDateTime>,
 }
 
+/// Whose unpaid orders are counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Of {
+    Account,
+    Network,
+}
+
+impl Of {
+    fn most(self) -> i64 {
+        match self {
+            Self::Account => MOST_UNPAID,
+            Self::Network => MOST_DECLINED_IN_NETWORK,
+        }
+    }
+
+    fn in_words(self) -> &'static str {
+        match self {
+            Self::Account => "this account",
+            Self::Network => "this network address",
+        }
+    }
+}
+
 impl Unpaid {
     /// Whether one more may be placed `now`.
     ///
     /// # Errors
     /// 429 with the time after which the oldest counts no more.
-    pub(crate) fn admits_one_more(self, now: OffsetDateTime) -> Result<(), Problem> {
-        if self.count < MOST_UNPAID {
+    pub(crate) fn admits_one_more(self, of: Of, now: OffsetDateTime) -> Result<(), Problem> {
+        if self.count < of.most() {
             return Ok(());
         }
         let over = self.oldest.map_or(now, |oldest| oldest + WINDOW) - now;
@@ -35,8 +61,9 @@ impl Unpaid {
             StatusCode::TOO_MANY_REQUESTS,
             "too_many_unpaid_orders",
             format!(
-                "{} orders of this account were not paid within an hour. Try again in {} minutes.",
+                "{} orders of {} were not paid within an hour. Try again in {} minutes.",
                 self.count,
+                of.in_words(),
                 seconds.div_ceil(60)
             ),
         )
@@ -56,8 +83,10 @@ mod tests {
             count,
             oldest: Some(oldest),
         };
-        assert!(unpaid(19).admits_one_more(now).is_ok());
-        let refused = unpaid(20).admits_one_more(now).unwrap_err();
+        assert!(unpaid(19).admits_one_more(Of::Account, now).is_ok());
+        assert!(unpaid(99).admits_one_more(Of::Network, now).is_ok());
+        assert!(unpaid(100).admits_one_more(Of::Network, now).is_err());
+        let refused = unpaid(20).admits_one_more(Of::Account, now).unwrap_err();
         assert_eq!(refused.status, StatusCode::TOO_MANY_REQUESTS);
         assert!(
             refused.detail.contains("in 10 minutes"),

@@ -7,7 +7,7 @@ use axum::extract::State as AxumState;
 use axum::response::Response;
 use chassis::auth::Principal;
 use chassis::http::responses::{Common, TooLarge, Unauthenticated};
-use chassis::http::{IdempotencyKey, Json as Body, Path, Problem, Query};
+use chassis::http::{ClientIp, IdempotencyKey, Json as Body, Path, Problem, Query};
 use chassis::{db, deadline};
 use garde::Validate;
 use secrecy::{ExposeSecret, SecretString};
@@ -76,18 +76,20 @@ fn is_token(token: &SecretString, (): &()) -> garde::Result {
         (status = 409, description = "`cart_changed` or `price_changed` with what was expected and the cart as it is now; `out_of_stock` or `offer_removed` with the skus as pointers; `mixed_currencies`. Nothing is reserved", body = NotOrdered, content_type = "application/problem+json"),
         TooLarge,
         (status = 422, description = "`cart_empty`, `invalid`, `idempotency_key_reused`, `total_too_large`, `not_payable`: free of charge or in a currency without minor units", body = Problem, content_type = "application/problem+json"),
-        (status = 429, description = "`too_many_unpaid_orders`: an account may have 20 orders of the last hour that are pending or were declined. Order again after Retry-After", body = Problem, content_type = "application/problem+json",
+        (status = 429, description = "`too_many_unpaid_orders`: an account may have 20 orders of the last hour that are pending or were declined, a network address 100 that were declined. Order again after Retry-After", body = Problem, content_type = "application/problem+json",
             headers(("Retry-After" = i32, description = "Seconds"))),
         Common,
     ))]
 pub(super) async fn place(
     AxumState(state): AxumState<State>,
     buyer: Principal,
+    client: ClientIp,
     key: IdempotencyKey,
     Body(checkout): Body<Checkout>,
 ) -> Result<Response, Problem> {
     let request = Request {
         buyer: buyer.id,
+        network: client.network(),
         expected: Expected {
             cart_version: checkout.cart_version,
             total: checkout.expected_total,

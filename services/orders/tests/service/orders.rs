@@ -152,6 +152,37 @@ async fn an_account_may_leave_so_many_orders_unpaid_in_an_hour() {
     shop.until(order.order(), "paid").await;
 }
 
+/// Whoever tries out cards takes a new account for each few of them.
+#[tokio::test]
+async fn a_network_may_have_so_many_declined_orders_in_an_hour() {
+    let shop = Shop::open().await;
+    shop.sell("mug", 100, 1000).await;
+    let order = shop.buy(&Person::buyer(), "mug", 1).await;
+    shop.until(order, "paid").await;
+    // As if it had been declined a hundred times: the address of this test is in the table.
+    let many = "with ids as (
+            select (substr($1::text, 1, 24) || lpad(to_hex(n), 12, '0'))::uuid as id from generate_series(1, 100) as n
+        ), declined as (
+            insert into orders (id, buyer_id, state, cancel_reason, total_amount, currency, placed_at, finished_at)
+            select id, id, 'cancelled', 'payment_declined', 100, 'EUR', now(), now() from ids returning id
+        )
+        insert into order_networks (order_id, network)
+        select declined.id, network from declined, order_networks where order_id = $1::text::uuid returning order_id";
+    let rows = shop.look(many, &[&order.to_string()]).await;
+    assert_eq!(rows.len(), 100);
+    let buyer = Person::buyer();
+    shop.fill_cart(&buyer, "mug", 1).await;
+    let refused = shop.order(&buyer, "k").await;
+    assert_eq!(
+        (refused.status, refused.code()),
+        (StatusCode::TOO_MANY_REQUESTS, "too_many_unpaid_orders")
+    );
+    let paid = "update orders set cancel_reason = 'timed_out' where id <> $1::text::uuid and cancel_reason is not null returning id";
+    shop.look(paid, &[&order.to_string()]).await;
+    shop.until(shop.order(&buyer, "k").await.order(), "paid")
+        .await;
+}
+
 #[tokio::test]
 async fn old_stories_and_ended_checkouts_are_deleted_and_orders_kept() {
     let shop = Shop::open().await;

@@ -21,6 +21,8 @@ use super::processor::{Processed, Processor};
 pub(crate) const CONCURRENCY: usize = 8;
 /// Events of one kind pulled at once. Those that have to wait for a place are handed back when the process stops.
 const BATCH: usize = 16;
+/// How long a request for events that are to come stands: after it, one that was lost with the broker is made again.
+const ASK_AGAIN: Duration = Duration::from_secs(5);
 /// After so long without an answer the broker sends an event again.
 const ACK_WAIT: Duration = Duration::from_secs(30);
 /// Before an event is sent again while the database is away.
@@ -52,29 +54,36 @@ impl Consumer {
     /// # Errors
     /// The broker is away, or the consumer is gone: to be run again, which makes it anew.
     pub(crate) async fn run(&self, stop: CancellationToken) -> anyhow::Result<()> {
-        let mut messages = self
-            .durable()
-            .await?
-            .stream()
-            .max_messages_per_batch(BATCH)
-            .expires(Duration::from_secs(20))
-            .heartbeat(Duration::from_secs(5))
-            .messages()
-            .await
-            .context("the broker gives no events")?;
+        let durable = self.durable().await?;
         let mut begun = FuturesUnordered::new();
         let ended = loop {
-            tokio::select! {
-                () = stop.cancelled() => break Ok(()),
-                Some(()) = begun.next() => {}
-                message = messages.next(), if begun.len() < CONCURRENCY => match message {
-                    Some(Ok(message)) => begun.push(self.handle(message, &stop)),
-                    Some(Err(error)) => break Err(error).context("the stream of events broke"),
-                    None => break Err(anyhow::anyhow!("the stream of events ended")),
+            // One request at a time, and none beside the last one: a stream that asks for more by itself does so, too, while what
+            // it holds is handed back, and what comes then would be missing until the broker noticed.
+            let batch = durable.batch().max_messages(BATCH).expires(ASK_AGAIN);
+            let mut batch = match batch.messages().await {
+                Ok(batch) => batch,
+                Err(error) => break Err(error).context("the broker gives no events"),
+            };
+            let more = loop {
+                tokio::select! {
+                    () = stop.cancelled() => break Ok(false),
+                    Some(()) = begun.next() => {}
+                    message = batch.next() => match message {
+                        Some(Ok(message)) => begun.push(self.handle(message, &stop)),
+                        Some(Err(error)) => break Err(anyhow::anyhow!(error)).context("the events broke off"),
+                        None => break Ok(true),
+                    }
                 }
+            };
+            hand_back(batch).await;
+            // All have a place before the next are asked for.
+            while begun.len() > CONCURRENCY && begun.next().await.is_some() {}
+            match more {
+                Ok(true) if !stop.is_cancelled() => {}
+                Ok(_) => break Ok(()),
+                Err(error) => break Err(error),
             }
         };
-        hand_back(messages).await;
         while begun.next().await.is_some() {}
         self.broker.flush().await;
         ended
@@ -137,15 +146,9 @@ fn answer(processed: Processed) -> AckKind {
     }
 }
 
-/// Hands back what has arrived and was not begun.
-async fn hand_back(mut messages: pull::Stream) {
-    let mut rest = vec![];
-    while let Some(Some(Ok(message))) = messages.next().now_or_never() {
-        rest.push(message);
-    }
-    // Ends the subscription first, so that nothing comes here again.
-    drop(messages);
-    for message in rest {
+/// Hands back what has arrived and was not looked at.
+async fn hand_back(mut batch: pull::Batch) {
+    while let Some(Some(Ok(message))) = batch.next().now_or_never() {
         if let Err(error) = message.ack_with(AckKind::Nak(Some(HAND_BACK))).await {
             tracing::debug!(%error, "an event could not be handed back; it is sent again after its time");
         }

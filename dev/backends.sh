@@ -136,5 +136,5 @@ case ${1:-} in
   up)   exclusive "backends-$purpose"; up >&2; [ "$purpose" != test ] || exports ;;
   env)  exports ;;
   down) docker rm -fv shopkeeper-"$purpose"-{postgres,nats,kubernetes,etcd} >/dev/null 2>&1 || true ;;
-  *)    die "usage: dev/backends.sh up|down|env [test|bench]" ;;
+  *)    die "usage: dev/backends.sh up|down [test|bench], dev/backends.sh env" ;;
 esac

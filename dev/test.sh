@@ -11,9 +11,10 @@ tools() {
   need_rust
   [ -x "$BIN/kubernetes" ] || need_disk 25
   need_packages cc:build-essential
-  [ "$1" = fast ] || { need_go; need_packages skopeo:skopeo curl:curl jq:jq; }   # for push-test.sh, which comes late
+  [ "$1" = fast ] || { need_go; need_packages skopeo:skopeo curl:curl jq:jq; }   # of what comes late
   "$DEV/engine.sh"
   "$DEV/tools.sh"
+  [ "$1" = fast ] || { "$DEV/backends.sh" down bench; need_port 5432; }
 }
 backends()   { local exports; exports=$("$DEV/backends.sh" up); eval "$exports"; }
 formatting() { cargo fmt --all --check; }

@@ -1,9 +1,9 @@
 //! Connections to PostgreSQL that never give the password away.
 //!
 //! A link without TLS may be read, or end at somebody who is not the database. [SCRAM](https://www.rfc-editor.org/rfc/rfc5802)
-//! holds against both: the password does not leave, and the server must show that it knows it. But in PostgreSQL's protocol
-//! the server chooses how it is asked, and a client gives whatever is asked for. libpq has `require_auth` against that;
-//! tokio-postgres has nothing, so the server's first message is looked at here, before the client answers it.
+//! keeps the password in both cases. But in PostgreSQL's protocol the server chooses how it is asked, and a client gives whatever
+//! is asked for. libpq has `require_auth` against that; tokio-postgres has nothing, so the server's first message is looked at
+//! here, before the client answers it. A server that asks for nothing (`trust`) is taken: it gets no password.
 
 use std::{
     convert::Infallible,

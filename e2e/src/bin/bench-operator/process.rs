@@ -39,7 +39,7 @@ pub(crate) struct Usage {
 }
 
 /// The operator as it is shipped, which is built beside this program.
-pub(crate) fn operator() -> Result<PathBuf> {
+fn operator() -> Result<PathBuf> {
     let path = std::env::current_exe()?.with_file_name("shop-operator");
     ensure!(
         path.exists(),

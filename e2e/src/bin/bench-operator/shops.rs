@@ -1,12 +1,11 @@
 //! The Shops: where they are, how they come to be, how one is edited.
 
 use std::{
-    process::Command,
     sync::atomic::{AtomicUsize, Ordering},
     time::Duration,
 };
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 use e2e::cluster::{Cluster, condition, shop_resource};
 use futures::{TryStreamExt, stream};
 use k8s_openapi::{
@@ -20,7 +19,7 @@ use kube::{
 };
 use serde_json::{Value, json};
 
-use crate::{process, say};
+use crate::say;
 
 const PER_NAMESPACE: usize = 10;
 /// Shops that are on their way to Ready at a time.
@@ -54,16 +53,13 @@ pub(crate) fn api(cluster: &Cluster, namespace: &str) -> Api<DynamicObject> {
 /// Where the operator says that it leads.
 const OPERATOR_NAMESPACE: &str = "shop-system";
 
-/// The kind Shop, as this build of the operator defines it, and the operator's own namespace.
+/// The kind Shop, as this tree defines it.
+const DEFINITION: &str = include_str!("../../../../crds/shops.yaml");
+
+/// The kind Shop, and the operator's own namespace.
 pub(crate) async fn define(cluster: &Cluster) -> Result<()> {
-    let printed = Command::new(process::operator()?).arg("crd").output()?;
-    ensure!(
-        printed.status.success(),
-        "`shop-operator crd` ended with {}",
-        printed.status
-    );
     let crd: CustomResourceDefinition =
-        serde_yaml::from_str(&String::from_utf8(printed.stdout)?).context("the CRD")?;
+        serde_yaml::from_str(DEFINITION).context("the resource definition")?;
     let crds: Api<CustomResourceDefinition> = Api::all(cluster.client.clone());
     let name = crd.name_any();
     crds.patch(&name, &params(), &Patch::Apply(&crd)).await?;

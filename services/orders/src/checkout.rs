@@ -28,7 +28,7 @@ use crate::store;
 use crate::store::cart::LockedCart;
 use crate::store::sagas::NewSaga;
 use crate::timeline::{Entry, EntryOutcome};
-use crate::unpaid::{Of, WINDOW};
+use crate::unpaid::{Of, WINDOW, tells_buyers_apart};
 
 /// The first event about an order.
 const FIRST: i64 = 1;
@@ -88,9 +88,11 @@ async fn order_cart(
     store::orders::unpaid_since(tx, request.buyer, now - WINDOW)
         .await?
         .admits_one_more(Of::Account, now)?;
-    store::networks::declined_since(tx, request.network, now - WINDOW)
-        .await?
-        .admits_one_more(Of::Network, now)?;
+    if tells_buyers_apart(request.network) {
+        store::networks::declined_since(tx, request.network, now - WINDOW)
+            .await?
+            .admits_one_more(Of::Network, now)?;
+    }
     let contents = cart.read().await?;
     let lines = &contents.lines;
     let order = match total_to_order(&contents, request.expected)

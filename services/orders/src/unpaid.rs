@@ -1,7 +1,7 @@
 //! How many orders an account may leave unpaid: each holds stock for two minutes, asks the provider about a card and, when it
 //! is declined, sends a mail. Whoever tries out stolen cards makes many of them.
 
-use std::time::Duration;
+use std::{net::IpAddr, time::Duration};
 
 use chassis::http::Problem;
 use http::StatusCode;
@@ -14,6 +14,15 @@ pub(crate) const MOST_UNPAID: i64 = 20;
 pub(crate) const MOST_DECLINED_IN_NETWORK: i64 = 100;
 /// From the placing of an order on.
 pub(crate) const WINDOW: Duration = Duration::from_secs(3600);
+
+/// Whether the buyers of `network` share no more than a connection. A private address is one of the cluster's own: of a node
+/// or a proxy that hides those of the buyers, who would all be one, and whose declined cards would close the whole shop.
+pub(crate) fn tells_buyers_apart(network: IpAddr) -> bool {
+    match network {
+        IpAddr::V4(v4) => !v4.is_private(),
+        IpAddr::V6(v6) => !v6.is_unique_local(),
+    }
+}
 
 /// Unpaid orders of an account or a network within [`WINDOW`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,6 +83,15 @@ impl Unpaid {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_address_of_the_cluster_is_nobodys() {
+        let apart = |text: &str| tells_buyers_apart(text.parse().unwrap());
+        assert!(apart("203.0.113.7") && apart("2001:db8::"));
+        for node in ["10.244.0.1", "172.18.0.3", "192.168.1.2", "fd00::"] {
+            assert!(!apart(node), "{node}");
+        }
+    }
 
     #[test]
     fn the_twenty_first_waits_until_the_first_is_an_hour_old() {

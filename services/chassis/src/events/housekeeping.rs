@@ -10,6 +10,8 @@ use crate::db::{self, Db};
 use crate::metrics::EventMetrics;
 
 const INTERVAL: Duration = Duration::from_secs(10);
+/// Rows that are deleted of a table each time.
+const PART: u32 = 2000;
 /// How long dead letters wait for a person, and what no version tries again waits for one that does.
 const KEEP_DEAD: Duration = Duration::from_secs(30 * 24 * 3600);
 
@@ -56,30 +58,27 @@ impl Housekeeping {
         Ok(())
     }
 
+    /// Of each table one part: a statement that has grown too long for its time would never get through.
     async fn delete_old(&self) -> anyhow::Result<()> {
         let connection = self.db.get().await?;
         let (keep, dead) = (KEEP.as_secs_f64(), KEEP_DEAD.as_secs_f64());
-        for (sql, age) in [
-            (
-                "delete from outbox where published_at < now() - make_interval(secs => $1)",
-                keep,
-            ),
+        for (table, is_old, age) in [
+            ("outbox", "published_at < now() - $1", keep),
             // Twice as long: what the broker still holds must find its row here, also when it was published again.
+            ("inbox", "received_at < now() - $1", 2.0 * keep),
             (
-                "delete from inbox where received_at < now() - make_interval(secs => $1)",
-                2.0 * keep,
-            ),
-            (
-                "delete from failed_events where dead_at < now() - make_interval(secs => $1)
-                     or (dead_at is null and due_at < now() - make_interval(secs => $1))",
+                "failed_events",
+                "dead_at < now() - $1 or (dead_at is null and due_at < now() - $1)",
                 dead,
             ),
-            (
-                "delete from idempotency where created_at < now() - make_interval(secs => $1)",
-                keep,
-            ),
+            ("idempotency", "created_at < now() - $1", keep),
         ] {
-            db::execute(&connection, sql, &[&age]).await?;
+            let is_old = is_old.replace("$1", "make_interval(secs => $1)");
+            // Names and conditions are those above, never input.
+            let sql = format!(
+                "delete from {table} where ctid = any(array(select ctid from {table} where {is_old} limit {PART}))"
+            );
+            db::execute(&connection, &sql, &[&age]).await?;
         }
         Ok(())
     }

@@ -31,7 +31,8 @@ use crate::worker::Worker;
 
 mod admin;
 
-/// Within a grace period of 30 s less 5 s of `preStop`: clients move on; requests and the work beside them end, side by side; then the relay.
+/// Within a grace period of 30 s less 5 s of `preStop`: clients move on; requests and the work beside them end, side by
+/// side; then the relay.
 const LEAVE: Duration = Duration::from_secs(2);
 const STOP_WORK: Duration = Duration::from_secs(14);
 const STOP_RELAY: Duration = Duration::from_secs(7);
@@ -183,7 +184,8 @@ impl Background {
         })
     }
 
-    /// The workers that every service has, and those that handle events: one for each kind, and one for what is to be tried again.
+    /// The workers that every service has, and those that handle events: one for each kind, and one for what is to be tried
+    /// again.
     fn workers(&self) -> Vec<Worker> {
         let housekeeping = Arc::new(Housekeeping {
             db: self.db.clone(),

@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::Context;
 use async_nats::jetstream::consumer::{self, AckPolicy, PullConsumer, pull};
 use async_nats::jetstream::{AckKind, Message, stream::Stream};
-use futures::{FutureExt, StreamExt, stream::FuturesUnordered};
+use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
@@ -56,37 +56,43 @@ impl Consumer {
     pub(crate) async fn run(&self, stop: CancellationToken) -> anyhow::Result<()> {
         let durable = self.durable().await?;
         let mut begun = FuturesUnordered::new();
-        let ended = loop {
-            // One request at a time, and none beside the last one: a stream that asks for more by itself does so, too, while what
-            // it holds is handed back, and what comes then would be missing until the broker noticed.
-            let batch = durable.batch().max_messages(BATCH).expires(ASK_AGAIN);
-            let mut batch = match batch.messages().await {
-                Ok(batch) => batch,
-                Err(error) => break Err(error).context("the broker gives no events"),
-            };
-            let more = loop {
-                tokio::select! {
-                    () = stop.cancelled() => break Ok(false),
-                    Some(()) = begun.next() => {}
-                    message = batch.next() => match message {
-                        Some(Ok(message)) => begun.push(self.handle(message, &stop)),
-                        Some(Err(error)) => break Err(anyhow::anyhow!(error)).context("the events broke off"),
-                        None => break Ok(true),
-                    }
-                }
-            };
-            hand_back(batch).await;
+        let mut outcome = Ok(());
+        while !stop.is_cancelled() && outcome.is_ok() {
+            outcome = self.ask(&durable, &mut begun, &stop).await;
             // All have a place before the next are asked for.
             while begun.len() > CONCURRENCY && begun.next().await.is_some() {}
-            match more {
-                Ok(true) if !stop.is_cancelled() => {}
-                Ok(_) => break Ok(()),
-                Err(error) => break Err(error),
-            }
-        };
+        }
         while begun.next().await.is_some() {}
         self.broker.flush().await;
-        ended
+        outcome
+    }
+
+    /// One request for events: begins what comes, and goes on with what is begun.
+    ///
+    /// There is none beside it. A stream that asks for more by itself does so, too, while what it holds is handed back, and
+    /// what comes then would be missing until the broker noticed.
+    async fn ask<'a>(
+        &'a self,
+        durable: &PullConsumer,
+        begun: &mut FuturesUnordered<BoxFuture<'a, ()>>,
+        stop: &'a CancellationToken,
+    ) -> anyhow::Result<()> {
+        let batch = durable.batch().max_messages(BATCH).expires(ASK_AGAIN);
+        let messages = batch.messages().await;
+        let mut batch = messages.context("the broker gives no events")?;
+        let outcome = loop {
+            tokio::select! {
+                () = stop.cancelled() => break Ok(()),
+                Some(()) = begun.next() => {}
+                message = batch.next() => match message {
+                    Some(Ok(message)) => begun.push(self.handle(message, stop).boxed()),
+                    Some(Err(error)) => break Err(anyhow::anyhow!(error)).context("the events broke off"),
+                    None => break Ok(()),
+                }
+            }
+        };
+        hand_back(batch).await;
+        outcome
     }
 
     /// Made by whoever comes first, at the beginning of the stream: what was published before is handled too, and the inbox

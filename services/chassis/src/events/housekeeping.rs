@@ -63,17 +63,29 @@ impl Housekeeping {
         let connection = self.db.get().await?;
         let (keep, dead) = (KEEP.as_secs_f64(), KEEP_DEAD.as_secs_f64());
         for (table, is_old, age) in [
-            ("outbox", "published_at < now() - $1", keep),
+            (
+                "outbox",
+                "published_at < now() - make_interval(secs => $1)",
+                keep,
+            ),
             // Twice as long: what the broker still holds must find its row here, also when it was published again.
-            ("inbox", "received_at < now() - $1", 2.0 * keep),
+            (
+                "inbox",
+                "received_at < now() - make_interval(secs => $1)",
+                2.0 * keep,
+            ),
             (
                 "failed_events",
-                "dead_at < now() - $1 or (dead_at is null and due_at < now() - $1)",
+                "dead_at < now() - make_interval(secs => $1)
+                 or (dead_at is null and due_at < now() - make_interval(secs => $1))",
                 dead,
             ),
-            ("idempotency", "created_at < now() - $1", keep),
+            (
+                "idempotency",
+                "created_at < now() - make_interval(secs => $1)",
+                keep,
+            ),
         ] {
-            let is_old = is_old.replace("$1", "make_interval(secs => $1)");
             // Names and conditions are those above, never input.
             let sql = format!(
                 "delete from {table} where ctid = any(array(select ctid from {table} where {is_old} limit {PART}))"

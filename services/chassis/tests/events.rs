@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use async_nats::jetstream::consumer::{PullConsumer, pull};
 use chassis::testing::{self, Backends, Said, TestService, eventually, look};
-use notes::{HEARD, NEWS, Notes, NotesNext};
+use notes::{HEARD, NEWS, Notes, NotesNext, write_note};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -38,16 +38,14 @@ async fn listed(service: &TestService, path: &str) -> Vec<Value> {
     answer.expect("an answer").json().await.expect("a list")
 }
 
-async fn write_note(service: &TestService, text: &str) {
-    let answer = service
-        .http
-        .post(service.at("/notes"))
-        .header("idempotency-key", text)
-        .json(&json!({ "text": text }))
-        .send()
-        .await
-        .expect("an answer");
-    assert_eq!(answer.status(), StatusCode::CREATED);
+/// So many events of each kind.
+async fn say_both_kinds(backends: &Backends, count: usize) {
+    for n in 0..count {
+        for (kind, name) in [(HEARD, "heard"), (NEWS, "news")] {
+            let about = format!("{name}-{n}");
+            backends.say(kind, &about, 1, json!({"when": "now"})).await;
+        }
+    }
 }
 
 const DEAD: &str = "select count(*) from failed_events where dead_at is not null";
@@ -166,12 +164,7 @@ async fn the_old_version_leaves_a_new_kind_to_the_new_one_beside_it() {
     let backends = Backends::new().await;
     let old = testing::start::<Notes>(&backends, &[]).await;
     let new = testing::start::<NotesNext>(&backends, &[]).await;
-    for n in 0..40 {
-        for (kind, name) in [(HEARD, "heard"), (NEWS, "news")] {
-            let about = format!("{name}-{n}");
-            backends.say(kind, &about, 1, json!({"when": "now"})).await;
-        }
-    }
+    say_both_kinds(&backends, 40).await;
     until_count(&backends, "select count(*) from heard", 80).await;
     old.stop().await;
     backends.say(NEWS, "later", 1, json!({"when": "now"})).await;
@@ -193,12 +186,7 @@ async fn what_is_published_while_only_the_old_version_runs_waits_for_the_new_one
     let new = testing::start::<NotesNext>(&backends, &[]).await;
     let old = testing::start::<Notes>(&backends, &[]).await;
     new.stop().await;
-    for n in 0..20 {
-        for (kind, name) in [(HEARD, "heard"), (NEWS, "news")] {
-            let about = format!("{name}-{n}");
-            backends.say(kind, &about, 1, json!({"when": "now"})).await;
-        }
-    }
+    say_both_kinds(&backends, 20).await;
     until_count(&backends, "select count(*) from heard", 20).await;
     let new = testing::start::<NotesNext>(&backends, &[]).await;
     until_count(&backends, "select count(*) from heard", 40).await;
@@ -404,6 +392,23 @@ async fn a_stop_hands_back_what_was_pulled_and_not_begun() {
 }
 
 #[tokio::test]
+async fn a_letter_that_was_discarded_does_not_come_back_with_the_next_delivery() {
+    let backends = Backends::new().await;
+    let service = testing::start::<Notes>(&backends, &[]).await;
+    let event = Said::now(HEARD, "a", 1, json!({ "when": "never" }));
+    backends.deliver(&event).await;
+    until_count(&backends, DEAD, 1).await;
+    let letters = listed(&service, "/dead-letters").await;
+    let path = format!("/dead-letters/{}", letters[0]["id"].as_str().unwrap());
+    let discarded = service.http.delete(service.admin_at(&path)).send();
+    assert_eq!(discarded.await.unwrap().status(), StatusCode::NO_CONTENT);
+    backends.deliver(&event).await;
+    service.until_heard(HEARD, 2).await;
+    assert_eq!(count(&backends, DEAD).await, 0);
+    service.stop().await;
+}
+
+#[tokio::test]
 async fn dead_letters_are_paged_discarded_and_end_after_a_month() {
     let backends = Backends::new().await;
     let service = testing::start::<Notes>(&backends, &[]).await;
@@ -423,10 +428,12 @@ async fn dead_letters_are_paged_discarded_and_end_after_a_month() {
         }
     }
     assert_eq!(seen.len(), 250);
-    let one = service.admin_at(&format!("/dead-letters/{}", seen[0]));
+    let one = service.admin_at(&format!("/dead-letters/{}", seen[99]));
     let discard = || service.http.delete(one.clone()).send();
     assert_eq!(discard().await.unwrap().status(), StatusCode::NO_CONTENT);
     assert_eq!(discard().await.unwrap().status(), StatusCode::NOT_FOUND);
+    let behind = format!("/dead-letters?limit=1&after={}", seen[99]);
+    assert_eq!(listed(&service, &behind).await[0]["id"], seen[100]);
     seen.sort_unstable();
     seen.dedup();
     assert_eq!(seen.len(), 250);

@@ -4,9 +4,9 @@ mod notes;
 
 use async_nats::jetstream::stream;
 use bytes::Bytes;
-use chassis::testing::{self, Backends, TestService, eventually, look};
+use chassis::testing::{self, Backends, eventually, look};
 use futures::StreamExt;
-use notes::{HEARD, Notes, WRITTEN};
+use notes::{HEARD, Notes, WRITTEN, write_note};
 use serde_json::{Value, json};
 
 /// The stream with its messages and consumers, as it is on the broker's volume.
@@ -68,23 +68,18 @@ async fn put_back(backends: &Backends, snapshot: &Snapshot) {
     assert!(done.get("error").is_none(), "{done}");
 }
 
-async fn write_note(service: &TestService, text: &str) {
-    let answer = service
-        .http
-        .post(service.at("/notes"))
-        .header("idempotency-key", text)
-        .json(&json!({ "text": text }))
-        .send()
-        .await
-        .expect("an answer");
-    assert_eq!(answer.status(), 201);
-}
-
 /// The texts of the notes that are in the stream, in its order.
 async fn published(backends: &Backends) -> Vec<String> {
     let events = backends.said(WRITTEN).await;
     let texts = events.iter().map(|e| e["data"]["text"].as_str());
     texts.map(|text| text.unwrap().to_owned()).collect()
+}
+
+/// Of each event the place in the stream that was acknowledged, and when, in the order in which they happened.
+async fn places(backends: &Backends) -> Vec<(i64, String)> {
+    let sql = "select stream_sequence, published_at::text from outbox where published_at is not null order by id";
+    let rows = look(&backends.direct_db(), sql, &[]).await;
+    rows.iter().map(|row| (row.get(0), row.get(1))).collect()
 }
 
 async fn until_published(backends: &Backends, expected: &[&str]) {
@@ -138,10 +133,16 @@ async fn what_the_broker_lost_is_published_again_though_others_have_taken_its_pl
     })
     .await;
     // And it is told once: the next look finds everything in its place.
+    let before = eventually("all is acknowledged again", || async {
+        let places = places(&backends).await;
+        (places.len() == 6).then_some(places)
+    })
+    .await;
     service.stop().await;
     let service = testing::start::<Notes>(&backends, &[]).await;
     write_note(&service, "g").await;
     until_published(&backends, &["a", "b", "c", "d", "e", "f", "g"]).await;
+    assert_eq!(places(&backends).await[..6], before);
     service.stop().await;
 }
 

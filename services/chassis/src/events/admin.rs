@@ -12,6 +12,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::handler::Received;
+use super::inbox;
 use super::processor::{Attempt, Processor};
 use super::unapplied::Reason;
 use crate::db;
@@ -87,33 +88,34 @@ pub(crate) fn routes(processor: Admin) -> Router {
         .with_state(processor)
 }
 
-const DEAD: &str = "
-    select * from failed_events where dead_at is not null
-        and ($1::uuid is null or (dead_at, id) < (select l.dead_at, l.id from failed_events l where l.id = $1))
-    order by dead_at desc, id desc limit $2";
-
 async fn list_dead(
     State(admin): State<Admin>,
     Query(page): Query<Page>,
 ) -> Result<Json<Vec<Unapplied>>, Problem> {
-    list(&admin, DEAD, &page).await
+    list(&admin, "dead_at is not null", &page).await
 }
-
-const PARKED: &str = "
-    select * from failed_events where dead_at is null and waits_for is not null
-        and ($1::uuid is null or (first_at, id) < (select l.first_at, l.id from failed_events l where l.id = $1))
-    order by first_at desc, id desc limit $2";
 
 async fn list_parked(
     State(admin): State<Admin>,
     Query(page): Query<Page>,
 ) -> Result<Json<Vec<Unapplied>>, Problem> {
-    list(&admin, PARKED, &page).await
+    list(&admin, "dead_at is null and waits_for is not null", &page).await
 }
 
-async fn list(admin: &Processor, sql: &str, page: &Page) -> Result<Json<Vec<Unapplied>>, Problem> {
+/// In the order of their ids, which begin with the time at which an event happened: the next page begins at its place also
+/// when what stood there is gone.
+async fn list(
+    admin: &Processor,
+    which: &str,
+    page: &Page,
+) -> Result<Json<Vec<Unapplied>>, Problem> {
     let connection = admin.db.get().await?;
-    let rows = db::query(&connection, sql, &[&page.after, &i64::from(page.limit)]).await?;
+    // The condition is one of those above, never input.
+    let sql = format!(
+        "select * from failed_events where {which} and ($1::uuid is null or id < $1) order by id desc limit $2"
+    );
+    let limit = i64::from(page.limit);
+    let rows = db::query(&connection, &sql, &[&page.after, &limit]).await?;
     Ok(Json(
         rows.iter().map(|row| Unapplied::of(row, false)).collect(),
     ))
@@ -126,16 +128,19 @@ async fn read(
     Ok(Json(find(&admin, id).await?))
 }
 
-/// Forgets the event for good.
+/// Forgets the event for good: should the broker deliver it again, it counts as applied. Only one without a readable id
+/// would come back.
 async fn discard(State(admin): State<Admin>, Path(id): Path<Uuid>) -> Result<StatusCode, Problem> {
+    let mut connection = admin.db.get().await?;
+    let tx = db::transaction(&mut connection).await?;
     let sql = "delete from failed_events where id = $1 and dead_at is not null";
-    match db::execute(&admin.db.get().await?, sql, &[&id]).await? {
-        0 => Err(no_such_letter()),
-        _ => {
-            tracing::warn!(event_id = %id, "a dead letter was discarded");
-            Ok(StatusCode::NO_CONTENT)
-        }
+    if db::execute(&tx, sql, &[&id]).await? == 0 {
+        return Err(no_such_letter());
     }
+    inbox::enter(&tx, id).await?;
+    tx.commit().await?;
+    tracing::warn!(event_id = %id, "a dead letter was discarded");
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// Applies the event here and now, past the broker, and removes it when that succeeds.

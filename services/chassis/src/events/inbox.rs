@@ -1,14 +1,16 @@
 //! Each event is applied once: its row in the inbox and its effect are of one transaction.
 
+use uuid::Uuid;
+
 use super::handler::Received;
 use crate::db::{self, Transaction};
 
 /// Marks the event as applied; `false` when it was already.
-pub(crate) async fn enter(tx: &Transaction<'_>, event: &Received) -> Result<bool, db::Error> {
+pub(crate) async fn enter(tx: &Transaction<'_>, event: Uuid) -> Result<bool, db::Error> {
     let inserted = db::execute(
         tx,
         "insert into inbox (event_id) values ($1) on conflict do nothing",
-        &[&event.id],
+        &[&event],
     )
     .await?;
     Ok(inserted == 1)

@@ -114,7 +114,7 @@ impl Processor {
         };
         let mut connection = self.db.get().await?;
         let tx = db::transaction(&mut connection).await?;
-        if !inbox::enter(&tx, event).await? {
+        if !inbox::enter(&tx, event.id).await? {
             unapplied::forget(&tx, event.id).await?;
             tx.commit().await?;
             return Ok(Attempt::Duplicate);

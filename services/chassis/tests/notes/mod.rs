@@ -10,6 +10,7 @@ use chassis::auth::{Principal, Verifier};
 use chassis::db::{self, Db, Transaction};
 use chassis::http::{IdempotencyKey, Json, Problem, Query};
 use chassis::idempotency::{self, Claim};
+use chassis::testing::TestService;
 use chassis::{
     Chassis, Env, Event, EventContract, Handler, Outcome, Received, Service, SettingError, inbox,
     outbox, parked,
@@ -29,6 +30,14 @@ pub(crate) const HEARD: &str = "shop.others.note.said.v1";
 /// Only [`NotesNext`] subscribes to it.
 pub(crate) const NEWS: &str = "shop.others.news.published.v1";
 pub(crate) const WRITTEN: &str = "shop.notes.note.written.v1";
+
+/// Writes a note, with its text as the key.
+pub(crate) async fn write_note(service: &TestService, text: &str) {
+    let request = service.http.post(service.at("/notes"));
+    let request = request.header("idempotency-key", text);
+    let answer = request.json(&serde_json::json!({ "text": text })).send();
+    assert_eq!(answer.await.expect("an answer").status(), 201);
+}
 
 /// What `GET /locked` does, and any number of them at once.
 const WAIT_FOR_LOCK: &str = "select pg_advisory_xact_lock_shared(1)";

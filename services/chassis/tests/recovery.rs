@@ -4,7 +4,7 @@ mod notes;
 
 use async_nats::jetstream::stream;
 use bytes::Bytes;
-use chassis::testing::{self, Backends, eventually, look};
+use chassis::testing::{self, Backends, TestService, eventually, look};
 use futures::StreamExt;
 use notes::{HEARD, Notes, WRITTEN, write_note};
 use serde_json::{Value, json};
@@ -93,20 +93,19 @@ async fn until_published(backends: &Backends, expected: &[&str]) {
     .await;
 }
 
-#[tokio::test]
-async fn what_the_broker_lost_is_published_again_though_others_have_taken_its_place() {
-    let backends = Backends::new().await;
-    let service = testing::start::<Notes>(&backends, &[]).await;
+/// Notes of which the broker then loses the last three. It comes back, and what others publish gets further than what was
+/// lost; the service is still cut off from it.
+async fn lose_three_of_six(backends: &Backends, service: &TestService) {
     for text in ["a", "b", "c"] {
-        write_note(&service, text).await;
+        write_note(service, text).await;
     }
-    until_published(&backends, &["a", "b", "c"]).await;
-    let older = snapshot(&backends).await;
+    until_published(backends, &["a", "b", "c"]).await;
+    let older = snapshot(backends).await;
     for text in ["d", "e", "f"] {
-        write_note(&service, text).await;
+        write_note(service, text).await;
     }
     backends.say(HEARD, "lost", 1, json!({"when": "now"})).await;
-    until_published(&backends, &["a", "b", "c", "d", "e", "f"]).await;
+    until_published(backends, &["a", "b", "c", "d", "e", "f"]).await;
     let unpublished = "select count(*) from outbox where published_at is null";
     eventually("all is acknowledged", || async {
         let rows = look(&backends.direct_db(), unpublished, &[]).await;
@@ -115,13 +114,30 @@ async fn what_the_broker_lost_is_published_again_though_others_have_taken_its_pl
     .await;
 
     backends.nats_proxy.cut();
-    put_back(&backends, &older).await;
-    until_published(&backends, &["a", "b", "c"]).await;
-    // The stream goes on counting, further than what was lost.
+    put_back(backends, &older).await;
+    until_published(backends, &["a", "b", "c"]).await;
     for n in 0..10 {
         let about = format!("other-{n}");
         backends.say(HEARD, &about, 1, json!({"when": "now"})).await;
     }
+}
+
+#[tokio::test]
+async fn what_is_published_first_after_a_loss_does_not_hide_it() {
+    let backends = Backends::new().await;
+    let service = testing::start::<Notes>(&backends, &[]).await;
+    lose_three_of_six(&backends, &service).await;
+    backends.nats_proxy.heal();
+    write_note(&service, "g").await;
+    until_published(&backends, &["a", "b", "c", "d", "e", "f", "g"]).await;
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn what_the_broker_lost_is_published_again_though_others_have_taken_its_place() {
+    let backends = Backends::new().await;
+    let service = testing::start::<Notes>(&backends, &[]).await;
+    lose_three_of_six(&backends, &service).await;
     backends.nats_proxy.heal();
 
     until_published(&backends, &["a", "b", "c", "d", "e", "f"]).await;

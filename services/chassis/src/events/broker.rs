@@ -2,6 +2,7 @@
 //! given them brings the stream to them.
 
 use std::str::FromStr;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use async_nats::jetstream::{self, stream};
@@ -35,6 +36,10 @@ impl FromStr for StreamSize {
         }
     }
 }
+
+/// Which of the connections that followed each other. A broker that lost something was away, so its connection is a new one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Connection(u64);
 
 /// The way to the broker; connects in the background and for ever.
 #[derive(Clone)]
@@ -97,6 +102,12 @@ impl Broker {
             self.limit(&stream.cached_info().config, size).await;
         }
         Ok(stream)
+    }
+
+    /// The present connection, or the last one while there is none.
+    pub(crate) fn connection(&self) -> Connection {
+        let statistics = self.jetstream.client().statistics();
+        Connection(statistics.connects.load(Ordering::Relaxed))
     }
 
     /// Sends what is still on its way to the broker.

@@ -3,6 +3,8 @@
 //! A broker that loses events goes on counting where its remaining ones end. So each row of the outbox keeps the sequence
 //! that was acknowledged, and an event is there exactly if the message of that sequence still carries its id. What is lost
 //! is the end of what was published: the newest event is looked at, and if it is lost, the first lost one is searched for.
+//! That holds as long as nothing is published between the loss and this look, so the relay looks on each new connection
+//! before it publishes.
 
 use anyhow::Context;
 use async_nats::header::NATS_MESSAGE_ID;

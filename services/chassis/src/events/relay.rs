@@ -9,12 +9,13 @@ use std::future::IntoFuture;
 use std::time::Duration;
 
 use anyhow::Context;
+use async_nats::jetstream::context::PublishError;
 use async_nats::jetstream::message::PublishMessage;
 use futures::stream::{FuturesUnordered, StreamExt};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::broker::Broker;
+use super::broker::{Broker, Connection};
 use super::{outbox, recovery};
 use crate::db::{self, Db};
 use crate::health::Condition;
@@ -43,33 +44,45 @@ pub(crate) struct Relay {
 impl Relay {
     /// Runs until `stop`, then publishes what is left.
     pub(crate) async fn run(&self, stop: CancellationToken) -> anyhow::Result<()> {
-        recovery::recover(&self.db, &self.broker).await?;
+        let mut connection = self.recover().await?;
         self.connected.met();
-        loop {
+        while !stop.is_cancelled() {
+            if connection != self.broker.connection() {
+                connection = self.recover().await?;
+            }
             tokio::select! {
-                () = stop.cancelled() => break,
-                () = outbox::ADDED.notified() => self.publish_soon().await?,
-                () = tokio::time::sleep(POLL) => self.publish_all().await.map(drop)?,
+                () = stop.cancelled() => {}
+                () = outbox::ADDED.notified() => self.publish_soon(connection).await?,
+                () = tokio::time::sleep(POLL) => self.publish_all(connection).await.map(drop)?,
             }
         }
-        self.publish_all().await?;
+        self.publish_all(connection).await?;
         Ok(())
     }
 
-    async fn publish_soon(&self) -> anyhow::Result<()> {
+    /// Marks what the broker lost, and publishes that. The connection is the one on which it may go on.
+    async fn recover(&self) -> anyhow::Result<Connection> {
+        // Taken before the look: a connection that breaks meanwhile is looked at once more.
+        let connection = self.broker.connection();
+        recovery::recover(&self.db, &self.broker).await?;
+        self.publish_all(connection).await?;
+        Ok(connection)
+    }
+
+    async fn publish_soon(&self, connection: Connection) -> anyhow::Result<()> {
         for pause in LOOKS {
             tokio::time::sleep(Duration::from_millis(pause)).await;
-            if self.publish_all().await? > 0 {
+            if self.publish_all(connection).await? > 0 {
                 break;
             }
         }
         Ok(())
     }
 
-    async fn publish_all(&self) -> anyhow::Result<usize> {
+    async fn publish_all(&self, connection: Connection) -> anyhow::Result<usize> {
         let mut published = 0;
         loop {
-            let batch = self.publish_batch().await?;
+            let batch = self.publish_batch(connection).await?;
             published += batch;
             if batch < usize::try_from(BATCH).unwrap_or(usize::MAX) {
                 return Ok(published);
@@ -77,9 +90,14 @@ impl Relay {
         }
     }
 
-    async fn publish_batch(&self) -> anyhow::Result<usize> {
-        let mut connection = self.db.get().await?;
-        let tx = db::transaction(&mut connection).await?;
+    /// Publishes nothing, or counts it as not published, once `connection` is not the one to the broker any more: what the
+    /// broker lost must be looked for first, see [`recovery`].
+    async fn publish_batch(&self, connection: Connection) -> anyhow::Result<usize> {
+        if connection != self.broker.connection() {
+            return Ok(0);
+        }
+        let mut client = self.db.get().await?;
+        let tx = db::transaction(&mut client).await?;
         let rows = db::query(
             &tx,
             "select id, subject, envelope, traceparent from outbox where published_at is null
@@ -90,8 +108,22 @@ impl Relay {
         if rows.is_empty() {
             return Ok(0);
         }
+        let sent = self.send(&rows).await?;
+        if connection != self.broker.connection() {
+            return Ok(0);
+        }
+        db::execute(&tx, PUBLISHED, &[&sent.ids, &sent.sequences]).await?;
+        tx.commit().await?;
+        self.metrics.published.inc_by(sent.ids.len() as u64);
+        match sent.failure {
+            None => Ok(sent.ids.len()),
+            Some(error) => Err(error).context("the broker did not acknowledge all events"),
+        }
+    }
+
+    async fn send(&self, rows: &[db::Row]) -> anyhow::Result<Sent> {
         let mut waiting = FuturesUnordered::new();
-        for row in &rows {
+        for row in rows {
             let id: Uuid = row.get("id");
             let mut message = PublishMessage::build()
                 .message_id(id.to_string())
@@ -107,24 +139,26 @@ impl Relay {
                 .context("the broker does not take events")?;
             waiting.push(async move { (id, acknowledgement.into_future().await) });
         }
-        let (mut done, mut sequences) = (vec![], vec![]);
-        let mut failure = None;
+        let mut sent = Sent::default();
         while let Some((id, acknowledged)) = waiting.next().await {
             match acknowledged {
                 Ok(acknowledged) => {
-                    done.push(id);
+                    sent.ids.push(id);
                     // The broker counts from one and does not get that far.
-                    sequences.push(i64::try_from(acknowledged.sequence).unwrap_or(i64::MAX));
+                    let sequence = i64::try_from(acknowledged.sequence).unwrap_or(i64::MAX);
+                    sent.sequences.push(sequence);
                 }
-                Err(error) => failure = Some(error),
+                Err(error) => sent.failure = Some(error),
             }
         }
-        db::execute(&tx, PUBLISHED, &[&done, &sequences]).await?;
-        tx.commit().await?;
-        self.metrics.published.inc_by(done.len() as u64);
-        match failure {
-            None => Ok(done.len()),
-            Some(error) => Err(error).context("the broker did not acknowledge all events"),
-        }
+        Ok(sent)
     }
+}
+
+/// What the broker has acknowledged, and the last failure among the rest.
+#[derive(Default)]
+struct Sent {
+    ids: Vec<Uuid>,
+    sequences: Vec<i64>,
+    failure: Option<PublishError>,
 }

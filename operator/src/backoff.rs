@@ -34,42 +34,79 @@ pub enum Standing {
     Waits(Duration),
 }
 
+/// What waits of a Shop, as its user wrote it.
 struct Failing {
     revision: Revision,
-    /// In a row.
+    /// Since the last reconcile that did not fail as a whole.
+    whole: Option<Wait>,
+    /// Counted apart: what is refused for good says nothing of the next failure.
+    refused: Option<(Wait, Refusals)>,
+}
+
+/// Until when, after so many failures in a row.
+#[derive(Clone, Copy)]
+struct Wait {
     times: u32,
     until: Instant,
-    /// None where the reconcile failed as a whole.
-    refusals: Option<Refusals>,
+}
+
+impl Wait {
+    fn after(previous: Option<Self>, now: Instant, jitter: f64) -> Self {
+        let times = previous.map_or(0, |previous| previous.times);
+        let wait = FIRST.saturating_mul(2u32.saturating_pow(times));
+        Self {
+            times: times.saturating_add(1),
+            until: now + wait.min(LONGEST).mul_f64(1.0 - 0.2 * jitter),
+        }
+    }
+
+    fn rest(self, now: Instant) -> Duration {
+        self.until.saturating_duration_since(now)
+    }
+}
+
+impl Failing {
+    fn new(revision: Revision) -> Self {
+        Self {
+            revision,
+            whole: None,
+            refused: None,
+        }
+    }
+
+    fn standing(&self, now: Instant) -> Standing {
+        match (&self.whole, &self.refused) {
+            (Some(whole), _) if now < whole.until => Standing::Waits(whole.rest(now)),
+            (_, Some((wait, refusals))) if now < wait.until => {
+                Standing::Withholds(refusals.clone())
+            }
+            _ => Standing::Free,
+        }
+    }
 }
 
 impl Backoffs {
     /// What may be tried of this Shop now.
     pub fn standing(&self, key: &Key, revision: Revision, now: Instant) -> Standing {
         let failing = lock(&self.0);
-        let entry = failing
-            .get(key)
-            .filter(|entry| entry.revision == revision && now < entry.until);
-        match entry {
-            None => Standing::Free,
-            Some(Failing {
-                refusals: Some(refusals),
-                ..
-            }) => Standing::Withholds(refusals.clone()),
-            Some(Failing { until, .. }) => Standing::Waits(*until - now),
-        }
+        let entry = failing.get(key).filter(|entry| entry.revision == revision);
+        entry.map_or(Standing::Free, |entry| entry.standing(now))
     }
 
-    /// What is left of the wait of this Shop, or of what was refused of it, whatever was changed meanwhile.
+    /// What is left of the wait of this Shop, whatever was changed meanwhile.
     pub fn rest(&self, key: &Key, now: Instant) -> Duration {
         let failing = lock(&self.0);
-        let until = failing.get(key).map_or(now, |entry| entry.until);
-        until.saturating_duration_since(now)
+        let wait = failing.get(key).and_then(|entry| entry.whole);
+        wait.map_or(Duration::ZERO, |wait| wait.rest(now))
     }
 
     /// A reconcile failed: how long the Shop waits. `jitter` is between 0 and 1.
     pub fn failed(&self, key: &Key, revision: Revision, now: Instant, jitter: f64) -> Duration {
-        self.begin(key, revision, None, now, jitter)
+        self.with(key, revision, |failing| {
+            let wait = Wait::after(failing.whole, now, jitter);
+            failing.whole = Some(wait);
+            wait.rest(now)
+        })
     }
 
     /// A reconcile that began at `began` ended, but these writes were refused, some of them perhaps before it began: how long they
@@ -83,42 +120,27 @@ impl Backoffs {
         now: Instant,
         jitter: f64,
     ) -> Duration {
-        if let Some(waiting) = lock(&self.0).get_mut(key)
-            && waiting.refusals.is_some()
-            && waiting.revision == revision
-            && began < waiting.until
-        {
-            waiting.refusals = Some(refusals);
-            return waiting.until.saturating_duration_since(now);
-        }
-        self.begin(key, revision, Some(refusals), now, jitter)
+        self.with(key, revision, |failing| {
+            failing.whole = None;
+            let previous = failing.refused.as_ref().map(|(wait, _)| *wait);
+            let wait = match previous {
+                Some(waiting) if began < waiting.until => waiting,
+                Some(_) | None => Wait::after(previous, now, jitter),
+            };
+            failing.refused = Some((wait, refusals));
+            wait.rest(now)
+        })
     }
 
-    fn begin(
-        &self,
-        key: &Key,
-        revision: Revision,
-        refusals: Option<Refusals>,
-        now: Instant,
-        jitter: f64,
-    ) -> Duration {
+    /// What was changed starts over.
+    fn with<T>(&self, key: &Key, revision: Revision, note: impl FnOnce(&mut Failing) -> T) -> T {
         let mut failing = lock(&self.0);
-        let times = failing
-            .get(key)
-            .filter(|entry| entry.revision == revision)
-            .map_or(0, |entry| entry.times);
-        let wait = FIRST
-            .saturating_mul(2u32.saturating_pow(times))
-            .min(LONGEST)
-            .mul_f64(1.0 - 0.2 * jitter);
-        let entry = Failing {
-            revision,
-            times: times.saturating_add(1),
-            until: now + wait,
-            refusals,
-        };
-        failing.insert(key.clone(), entry);
-        wait
+        let entry = failing.entry(key.clone());
+        let entry = entry.or_insert_with(|| Failing::new(revision));
+        if entry.revision != revision {
+            *entry = Failing::new(revision);
+        }
+        note(entry)
     }
 
     /// A reconcile succeeded, or the Shop is gone.
@@ -213,6 +235,28 @@ mod tests {
             "x was not tried in a reconcile that began before its time"
         );
         assert_eq!(refused(&["x"], at(1200), at(1200)), 2 * FIRST);
+    }
+
+    #[test]
+    fn what_is_refused_for_good_does_not_lengthen_the_wait_of_other_failures() {
+        let backoffs = Backoffs::default();
+        let (a, mut now) = (key("a"), Instant::now());
+        for _ in 0..7 {
+            now += backoffs.refused(&a, 1, refusals(&["x"]), now, now, 0.0);
+        }
+        let long = backoffs.refused(&a, 1, refusals(&["x"]), now, now, 0.0);
+        assert_eq!(long, LONGEST);
+        assert_eq!(backoffs.failed(&a, 1, now, 0.0), FIRST);
+        assert_eq!(waits(&backoffs, &a, 1, now), Some(FIRST));
+        now += FIRST;
+        assert!(withholds(&backoffs, &a, now, "x"), "x waits on");
+        assert_eq!(backoffs.failed(&a, 1, now, 0.0), 2 * FIRST);
+        backoffs.refused(&a, 1, refusals(&["x"]), now, now, 0.0);
+        assert_eq!(
+            backoffs.failed(&a, 1, now, 0.0),
+            FIRST,
+            "it went well meanwhile"
+        );
     }
 
     #[test]

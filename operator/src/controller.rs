@@ -68,6 +68,12 @@ impl Running {
     fn newest(&self, shop: &ParsedShop) -> Option<Arc<ParsedShop>> {
         self.shops.get(&ObjectRef::from_obj(shop))
     }
+
+    /// Keeps nothing of a Shop that is gone.
+    async fn forget(&self, key: &Key) {
+        self.backoffs.clear(key);
+        self.context.forget(&key.0, &key.1).await;
+    }
 }
 
 /// Reconciles all Shops until told to stop.
@@ -201,10 +207,12 @@ async fn reconcile_in_turn(shop: Arc<ParsedShop>, running: Arc<Running>) -> Resu
         // What has not begun does not begin any more.
         () = running.stop.cancelled() => return Ok(Action::await_change()),
     };
+    let key = key(&shop);
     let Some(shop) = running.newest(&shop) else {
+        running.forget(&key).await;
         return Ok(Action::await_change());
     };
-    let (key, revision, began) = (key(&shop), revision(&shop), Instant::now());
+    let (revision, began) = (revision(&shop), Instant::now());
     let withheld = match running.backoffs.standing(&key, revision, began) {
         Standing::Free => Refusals::default(),
         Standing::Withholds(refusals) => refusals,
@@ -375,8 +383,7 @@ async fn log(
         Err(ControllerError::ObjectNotFound(shop)) => {
             tracing::debug!(%shop, "gone");
             let key = (shop.namespace.unwrap_or_default(), shop.name);
-            running.backoffs.clear(&key);
-            running.context.forget(&key.0, &key.1).await;
+            running.forget(&key).await;
         }
         Err(ControllerError::ReconcilerFailed(error, shop)) => {
             tracing::warn!(%shop, class = error.class().as_str(), %error, "a reconcile failed");

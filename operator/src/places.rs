@@ -1,6 +1,7 @@
 //! How many Shops are worked on at a time. Each reconcile begins in a quick place. One that takes long moves to a slow place, so
-//! that Shops that hang, however many, do not hold up those that do not. Both are bounded, and each namespace has a bound of its
-//! own in both, because what is worked on costs memory here and requests at the API server.
+//! that Shops that hang do not hold up those that do not. Both are bounded, and each namespace has a bound of its own in both,
+//! because what is worked on costs memory here and requests at the API server. The price: Shops that hang in more namespaces than
+//! fill the slow places keep quick ones too, each for ten seconds before it waits out its back-off.
 
 use std::{
     collections::HashMap,
@@ -27,7 +28,7 @@ const SLOW: Bounds = Bounds {
 };
 const TIMES: Times = Times {
     slow_after: Duration::from_secs(3),
-    // The longest that a namespace with nothing amiss waits for the Shops of others.
+    // How much longer a quick place is kept where the slow ones are full.
     waits_for_slow: Duration::from_secs(7),
 };
 

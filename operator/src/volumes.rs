@@ -10,7 +10,7 @@ use crate::{
     catalogue::ServiceName,
     cluster::Cluster,
     decide::Decision,
-    error::Class,
+    error::{Class, Error},
     labels::{INSTANCE_LABEL, SHOP_LABEL},
     names,
     observe::{Observed, ObservedBackend, requested_size},
@@ -103,22 +103,27 @@ impl Updated {
     /// Whether a class lets volumes grow can be read in the class, but not with rights in some namespaces alone. So the API server
     /// is asked to, and its answer is believed.
     fn was_refused(&mut self, volume: Volume<'_>, claim: &PersistentVolumeClaim, refusal: Failure) {
-        match refusal.error.class() {
-            Class::Invalid | Class::Forbidden => self.not_grown.push(NotGrown {
-                stateful_set: volume.stateful_set,
-                message: format!(
-                    "{}; it stays at {} though the Shop asks for {}, until its storage class allows growth (allowVolumeExpansion)",
-                    refusal.error,
-                    requested_size(claim).unwrap_or("its size"),
-                    volume.storage.size,
-                ),
-                refusal,
-            }),
-            Class::Conflict | Class::NameTaken | Class::Transient | Class::Bug => {
-                self.failures.push(refusal);
-            }
+        if !cannot_grow(&refusal.error) {
+            self.failures.push(refusal);
+            return;
         }
+        self.not_grown.push(NotGrown {
+            stateful_set: volume.stateful_set,
+            message: format!(
+                "{}; it stays at {} though the Shop asks for {}, until its storage class allows growth (allowVolumeExpansion)",
+                refusal.error,
+                requested_size(claim).unwrap_or("its size"),
+                volume.storage.size,
+            ),
+            refusal,
+        });
     }
+}
+
+/// Whether this is the answer of the admission of sizes (PersistentVolumeClaimResize). A quota or a missing right answers with the
+/// same status.
+fn cannot_grow(error: &Error) -> bool {
+    error.class() == Class::Forbidden && error.to_string().contains("must support resize")
 }
 
 /// What is to be noted on a claim.
@@ -168,6 +173,8 @@ fn requested(claim: &PersistentVolumeClaim) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use kube::core::Status;
+
     use super::*;
 
     fn claim(value: Value) -> PersistentVolumeClaim {
@@ -193,6 +200,20 @@ mod tests {
             grown("Bound", "2Gi"),
             Some(json!({"spec": {"resources": {"requests": {"storage": "2Gi"}}}}))
         );
+    }
+
+    #[test]
+    fn only_the_admission_of_sizes_says_that_a_class_does_not_let_a_volume_grow() {
+        let refused = |message: &str| {
+            let status = Status::failure(message, "Forbidden").with_code(403);
+            Error::kube("PersistentVolumeClaim data-a-0")(kube::Error::Api(status.boxed()))
+        };
+        let class = "persistentvolumeclaims \"data-a-0\" is forbidden: only dynamically provisioned pvc can be resized and \
+                     the storageclass that provisions the pvc must support resize";
+        assert!(cannot_grow(&refused(class)));
+        let quota = "persistentvolumeclaims \"data-a-0\" is forbidden: exceeded quota: small, requested: \
+                     requests.storage=1Gi, used: requests.storage=5Gi, limited: requests.storage=5Gi";
+        assert!(!cannot_grow(&refused(quota)));
     }
 
     #[test]

@@ -105,7 +105,7 @@ impl<K: Kind> Cache<K> {
         name: &str,
         now: Instant,
     ) -> Option<Entry<K>> {
-        let cached = self.shops.get(namespace)?.get(shop)?.get(name)?;
+        let cached = self.find(namespace, shop, name)?;
         if !cached.is_believed(now) {
             return None;
         }
@@ -126,6 +126,11 @@ impl<K: Kind> Cache<K> {
             .filter(|(_, cached)| cached.is_believed(now))
             .filter_map(|(_, cached)| self.object(cached).map(Arc::new))
             .collect()
+    }
+
+    fn find(&self, namespace: &str, shop: &str, name: &str) -> Option<&Cached> {
+        let cached = self.shops.get(namespace)?.get(shop)?.get(name)?;
+        Some(cached)
     }
 
     fn object(&self, cached: &Cached) -> Option<K> {
@@ -177,13 +182,10 @@ impl<K: Kind> Cache<K> {
         name: &str,
         wanted: Fingerprint,
     ) -> bool {
-        let objects = self.shops.get(namespace).and_then(|shops| shops.get(shop));
-        objects
-            .and_then(|objects| objects.get(name))
-            .is_some_and(|cached| {
-                let accepted = cached.accepted.as_deref();
-                cached.digest == wanted || accepted == Some(&(wanted, cached.digest))
-            })
+        self.find(namespace, shop, name).is_some_and(|cached| {
+            let accepted = cached.accepted.as_deref();
+            cached.digest == wanted || accepted == Some(&(wanted, cached.digest))
+        })
     }
 
     /// What watch number `watch`, of `namespace` or of all, tells. Returns the Shops that it is about.
@@ -220,8 +222,7 @@ impl<K: Kind> Cache<K> {
         let key = shop_of(&*entry.object)?;
         let name = entry.object.name_any();
         self.remove_from_others(&key, &name);
-        let known = self.shops.get(&key.0).and_then(|shops| shops.get(&key.1));
-        let known = known.and_then(|objects| objects.get(&*name));
+        let known = self.find(&key.0, &key.1, &name);
         let before: Option<K> = known.and_then(|known| self.object(known));
         // The watch is behind our own write.
         if before
@@ -238,27 +239,24 @@ impl<K: Kind> Cache<K> {
         let object = self.packer.pack(&*entry.object);
         let objects = self.objects_of(&key);
         let known = objects.remove(&*name);
+        let confirmed = told
+            && known
+                .as_ref()
+                .is_some_and(|known| known.unconfirmed_since.is_none());
+        let listed = known.as_ref().map_or(0, |known| known.listed);
+        let (accepted, taken_from) = known
+            .filter(|_| same.is_some())
+            .map(|known| (known.accepted, known.taken_from))
+            .unwrap_or_default();
         let cached = Cached {
             object,
             digest: entry.digest,
             template: entry.template,
             foreign: entry.foreign.into(),
-            unconfirmed_since: match &known {
-                Some(known) if told && known.unconfirmed_since.is_none() => None,
-                Some(_) | None => unconfirmed_since,
-            },
-            listed: known.as_ref().map_or(0, |known| known.listed),
-            accepted: None,
-            taken_from: Vec::new(),
-        };
-        let kept = known.filter(|_| same.is_some());
-        let cached = match kept {
-            Some(kept) => Cached {
-                accepted: kept.accepted,
-                taken_from: kept.taken_from,
-                ..cached
-            },
-            None => cached,
+            accepted,
+            unconfirmed_since: unconfirmed_since.filter(|_| !confirmed),
+            taken_from,
+            listed,
         };
         objects.insert(name.into(), Box::new(cached));
         Some(key)
@@ -267,8 +265,7 @@ impl<K: Kind> Cache<K> {
     fn remove(&mut self, object: &K) -> Option<ShopKey> {
         let key = shop_of(object)?;
         let name = object.name_any();
-        let known = self.shops.get(&key.0).and_then(|shops| shops.get(&key.1));
-        let known = known.and_then(|objects| objects.get(&*name));
+        let known = self.find(&key.0, &key.1, &name);
         let known = known.and_then(|known| self.object(known));
         // Another one may have taken the name, and we may know of it already.
         if known.is_some_and(|known| known.uid() == object.uid()) {

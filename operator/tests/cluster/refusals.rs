@@ -1,5 +1,7 @@
 //! What the API server refuses holds up nothing but what it is about, and the status says so.
 
+use std::time::Instant;
+
 use k8s_openapi::api::{
     apps::v1::StatefulSet,
     batch::v1::Job,
@@ -62,7 +64,7 @@ async fn what_is_refused_is_not_sent_again_at_once_and_the_rest_of_the_shop_goes
     };
     // Waits of 1, 2, 4 and 8 s are over, the one of 16 s has begun.
     until("it was refused five times", async || sent() >= 5).await;
-    let refused = sent();
+    let (refused, since) = (sent(), Instant::now());
     assert_eq!(stateful_sets(&admin, &namespace).await, 6);
     start_stateful_sets(&admin, &namespace).await;
     let jobs: Api<Job> = Api::namespaced(admin.clone(), &namespace);
@@ -71,8 +73,14 @@ async fn what_is_refused_is_not_sent_again_at_once_and_the_rest_of_the_shop_goes
         jobs.expect("a list").items.len() == 5
     })
     .await;
-    assert_eq!(sent(), refused, "it is sent again before its time");
+    // On a busy machine that took longer than the wait. The next ones, each a fifth shorter at most, end after:
+    let ended = [12.8, 38.4, 86.4, 134.4]
+        .into_iter()
+        .filter(|seconds| since.elapsed().as_secs_f64() >= *seconds);
+    let due = refused + ended.count();
+    assert!(sent() <= due, "it is sent again before its time");
     // Once the user has changed the Shop it is sent at once.
+    let before = sent();
     apply_shop(
         &admin,
         &namespace,
@@ -81,7 +89,7 @@ async fn what_is_refused_is_not_sent_again_at_once_and_the_rest_of_the_shop_goes
     )
     .await
     .expect("accepted");
-    until("it is sent", async || sent() > refused).await;
+    until("it is sent", async || sent() > before).await;
     running.stop().await;
 }
 

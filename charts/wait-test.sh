@@ -14,6 +14,12 @@ for tool in helm kubectl; do
     exit 1
   }
 done
+# Helm 3 does not wait for the status of resources that it does not know.
+version=$(helm version --template '{{.Version}}')
+[ "${version#v}" != "$version" ] && [ "${version%%.*}" != v3 ] || {
+  echo "charts/wait-test.sh: $(command -v helm) is $version: take it off PATH, or install Helm 4" >&2
+  exit 1
+}
 
 namespace=helm-wait-$$
 out=$(mktemp)

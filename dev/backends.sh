@@ -25,13 +25,12 @@ exports() {
 # What was started by another version of this script is started anew.
 recipe=$(sha256sum "$DEV/backends.sh" | cut -c1-16)
 running() { [ "$(docker container inspect -f "{{.State.Running}} {{index .Config.Labels \"$RECIPE_LABEL\"}}" "$1" 2>/dev/null)" = "true $recipe" ]; }
-answers() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 
 # container NAME PORT DOCKER-ARGUMENTS... : started once, in place of a dead one
 container() {
   local name=$1 port=$2; shift 2
   docker rm -fv "$name" >/dev/null 2>&1 || true
-  ! answers "$port" || die "port $port of 127.0.0.1 is taken, and $name needs it; stop what listens there"
+  need_port "$port" "$name"
   docker run -d --name "$name" --label "$RECIPE_LABEL=$recipe" "$@" >/dev/null
 }
 

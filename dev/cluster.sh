@@ -19,7 +19,7 @@ create() {
   local port log=$STATE/kind-$name.log
   sed "s/hostPort: 30/hostPort: ${HOST_PORTS:-30}/" "$ROOT/kind-config.yaml" > "$config"
   for port in $(grep -oE 'hostPort: [0-9]+' "$config" | awk '{print $2}'); do
-    ! (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null || die "port $port of 127.0.0.1 is taken, and the cluster '$name' needs it; stop what listens there"
+    need_port "$port" "the cluster '$name'"
   done
   say "making the cluster '$name' (20 to 60 s)"
   kind create cluster --name "$name" --config "$config" --image "$NODE_IMAGE" --wait 180s 2>"$log" ||

@@ -83,8 +83,8 @@ need_packages() { # PROGRAM:PACKAGE... : Debian packages for programs that are n
   DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
 }
 
-need_port() { # PORT : nobody listens on it
-  ! (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null || die "port $1 of 127.0.0.1 is taken, and this needs it; stop what listens there"
+need_port() { # PORT WHO : nobody listens on it
+  ! (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null || die "port $1 of 127.0.0.1 is taken, and $2 needs it; stop what listens there"
 }
 
 # recipe FOLDER : what decides about an image that this folder of dev/ builds; built NAME FOLDER : there is an image of that recipe

@@ -14,7 +14,7 @@ tools() {
   [ "$1" = fast ] || { need_go; need_packages skopeo:skopeo curl:curl jq:jq; }   # of what comes late
   "$DEV/engine.sh"
   "$DEV/tools.sh"
-  [ "$1" = fast ] || { "$DEV/backends.sh" down bench; need_port 5432; }
+  [ "$1" = fast ] || { "$DEV/backends.sh" down bench; need_port 5432 "the operator's measurement"; }
 }
 backends()   { local exports; exports=$("$DEV/backends.sh" up); eval "$exports"; }
 formatting() { cargo fmt --all --check; }

@@ -1,6 +1,6 @@
 #!/bin/bash
 # node/image.sh : the node image for kind where none can be pulled, under the name $BUILT_NODE, and the workstation's programs
-# (kind, kubectl, helm). Sixteen minutes on two cores when everything is cold; what is finished stays in the cache.
+# (kind, kubectl, helm). Fourteen minutes on two quiet cores when everything is cold; what is finished stays in the cache.
 . "$(dirname "$0")/../common.sh"
 here=$DEV/node parts=$CACHE/node-image
 
@@ -11,7 +11,7 @@ need_go
 [ -x "$BIN/kubernetes" ] || need_disk 15
 need_packages debootstrap:debootstrap jq:jq busybox:busybox-static gcc:gcc ctr:containerd
 
-say "node image: building the programs and a Debian userland (16 minutes when cold, half a minute when cached)"
+say "node image: building the programs and a Debian userland (14 minutes when cold and alone, half a minute when cached)"
 background part "Debian userland" "$here/rootfs.sh" "$parts/rootfs"
 trap 'stop $JOB' EXIT
 "$here/programs.sh" "$BIN"

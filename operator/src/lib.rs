@@ -3,6 +3,7 @@
 pub mod api;
 pub mod apply;
 pub mod backoff;
+pub mod broker;
 pub mod catalogue;
 pub mod claims;
 pub mod cluster;

@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
+use futures::future::join;
 use k8s_openapi::jiff::Timestamp;
 use kube::{Client, runtime::events::Reporter};
 
 use crate::{
     api::{Shop, ShopStatus},
     apply::{apply, conclude_migrations},
+    broker::{Brokers, Fill},
     catalogue::{PerService, ServiceName},
     cluster::Cluster,
     config::Config,
@@ -47,6 +49,8 @@ pub struct Context {
     pub cluster: Cluster,
     /// The databases of all Shops.
     pub databases: Databases,
+    /// The brokers of all Shops.
+    pub brokers: Brokers,
     /// The operator's own settings.
     pub config: Config,
     /// What is counted.
@@ -123,6 +127,7 @@ pub async fn reconcile(
         shop: valid,
         observed,
         databases: &inputs.databases,
+        fill: inputs.fill,
         decision: &decision,
         outcome: &outcome,
         now,
@@ -165,6 +170,7 @@ struct Inputs {
     observed: Observed,
     credentials: Credentials,
     databases: PerService<DatabaseState>,
+    fill: Option<Fill>,
 }
 
 /// Nothing here changes what runs: what fails here leaves the shop as it is. The finalizer comes first: before there are data.
@@ -174,15 +180,17 @@ async fn gather(shop: &Shop, context: &Context, now: Timestamp) -> Result<Inputs
     deletion::set_finalizer(shop, &context.cluster).await?;
     let observed = observe(&valid, &context.cluster, now).await?;
     let credentials = credentials::provide(&valid, &context.cluster).await?;
-    let databases = context
+    let prepared = context
         .databases
-        .prepare(&valid, &observed, &credentials, now)
-        .await;
+        .prepare(&valid, &observed, &credentials, now);
+    let fill = context.brokers.fill(&valid, &observed.broker);
+    let (databases, fill) = join(prepared, fill).await;
     Ok(Inputs {
         shop: valid,
         observed,
         credentials,
         databases,
+        fill,
     })
 }
 
@@ -229,6 +237,7 @@ impl Context {
         Self {
             cluster,
             databases,
+            brokers: Brokers::default(),
             config,
             metrics,
             statuses: Statuses::new(client, reporter),
@@ -238,6 +247,7 @@ impl Context {
     /// Forgets a Shop that is no longer there.
     pub async fn forget(&self, namespace: &str, name: &str) {
         self.statuses.forget(namespace, name);
+        self.brokers.forget(namespace, name);
         let databases = ServiceName::ALL.map(|service| names::database(name, service));
         self.databases.forget(namespace, &databases).await;
     }

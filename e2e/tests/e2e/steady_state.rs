@@ -19,6 +19,12 @@ use crate::support::{PATIENCE, port_of, world};
 async fn reconciling_a_shop_that_is_as_it_should_be_writes_nothing() -> Result<()> {
     let world = world().await?;
     let cluster = &world.cluster;
+    until(
+        "the status says how full the broker is",
+        PATIENCE,
+        || async { Ok(cluster.shop().await?["status"]["broker"]["filledPercent"].as_i64()) },
+    )
+    .await?;
     // Something before this test may still be settling: the count starts when two looks see the same.
     let last = std::cell::RefCell::new(None);
     let before = until("nothing moves any more", PATIENCE, || async {

@@ -40,10 +40,23 @@ pub struct ShopStatus {
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
 
+    /// The broker, once it has said something of itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub broker: Option<BrokerStatus>,
+
     /// The services one by one.
     #[serde(default)]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub services: Vec<ServiceStatus>,
+}
+
+/// What the broker says of itself.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct BrokerStatus {
+    /// How much of their room the events take, in percent, rounded down to tens and some minutes old. From 90 on the oldest events
+    /// go to make room for new ones, before they are seven days old.
+    pub filled_percent: i32,
 }
 
 /// The state of one service.

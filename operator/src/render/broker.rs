@@ -22,7 +22,7 @@ use super::{
     service::port,
 };
 use crate::{
-    catalogue::{BROKER_PORT, ServiceName},
+    catalogue::{BROKER_PORT, MONITORING_PORT, ServiceName},
     credentials::Credentials,
     hash::Fingerprint,
     meta::{self, Component},
@@ -33,8 +33,6 @@ use crate::{
 };
 
 const APP: &str = "nats";
-/// Probes and figures of the server; the kubelet alone reaches it.
-const MONITORING_PORT: i32 = 8222;
 const CONFIGURATION: &str = "nats.conf";
 /// Changes when the configuration does, so that the server restarts with it.
 const CONFIGURATION_ANNOTATION: &str = "shopkeeper.dev/configuration";

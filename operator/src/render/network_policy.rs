@@ -9,7 +9,7 @@ use k8s_openapi::{
 };
 
 use crate::{
-    catalogue::{ADMIN_PORT, BROKER_PORT, DATABASE_PORT, HTTP_PORT, ServiceName},
+    catalogue::{ADMIN_PORT, BROKER_PORT, DATABASE_PORT, HTTP_PORT, MONITORING_PORT, ServiceName},
     labels::{NAME_LABEL, OPERATOR},
     meta::{self, Component},
     names,
@@ -90,21 +90,18 @@ pub fn database(shop: &ValidShop, service: ServiceName) -> NetworkPolicy {
         service.as_str(),
         &[Component::Service, Component::Migration],
     );
-    let operator = NetworkPolicyPeer {
-        pod_selector: Some(labelled(NAME_LABEL, OPERATOR)),
-        ..namespace_peer(NAMESPACE_NAME_LABEL, &shop.operator_namespace)
-    };
+    let callers = vec![peer(own), operator(shop)];
     policy(
         shop,
         names::database(&shop.name, service),
         service.as_str(),
         Component::Database,
-        vec![from(Some(vec![peer(own), operator]), DATABASE_PORT)],
+        vec![from(Some(callers), DATABASE_PORT)],
         vec![],
     )
 }
 
-/// The broker: the services of the shop. It connects to nobody.
+/// The broker: the services of the shop; the operator asks for its figures. It connects to nobody.
 pub fn broker(shop: &ValidShop) -> NetworkPolicy {
     let services = ServiceName::ALL.map(|service| pods(shop, service));
     policy(
@@ -112,7 +109,10 @@ pub fn broker(shop: &ValidShop) -> NetworkPolicy {
         names::broker(&shop.name),
         "nats",
         Component::Broker,
-        vec![from(Some(services.into()), BROKER_PORT)],
+        vec![
+            from(Some(services.into()), BROKER_PORT),
+            from(Some(vec![operator(shop)]), MONITORING_PORT),
+        ],
         vec![],
     )
 }
@@ -182,6 +182,13 @@ fn peer(selector: LabelSelector) -> NetworkPolicyPeer {
     NetworkPolicyPeer {
         pod_selector: Some(selector),
         ..NetworkPolicyPeer::default()
+    }
+}
+
+fn operator(shop: &ValidShop) -> NetworkPolicyPeer {
+    NetworkPolicyPeer {
+        pod_selector: Some(labelled(NAME_LABEL, OPERATOR)),
+        ..namespace_peer(NAMESPACE_NAME_LABEL, &shop.operator_namespace)
     }
 }
 

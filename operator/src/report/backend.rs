@@ -9,6 +9,7 @@ use super::{
     is_overdue,
 };
 use crate::{
+    broker::Fill,
     catalogue::ServiceName,
     database::DatabaseState,
     names,
@@ -60,6 +61,16 @@ pub(super) fn broker(findings: &Findings<'_>) -> Option<Problem> {
         &findings.observed.broker,
         &findings.decision.broker_image,
     )
+}
+
+/// What is said of a broker that is ready.
+pub(super) fn stands(findings: &Findings<'_>) -> &'static str {
+    if findings.fill.is_some_and(Fill::is_full) {
+        "the broker takes connections; its room for events is full, so the oldest go before they are seven days old: raise \
+         broker.storage.size where they must stay"
+    } else {
+        "the broker takes connections"
+    }
 }
 
 /// The first volume that cannot grow, among those of StatefulSets of which this holds.

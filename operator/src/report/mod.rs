@@ -13,8 +13,9 @@ pub use cause::Problem;
 pub use events::{Notice, notices, taken_back};
 
 use crate::{
-    api::{Phase, ServiceStatus, ShopStatus},
+    api::{BrokerStatus, Phase, ServiceStatus, ShopStatus},
     apply::Outcome,
+    broker::Fill,
     catalogue::{PerService, ServiceName},
     database::DatabaseState,
     decide::Decision,
@@ -35,6 +36,8 @@ pub struct Findings<'a> {
     pub observed: &'a Observed,
     /// How far the databases are.
     pub databases: &'a PerService<DatabaseState>,
+    /// How full the broker is, where that is known.
+    pub fill: Option<Fill>,
     /// What was decided.
     pub decision: &'a Decision,
     /// What came of it.
@@ -107,7 +110,7 @@ pub fn status(
         State::ready_unless(
             broker,
             backend::not_grown(findings, |set| set == names::broker(&findings.shop.name)),
-            "the broker takes connections",
+            backend::stands(findings),
         ),
     );
 
@@ -119,6 +122,9 @@ pub fn status(
         },
         services_ready: Some(format!("{running}/{}", judged.len())),
         conditions: conditions.done(),
+        broker: findings.fill.map(|fill| BrokerStatus {
+            filled_percent: fill.percent(),
+        }),
         services: judged.into_iter().map(|(status, _)| status).collect(),
     }
 }

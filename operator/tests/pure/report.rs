@@ -10,6 +10,7 @@ use kube::ResourceExt;
 use serde_json::{Value, json};
 use shop_operator::{
     api::{Phase, ServiceStatus, ShopStatus},
+    broker::Fill,
     catalogue::ServiceName::{Email, Orders, Search},
     database::DatabaseState,
     error::Error,
@@ -466,6 +467,22 @@ fn a_refused_object_is_named_and_only_its_service_fails() {
         ready.message
     );
     assert_eq!(status.services_ready.as_deref(), Some("4/5"));
+}
+
+#[test]
+fn the_status_says_how_full_the_broker_is_and_what_follows_when_it_is_full() {
+    let mut scene = Scene::all_well(plain());
+    assert_eq!(scene.report().broker, None, "nobody knows");
+    for (taken, percent, full) in [(37, 30, false), (93, 90, true)] {
+        scene.fill = Fill::of(taken, 100);
+        let status = scene.report();
+        let broker = status.broker.as_ref().map(|broker| broker.filled_percent);
+        assert_eq!(broker, Some(percent));
+        let ready = condition(&status, "BrokerReady");
+        assert_eq!(ready.status, "True", "events go on");
+        let told = ready.message.contains("raise broker.storage.size");
+        assert_eq!(told, full, "{}", ready.message);
+    }
 }
 
 #[test]

@@ -18,6 +18,12 @@ tools() {
 }
 backends()   { local exports; exports=$("$DEV/backends.sh" up); eval "$exports"; }
 formatting() { cargo fmt --all --check; }
+unused()     { # dependencies that nobody uses any more
+  local version=0.9.2 tools
+  tools=$CACHE/cargo-machete-$version
+  [ -x "$tools/bin/cargo-machete" ] || cargo install --quiet --debug --locked --root "$tools" "cargo-machete@$version"
+  "$tools/bin/cargo-machete" "$ROOT" >&2 || die "take the dependencies above out of their Cargo.toml"
+}
 lint()       { cargo clippy --quiet --workspace --all-targets --locked -- -D warnings; }
 one_tls()    { # one TLS stack (aws-lc-rs): neither of these may come in
   local found
@@ -78,6 +84,7 @@ main() { # read whole before it runs, so that an edit or a pull meanwhile does n
   step "Test back ends: PostgreSQL, NATS, a Kubernetes API server" backends
   step "Formatting" formatting
   step "One TLS stack" one_tls
+  step "Unused dependencies" unused
   step "Clippy" lint
   step "Generated files" generated
   step "Charts" charts

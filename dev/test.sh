@@ -42,6 +42,11 @@ cluster_up() {
   HOST_PORTS=31 "$DEV/cluster.sh" up "$cluster"
 }
 operator()   { "$DEV/deploy.sh" "$cluster" >&2; }
+clients_buy() { # in the Shop that the end-to-end tests use too, applied as they apply it
+  kubectl --context "$KUBE_CONTEXT" apply --server-side --field-manager=e2e -f "$ROOT/examples/shop.yaml" >&2
+  "$DEV/await-shop.sh" demo
+  "$DEV/contracts/flow.sh" 31 >&2
+}
 end_to_end() { E2E_KUBECONFIG=$KUBECONFIG cargo test --locked --package e2e -- --test-threads=1; }
 
 # What is worth a look after a failure, in one folder.
@@ -83,6 +88,7 @@ main() { # read whole before it runs, so that an edit or a pull meanwhile does n
   step "Tools and docker engine" tools "${1:-all}"
   step "Test back ends: PostgreSQL, NATS, a Kubernetes API server" backends
   step "Formatting" formatting
+  [ "${1:-all}" = fast ] || step "Clients of the contracts" "$DEV/contracts/clients.sh"
   step "One TLS stack" one_tls
   step "Unused dependencies" unused
   step "Clippy" lint
@@ -97,6 +103,7 @@ main() { # read whole before it runs, so that an edit or a pull meanwhile does n
     made=yes
     step "Cluster '$cluster'" cluster_up
     step "Operator" operator
+    step "Clients of the contracts buy" clients_buy
     step "End-to-end tests" end_to_end
   fi
 }

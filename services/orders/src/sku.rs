@@ -10,6 +10,8 @@ use tokio_postgres::types::{FromSql, Type};
 use utoipa::ToSchema;
 
 const MAX_LENGTH: usize = 64;
+/// Without look-ahead, which many languages do not have; so it does not leave out `import`.
+const SKU_PATTERN: &str = r"^(\.{0,2}[A-Za-z0-9_-]|\.{3})[A-Za-z0-9._-]*$";
 /// Paths with these in the place of a sku are something else: an import, the folder itself, the folder above.
 const NOT_IN_A_PATH: [&str; 3] = ["import", ".", ".."];
 
@@ -18,11 +20,8 @@ const NOT_IN_A_PATH: [&str; 3] = ["import", ".", ".."];
     Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema, JsonSchema,
 )]
 #[serde(try_from = "String", into = "String")]
-#[schema(value_type = String, example = "mug-blue", pattern = "^(?!(?:import|[.]{1,2})$)[A-Za-z0-9._-]{1,64}$")]
-#[schemars(
-    with = "String",
-    extend("pattern" = r"^(?!(?:import|[.]{1,2})$)[A-Za-z0-9._-]{1,64}$")
-)]
+#[schema(value_type = String, example = "mug-blue", min_length = 1, max_length = 64, pattern = "^(\\.{0,2}[A-Za-z0-9_-]|\\.{3})[A-Za-z0-9._-]*$")]
+#[schemars(with = "String", extend("pattern" = SKU_PATTERN, "minLength" = 1, "maxLength" = MAX_LENGTH))]
 pub(crate) struct Sku(String);
 
 /// A text that is no SKU.
@@ -83,6 +82,10 @@ impl fmt::Display for Sku {
 
 #[cfg(test)]
 mod tests {
+    use garde::rules::pattern::regex::Regex;
+    use serde_json::json;
+    use utoipa::PartialSchema;
+
     use super::*;
 
     #[test]
@@ -103,6 +106,32 @@ mod tests {
         for bad in ["", "a b", "a/b", "ä", "a\n", &"x".repeat(65)] {
             assert!(bad.parse::<Sku>().is_err(), "{bad}");
         }
+    }
+
+    /// Both contracts say the same of a sku as what reads one, except that no pattern without look-ahead leaves out `import`.
+    #[test]
+    fn the_contracts_take_what_is_taken_here() {
+        let api = serde_json::to_value(Sku::schema()).unwrap();
+        let events = serde_json::to_value(schemars::schema_for!(Sku)).unwrap();
+        for schema in [&api, &events] {
+            assert_eq!(schema["pattern"], SKU_PATTERN);
+            assert_eq!(
+                (&schema["minLength"], &schema["maxLength"]),
+                (&json!(1), &json!(64))
+            );
+        }
+        let pattern = Regex::new(SKU_PATTERN).unwrap();
+        let fits = |text: &str| (1..=64).contains(&text.len()) && pattern.is_match(text);
+        let long = [64, 65].map(|length| "x".repeat(length));
+        let dots = [62, 64, 65].map(|length| ".".repeat(length));
+        let ends = [
+            ".a", "..a", "...a", "....", ".", "..", "...", "a.", "-", "_.", "a/b", "a b", "", "ä",
+            "a\n",
+        ];
+        for text in long.iter().chain(&dots).map(String::as_str).chain(ends) {
+            assert_eq!(fits(text), text.parse::<Sku>().is_ok(), "{text:?}");
+        }
+        assert!(fits("import") && "import".parse::<Sku>().is_err());
     }
 
     #[test]

@@ -1,10 +1,12 @@
 //! What the tests of a service stand on: a real PostgreSQL and a real NATS, a proxy that can cut them off, tokens.
 
 mod backends;
+mod growth;
 mod proxy;
 mod tokens;
 
 pub use backends::{Backends, Said};
+pub use growth::Growth;
 pub use proxy::Proxy;
 pub use tokens::{jwks_server, token};
 

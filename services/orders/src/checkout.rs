@@ -50,9 +50,7 @@ pub(crate) async fn place(
 ) -> Result<Response, Problem> {
     let mut connection = state.db.get().await?;
     let tx = db::transaction(&mut connection).await?;
-    let scope = format!("orders:{}", request.buyer);
-    let fingerprint = (request.token.expose_secret(), request.expected);
-    let ticket = match idempotency::claim(&tx, &scope, key, &fingerprint).await? {
+    let ticket = match claim(&tx, key, request).await? {
         Claim::Replay(answer) => return Ok(answer),
         Claim::New(ticket) => ticket,
     };
@@ -78,6 +76,23 @@ pub(crate) async fn place(
     }
 }
 
+/// The key is bound to all that the buyer sent. The previous version bound it to the token alone: what a pod of it took is
+/// answered again whatever the buyer saw, as that pod would.
+async fn claim(
+    tx: &Transaction<'_>,
+    key: &IdempotencyKey,
+    request: &Request,
+) -> Result<Claim, Problem> {
+    let scope = format!("orders:{}", request.buyer);
+    let token = request.token.expose_secret();
+    match idempotency::claim(tx, &scope, key, &(token, request.expected)).await {
+        Err(refused) if refused.code == "idempotency_key_reused" => {
+            idempotency::claim(tx, &scope, key, &token).await
+        }
+        claim => claim,
+    }
+}
+
 /// Either the order with all that belongs to it is written, or nothing is.
 async fn order_cart(
     tx: &Transaction<'_>,
@@ -96,7 +111,7 @@ async fn order_cart(
     let contents = cart.read().await?;
     let lines = &contents.lines;
     let order = match total_to_order(&contents, request.expected)
-        .and_then(|total| new_order(request.buyer, lines, total))
+        .and_then(|total| new_order(request.buyer, lines, total, now))
     {
         Ok(order) => order,
         Err(refusal) => return Ok(Err(refusal)),
@@ -125,7 +140,12 @@ async fn order_cart(
     Ok(Ok(order))
 }
 
-fn new_order(buyer: Uuid, lines: &[CartLine], total: Money) -> Result<Order, Refusal> {
+fn new_order(
+    buyer: Uuid,
+    lines: &[CartLine],
+    total: Money,
+    now: OffsetDateTime,
+) -> Result<Order, Refusal> {
     let id = Uuid::now_v7();
     Ok(Order {
         id,
@@ -136,7 +156,7 @@ fn new_order(buyer: Uuid, lines: &[CartLine], total: Money) -> Result<Order, Ref
         items: items(lines).map_err(Refusal::Money)?,
         total,
         refunded: total.with(0),
-        placed_at: OffsetDateTime::now_utc(),
+        placed_at: now,
         confirmed_at: None,
         finished_at: None,
     })

@@ -54,6 +54,32 @@ async fn a_price_that_changed_unseen_is_not_charged() {
     );
 }
 
+/// It took what the buyer saw and ignored it, so it bound the key to the payment token alone.
+#[tokio::test]
+async fn an_order_that_the_previous_version_took_is_answered_again_under_its_key() {
+    let shop = Shop::open().await;
+    let buyer = Person::buyer();
+    shop.sell("mug", 1250, 10).await;
+    shop.fill_cart(&buyer, "mug", 2).await;
+    let seen = shop.checkout(&buyer).await;
+    let first = shop.order_as(&buyer, "k", &seen).await;
+    let mut another = seen.clone();
+    another["cart_version"] = json!(2);
+    let refused = shop.order_as(&buyer, "k", &another).await;
+    assert_eq!(
+        refused.code(),
+        "idempotency_key_reused",
+        "seen is part of it"
+    );
+
+    let as_before = "update idempotency set fingerprint = sha256(convert_to('\"tok_approved\"', 'UTF8')) where key = 'k' returning key";
+    assert_eq!(shop.look(as_before, &[]).await.len(), 1);
+    assert_eq!(shop.order_as(&buyer, "k", &seen).await, first);
+    another["payment_token"] = json!("tok_slow");
+    let refused = shop.order_as(&buyer, "k", &another).await;
+    assert_eq!(refused.code(), "idempotency_key_reused");
+}
+
 #[tokio::test]
 async fn a_cart_that_changed_unseen_is_not_ordered_whatever_it_costs() {
     let shop = Shop::open().await;

@@ -1,5 +1,5 @@
-//! What is deleted after some time, so that the tables that grow with every order do not grow for ever. The orders
-//! themselves are the shop's books and are kept.
+//! What is deleted after some time: timelines, ended checkouts and the networks that orders came from, so that the tables
+//! that grow with every order do not grow for ever. The orders themselves are the shop's books and are kept.
 
 use std::time::Duration;
 
@@ -21,11 +21,11 @@ const BATCH: i64 = 2_000;
 /// Runs until `stop`. Any number of replicas may do so at once.
 pub(crate) async fn run(db: Db, stop: CancellationToken) -> anyhow::Result<()> {
     loop {
-        let rows = delete_old(&db, OffsetDateTime::now_utc() - KEEP, &stop).await?;
+        let rows = delete_old(&db, OffsetDateTime::now_utc(), &stop).await?;
         if rows > 0 {
             tracing::info!(
                 rows,
-                "old entries of timelines and ended checkouts were deleted"
+                "old entries of timelines, ended checkouts and networks of orders were deleted"
             );
         }
         tokio::select! {
@@ -35,19 +35,19 @@ pub(crate) async fn run(db: Db, stop: CancellationToken) -> anyhow::Result<()> {
     }
 }
 
-/// Deletes what is older than `before`, in parts. Returns how many rows that were.
+/// Deletes what is too old `now`, in parts: networks count for [`WINDOW`] only, the rest is kept for [`KEEP`]. Returns how many rows that were.
 async fn delete_old(
     db: &Db,
-    before: OffsetDateTime,
+    now: OffsetDateTime,
     stop: &CancellationToken,
 ) -> Result<u64, db::Error> {
+    let (before, counted) = (now - KEEP, now - WINDOW);
     let mut rows = 0;
     while !stop.is_cancelled() {
         let client = db.get().await?;
         let part = store::timeline::delete_before(&client, before, BATCH).await?
             + store::sagas::delete_ended_before(&client, before, BATCH).await?
-            + store::networks::delete_before(&client, OffsetDateTime::now_utc() - WINDOW, BATCH)
-                .await?;
+            + store::networks::delete_before(&client, counted, BATCH).await?;
         if part == 0 {
             break;
         }

@@ -1,5 +1,6 @@
-//! How many orders an account may leave unpaid: each holds stock for two minutes, asks the provider about a card and, when it
-//! is declined, sends a mail. Whoever tries out stolen cards makes many of them.
+//! How many orders an account may leave unpaid, and how many may be declined from one network: each holds stock for two
+//! minutes, asks the provider about a card and, when it is declined, sends a mail. Whoever tries out stolen cards makes many of
+//! them, and new accounts for them.
 
 use std::{net::IpAddr, time::Duration};
 

@@ -7,7 +7,7 @@ use chassis::db;
 use chassis::http::responses::{Common, TooLarge, Unauthenticated};
 use chassis::http::{Json as Body, Path, Preconditions, Problem, etag};
 use garde::Validate;
-use http::{HeaderMap, HeaderName, StatusCode};
+use http::{HeaderName, StatusCode};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
@@ -61,7 +61,7 @@ pub(super) async fn put_item(
     AxumState(state): AxumState<State>,
     buyer: Principal,
     Path(sku): Path<Sku>,
-    headers: HeaderMap,
+    preconditions: Preconditions,
     Body(wanted): Body<Wanted>,
 ) -> Result<Tagged, Problem> {
     let mut connection = state.db.get().await?;
@@ -70,7 +70,7 @@ pub(super) async fn put_item(
         .await?
         .ok_or_else(|| unknown_sku(&sku))?;
     let cart = LockedCart::lock(&tx, buyer.id).await?;
-    let contents = expected(&headers, cart.read().await?)?;
+    let contents = expected(&preconditions, cart.read().await?)?;
     admits(&contents.lines, &offer).map_err(|refusal| not_admitted(&sku, refusal))?;
     cart.put(&sku, wanted.quantity).await?;
     let contents = cart.read().await?;
@@ -92,12 +92,12 @@ pub(super) async fn remove_item(
     AxumState(state): AxumState<State>,
     buyer: Principal,
     Path(sku): Path<Sku>,
-    headers: HeaderMap,
+    preconditions: Preconditions,
 ) -> Result<Tagged, Problem> {
     let mut connection = state.db.get().await?;
     let tx = db::transaction(&mut connection).await?;
     let cart = LockedCart::lock(&tx, buyer.id).await?;
-    expected(&headers, cart.read().await?)?;
+    expected(&preconditions, cart.read().await?)?;
     if !cart.remove(&sku).await? {
         return Err(Problem::new(
             StatusCode::NOT_FOUND,
@@ -113,8 +113,8 @@ pub(super) async fn remove_item(
 type Tagged = ([(HeaderName, String); 1], Json<Cart>);
 
 /// The contents, if they are what the request says of them.
-fn expected(headers: &HeaderMap, contents: Contents) -> Result<Contents, Problem> {
-    Preconditions::of(headers).check_write("The cart", Some(contents.version))?;
+fn expected(preconditions: &Preconditions, contents: Contents) -> Result<Contents, Problem> {
+    preconditions.check_write("The cart", Some(contents.version))?;
     Ok(contents)
 }
 

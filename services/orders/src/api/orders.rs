@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use axum::Json;
 use axum::extract::State as AxumState;
 use axum::response::Response;
-use chassis::auth::Principal;
+use chassis::auth::{Principal, Role};
 use chassis::http::responses::{Common, TooLarge, Unauthenticated};
 use chassis::http::{ClientIp, IdempotencyKey, Json as Body, Path, Problem, Query};
 use chassis::{db, deadline};
@@ -17,6 +17,7 @@ use tracing::Span;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
+use super::Admin;
 use crate::cart::Expected;
 use crate::checkout::refusal::NotOrdered;
 use crate::checkout::{self, Request};
@@ -142,7 +143,7 @@ pub(super) async fn list(
     let mut items = match page.number {
         None => store::orders::list(&connection, buyer.id, page.cursor, limit + 1).await?,
         Some(number) => {
-            let of = (!buyer.has_role("admin")).then_some(buyer.id);
+            let of = (!buyer.has_role(Admin::NAME)).then_some(buyer.id);
             store::orders::numbered(&connection, number, of, page.cursor, limit + 1).await?
         }
     };

@@ -11,12 +11,11 @@ use crate::money::{Money, MoneyError};
 pub(crate) trait OrderEvent: DeserializeOwned + Send + Sync + 'static {
     const KIND: &'static str;
 
-    fn order_id(&self) -> Uuid;
-    fn buyer_id(&self) -> Uuid;
+    fn order(&self) -> &OrderRef;
 
     /// What the mail is about; there is one mail for each. `event` is the event's own id.
     fn reference(&self, _event: Uuid) -> Uuid {
-        self.order_id()
+        self.order().order_id
     }
 
     /// # Errors
@@ -27,11 +26,11 @@ pub(crate) trait OrderEvent: DeserializeOwned + Send + Sync + 'static {
 /// Which order an event is about, and whose.
 #[derive(Debug, Deserialize)]
 pub(crate) struct OrderRef {
-    order_id: Uuid,
+    pub(crate) order_id: Uuid,
     /// What people call the order by. Missing in events of older versions of orders.
     #[serde(default)]
     number: Option<String>,
-    buyer_id: Uuid,
+    pub(crate) buyer_id: Uuid,
 }
 
 impl OrderRef {
@@ -63,12 +62,8 @@ struct OrderItem {
 impl OrderEvent for OrderConfirmed {
     const KIND: &'static str = "shop.orders.order.confirmed.v1";
 
-    fn order_id(&self) -> Uuid {
-        self.order.order_id
-    }
-
-    fn buyer_id(&self) -> Uuid {
-        self.order.buyer_id
+    fn order(&self) -> &OrderRef {
+        &self.order
     }
 
     fn letter(&self) -> Result<Letter, MoneyError> {
@@ -103,12 +98,8 @@ pub(crate) struct OrderCancelled {
 impl OrderEvent for OrderCancelled {
     const KIND: &'static str = "shop.orders.order.cancelled.v1";
 
-    fn order_id(&self) -> Uuid {
-        self.order.order_id
-    }
-
-    fn buyer_id(&self) -> Uuid {
-        self.order.buyer_id
+    fn order(&self) -> &OrderRef {
+        &self.order
     }
 
     fn letter(&self) -> Result<Letter, MoneyError> {
@@ -167,12 +158,8 @@ pub(crate) struct OrderRefunded {
 impl OrderEvent for OrderRefunded {
     const KIND: &'static str = "shop.orders.order.refunded.v1";
 
-    fn order_id(&self) -> Uuid {
-        self.order.order_id
-    }
-
-    fn buyer_id(&self) -> Uuid {
-        self.order.buyer_id
+    fn order(&self) -> &OrderRef {
+        &self.order
     }
 
     /// An order can be refunded in parts, and each is told of.

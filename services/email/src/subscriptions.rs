@@ -102,17 +102,17 @@ impl<E: OrderEvent> Handler for OrderHandler<E> {
         event: &Received,
         data: E,
     ) -> Result<Outcome, db::Error> {
-        let (order_id, buyer_id) = (data.order_id(), data.buyer_id());
-        let Some(recipient) = recipients::find(tx, buyer_id).await? else {
-            return Ok(not_known_yet(buyer_id));
+        let order = data.order();
+        let Some(recipient) = recipients::find(tx, order.buyer_id).await? else {
+            return Ok(not_known_yet(order.buyer_id));
         };
         let letter = match data.letter() {
             Ok(letter) => letter,
-            Err(error) => return Ok(Outcome::dead(format!("order {order_id}: {error}"))),
+            Err(error) => return Ok(Outcome::dead(format!("order {}: {error}", order.order_id))),
         };
         let mail = Queued {
             reference: data.reference(event.id),
-            order_id: Some(order_id),
+            order_id: Some(order.order_id),
             letter: &letter,
         };
         self.queue.add(tx, &recipient, mail).await

@@ -327,6 +327,34 @@ async fn stopping_is_quick_while_the_mail_server_is_away() {
         .unwrap();
 }
 
+#[tokio::test]
+async fn a_stop_waits_for_a_mail_that_the_server_looks_into() {
+    let (backends, sink) = (Backends::new().await, Sink::start().await);
+    let service = support::start(&backends, &support::smtp(sink.port)).await;
+    sink.behave(Manner::HoldsAnswer);
+    support::register(&backends, "zoe@home.example", "Zoë").await;
+    eventually("the server has the mail", || async {
+        (sink.mails().len() == 1).then_some(())
+    })
+    .await;
+    let (http, ready) = (service.http.clone(), service.admin_at("/readyz"));
+    let stop = tokio::spawn(service.stop());
+    eventually("it stops", || async {
+        let answer = http.get(ready.clone()).send().await.ok()?;
+        (!answer.status().is_success()).then_some(())
+    })
+    .await;
+    sink.answer();
+    stop.await.unwrap();
+
+    sink.behave(Manner::Takes);
+    let service = support::start(&backends, &support::smtp(sink.port)).await;
+    // A mail that comes later is sent: so the one before does not wait for the end of a lease.
+    support::register(&backends, "max@home.example", "Max").await;
+    support::mails_with(&service, "", 2, "sent").await;
+    assert_eq!(sink.mails().len(), 2);
+}
+
 /// Puts the mail to `user` off for as long as the test needs, once the sender has put it back into the queue.
 async fn put_off(backends: &Backends, user: Uuid, pause: &str) {
     eventually("the mail is back in the queue", || async {

@@ -58,6 +58,16 @@ impl Place {
         Self { session, number: 0 }
     }
 
+    /// The one after a random token, as the first version made them. While both versions run, a session may have several such
+    /// tokens, and each needs a next one of its own, always the same: so its number comes from the token, from the lower half,
+    /// which leaves as many behind it.
+    pub(crate) fn after_random(session: Uuid, [a, b, c, d, ..]: &Digest) -> Self {
+        Self {
+            session,
+            number: u32::from_be_bytes([*a, *b, *c, *d]) >> 1,
+        }
+    }
+
     /// The one after it. There are more than a session can use up.
     pub(crate) fn next(self) -> Self {
         Self {

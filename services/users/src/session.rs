@@ -60,8 +60,10 @@ pub(crate) async fn exchange(
         tx.commit().await?;
         return Ok(outcome);
     };
-    // Tokens of version 0.1 have no place; what follows them is the first that has one.
-    let next = minter.token(place.unwrap_or(Place::first(found.session_id)).next());
+    let next = minter.token(match place {
+        Some(place) => place.next(),
+        None => Place::after_random(found.session_id, &shown.digest()),
+    });
     if found.token.used_at.is_some() {
         // Asked for after the lock: a statement does not see what was committed while it waited.
         found.token.successor_waits = sessions::is_unused(&tx, &next.digest()).await?;

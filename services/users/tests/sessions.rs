@@ -161,6 +161,31 @@ async fn a_token_of_an_older_version_is_exchanged_for_one_of_this() {
     Tokens::of(shop.refresh(&next.refresh).await).await;
 }
 
+/// While both versions run, each exchanges tokens of the other.
+#[tokio::test]
+async fn a_session_goes_on_whichever_version_exchanges_its_tokens() {
+    let shop = Shop::open().await;
+    shop.tokens_of("ada@shop.example").await;
+    let db = shop.backends.direct_db();
+    let mut seen = BTreeSet::new();
+    for old in ["old-1", "old-2", "old-3"] {
+        // As that version does it: the next token is random.
+        let exchange =
+            "update refresh_tokens set used_at = now() where used_at is null returning 1";
+        assert_eq!(look(&db, exchange, &[]).await.len(), 1);
+        let next = "insert into refresh_tokens (digest, session_id, issued_at, expires_at)
+            select sha256(convert_to($1::text, 'UTF8')), id, now(), now() + interval '1 day' from sessions returning 1";
+        assert_eq!(look(&db, next, &[&old]).await.len(), 1);
+        let tokens = Tokens::of(shop.refresh(old).await).await;
+        let again = Tokens::of(shop.refresh(old).await).await;
+        assert_eq!(again.refresh, tokens.refresh, "shown again at once");
+        assert!(
+            seen.insert(tokens.refresh),
+            "each has a next one of its own"
+        );
+    }
+}
+
 #[tokio::test]
 async fn sessions_that_have_ended_are_removed_after_a_day() {
     let shop = Shop::open().await;

@@ -1,5 +1,5 @@
-//! How someone wants to be addressed. A name stands in mails, also in the first one to an address that nobody has proved
-//! to be his: it must not carry a message of its own.
+//! How someone wants to be addressed. A name is shown to others than who chose it, and leaves the service in
+//! `user.registered`: it must not carry a message of its own. (No mail of the shop holds a name any more.)
 
 use unicode_normalization::UnicodeNormalization;
 use unicode_properties::{GeneralCategory, UnicodeGeneralCategory};
@@ -33,8 +33,8 @@ pub(crate) enum InvalidName {
 impl DisplayName {
     pub(crate) fn parse(text: &str) -> Result<Self, InvalidName> {
         let text = text.trim();
-        // Checked first because it also bounds the work below. Names end up in mail headers and in PostgreSQL, which
-        // takes no NUL.
+        // Checked first because it also bounds the work below. Control characters would break lines wherever a name is
+        // shown, and PostgreSQL takes no NUL.
         if !(1..=MAX_LENGTH).contains(&text.chars().count()) {
             Err(InvalidName::Length)
         } else if text.chars().any(char::is_control) {
@@ -77,7 +77,7 @@ fn has_invisible(text: &str) -> bool {
     })
 }
 
-/// Whether a mail program might make a link of a part of it.
+/// Whether a program that shows it might make a link of a part of it.
 fn has_link(text: &str) -> bool {
     // So that the wide dots and letters of other scripts are seen as what a browser takes them for.
     let text: Vec<char> = text
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_stand_in_a_mail_or_cannot_be_seen_is_no_name() {
+    fn what_is_no_line_or_cannot_be_seen_is_no_name() {
         for (text, cause) in [
             ("", InvalidName::Length),
             ("   ", InvalidName::Length),

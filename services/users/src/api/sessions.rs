@@ -1,6 +1,7 @@
 //! Logging in, staying logged in, logging out.
 
 use axum::http::{HeaderName, StatusCode, header};
+use chassis::http::responses::{Common, TooLarge};
 use chassis::http::{ClientIp, Json, Problem};
 use garde::Validate;
 use secrecy::{ExposeSecret, SecretString};
@@ -68,10 +69,10 @@ type TokenAnswer = (
         (status = 201, description = "The session's tokens", body = Tokens),
         (status = 400, description = "`malformed_json`, `malformed_body`", body = Problem, content_type = "application/problem+json"),
         (status = 401, description = "`wrong_credentials`", body = Problem, content_type = "application/problem+json"),
-        (status = 413, description = "`too_large`", body = Problem, content_type = "application/problem+json"),
+        TooLarge,
         (status = 422, description = "`invalid` with the fields", body = Problem, content_type = "application/problem+json"),
         (status = 429, description = "`rate_limited`: too many attempts, try again after Retry-After", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "`overloaded`, `unavailable`: try again after Retry-After", body = Problem, content_type = "application/problem+json"),
+        Common,
     ))]
 pub(crate) async fn log_in(
     state: State,
@@ -102,9 +103,9 @@ pub(crate) async fn log_in(
         (status = 201, description = "The session's new tokens", body = Tokens),
         (status = 400, description = "`malformed_json`, `malformed_body`", body = Problem, content_type = "application/problem+json"),
         (status = 401, description = "`refresh_token_invalid`: log in again", body = Problem, content_type = "application/problem+json"),
-        (status = 413, description = "`too_large`", body = Problem, content_type = "application/problem+json"),
+        TooLarge,
         (status = 422, description = "`invalid` with the fields", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "`unavailable`: try again after Retry-After", body = Problem, content_type = "application/problem+json"),
+        Common,
     ))]
 pub(crate) async fn refresh(
     state: State,
@@ -137,9 +138,9 @@ pub(crate) async fn refresh(
     responses(
         (status = 204, description = "The session has ended, or there was none"),
         (status = 400, description = "`malformed_json`, `malformed_body`", body = Problem, content_type = "application/problem+json"),
-        (status = 413, description = "`too_large`", body = Problem, content_type = "application/problem+json"),
+        TooLarge,
         (status = 422, description = "`invalid` with the fields", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "`unavailable`: try again after Retry-After", body = Problem, content_type = "application/problem+json"),
+        Common,
     ))]
 pub(crate) async fn log_out(
     state: State,

@@ -7,7 +7,10 @@ use axum::{
 use chassis::{
     auth::Principal,
     db,
-    http::{ClientIp, IdempotencyKey, Json, Problem},
+    http::{
+        ClientIp, IdempotencyKey, Json, Problem,
+        responses::{Common, TooLarge, Unauthenticated},
+    },
     idempotency::{self, Claim},
 };
 use garde::Validate;
@@ -50,10 +53,10 @@ pub(crate) struct Registration {
         (status = 201, description = "The account", body = User),
         (status = 400, description = "`malformed_json`, `malformed_body`", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "`email_taken`: the address has an account", body = Problem, content_type = "application/problem+json"),
-        (status = 413, description = "`too_large`", body = Problem, content_type = "application/problem+json"),
+        TooLarge,
         (status = 422, description = "`invalid` with the fields; `idempotency_key_reused`", body = Problem, content_type = "application/problem+json"),
         (status = 429, description = "`rate_limited`: too many registrations, try again after Retry-After", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "`overloaded`, `unavailable`: try again after Retry-After", body = Problem, content_type = "application/problem+json"),
+        Common,
     ))]
 pub(crate) async fn register(
     state: State,
@@ -130,8 +133,8 @@ async fn claim(
 #[utoipa::path(get, path = "/me", tag = "users", security(("bearer" = [])),
     responses(
         (status = 200, description = "The account", body = User),
-        (status = 401, description = "`unauthenticated`", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "`unavailable`: try again after Retry-After", body = Problem, content_type = "application/problem+json"),
+        Unauthenticated,
+        Common,
     ))]
 pub(crate) async fn me(state: State, principal: Principal) -> Result<axum::Json<User>, Problem> {
     store::accounts::find(&state.db.get().await?, principal.id)

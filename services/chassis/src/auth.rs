@@ -18,10 +18,9 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 use uuid::Uuid;
 
+use crate::application::ISSUER;
 use crate::http::Problem;
 
-/// `iss` and `aud` of access tokens.
-pub const ISSUER: &str = "shop";
 /// Where an issuer publishes its keys.
 pub const JWKS_PATH: &str = "/.well-known/jwks.json";
 /// An unknown key id may be a new key: the keys are fetched again, but not more often than this.

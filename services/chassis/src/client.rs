@@ -1,7 +1,6 @@
 //! Asking a neighbour: deadlines that shrink from hop to hop, the trace passed on, retries only where they are safe.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use backon::{ExponentialBuilder, Retryable};
@@ -9,6 +8,7 @@ use reqwest::{Method, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tower::retry::budget::{Budget as _, TpsBudget};
 use tracing::Instrument;
 use url::Url;
 
@@ -61,7 +61,7 @@ pub struct Peer {
     base: Url,
     token: Option<SecretString>,
     http: reqwest::Client,
-    budget: Arc<Budget>,
+    budget: Arc<TpsBudget>,
 }
 
 /// An HTTP client with the time-outs of a neighbour.
@@ -85,7 +85,7 @@ impl Peer {
             base,
             token,
             http: plain_http(),
-            budget: Arc::new(Budget::default()),
+            budget: Arc::new(budget()),
         }
     }
 
@@ -145,7 +145,7 @@ impl Call<'_> {
             url.path = self.path,
         );
         let peer = self.peer;
-        peer.budget.earn();
+        peer.budget.deposit();
         (|| self.once())
             .retry(
                 ExponentialBuilder::default()
@@ -153,7 +153,7 @@ impl Call<'_> {
                     .with_max_times(2)
                     .with_jitter(),
             )
-            .when(|error: &PeerError| repeatable && error.is_transient() && peer.budget.spend())
+            .when(|error: &PeerError| repeatable && error.is_transient() && peer.budget.withdraw())
             .notify(|error, _| tracing::debug!(%error, "asking again"))
             .instrument(span)
             .await
@@ -232,35 +232,10 @@ fn describe(error: &reqwest::Error) -> String {
     cause.to_string()
 }
 
-/// Retries may make up a tenth of the requests, and ten more: a neighbour that is down is not asked three times as often.
-struct Budget(AtomicU32);
-
-/// In tenths of a retry.
-const FULL: u32 = 100;
-const ONE_RETRY: u32 = 10;
-
-impl Default for Budget {
-    fn default() -> Self {
-        Self(AtomicU32::new(FULL))
-    }
-}
-
-impl Budget {
-    fn earn(&self) {
-        let _ = self
-            .0
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |b| {
-                (b < FULL).then_some(b + 1)
-            });
-    }
-
-    fn spend(&self) -> bool {
-        self.0
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |b| {
-                b.checked_sub(ONE_RETRY)
-            })
-            .is_ok()
-    }
+/// Retries may make up a tenth of the requests of the last ten seconds, and one a second: a neighbour that is down is not asked
+/// three times as often.
+fn budget() -> TpsBudget {
+    TpsBudget::new(Duration::from_secs(10), 1, 0.1)
 }
 
 #[cfg(test)]
@@ -269,11 +244,11 @@ mod tests {
 
     #[test]
     fn the_budget_allows_ten_retries_at_once_and_then_one_in_ten_requests() {
-        let budget = Budget::default();
-        assert_eq!((0..100).filter(|_| budget.spend()).count(), 10);
+        let budget = budget();
+        assert_eq!((0..100).filter(|_| budget.withdraw()).count(), 10);
         for _ in 0..20 {
-            budget.earn();
+            budget.deposit();
         }
-        assert_eq!((0..100).filter(|_| budget.spend()).count(), 2);
+        assert_eq!((0..100).filter(|_| budget.withdraw()).count(), 2);
     }
 }

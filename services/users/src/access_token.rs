@@ -1,6 +1,7 @@
 //! Access tokens: JWTs signed with Ed25519, which every service checks offline with the published keys.
 
-use chassis::auth::{Claims, ISSUER};
+use chassis::application::ISSUER;
+use chassis::auth::Claims;
 use jsonwebtoken::{
     Algorithm, EncodingKey, Header, encode,
     jwk::{Jwk, JwkSet, PublicKeyUse, ThumbprintHash},

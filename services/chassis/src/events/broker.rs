@@ -8,10 +8,9 @@ use std::time::Duration;
 use async_nats::jetstream::{self, stream};
 use secrecy::{ExposeSecret, SecretString};
 
+use crate::application::{STREAM, SUBJECTS};
 use crate::settings::{SettingError, wrong};
 
-/// The stream of all events.
-pub(crate) const STREAM: &str = "SHOP";
 /// How long the broker keeps events. Outboxes keep theirs as long, so that what the broker lost can be published again.
 pub(crate) const KEEP: Duration = Duration::from_secs(7 * 24 * 3600);
 
@@ -88,7 +87,7 @@ impl Broker {
     pub(crate) async fn stream(&self) -> anyhow::Result<stream::Stream> {
         let made = stream::Config {
             name: STREAM.to_owned(),
-            subjects: vec!["shop.>".to_owned()],
+            subjects: vec![format!("{SUBJECTS}.>")],
             storage: stream::StorageType::File,
             retention: stream::RetentionPolicy::Limits,
             duplicate_window: Duration::from_secs(120),

@@ -6,6 +6,8 @@ use serde_json::Value;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use crate::application::SUBJECTS;
+
 /// The data of one kind of event. The service that publishes it owns the type; a consumer declares its own for what it reads.
 pub trait Event: Serialize + JsonSchema {
     /// Who publishes it: `orders`.
@@ -23,7 +25,7 @@ pub trait Event: Serialize + JsonSchema {
 
 /// The NATS subject of an event, which is also its CloudEvents `type`.
 pub fn subject<E: Event>() -> String {
-    format!("shop.{}.{}.v{}", E::SERVICE, E::NAME, E::VERSION)
+    format!("{SUBJECTS}.{}.{}.v{}", E::SERVICE, E::NAME, E::VERSION)
 }
 
 /// A CloudEvent (<https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/formats/json-format.md>).
@@ -57,7 +59,7 @@ impl Envelope {
         Ok(Self {
             specversion: "1.0".to_owned(),
             id: Uuid::now_v7(),
-            source: format!("/shop/{}", E::SERVICE),
+            source: format!("/{SUBJECTS}/{}", E::SERVICE),
             kind: subject::<E>(),
             subject: aggregate.to_owned(),
             time: OffsetDateTime::now_utc(),

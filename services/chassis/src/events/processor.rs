@@ -7,6 +7,7 @@ use super::handler::{Outcome, Received};
 use super::inbox;
 use super::subscriptions::{Called, Subscriptions};
 use super::unapplied::{self, Reason, State};
+use crate::application::CORRELATION;
 use crate::db::{self, Db, Schema};
 use crate::metrics::{EventMetrics, ProcessedLabels};
 use crate::telemetry::continue_traceparent;
@@ -193,7 +194,7 @@ fn span_of(event: &Received) -> tracing::Span {
         messaging.operation.name = "process",
         messaging.destination.name = %event.kind,
         messaging.message.id = %event.id,
-        order_id = tracing::field::Empty,
+        { CORRELATION } = tracing::field::Empty,
     );
     continue_traceparent(&span, event.traceparent.as_deref());
     span

@@ -15,6 +15,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 use tracing::Instrument;
 
+use crate::application::CORRELATION;
 use crate::telemetry::{LogLimit, continue_trace, http_method};
 
 /// Measurements of the HTTP edge. Labels are bounded: the route is the pattern, never the path.
@@ -84,7 +85,7 @@ pub(super) async fn observe(
         url.path = request.uri().path(),
         http.response.status_code = tracing::field::Empty,
         otel.status_code = tracing::field::Empty,
-        order_id = tracing::field::Empty,
+        { CORRELATION } = tracing::field::Empty,
     );
     continue_trace(&span, request.headers());
     let started = Instant::now();

@@ -2,9 +2,10 @@
 
 use std::collections::HashMap;
 
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method};
-use opentelemetry::propagation::{Extractor, Injector, TextMapPropagator};
+use axum::http::{HeaderMap, Method};
+use opentelemetry::propagation::TextMapPropagator;
 use opentelemetry::trace::TraceContextExt;
+use opentelemetry_http::{HeaderExtractor, HeaderInjector};
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use tracing::Span;
 use tracing_opentelemetry::OpenTelemetrySpanExt;
@@ -12,7 +13,7 @@ use tracing_opentelemetry::OpenTelemetrySpanExt;
 /// Makes `span` a child of the trace in the request's headers, where there is one.
 pub fn continue_trace(span: &Span, headers: &HeaderMap) {
     if headers.contains_key("traceparent") {
-        let parent = TraceContextPropagator::new().extract(&Headers(headers));
+        let parent = TraceContextPropagator::new().extract(&HeaderExtractor(headers));
         // Fails only for a span that was entered before; then it is simply the root of a trace of its own.
         let _ = span.set_parent(parent);
     }
@@ -53,7 +54,7 @@ pub fn trace_id_of(traceparent: &str) -> Option<&str> {
 /// Adds the current trace to the headers of an outgoing request.
 pub fn inject(headers: &mut HeaderMap) {
     TraceContextPropagator::new()
-        .inject_context(&Span::current().context(), &mut HeadersMut(headers));
+        .inject_context(&Span::current().context(), &mut HeaderInjector(headers));
 }
 
 /// The method as a bounded label: a client may invent methods.
@@ -67,27 +68,5 @@ pub fn http_method(method: &Method) -> &'static str {
         Method::HEAD => "HEAD",
         Method::OPTIONS => "OPTIONS",
         _ => "_OTHER",
-    }
-}
-
-struct Headers<'a>(&'a HeaderMap);
-
-impl Extractor for Headers<'_> {
-    fn get(&self, key: &str) -> Option<&str> {
-        self.0.get(key)?.to_str().ok()
-    }
-
-    fn keys(&self) -> Vec<&str> {
-        self.0.keys().map(HeaderName::as_str).collect()
-    }
-}
-
-struct HeadersMut<'a>(&'a mut HeaderMap);
-
-impl Injector for HeadersMut<'_> {
-    fn set(&mut self, key: &str, value: String) {
-        if let (Ok(name), Ok(value)) = (key.parse::<HeaderName>(), HeaderValue::try_from(value)) {
-            self.0.insert(name, value);
-        }
     }
 }

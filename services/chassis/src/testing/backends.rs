@@ -7,8 +7,8 @@ use url::Url;
 use uuid::Uuid;
 
 use super::Proxy;
+use crate::application::STREAM;
 use crate::db::{self, Db, MaxConnections};
-use crate::events::broker::STREAM;
 
 /// Broker accounts that the test broker has: `t0` to `t255`.
 const ACCOUNTS: i64 = 256;

@@ -4,7 +4,8 @@ use jsonwebtoken::jwk::{Jwk, JwkSet};
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use uuid::Uuid;
 
-use crate::auth::{Claims, ISSUER, JWKS_PATH};
+use crate::application::ISSUER;
+use crate::auth::{Claims, JWKS_PATH};
 
 const KEY_ID: &str = "test";
 

@@ -1,0 +1,11 @@
+//! The words of the application that the services make up, all that the chassis knows of it. Another application has others.
+
+/// Issuer and audience of the tokens that buyers show.
+pub const ISSUER: &str = "shop";
+
+/// The stream of all events, and the first word of their subjects.
+pub(crate) const STREAM: &str = "SHOP";
+pub(crate) const SUBJECTS: &str = "shop";
+
+/// The field of logs and traces by which one finds all that belongs to one piece of business. Handlers record it.
+pub(crate) const CORRELATION: &str = "order_id";

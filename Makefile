@@ -29,7 +29,7 @@ test: ## All tests, end to end too, on a cluster of its own (KEEP=1 leaves it)
 test-fast: ## All tests that need no cluster
 	@dev/test.sh fast
 
-contracts-fuzz: ## Schemathesis against the public services of the running shop (3 minutes; it may leave other stock)
+contracts-fuzz: ## Schemathesis against the public services of the running shop (2 minutes)
 	@dev/contracts/fuzz.sh 30
 
 fmt: ## Format the code

@@ -33,20 +33,6 @@ def lines(context, value):
     return value if isinstance(value, bytes) else str(value).encode("utf-8", "surrogatepass")
 
 
-def whole(value):
-    if isinstance(value, dict):
-        return {name: whole(member) for name, member in value.items()}
-    if isinstance(value, list):
-        return [whole(item) for item in value]
-    return int(value) if isinstance(value, float) and value.is_integer() and abs(value) < 2**53 else value
-
-
-@schemathesis.hook
-def map_body(context, body):
-    """JSON Schema takes 31.0 for an integer; no client that is made of the contracts writes one so."""
-    return whole(body)
-
-
 def keep(case, url, members):
     """A product or a stock as it was before the run, for the script to import at the end."""
     was = requests.get(url + case.formatted_path, timeout=30)

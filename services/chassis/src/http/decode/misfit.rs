@@ -122,9 +122,9 @@ pub(super) fn one_of(words: &[&str]) -> String {
 
 /// Bounds are told where they mean something to people, which those of 64 bits do not.
 pub(super) fn whole_number(least: i128, most: i128) -> String {
-    if most > i128::from(u32::MAX) {
-        "must be a whole number".to_owned()
-    } else {
-        format!("must be a whole number from {least} to {most}")
+    match (least, most > i128::from(u32::MAX)) {
+        (0, true) => "must be a whole number, and not below 0".to_owned(),
+        (_, true) => "must be a whole number".to_owned(),
+        (_, false) => format!("must be a whole number from {least} to {most}"),
     }
 }

@@ -214,11 +214,25 @@ fn what_is_no_json_is_told_from_what_does_not_fit() {
     }
 }
 
+#[test]
+fn a_whole_number_may_be_written_with_a_point() {
+    let quantity = |number: &str| {
+        let order = format!(r#"{{"id": "{ID}", "quantity": {number}}}"#);
+        from_json::<Order>(order.as_bytes()).map(|order| order.quantity)
+    };
+    assert_eq!(quantity("31.0").unwrap(), 31);
+    assert_eq!(quantity("-3.1e1").unwrap(), -31);
+    for wrong in ["31.5", "4294967296.0", "1e300"] {
+        assert!(quantity(wrong).is_err(), "{wrong}");
+    }
+}
+
 #[derive(Debug, Default, PartialEq, Deserialize)]
 #[serde(default)]
 struct Filter {
     q: String,
     limit: Option<u8>,
+    wait: Option<u64>,
     user_id: Option<Uuid>,
     colour: Option<Colour>,
     gift: Option<bool>,
@@ -234,6 +248,7 @@ fn parameters_are_read_by_what_they_are_meant_as() {
         Filter {
             q: "a b".to_owned(),
             limit: Some(5),
+            wait: None,
             user_id: None,
             colour: Some(Colour::Red),
             gift: Some(true),
@@ -262,6 +277,7 @@ fn a_parameter_without_a_value_is_refused_whatever_its_type() {
 fn a_wrong_parameter_is_named_in_plain_words() {
     for (query, pointer, detail) in [
         ("limit=x", "limit", "must be a whole number from 0 to 255"),
+        ("wait=-5", "wait", "must be a whole number, and not below 0"),
         ("limit=1&limit=2", "limit", "is given more than once"),
         ("gift=yes", "gift", "must be true or false"),
         ("colour=blue", "colour", "must be one of red, green"),

@@ -1,16 +1,28 @@
 //! What a mail is: its kind, its status.
 
-use std::fmt;
-use std::str::FromStr;
-
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio_postgres::types::{FromSql, Type, accepts};
 use utoipa::ToSchema;
 
 /// What a mail is about. A folder of `templates/` has the same name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema, ToSchema)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Serialize,
+    Deserialize,
+    JsonSchema,
+    ToSchema,
+    strum::Display,
+    strum::EnumString,
+    strum::IntoStaticStr,
+)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case", const_into_str)]
+#[strum(parse_err_ty = Unknown, parse_err_fn = Unknown::kind)]
 pub(crate) enum MailKind {
     /// An account was made.
     Welcome,
@@ -22,28 +34,23 @@ pub(crate) enum MailKind {
     OrderRefunded,
 }
 
-impl MailKind {
-    pub(crate) const ALL: [Self; 4] = [
-        Self::Welcome,
-        Self::OrderConfirmed,
-        Self::OrderCancelled,
-        Self::OrderRefunded,
-    ];
-
-    /// The name in the API, in events and in the database.
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::Welcome => "welcome",
-            Self::OrderConfirmed => "order_confirmed",
-            Self::OrderCancelled => "order_cancelled",
-            Self::OrderRefunded => "order_refunded",
-        }
-    }
-}
-
 /// How far a mail got.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Serialize,
+    Deserialize,
+    ToSchema,
+    strum::Display,
+    strum::EnumString,
+    strum::IntoStaticStr,
+)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case", const_into_str)]
+#[strum(parse_err_ty = Unknown, parse_err_fn = Unknown::status)]
 pub(crate) enum MailStatus {
     /// Waits for its first or next attempt.
     Queued,
@@ -57,27 +64,6 @@ pub(crate) enum MailStatus {
     Failed,
 }
 
-impl MailStatus {
-    pub(crate) const ALL: [Self; 5] = [
-        Self::Queued,
-        Self::Sending,
-        Self::Sent,
-        Self::Kept,
-        Self::Failed,
-    ];
-
-    /// The name in the API and in the database.
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::Queued => "queued",
-            Self::Sending => "sending",
-            Self::Sent => "sent",
-            Self::Kept => "kept",
-            Self::Failed => "failed",
-        }
-    }
-}
-
 /// A text that names no kind or status.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("there is no {what} {text:?}")]
@@ -86,44 +72,18 @@ pub(crate) struct Unknown {
     text: String,
 }
 
-impl FromStr for MailKind {
-    type Err = Unknown;
-
-    fn from_str(text: &str) -> Result<Self, Unknown> {
-        Self::ALL
-            .into_iter()
-            .find(|kind| kind.as_str() == text)
-            .ok_or_else(|| unknown("kind of mail", text))
+impl Unknown {
+    fn kind(text: &str) -> Self {
+        Self::new("kind of mail", text)
     }
-}
 
-impl FromStr for MailStatus {
-    type Err = Unknown;
-
-    fn from_str(text: &str) -> Result<Self, Unknown> {
-        Self::ALL
-            .into_iter()
-            .find(|status| status.as_str() == text)
-            .ok_or_else(|| unknown("status of a mail", text))
+    fn status(text: &str) -> Self {
+        Self::new("status of a mail", text)
     }
-}
 
-fn unknown(what: &'static str, text: &str) -> Unknown {
-    Unknown {
-        what,
-        text: text.to_owned(),
-    }
-}
-
-impl fmt::Display for MailKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-impl fmt::Display for MailStatus {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
+    fn new(what: &'static str, text: &str) -> Self {
+        let text = text.to_owned();
+        Self { what, text }
     }
 }
 
@@ -149,19 +109,35 @@ impl<'a> FromSql<'a> for MailStatus {
 mod tests {
     use super::*;
 
+    /// What stands in the database, in the API and in events.
     #[test]
-    fn names_are_the_same_in_json_and_in_the_database() {
-        for kind in MailKind::ALL {
-            assert_eq!(serde_json::to_value(kind).unwrap(), kind.as_str());
-            assert_eq!(kind.as_str().parse(), Ok(kind));
+    fn the_texts_of_kinds_and_statuses_stay_what_they_are() {
+        for (kind, text) in [
+            (MailKind::Welcome, "welcome"),
+            (MailKind::OrderConfirmed, "order_confirmed"),
+            (MailKind::OrderCancelled, "order_cancelled"),
+            (MailKind::OrderRefunded, "order_refunded"),
+        ] {
+            assert_eq!((kind.into_str(), text.parse()), (text, Ok(kind)));
+            assert_eq!(serde_json::to_value(kind).unwrap(), text);
         }
-        for status in MailStatus::ALL {
-            assert_eq!(serde_json::to_value(status).unwrap(), status.as_str());
-            assert_eq!(status.as_str().parse(), Ok(status));
+        for (status, text) in [
+            (MailStatus::Queued, "queued"),
+            (MailStatus::Sending, "sending"),
+            (MailStatus::Sent, "sent"),
+            (MailStatus::Kept, "kept"),
+            (MailStatus::Failed, "failed"),
+        ] {
+            assert_eq!((status.into_str(), text.parse()), (text, Ok(status)));
+            assert_eq!(serde_json::to_value(status).unwrap(), text);
         }
-        assert_eq!(
-            "letter".parse::<MailKind>().unwrap_err().to_string(),
-            "there is no kind of mail \"letter\""
-        );
+    }
+
+    #[test]
+    fn an_unknown_text_is_named() {
+        let kind = "letter".parse::<MailKind>().unwrap_err();
+        assert_eq!(kind.to_string(), "there is no kind of mail \"letter\"");
+        let status = "lost".parse::<MailStatus>().unwrap_err();
+        assert_eq!(status.to_string(), "there is no status of a mail \"lost\"");
     }
 }

@@ -36,7 +36,8 @@ struct Labels {
 }
 
 /// What became of an attempt.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case", const_into_str)]
 pub(crate) enum AttemptStatus {
     Sent,
     Kept,
@@ -45,20 +46,6 @@ pub(crate) enum AttemptStatus {
     Unreachable,
     LogInRefused,
     SenderRefused,
-}
-
-impl AttemptStatus {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Sent => "sent",
-            Self::Kept => "kept",
-            Self::Failed => "failed",
-            Self::Deferred => "deferred",
-            Self::Unreachable => "unreachable",
-            Self::LogInRefused => "log_in_refused",
-            Self::SenderRefused => "sender_refused",
-        }
-    }
 }
 
 /// Seconds from the event to the end of a mail's journey.
@@ -95,8 +82,8 @@ impl Metrics {
     /// Counts one attempt.
     pub(crate) fn attempt(&self, kind: MailKind, status: AttemptStatus) {
         let labels = Labels {
-            kind: kind.as_str(),
-            status: status.as_str(),
+            kind: kind.into_str(),
+            status: status.into_str(),
         };
         self.attempts.get_or_create(&labels).inc();
     }

@@ -8,12 +8,16 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::gauge::ConstGauge;
 use serde::Serialize;
+use strum::IntoEnumIterator;
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 
 /// Why no mail goes out, whatever mail it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema, strum::EnumIter, strum::IntoStaticStr,
+)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case", const_into_str)]
 pub(crate) enum Trouble {
     /// There is no connection to the mail server, or it is busy.
     Unreachable,
@@ -24,17 +28,6 @@ pub(crate) enum Trouble {
 }
 
 impl Trouble {
-    const ALL: [Self; 3] = [Self::Unreachable, Self::LogInRefused, Self::SenderRefused];
-
-    /// The label in the metrics.
-    fn label(self) -> &'static str {
-        match self {
-            Self::Unreachable => "unreachable",
-            Self::LogInRefused => "log_in_refused",
-            Self::SenderRefused => "sender_refused",
-        }
-    }
-
     /// What whoever runs the service should look at.
     fn advice(self) -> &'static str {
         match self {
@@ -82,7 +75,7 @@ impl ServerState {
         let mut state = self.lock();
         let before = state.take();
         if before.as_ref().map(|stopped| stopped.trouble) != Some(trouble) {
-            let reason = trouble.label();
+            let reason = trouble.into_str();
             let advice = trouble.advice();
             tracing::warn!(reason, smtp_code, "no mail goes out, all wait: {advice}");
         }
@@ -112,9 +105,9 @@ impl Collector for ServerState {
             None,
             MetricType::Gauge,
         )?;
-        for trouble in Trouble::ALL {
+        for trouble in Trouble::iter() {
             let value = i64::from(current == Some(trouble));
-            let labels = [("reason", trouble.label())];
+            let labels = [("reason", trouble.into_str())];
             ConstGauge::new(value).encode(family.encode_family(&labels)?)?;
         }
         Ok(())

@@ -1,7 +1,5 @@
 //! The service's own settings.
 
-use std::str::FromStr;
-
 use chassis::settings::wrong;
 use chassis::{Env, SettingError};
 use lettre::message::Mailbox;
@@ -36,7 +34,8 @@ pub(crate) struct Login {
 }
 
 /// How the connection to the mail server is encrypted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::EnumString)]
+#[strum(parse_err_ty = String, parse_err_fn = unknown_tls)]
 pub(crate) enum SmtpTls {
     /// Not at all: for a relay inside the cluster.
     None,
@@ -56,17 +55,8 @@ impl SmtpTls {
     }
 }
 
-impl FromStr for SmtpTls {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "None" => Ok(Self::None),
-            "StartTls" => Ok(Self::StartTls),
-            "Tls" => Ok(Self::Tls),
-            other => Err(format!("{other:?} is none of None, StartTls and Tls")),
-        }
-    }
+fn unknown_tls(text: &str) -> String {
+    format!("{text:?} is none of None, StartTls and Tls")
 }
 
 impl Settings {

@@ -80,16 +80,16 @@ impl Metrics {
 
     pub(crate) fn finished(&self, state: OrderState, reason: Option<CancelReason>) {
         let labels = Finished {
-            state: state.as_str(),
-            reason: reason.map_or("", CancelReason::as_str),
+            state: state.into_str(),
+            reason: reason.map_or("", <&str>::from),
         };
         self.finished.get_or_create(&labels).inc();
     }
 
     pub(crate) fn step(&self, step: Step, outcome: EntryOutcome, took: Duration) {
         let labels = StepLabels {
-            step: step.name(),
-            outcome: outcome.as_str(),
+            step: step.into_str(),
+            outcome: outcome.into_str(),
         };
         self.step_duration
             .get_or_create(&labels)

@@ -1,8 +1,5 @@
 //! An order as its buyer sees it.
 
-use std::fmt;
-use std::str::FromStr;
-
 use schemars::JsonSchema;
 use serde::Serialize;
 use time::OffsetDateTime;
@@ -56,8 +53,12 @@ pub(crate) struct OrderItem {
 }
 
 /// Where an order stands. `paid` and `cancelled` are final.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema, strum::EnumString, strum::IntoStaticStr,
+)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case", const_into_str)]
+#[strum(parse_err_ty = Unknown, parse_err_fn = Unknown::new)]
 pub(crate) enum OrderState {
     /// Placed; its stock is reserved, its payment not authorised yet.
     Pending,
@@ -68,8 +69,23 @@ pub(crate) enum OrderState {
 }
 
 /// Why an order was cancelled.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, ToSchema, JsonSchema)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    Hash,
+    Serialize,
+    ToSchema,
+    JsonSchema,
+    strum::Display,
+    strum::EnumString,
+    strum::IntoStaticStr,
+)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case", const_into_str)]
+#[strum(parse_err_ty = Unknown, parse_err_fn = Unknown::new)]
 pub(crate) enum CancelReason {
     /// The buyer's bank or the provider said no.
     PaymentDeclined,
@@ -108,51 +124,63 @@ impl OrderState {
             Self::Pending | Self::Confirmed => false,
         }
     }
+}
 
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::Pending => "pending",
-            Self::Confirmed => "confirmed",
-            Self::Paid => "paid",
-            Self::Cancelled => "cancelled",
+impl Unknown {
+    fn new(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::saga::Step;
+    use crate::timeline::{EntryOutcome, Source};
+
+    #[test]
+    fn the_texts_in_the_database_stay_what_they_are() {
+        for (state, text) in [
+            (OrderState::Pending, "pending"),
+            (OrderState::Confirmed, "confirmed"),
+            (OrderState::Paid, "paid"),
+            (OrderState::Cancelled, "cancelled"),
+        ] {
+            assert_eq!((state.into_str(), text.parse()), (text, Ok(state)));
+        }
+        for (reason, text) in [
+            (CancelReason::PaymentDeclined, "payment_declined"),
+            (CancelReason::PaymentRefused, "payment_refused"),
+            (CancelReason::TimedOut, "timed_out"),
+        ] {
+            assert_eq!((reason.into_str(), text.parse()), (text, Ok(reason)));
+        }
+        let sources = [Source::Orders, Source::Payments, Source::Email];
+        assert_eq!(sources.map(<&str>::from), ["orders", "payments", "email"]);
+        let outcomes = [
+            (EntryOutcome::Done, "done"),
+            (EntryOutcome::Failed, "failed"),
+            (EntryOutcome::Retrying, "retrying"),
+            (EntryOutcome::Compensated, "compensated"),
+            (EntryOutcome::Info, "info"),
+        ];
+        for (outcome, text) in outcomes {
+            assert_eq!(outcome.into_str(), text);
+        }
+        let payment = Uuid::nil();
+        let steps = [
+            (Step::Authorise { payment: None }, "authorise"),
+            (Step::Capture { payment }, "capture"),
+            (Step::Void { payment: None }, "void"),
+        ];
+        for (step, text) in steps {
+            assert_eq!(step.into_str(), text);
         }
     }
-}
 
-impl FromStr for OrderState {
-    type Err = Unknown;
-
-    fn from_str(text: &str) -> Result<Self, Unknown> {
-        [Self::Pending, Self::Confirmed, Self::Paid, Self::Cancelled]
-            .into_iter()
-            .find(|state| state.as_str() == text)
-            .ok_or_else(|| Unknown(text.to_owned()))
-    }
-}
-
-impl CancelReason {
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::PaymentDeclined => "payment_declined",
-            Self::PaymentRefused => "payment_refused",
-            Self::TimedOut => "timed_out",
-        }
-    }
-}
-
-impl FromStr for CancelReason {
-    type Err = Unknown;
-
-    fn from_str(text: &str) -> Result<Self, Unknown> {
-        [Self::PaymentDeclined, Self::PaymentRefused, Self::TimedOut]
-            .into_iter()
-            .find(|reason| reason.as_str() == text)
-            .ok_or_else(|| Unknown(text.to_owned()))
-    }
-}
-
-impl fmt::Display for CancelReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
+    #[test]
+    fn an_unknown_text_is_named() {
+        let error = "lost".parse::<OrderState>().unwrap_err();
+        assert_eq!(error.to_string(), "\"lost\" is not known to this version");
     }
 }

@@ -133,7 +133,7 @@ impl PaymentsClient {
     /// Captures or voids. When payments says that this cannot be done to the payment as it stands, it may have been done
     /// already: look.
     async fn change(&self, payment: Uuid, claimed: &Claimed) -> Result<StepOutcome, PeerError> {
-        let path = format!("/payments/{payment}/{}", claimed.saga.step.name());
+        let path = format!("/payments/{payment}/{}", claimed.saga.step.into_str());
         let answer = self
             .peer
             .post(&path)
@@ -171,7 +171,7 @@ impl PaymentsClient {
 }
 
 fn key(claimed: &Claimed) -> String {
-    let (order, step) = (claimed.order_id, claimed.saga.step.name());
+    let (order, step) = (claimed.order_id, claimed.saga.step.into_str());
     match claimed.refusals {
         0 => format!("{order}:{step}"),
         refusals => format!("{order}:{step}:{refusals}"),

@@ -37,8 +37,9 @@ const PAUSE_MAX_HOLDING: Duration = Duration::from_secs(10);
 /// The longest pause once nothing but patience is needed.
 const PAUSE_MAX: Duration = Duration::from_secs(60);
 
-/// What the saga has to get done at payments next.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What the saga has to get done at payments next. Keys, logs, metrics and the timeline name it in snake case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case", const_into_str)]
 pub(crate) enum Step {
     /// Get the payment authorised, or ask what became of one that payments already knows.
     Authorise { payment: Option<Uuid> },
@@ -126,15 +127,6 @@ pub(crate) enum Effect {
 }
 
 impl Step {
-    /// The word for it in keys, logs, metrics and the timeline.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Authorise { .. } => "authorise",
-            Self::Capture { .. } => "capture",
-            Self::Void { .. } => "void",
-        }
-    }
-
     /// The payment it is about, where payments has named one.
     pub(crate) fn payment(self) -> Option<Uuid> {
         match self {
@@ -416,7 +408,7 @@ impl Saga {
     fn entry(&self, outcome: EntryOutcome, detail: impl Into<String>) -> Entry {
         Entry {
             service: Source::Payments,
-            step: self.step.name().into(),
+            step: self.step.into_str().into(),
             outcome,
             detail: detail.into(),
             attempt: Some(self.attempt),

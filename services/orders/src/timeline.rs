@@ -17,7 +17,8 @@ pub(crate) struct Entry {
 }
 
 /// The services whose doings are part of an order's story.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case", const_into_str)]
 pub(crate) enum Source {
     Orders,
     Payments,
@@ -25,7 +26,8 @@ pub(crate) enum Source {
 }
 
 /// How it went.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case", const_into_str)]
 pub(crate) enum EntryOutcome {
     Done,
     Failed,
@@ -49,28 +51,6 @@ impl Entry {
             outcome,
             detail: detail.into(),
             attempt: None,
-        }
-    }
-}
-
-impl Source {
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::Orders => "orders",
-            Self::Payments => "payments",
-            Self::Email => "email",
-        }
-    }
-}
-
-impl EntryOutcome {
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::Done => "done",
-            Self::Failed => "failed",
-            Self::Retrying => "retrying",
-            Self::Compensated => "compensated",
-            Self::Info => "info",
         }
     }
 }

@@ -15,21 +15,12 @@ use utoipa::ToSchema;
 use crate::money::Money;
 use crate::payment::Change;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case", const_into_str)]
 pub(crate) enum Account {
     ProviderReceivable,
     MerchantSales,
     Refunds,
-}
-
-impl Account {
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::ProviderReceivable => "provider_receivable",
-            Self::MerchantSales => "merchant_sales",
-            Self::Refunds => "refunds",
-        }
-    }
 }
 
 /// One line of a transfer. A positive amount is a debit, a negative one a credit.
@@ -117,6 +108,18 @@ mod tests {
             1 => Just(Happening::Asked(Request::Refund(None))),
             3 => part.prop_map(|m| Happening::Asked(Request::Refund(m))),
         ]
+    }
+
+    #[test]
+    fn the_names_of_accounts_in_the_database_stay_what_they_are() {
+        let accounts = [
+            (Account::ProviderReceivable, "provider_receivable"),
+            (Account::MerchantSales, "merchant_sales"),
+            (Account::Refunds, "refunds"),
+        ];
+        for (account, name) in accounts {
+            assert_eq!(account.into_str(), name);
+        }
     }
 
     proptest! {

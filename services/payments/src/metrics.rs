@@ -58,7 +58,7 @@ impl Metrics {
             Err(Unclear(_)) => "unclear",
         };
         let labels = Labels {
-            operation: operation.name(),
+            operation: operation.into_str(),
             outcome,
         };
         self.provider

@@ -85,7 +85,7 @@ async fn begin_authorisation(
     wanted: &Authorisation,
 ) -> Result<Option<Attempt>, Problem> {
     let fingerprint = Fingerprint::of(&(
-        Operation::Authorise.name(),
+        Operation::Authorise.into_str(),
         wanted.order_id,
         wanted.buyer_id,
         wanted.amount,
@@ -160,9 +160,9 @@ async fn store_step(
 
 fn fingerprint(id: Uuid, request: Request) -> Result<Fingerprint, Problem> {
     Fingerprint::of(&match request {
-        Request::Capture => (Operation::Capture.name(), id, None),
-        Request::Void => (Operation::Void.name(), id, None),
-        Request::Refund(part) => (Operation::Refund.name(), id, part),
+        Request::Capture => (Operation::Capture.into_str(), id, None),
+        Request::Void => (Operation::Void.into_str(), id, None),
+        Request::Refund(part) => (Operation::Refund.into_str(), id, part),
     })
 }
 
@@ -244,7 +244,7 @@ async fn settle(app: &App, attempt: &Attempt, outcome: Outcome) -> Result<(), st
 
 async fn postpone(app: &App, attempt: &Attempt, unclear: &Unclear) -> Result<(), store::Error> {
     let pause = backoff::pause(attempt.unclear, rand::random());
-    let (payment_id, operation) = (attempt.payment_id, attempt.operation.name());
+    let (payment_id, operation) = (attempt.payment_id, attempt.operation.into_str());
     let pause_ms = pause.as_millis() as u64;
     if attempt.unclear < backoff::WORRYING {
         tracing::info!(%payment_id, operation, cause = %unclear, pause_ms, "no clear answer from the provider; will ask again");
@@ -270,7 +270,7 @@ async fn answer(app: &App, key: &IdempotencyKey) -> Result<Payment, Problem> {
                 "refused_by_provider",
                 format!(
                     "The provider refused to {} payment {id}: {reason}. The payment is as it was before.",
-                    operation.name()
+                    operation.into_str()
                 ),
             ))
         }
@@ -319,7 +319,7 @@ fn log(payment: &Payment, change: &Change) {
             tracing::info!(%order_id, payment_id = %id, amount, total, currency, "payment refunded")
         }
         Change::Refused { operation, reason } => {
-            tracing::warn!(%order_id, payment_id = %id, amount, currency, operation = operation.name(), reason, "provider refused an operation")
+            tracing::warn!(%order_id, payment_id = %id, amount, currency, operation = operation.into_str(), reason, "provider refused an operation")
         }
     }
 }

@@ -39,7 +39,8 @@ pub(crate) enum State {
 }
 
 /// What the provider is asked to do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, strum::EnumString, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case", const_into_str)]
 pub(crate) enum Operation {
     Authorise,
     Capture,
@@ -119,8 +120,9 @@ pub(crate) enum Change {
 }
 
 /// What a caller sees. While the provider's answer is not known it is `processing`, whatever the operation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, strum::Display, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub(crate) enum Status {
     Processing,
     Authorised,
@@ -128,6 +130,7 @@ pub(crate) enum Status {
     Voided,
     Declined,
     Refunded,
+    #[strum(to_string = "partially refunded")]
     PartiallyRefunded,
 }
 
@@ -283,31 +286,6 @@ impl State {
     }
 }
 
-impl Operation {
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Authorise => "authorise",
-            Self::Capture => "capture",
-            Self::Void => "void",
-            Self::Refund => "refund",
-        }
-    }
-}
-
-impl std::fmt::Display for Status {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Processing => "processing",
-            Self::Authorised => "authorised",
-            Self::Captured => "captured",
-            Self::Voided => "voided",
-            Self::Declined => "declined",
-            Self::Refunded => "refunded",
-            Self::PartiallyRefunded => "partially refunded",
-        })
-    }
-}
-
 fn past(request: Request) -> &'static str {
     match request {
         Request::Capture => "captured",
@@ -444,8 +422,25 @@ mod tests {
     }
 
     #[test]
+    fn the_names_of_operations_in_the_database_stay_what_they_are() {
+        for (operation, name) in [
+            (Operation::Authorise, "authorise"),
+            (Operation::Capture, "capture"),
+            (Operation::Void, "void"),
+            (Operation::Refund, "refund"),
+        ] {
+            assert_eq!((operation.into_str(), name.parse()), (name, Ok(operation)));
+        }
+    }
+
+    #[test]
     fn a_refused_request_says_where_the_payment_stands() {
         let refusal = request(&State::Captured { refunded: 0 }, WHOLE, Request::Void).unwrap_err();
         assert_eq!(refusal.to_string(), "is captured and cannot be voided");
+        let refusal = request(&State::Captured { refunded: 1 }, WHOLE, Request::Void).unwrap_err();
+        assert_eq!(
+            refusal.to_string(),
+            "is partially refunded and cannot be voided"
+        );
     }
 }

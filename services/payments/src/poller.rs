@@ -45,7 +45,7 @@ async fn round(app: &App) -> Result<usize, store::Error> {
 
 /// One attempt. What goes wrong with it holds no other up; its lease ends and it is taken again.
 async fn bring_on(app: &App, attempt: &Attempt) {
-    let span = tracing::info_span!("ask provider again", order_id = %attempt.order_id, operation = attempt.operation.name());
+    let span = tracing::info_span!("ask provider again", order_id = %attempt.order_id, operation = attempt.operation.into_str());
     continue_traceparent(&span, attempt.traceparent.as_deref());
     let carried_out = carry_out(app, attempt).instrument(span.clone()).await;
     if let Err(error) = carried_out {

@@ -8,7 +8,8 @@ use prometheus_client::registry::Registry;
 use crate::index::freshness::Freshness;
 
 /// What came of a search.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case", const_into_str)]
 pub(crate) enum Answer {
     Found,
     Nothing,
@@ -22,20 +23,6 @@ pub(crate) enum Answer {
     Failed,
     /// Too many at once.
     Refused,
-}
-
-impl Answer {
-    fn label(self) -> &'static str {
-        match self {
-            Self::Found => "found",
-            Self::Nothing => "nothing",
-            Self::Partial => "partial",
-            Self::Abandoned => "abandoned",
-            Self::Invalid => "invalid",
-            Self::Failed => "failed",
-            Self::Refused => "refused",
-        }
-    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -64,7 +51,7 @@ impl Metrics {
     pub(crate) fn searched(&self, answer: Answer) {
         self.searches
             .get_or_create(&Labels {
-                answer: answer.label(),
+                answer: answer.into_str(),
             })
             .inc();
     }

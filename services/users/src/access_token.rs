@@ -63,7 +63,10 @@ impl Signer {
             iss: ISSUER.to_owned(),
             aud: ISSUER.to_owned(),
             sub: user,
-            roles: roles.iter().map(|role| role.as_str().to_owned()).collect(),
+            roles: roles
+                .iter()
+                .map(|role| role.into_str().to_owned())
+                .collect(),
             iat: now.unix_timestamp(),
             exp: (now + LIFETIME).unix_timestamp(),
         };

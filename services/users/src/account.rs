@@ -1,6 +1,7 @@
 //! Accounts: who someone is and what they may do.
 
 use serde::Serialize;
+use strum::IntoEnumIterator;
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -8,8 +9,11 @@ use uuid::Uuid;
 use crate::{display_name::DisplayName, email_address::EmailAddress};
 
 /// What an account may do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema, strum::EnumIter, strum::IntoStaticStr,
+)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case", const_into_str)]
 pub(crate) enum Role {
     /// Fills carts and places orders. Every account has it.
     Buyer,
@@ -18,19 +22,10 @@ pub(crate) enum Role {
 }
 
 impl Role {
-    /// Its name in the database and in tokens.
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::Buyer => "buyer",
-            Self::Admin => "admin",
-        }
-    }
-
     /// The roles among `names`. One that only a newer version knows is left out: less may be done, never more.
     pub(crate) fn known(names: &[String]) -> Vec<Self> {
-        [Self::Buyer, Self::Admin]
-            .into_iter()
-            .filter(|role| names.iter().any(|name| name == role.as_str()))
+        Self::iter()
+            .filter(|role| names.iter().any(|name| name == role.into_str()))
             .collect()
     }
 }
@@ -56,6 +51,12 @@ pub(crate) struct NewAccount {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_names_of_roles_in_the_database_stay_what_they_are() {
+        let names: Vec<_> = Role::iter().map(|role| role.into_str()).collect();
+        assert_eq!(names, ["buyer", "admin"]);
+    }
 
     #[test]
     fn roles_of_a_newer_version_are_left_out() {

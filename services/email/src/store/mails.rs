@@ -37,7 +37,7 @@ pub(crate) async fn queue(
         QUEUE,
         &[
             &id,
-            &mail.kind.as_str(),
+            &mail.kind.into_str(),
             &mail.reference,
             &mail.to.user_id,
             &mail.order_id,
@@ -88,8 +88,8 @@ pub(crate) async fn list(
     filter: &Filter,
     limit: i64,
 ) -> Result<Vec<Summary>, db::Error> {
-    let kind = filter.kind.map(MailKind::as_str);
-    let status = filter.status.map(MailStatus::as_str);
+    let kind = filter.kind.map(|kind| kind.into_str());
+    let status = filter.status.map(|status| status.into_str());
     let params: [&(dyn db::ToSql + Sync); 6] = [
         &filter.order_id,
         &filter.user_id,

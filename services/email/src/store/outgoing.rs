@@ -95,7 +95,8 @@ pub(crate) async fn finish(
         End::Kept => (MailStatus::Kept, None),
         End::Failed { cause, .. } => (MailStatus::Failed, Some(cause)),
     };
-    let params: [&(dyn db::ToSql + Sync); 4] = [&mail.id, &mail.attempts, &status.as_str(), &cause];
+    let params: [&(dyn db::ToSql + Sync); 4] =
+        [&mail.id, &mail.attempts, &status.into_str(), &cause];
     let row = db::query_opt(client, FINISH, &params).await?;
     Ok(row.map(|row| row.try_get("endings")).transpose()?)
 }

@@ -95,7 +95,7 @@ impl Runner {
         let step = claimed.saga.step;
         let span = tracing::info_span!(
             "saga step",
-            otel.name = format!("saga {}", step.name()),
+            otel.name = format!("saga {}", step.into_str()),
             order_id = %claimed.order_id,
         );
         telemetry::continue_traceparent(&span, claimed.traceparent.as_deref());
@@ -211,7 +211,7 @@ async fn order(tx: &Transaction<'_>, claimed: &Claimed) -> anyhow::Result<Order>
 
 /// One line a business fact; a warning where a person may have to look.
 fn log(claimed: &Claimed, transition: &Transition) {
-    let (step, attempt) = (claimed.saga.step.name(), claimed.saga.attempt);
+    let (step, attempt) = (claimed.saga.step.into_str(), claimed.saga.attempt);
     let detail = transition.entries.first().map(|entry| &entry.detail);
     match (transition.effect, transition.next) {
         (Some(Effect::Confirm), _) => tracing::info!("order confirmed"),

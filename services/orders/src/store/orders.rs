@@ -19,7 +19,7 @@ pub(crate) async fn insert(tx: &Transaction<'_>, order: &Order) -> Result<(), db
         &[
             &order.id,
             &order.buyer_id,
-            &order.state.as_str(),
+            &order.state.into_str(),
             &order.total.amount,
             &order.total.currency.code(),
             &order.placed_at,
@@ -207,7 +207,7 @@ pub(crate) async fn cancel(
         tx,
         "update orders set state = 'cancelled', cancel_reason = $2, finished_at = $3, version = version + 1
          where id = $1 and state = 'pending' returning version",
-        &[&id, &reason.as_str(), &now],
+        &[&id, &reason.into_str(), &now],
     )
     .await?;
     Ok(row.map(|row| row.get("version")))

@@ -112,8 +112,8 @@ pub(crate) async fn advance(
     now: OffsetDateTime,
 ) -> Result<bool, db::Error> {
     let (step, payment, due) = match next {
-        Next::Again { step, due, .. } => (step.name(), step.payment(), due),
-        Next::Step(step) => (step.name(), step.payment(), now),
+        Next::Again { step, due, .. } => (step.into_str(), step.payment(), due),
+        Next::Step(step) => (step.into_str(), step.payment(), now),
         Next::Ended { payment } => ("ended", payment, now),
     };
     let again = matches!(next, Next::Again { .. });

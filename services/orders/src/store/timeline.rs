@@ -62,9 +62,9 @@ pub(crate) async fn add(
             &[
                 &order,
                 &at,
-                &entry.service.as_str(),
+                &entry.service.into_str(),
                 &entry.step,
-                &entry.outcome.as_str(),
+                &entry.outcome.into_str(),
                 &entry.detail,
                 &attempt,
                 &trace_id,

@@ -99,7 +99,7 @@ impl Simulator {
             SQL,
             &[
                 &instruction.key,
-                &instruction.operation.name(),
+                &instruction.operation.into_str(),
                 &instruction.amount.amount,
                 &instruction.amount.currency.code(),
                 &plan.refusal,

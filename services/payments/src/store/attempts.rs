@@ -86,7 +86,7 @@ async fn insert(
         &[
             &Uuid::now_v7(),
             &new.payment_id,
-            &new.operation.name(),
+            &new.operation.into_str(),
             &new.amount.amount,
             &new.token.map(Token::expose),
             &new.key,
@@ -222,7 +222,7 @@ fn attempt(row: &Row) -> Result<Attempt, Error> {
         unclear: unclear.unsigned_abs(),
         traceparent: row.try_get("traceparent")?,
         instruction: Instruction {
-            key: format!("{payment_id}:{}:{sequence}", operation.name()),
+            key: format!("{payment_id}:{}:{sequence}", operation.into_str()),
             operation,
             amount: Money {
                 amount: row.try_get("amount")?,
@@ -235,13 +235,7 @@ fn attempt(row: &Row) -> Result<Attempt, Error> {
 
 fn operation(row: &Row) -> Result<Operation, Error> {
     let name: String = row.try_get("operation")?;
-    match name.as_str() {
-        "authorise" => Ok(Operation::Authorise),
-        "capture" => Ok(Operation::Capture),
-        "void" => Ok(Operation::Void),
-        "refund" => Ok(Operation::Refund),
-        other => Err(corrupt("operation", other)),
-    }
+    name.parse().map_err(|_| corrupt("operation", &name))
 }
 
 fn fate(row: &Row) -> Result<Fate, Error> {

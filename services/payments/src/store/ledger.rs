@@ -20,7 +20,7 @@ pub(crate) async fn post(
     let id = Uuid::now_v7();
     db::execute(tx, TRANSFER, &[&id, &payment_id, &attempt_id]).await?;
     for entry in entries {
-        let (account, currency) = (entry.account.name(), entry.currency.code());
+        let (account, currency) = (entry.account.into_str(), entry.currency.code());
         db::execute(tx, ENTRY, &[&id, &account, &currency, &entry.amount]).await?;
     }
     Ok(())

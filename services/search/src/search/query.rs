@@ -8,6 +8,7 @@ use std::fmt;
 use std::ops::Bound;
 use std::sync::Arc;
 
+use strum::IntoEnumIterator;
 use tantivy::Term;
 use tantivy::query::{
     AllQuery, AutomatonWeight, BooleanQuery, ConstScoreQuery, DfaWrapper, DisjunctionMaxQuery,
@@ -28,7 +29,7 @@ pub(super) enum Need {
 }
 
 /// Where a word was found, best first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::EnumIter)]
 pub(super) enum Attribute {
     Title,
     Brand,
@@ -37,8 +38,6 @@ pub(super) enum Attribute {
 }
 
 impl Attribute {
-    pub(super) const ALL: [Self; 4] = [Self::Title, Self::Brand, Self::Category, Self::Description];
-
     fn field(self, fields: &Fields) -> Field {
         match self {
             Self::Title => fields.title_text,
@@ -172,7 +171,7 @@ fn whole_term(field: Field, text: &str) -> Box<dyn Query> {
 /// One word, wherever and however it matches; the best match counts.
 fn word(fields: &Fields, word: &Word) -> tantivy::Result<Box<dyn Query>> {
     let automata = automata(word)?;
-    let ways = Attribute::ALL.into_iter().flat_map(|attribute| {
+    let ways = Attribute::iter().flat_map(|attribute| {
         let field = attribute.field(fields);
         ways(field, word, &automata)
             .into_iter()

@@ -81,7 +81,7 @@ pub(crate) async fn take_from_others(
     const SQL: &str = "
         update users set roles = array_remove(roles, $2)
         where $2 = any(roles) and lower(email) <> $1 returning id";
-    let rows = query(tx, SQL, &[&email.key(), &role.as_str()]).await?;
+    let rows = query(tx, SQL, &[&email.key(), &role.into_str()]).await?;
     Ok(rows.iter().map(|row| row.get("id")).collect())
 }
 
@@ -100,5 +100,5 @@ fn roles(row: &Row) -> Vec<Role> {
 }
 
 fn names(roles: &[Role]) -> Vec<&'static str> {
-    roles.iter().map(|role| role.as_str()).collect()
+    roles.iter().map(|role| role.into_str()).collect()
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 use proptest::sample::select;
+use strum::IntoEnumIterator;
 
 use super::*;
 use crate::search::query::{Attribute, SIDE_BY_SIDE, score};
@@ -105,7 +106,7 @@ fn requests() -> impl Strategy<Value = Request> {
 
 /// What one product scores for one word, at its best.
 fn word_score(item: &Item, word: &Word) -> Option<u32> {
-    let scores = Attribute::ALL.into_iter().flat_map(|attribute| {
+    let scores = Attribute::iter().flat_map(|attribute| {
         let text = match attribute {
             Attribute::Title => &item.title,
             Attribute::Brand => &item.brand,

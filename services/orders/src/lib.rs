@@ -85,18 +85,13 @@ impl Service for Orders {
             settings.payments_url,
             Some(settings.payments_token),
         );
-        let payments = PaymentsClient::new(peer);
         let runner = Runner {
             db: state.db.clone(),
-            payments: payments.clone(),
+            payments: PaymentsClient::new(peer),
             signals: state.signals.clone(),
             metrics: state.metrics.clone(),
         };
         chassis.worker("saga-runner", move |stop| runner.clone().run(stop));
-        let db = state.db.clone();
-        chassis.worker("refunds", move |stop| {
-            refund::count_what_was_missed(db.clone(), payments.clone(), stop)
-        });
         let db = state.db.clone();
         chassis.worker("retention", move |stop| retention::run(db.clone(), stop));
         let (db, metrics) = (state.db.clone(), state.metrics.clone());

@@ -50,27 +50,9 @@ struct PaymentList {
     items: Vec<Payment>,
 }
 
-#[derive(Deserialize)]
-struct RefundList {
-    items: Vec<Refunded>,
-}
-
-/// What is read of a payment where only refunds are of interest.
-#[derive(Deserialize)]
-struct Refunded {
-    refunded: Money,
-}
-
 impl PaymentsClient {
     pub(crate) fn new(peer: Peer) -> Self {
         Self { peer }
-    }
-
-    /// Minor units that were given back of what was paid for an order.
-    pub(crate) async fn refunded(&self, order: Uuid) -> Result<i64, PeerError> {
-        let path = format!("/payments?order_id={order}");
-        let found = self.peer.get(&path).send::<RefundList>().await?;
-        Ok(found.items.iter().map(|item| item.refunded.amount).sum())
     }
 
     /// Does what the saga's step needs and says how the payment stands afterwards.

@@ -6,7 +6,6 @@ use time::OffsetDateTime;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::money::Money;
 use crate::timeline::Entry;
 
 /// More than an order ever has: steps that are tried for days are noted less and less often.
@@ -100,36 +99,6 @@ pub(crate) async fn of_order(
             trace_id: row.get("trace_id"),
         })
         .collect())
-}
-
-/// Up to `limit` orders with a refund that the previous version wrote down and did not count: its entry names no amount.
-pub(crate) async fn refunds_not_counted(
-    client: &impl Client,
-    limit: i64,
-) -> Result<Vec<Uuid>, db::Error> {
-    let rows = db::query(
-        client,
-        "select distinct order_id from timeline where detail = 'payments says: money was given back' limit $1",
-        &[&limit],
-    )
-    .await?;
-    Ok(rows.iter().map(|row| row.get("order_id")).collect())
-}
-
-/// Names the amount in these entries of an order, so that they count as counted. `false`: another replica has done so.
-pub(crate) async fn refunds_are_counted(
-    tx: &Transaction<'_>,
-    order: Uuid,
-    refunded: Money,
-) -> Result<bool, db::Error> {
-    let detail = format!("payments says: money was given back, {refunded} by now");
-    let entries = db::execute(
-        tx,
-        "update timeline set detail = $2 where order_id = $1 and detail = 'payments says: money was given back'",
-        &[&order, &detail],
-    )
-    .await?;
-    Ok(entries > 0)
 }
 
 /// Deletes up to `limit` of the oldest entries, as far as they were written down before that moment.

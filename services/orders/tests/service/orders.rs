@@ -70,52 +70,6 @@ async fn a_refund_is_told_by_the_order_its_timeline_and_an_event() {
     );
 }
 
-/// While both versions run, either may be the one that hears of a refund.
-#[tokio::test]
-async fn a_refund_that_the_previous_version_applied_is_counted_once() {
-    let shop = Shop::open().await;
-    let buyer = Person::buyer();
-    shop.sell("mug", 1000, 10).await;
-    let order = shop.buy(&buyer, "mug", 2).await;
-    shop.until(order, "paid").await;
-    shop.payments.refund(order, 500);
-    // As that version leaves it: told, without an amount.
-    let told = "insert into timeline (order_id, at, service, step, outcome, detail)
-        values ($1, now(), 'payments', 'payment.refunded', 'info', 'payments says: money was given back') returning order_id";
-    assert_eq!(shop.look(told, &[&order]).await.len(), 1);
-
-    // They look when they start.
-    let replicas = [shop.replica().await, shop.replica().await];
-    eventually("the refund is counted", || async {
-        let now = shop.get(&buyer, &format!("/orders/{order}")).await.body;
-        (now["refunded"]["amount"] == 500).then_some(())
-    })
-    .await;
-    shop.backends.deliver(&refunded(order, 4, 300, 800)).await;
-    eventually("the next refund is counted", || async {
-        let now = shop.get(&buyer, &format!("/orders/{order}")).await.body;
-        (now["refunded"]["amount"] == 800).then_some(())
-    })
-    .await;
-    for replica in replicas {
-        replica.stop().await;
-    }
-    // A third replica finds nothing left to do: its stop waits for its first look.
-    shop.replica().await.stop().await;
-    let published = "select from outbox where subject = 'shop.orders.order.refunded.v1'";
-    assert_eq!(shop.look(published, &[]).await.len(), 2);
-    let timeline = shop.timeline(order).await;
-    let told = timeline.iter().filter(|e| e["step"] == "payment.refunded");
-    let told: Vec<_> = told.map(|e| e["detail"].as_str().unwrap()).collect();
-    assert_eq!(
-        told,
-        [
-            "payments says: money was given back, 5.00 EUR by now",
-            "payments says: 3.00 EUR was given back"
-        ]
-    );
-}
-
 #[tokio::test]
 async fn an_order_is_found_by_the_number_that_its_mails_call_it() {
     let shop = Shop::open().await;

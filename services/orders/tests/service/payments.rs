@@ -74,8 +74,6 @@ struct Payment {
     order: Uuid,
     status: &'static str,
     amount: Value,
-    /// Minor units that were given back.
-    refunded: i64,
     token: String,
 }
 
@@ -115,15 +113,6 @@ impl Payments {
         }
     }
 
-    /// So much of what was paid for `order` is given back by now.
-    pub(crate) fn refund(&self, order: Uuid, refunded: i64) {
-        for payment in &mut self.world().payments {
-            if payment.order == order {
-                payment.refunded = refunded;
-            }
-        }
-    }
-
     /// Answers the requests that hang now.
     pub(crate) fn answer_at_last(&self) {
         self.world().answer_at_last.notify_waiters();
@@ -137,7 +126,6 @@ impl Payments {
             order,
             status,
             amount: json!({}),
-            refunded: 0,
             token: String::new(),
         });
         id
@@ -215,7 +203,6 @@ impl World {
 fn show(payment: &Payment) -> Value {
     json!({
         "id": payment.id, "order_id": payment.order, "status": payment.status, "amount": payment.amount,
-        "refunded": {"amount": payment.refunded, "currency": "EUR"},
         "decline_reason": (payment.status == "declined").then_some("insufficient_funds"),
     })
 }
@@ -264,7 +251,6 @@ async fn authorise(State(world): Shared, headers: HeaderMap, Json(body): Json<Va
                 order,
                 status,
                 amount: body["amount"].clone(),
-                refunded: 0,
                 token: body["token"].as_str().unwrap().to_owned(),
             });
         }

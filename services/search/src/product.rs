@@ -8,6 +8,7 @@ use iso_currency::Currency;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+use utoipa::openapi::schema::{Object, ObjectBuilder, Type};
 
 /// What names a product: 1 to 64 of `A-Z a-z 0-9 . _ -`, but none of `import`, `.` and `..`, which stand for something else
 /// in a path.
@@ -144,10 +145,23 @@ pub(crate) struct ProductBody {
     pub(crate) category: String,
     #[garde(dive)]
     pub(crate) price: Money,
-    /// Up to 50 names (1 to 50 characters) with values (up to 200 characters). Values are searched like the description.
     #[serde(default)]
     #[garde(length(max = 50), custom(short_texts))]
+    #[schema(schema_with = attributes)]
     pub(crate) attributes: BTreeMap<String, String>,
+}
+
+/// What [`short_texts`] checks: a derive knows no bounds of their own for names and values.
+fn attributes() -> Object {
+    let text = || ObjectBuilder::new().schema_type(Type::String);
+    ObjectBuilder::new()
+        .description(Some(
+            "Names with values. Values are searched like the description.",
+        ))
+        .property_names(Some(text().min_length(Some(1)).max_length(Some(50))))
+        .additional_properties(Some(text().max_length(Some(200))))
+        .max_properties(Some(50))
+        .build()
 }
 
 /// A product as it is written.

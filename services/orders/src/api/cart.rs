@@ -44,7 +44,7 @@ pub(super) async fn read(
 ///
 /// More may be wanted than is available now: the line says how much is, and an order is refused until there is enough.
 #[utoipa::path(put, path = "/cart/items/{sku}", operation_id = "put_cart_item", tag = "cart", security(("bearer" = [])),
-    params(("sku" = Sku, Path), ("If-Match" = Option<String>, Header, description = "Change only if the cart is at this version")),
+    params(("sku" = Sku, Path), ("If-Match" = Option<String>, Header, nullable = false, description = "Change only if the cart is at this version")),
     request_body = Wanted,
     responses(
         (status = 200, description = "The cart", body = Cart, headers(("ETag" = String, description = "The version of what is in the cart"))),
@@ -80,7 +80,7 @@ pub(super) async fn put_item(
 
 /// Takes a product out of the cart. A product that is not in it, because it was taken out or ordered meanwhile, is 404.
 #[utoipa::path(delete, path = "/cart/items/{sku}", operation_id = "remove_cart_item", tag = "cart", security(("bearer" = [])),
-    params(("sku" = Sku, Path), ("If-Match" = Option<String>, Header, description = "Change only if the cart is at this version")),
+    params(("sku" = Sku, Path), ("If-Match" = Option<String>, Header, nullable = false, description = "Change only if the cart is at this version")),
     responses(
         (status = 200, description = "The cart without it", body = Cart, headers(("ETag" = String, description = "The version of what is in the cart"))),
         Unauthenticated,

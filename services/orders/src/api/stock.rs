@@ -55,7 +55,7 @@ pub(super) struct OnHand {
 
 /// How many units of a product there are. Needs no token.
 #[utoipa::path(get, path = "/stock/{sku}", operation_id = "read_stock", tag = "stock", security(()),
-    params(("sku" = Sku, Path), ("If-None-Match" = Option<String>, Header, description = "Versions that the caller has already")),
+    params(("sku" = Sku, Path), ("If-None-Match" = Option<String>, Header, nullable = false, description = "Versions that the caller has already")),
     responses(
         (status = 200, description = "The stock of the product", body = StockView, headers(("ETag" = String, description = "Its version"))),
         (status = 304, description = "The caller has this version"),
@@ -82,8 +82,8 @@ pub(super) async fn read(
 /// Units that are sold between the count and this request come back with it. Whoever counts reads the stock first and sends
 /// its `ETag` as `If-Match`: a stock that has changed since is left alone.
 #[utoipa::path(put, path = "/stock/{sku}", operation_id = "set_stock", tag = "stock", security(("bearer" = [])),
-    params(("sku" = Sku, Path), ("If-Match" = Option<String>, Header, description = "Set only if the stock is at this version"),
-        ("If-None-Match" = Option<String>, Header, description = "`*`: set only if it was never set")),
+    params(("sku" = Sku, Path), ("If-Match" = Option<String>, Header, nullable = false, description = "Set only if the stock is at this version"),
+        ("If-None-Match" = Option<String>, Header, nullable = false, description = "`*`: set only if it was never set")),
     request_body = OnHand,
     responses(
         (status = 200, description = "The stock of the product", body = StockSet, headers(("ETag" = String, description = "Its version"))),
@@ -136,7 +136,7 @@ pub(super) async fn set(
 /// `If-Match`. After a 503 some lines may be applied. Lines whose sku no product has, perhaps because of its case, are applied
 /// and listed as `not_on_offer`. Needs the role `admin`.
 #[utoipa::path(post, path = "/stock/import", operation_id = "import_stock", tag = "stock", security(("bearer" = [])),
-    request_body(content = String, content_type = "application/x-ndjson"),
+    request_body(content = Option<String>, content_type = "application/x-ndjson"),
     responses(
         (status = 200, description = "What became of the lines", body = Imported),
         (status = 400, description = "`malformed_body`: no UTF-8", body = Problem, content_type = "application/problem+json"),

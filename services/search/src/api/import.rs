@@ -55,7 +55,7 @@ pub(crate) struct Failed {
 /// One JSON object a line, as in a `PUT` with the `sku` beside. Good lines are kept whatever the others are; sending the
 /// same again changes nothing. At most 10 000 lines and 16 MiB.
 #[utoipa::path(post, path = "/products/import", tag = "catalogue", operation_id = "import_products", security(("bearer" = [])),
-    request_body(content = String, content_type = "application/x-ndjson"),
+    request_body(content = Option<String>, content_type = "application/x-ndjson"),
     responses(
         (status = 200, description = "What came of the lines", body = Report),
         (status = 400, description = "`malformed_body`: it broke off", body = Problem, content_type = "application/problem+json"),

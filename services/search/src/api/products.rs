@@ -79,7 +79,7 @@ fn no_such(sku: &str) -> Problem {
 #[utoipa::path(get, path = "/products/{sku}", tag = "catalogue", operation_id = "read_product", security(()),
     params(
         ("sku" = Sku, Path, description = "The product"),
-        ("If-None-Match" = Option<String>, Header, description = "Versions that the caller has already"),
+        ("If-None-Match" = Option<String>, Header, nullable = false, description = "Versions that the caller has already"),
     ),
     responses(
         (status = 200, description = "The product", body = View, headers(("ETag" = String, description = "Its version"))),
@@ -109,8 +109,8 @@ pub(crate) async fn read(
 #[utoipa::path(put, path = "/products/{sku}", tag = "catalogue", operation_id = "write_product", security(("bearer" = [])), request_body = ProductBody,
     params(
         ("sku" = Sku, Path, description = "The product"),
-        ("If-Match" = Option<String>, Header, description = "Write only if the product is at this version"),
-        ("If-None-Match" = Option<String>, Header, description = "`*`: write only if there is no such product yet"),
+        ("If-Match" = Option<String>, Header, nullable = false, description = "Write only if the product is at this version"),
+        ("If-None-Match" = Option<String>, Header, nullable = false, description = "`*`: write only if there is no such product yet"),
     ),
     responses(
         (status = 200, description = "Replaced, or as it was", body = View, headers(("ETag" = String, description = "Its version"))),
@@ -174,7 +174,7 @@ async fn store(
 #[utoipa::path(delete, path = "/products/{sku}", tag = "catalogue", operation_id = "remove_product", security(("bearer" = [])),
     params(
         ("sku" = Sku, Path, description = "The product"),
-        ("If-Match" = Option<String>, Header, description = "Remove only if the product is at this version"),
+        ("If-Match" = Option<String>, Header, nullable = false, description = "Remove only if the product is at this version"),
     ),
     responses(
         (status = 204, description = "Removed"),

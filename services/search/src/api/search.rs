@@ -29,11 +29,11 @@ pub(crate) struct Parameters {
     q: Option<String>,
     /// Only these categories; may be repeated.
     #[garde(length(max = 50), inner(length(chars, min = 1)))]
-    #[param(max_items = 50)]
+    #[param(max_items = 50, min_length = 1)]
     category: Vec<String>,
     /// Only these brands; may be repeated.
     #[garde(length(max = 50), inner(length(chars, min = 1)))]
-    #[param(max_items = 50)]
+    #[param(max_items = 50, min_length = 1)]
     brand: Vec<String>,
     /// The lowest price, in minor units.
     #[garde(skip)]
@@ -57,6 +57,7 @@ pub(crate) struct Parameters {
     limit: Option<usize>,
     /// `next_cursor` of the page before.
     #[garde(skip)]
+    #[param(min_length = 1)]
     cursor: Option<String>,
 }
 

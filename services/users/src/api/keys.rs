@@ -37,7 +37,7 @@ pub(crate) struct KeyDescription {
 }
 
 /// The public keys of access tokens. May be cached for five minutes; `If-None-Match` is answered.
-#[utoipa::path(get, path = "/.well-known/jwks.json", tag = "sessions",
+#[utoipa::path(get, path = "/.well-known/jwks.json", tag = "sessions", security(()),
     responses(
         (status = 200, description = "The keys", body = Description),
         (status = 304, description = "The copy with this ETag is current"),

@@ -64,7 +64,7 @@ type TokenAnswer = (
 );
 
 /// Starts a session.
-#[utoipa::path(post, path = "/sessions", tag = "sessions", request_body = Credentials,
+#[utoipa::path(post, path = "/sessions", tag = "sessions", security(()), request_body = Credentials,
     responses(
         (status = 201, description = "The session's tokens", body = Tokens),
         (status = 400, description = "`malformed_json`, `malformed_body`", body = Problem, content_type = "application/problem+json"),
@@ -98,7 +98,7 @@ pub(crate) async fn log_in(
 
 /// Exchanges a refresh token for new tokens. Each works once. Shown again within ten seconds, while the next one was not
 /// used yet, it gets the same next one; shown again later, it ends the session.
-#[utoipa::path(post, path = "/sessions/refresh", tag = "sessions", request_body = SessionToken,
+#[utoipa::path(post, path = "/sessions/refresh", tag = "sessions", security(()), request_body = SessionToken,
     responses(
         (status = 201, description = "The session's new tokens", body = Tokens),
         (status = 400, description = "`malformed_json`, `malformed_body`", body = Problem, content_type = "application/problem+json"),
@@ -134,7 +134,7 @@ pub(crate) async fn refresh(
 }
 
 /// Ends the session of a refresh token. Its access token still works until it ends by itself.
-#[utoipa::path(delete, path = "/sessions", tag = "sessions", request_body = SessionToken,
+#[utoipa::path(delete, path = "/sessions", tag = "sessions", security(()), request_body = SessionToken,
     responses(
         (status = 204, description = "The session has ended, or there was none"),
         (status = 400, description = "`malformed_json`, `malformed_body`", body = Problem, content_type = "application/problem+json"),

@@ -47,8 +47,8 @@ pub(crate) struct Registration {
 ///
 /// With an `Idempotency-Key` a repeated request gets the first one's answer, without one `email_taken`. The same key with
 /// another name or password is `idempotency_key_reused`.
-#[utoipa::path(post, path = "/users", tag = "users", request_body = Registration,
-    params(("idempotency-key" = Option<String>, Header, description = "1 to 255 visible ASCII characters", min_length = 1, max_length = 255, pattern = "^[!-~]{1,255}$")),
+#[utoipa::path(post, path = "/users", tag = "users", security(()), request_body = Registration,
+    params(("Idempotency-Key" = Option<String>, Header, nullable = false, description = "1 to 255 visible ASCII characters", min_length = 1, max_length = 255, pattern = "^[!-~]+$")),
     responses(
         (status = 201, description = "The account", body = User),
         (status = 400, description = "`malformed_json`, `malformed_body`", body = Problem, content_type = "application/problem+json"),

@@ -16,7 +16,9 @@ use serde::Deserialize;
 use tokio::time::timeout;
 
 use crate::{
-    catalogue::MONITORING_PORT, lock::lock, observe::ObservedBackend, validate::ValidShop,
+    catalogue::{MONITORING_PORT, STREAM},
+    lock::lock,
+    observe::ObservedBackend,
 };
 
 /// A reconcile waits this long for the figures. They are not worth more.
@@ -27,8 +29,10 @@ const ASK_AGAIN: Duration = Duration::from_secs(60);
 const WITHOUT_STREAM: Duration = Duration::from_secs(5);
 /// In bytes. An answer has a kilobyte or two.
 const LONGEST_ANSWER: usize = 256 * 1024;
-/// From here on the oldest events go to make room.
-const FULL: u64 = 90;
+/// From here on there is little room left. Where there is none, the oldest events go.
+const NEARLY_FULL: i32 = 90;
+/// In percent: so far beyond the borders of its ten a figure is told as it was, so that it does not go to and fro.
+const SLACK: u64 = 2;
 
 type HttpClient = Client<HttpConnector, Empty<&'static [u8]>>;
 
@@ -61,16 +65,24 @@ impl Fill {
         Some(Self { percent })
     }
 
-    /// Rounded down to tens, so that a status does not change with every event.
-    pub fn percent(self) -> i32 {
-        // At most 100.
-        i32::try_from(self.percent / 10 * 10).unwrap_or(100)
+    /// Rounded down to tens, so that a status seldom changes: `told` is what it says so far.
+    pub fn in_tens(self, told: Option<i32>) -> i32 {
+        let tens = |percent: u64| i32::try_from(percent / 10 * 10).unwrap_or(100); // at most 100
+        match told {
+            Some(told)
+                if told == tens(self.percent + SLACK)
+                    || told == tens(self.percent.saturating_sub(SLACK)) =>
+            {
+                told
+            }
+            Some(_) | None => tens(self.percent),
+        }
     }
+}
 
-    /// The oldest events go to make room, earlier than they would by their age.
-    pub fn is_full(self) -> bool {
-        self.percent >= FULL
-    }
+/// Whether a broker that is so full, in percent, soon lets its oldest events go.
+pub fn is_nearly_full(percent: i32) -> bool {
+    percent >= NEARLY_FULL
 }
 
 impl Default for Brokers {
@@ -86,23 +98,27 @@ impl Default for Brokers {
 }
 
 impl Brokers {
-    /// How full the broker of this Shop is, as it said in the last minute; none while nobody knows.
-    pub async fn fill(&self, shop: &ValidShop, broker: &ObservedBackend) -> Option<Fill> {
-        let address = address(broker)?;
-        let key = (shop.namespace.clone(), shop.name.clone());
+    /// How full the broker of this Shop is, as it last said; none while nobody knows.
+    pub async fn fill(
+        &self,
+        namespace: &str,
+        shop: &str,
+        broker: &ObservedBackend,
+    ) -> Option<Fill> {
+        let key = (namespace.to_owned(), shop.to_owned());
         let known = lock(&self.known).get(&key).copied();
+        let fill = known.and_then(|known| known.fill);
         let now = Instant::now();
-        if let Some(known) = known
-            && now < known.until
-        {
-            return known.fill;
-        }
+        let address = address(broker);
+        let Some(address) = address.filter(|_| known.is_none_or(|known| known.until <= now)) else {
+            return fill;
+        };
         let answer = timeout(PATIENCE, ask(&self.client, &address)).await;
         let (fill, wait) = match answer {
             Ok(Ok(Some(fill))) => (Some(fill), ASK_AGAIN),
             Ok(Ok(None)) => (None, WITHOUT_STREAM),
             // Whoever does not answer once is as full as before.
-            Ok(Err(_)) | Err(_) => (known.and_then(|known| known.fill), ASK_AGAIN),
+            Ok(Err(_)) | Err(_) => (fill, ASK_AGAIN),
         };
         if let Ok(Err(error)) = answer {
             tracing::debug!(%error, "the broker does not say how full it is");
@@ -162,6 +178,7 @@ struct Account {
 
 #[derive(Deserialize)]
 struct Stream {
+    name: String,
     config: StreamConfig,
     state: StreamState,
 }
@@ -178,10 +195,9 @@ struct StreamState {
 }
 
 impl Figures {
-    /// A Shop has one stream.
     fn fill(&self) -> Option<Fill> {
         let mut streams = self.account_details.iter().flat_map(|a| &a.stream_detail);
-        let stream = streams.next()?;
+        let stream = streams.find(|stream| stream.name == STREAM)?;
         let bound = u64::try_from(stream.config.max_bytes);
         Fill::of(stream.state.bytes, bound.unwrap_or(self.config.max_storage))
     }
@@ -189,7 +205,17 @@ impl Figures {
 
 #[cfg(test)]
 mod tests {
+    use std::{
+        future::ready,
+        sync::{
+            Arc,
+            atomic::{AtomicUsize, Ordering},
+        },
+    };
+
+    use k8s_openapi::api::apps::v1::StatefulSet;
     use serde_json::json;
+    use tokio::net::TcpListener;
 
     use super::*;
 
@@ -199,13 +225,15 @@ mod tests {
             "config": {"max_memory": 16777216, "max_storage": 2000, "store_dir": "/data/jetstream"},
             "streams": 1,
             "account_details": [{"name": "$G", "stream_detail": [{
+                "name": "OTHER", "config": {"max_bytes": 1}, "state": {"bytes": 1},
+            }, {
                 "name": "SHOP",
                 "config": {"name": "SHOP", "max_msgs": -1, "max_bytes": max_bytes, "discard": "old"},
                 "state": {"messages": 3, "bytes": bytes, "first_seq": 1},
             }]}],
         });
         let figures: Figures = serde_json::from_value(answer).expect("figures");
-        figures.fill().map(Fill::percent)
+        figures.fill().map(|fill| fill.in_tens(None))
     }
 
     #[test]
@@ -226,9 +254,79 @@ mod tests {
     }
 
     #[test]
-    fn from_nine_tenths_on_it_is_full() {
-        let is_full = |taken| Fill::of(taken, 100).is_some_and(Fill::is_full);
-        assert!(!is_full(89));
-        assert!(is_full(90));
+    fn what_was_told_stays_while_the_figure_goes_to_and_fro_at_its_border() {
+        let after = |told, percent| Fill::of(percent, 100).map(|fill| fill.in_tens(Some(told)));
+        assert_eq!(after(30, 41), Some(30));
+        assert_eq!(after(30, 42), Some(40));
+        assert_eq!(after(40, 38), Some(40));
+        assert_eq!(after(40, 37), Some(30));
+        assert_eq!(after(100, 98), Some(100));
+        assert_eq!(after(0, 100), Some(100));
+    }
+
+    /// An answer of a broker that is half full, and how often it was given. Addresses of 127.0.0.0/8 are all of this machine.
+    async fn half_full_broker() -> (String, Arc<AtomicUsize>) {
+        let address: [u8; 3] = rand::random();
+        let ip = format!("127.{}.{}.{}", address[0], address[1], address[2].max(2));
+        let listener = TcpListener::bind(format!("{ip}:{MONITORING_PORT}")).await;
+        let (listener, asked) = (
+            listener.expect("a free port"),
+            Arc::new(AtomicUsize::new(0)),
+        );
+        let count = asked.clone();
+        let figures = json!({"config": {"max_storage": 4}, "account_details": [{"stream_detail": [
+            {"name": STREAM, "config": {"max_bytes": 2}, "state": {"bytes": 1}}]}]});
+        let figures = move || {
+            count.fetch_add(1, Ordering::Relaxed);
+            ready(axum::Json(figures.clone()))
+        };
+        let app = axum::Router::new().route("/jsz", axum::routing::get(figures));
+        tokio::spawn(axum::serve(listener, app).into_future());
+        (ip, asked)
+    }
+
+    fn serving(ip: &str) -> ObservedBackend {
+        let set = json!({"status": {"replicas": 1, "readyReplicas": 1}});
+        let set: StatefulSet = serde_json::from_value(set).expect("a StatefulSet");
+        let pod = json!({"status": {"podIP": ip}});
+        let pod: Pod = serde_json::from_value(pod).expect("a pod");
+        ObservedBackend {
+            stateful_set: Some(Arc::new(set)),
+            pods: vec![Arc::new(pod)],
+            claim: None,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_broker_is_asked_once_in_a_while_and_what_it_said_stays_while_it_is_away() {
+        let (ip, asked) = half_full_broker().await;
+        let brokers = Brokers::default();
+        let half = Fill::of(1, 2);
+        assert_eq!(
+            brokers.fill("n", "shop", &ObservedBackend::default()).await,
+            None
+        );
+        assert_eq!(brokers.fill("n", "shop", &serving(&ip)).await, half);
+        assert_eq!(brokers.fill("n", "shop", &serving(&ip)).await, half);
+        assert_eq!(asked.load(Ordering::Relaxed), 1);
+        assert_eq!(
+            brokers.fill("n", "shop", &ObservedBackend::default()).await,
+            half
+        );
+        brokers.forget("n", "shop");
+        assert_eq!(
+            brokers.fill("n", "shop", &ObservedBackend::default()).await,
+            None
+        );
+    }
+
+    #[tokio::test]
+    async fn a_broker_that_does_not_answer_is_left_alone_for_a_while() {
+        let brokers = Brokers::default();
+        // Nobody listens there.
+        assert_eq!(brokers.fill("n", "shop", &serving("127.0.0.1")).await, None);
+        let key = ("n".to_owned(), "shop".to_owned());
+        let until = lock(&brokers.known).get(&key).map(|known| known.until);
+        assert!(until.is_some_and(|until| until > Instant::now() + ASK_AGAIN / 2));
     }
 }

@@ -11,6 +11,8 @@ pub const ADMIN_PORT: i32 = 9090;
 pub const DATABASE_PORT: i32 = 5432;
 /// NATS.
 pub const BROKER_PORT: i32 = 4222;
+/// The stream of all events.
+pub const STREAM: &str = "SHOP";
 /// Probes and figures of the broker: for the kubelet and the operator.
 pub const MONITORING_PORT: i32 = 8222;
 /// The first account of a shop unless `ADMIN_EMAIL` of users says otherwise.

@@ -36,6 +36,8 @@ pub const RETRY_DATABASE: Duration = Duration::from_millis(300);
 const RETRY_UNREACHABLE_DATABASE: Duration = Duration::from_secs(5);
 /// A Secret of the user carries no label of ours, so that no watch tells of it.
 const RECHECK_MISSING_SECRET: Duration = Duration::from_secs(10);
+/// A broker that has not said yet how full it is.
+const RECHECK_BROKER: Duration = Duration::from_secs(60);
 /// Everything else is watched; this only catches what a watch may have lost.
 const RECHECK_WHILE_WORKING: Duration = Duration::from_secs(30);
 /// The same for a Shop where nothing is to be done.
@@ -183,7 +185,9 @@ async fn gather(shop: &Shop, context: &Context, now: Timestamp) -> Result<Inputs
     let prepared = context
         .databases
         .prepare(&valid, &observed, &credentials, now);
-    let fill = context.brokers.fill(&valid, &observed.broker);
+    let fill = context
+        .brokers
+        .fill(&valid.namespace, &valid.name, &observed.broker);
     let (databases, fill) = join(prepared, fill).await;
     Ok(Inputs {
         shop: valid,
@@ -214,6 +218,8 @@ fn next_check(inputs: &Inputs, settled: bool) -> Duration {
         .any(|secret| secret.content().is_none())
     {
         RECHECK_MISSING_SECRET
+    } else if inputs.fill.is_none() && inputs.observed.broker.is_serving() {
+        RECHECK_BROKER
     } else if settled && !inputs.observed.user_secrets.is_empty() {
         RECHECK_SECRETS.mul_f64(rand::random_range(1.0..1.2))
     } else if settled {

@@ -54,8 +54,8 @@ pub struct ShopStatus {
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct BrokerStatus {
-    /// How much of their room the events take, in percent, rounded down to tens and some minutes old. From 90 on the oldest events
-    /// go to make room for new ones, before they are seven days old.
+    /// How much of their room the events take, in percent, in tens and some minutes old. Where there is no room left, the oldest events
+    /// go before they are seven days old.
     pub filled_percent: i32,
 }
 

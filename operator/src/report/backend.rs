@@ -9,7 +9,7 @@ use super::{
     is_overdue,
 };
 use crate::{
-    broker::Fill,
+    broker::is_nearly_full,
     catalogue::ServiceName,
     database::DatabaseState,
     names,
@@ -63,11 +63,11 @@ pub(super) fn broker(findings: &Findings<'_>) -> Option<Problem> {
     )
 }
 
-/// What is said of a broker that is ready.
-pub(super) fn stands(findings: &Findings<'_>) -> &'static str {
-    if findings.fill.is_some_and(Fill::is_full) {
-        "the broker takes connections; its room for events is full, so the oldest go before they are seven days old: raise \
-         broker.storage.size where they must stay"
+/// What is said of a broker that is ready and so full, in percent.
+pub(super) fn serves(filled: Option<i32>) -> &'static str {
+    if filled.is_some_and(is_nearly_full) {
+        "the broker takes connections; nearly all of its room for events is taken, and without any the oldest go before they are \
+         seven days old: raise broker.storage.size where they must stay"
     } else {
         "the broker takes connections"
     }

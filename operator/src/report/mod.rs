@@ -78,6 +78,10 @@ pub fn status(
             .flatten()
             .any(|problem| !problem.needs_help);
 
+    let told = previous.and_then(|status| status.broker.as_ref());
+    let told = told.map(|broker| broker.filled_percent);
+    let filled = findings.fill.map(|fill| fill.in_tens(told)).or(told);
+
     let mut conditions = Conditions::new(previous, generation, findings.now);
     conditions.set(
         "Ready",
@@ -110,7 +114,7 @@ pub fn status(
         State::ready_unless(
             broker,
             backend::not_grown(findings, |set| set == names::broker(&findings.shop.name)),
-            backend::stands(findings),
+            backend::serves(filled),
         ),
     );
 
@@ -122,9 +126,7 @@ pub fn status(
         },
         services_ready: Some(format!("{running}/{}", judged.len())),
         conditions: conditions.done(),
-        broker: findings.fill.map(|fill| BrokerStatus {
-            filled_percent: fill.percent(),
-        }),
+        broker: filled.map(|filled_percent| BrokerStatus { filled_percent }),
         services: judged.into_iter().map(|(status, _)| status).collect(),
     }
 }

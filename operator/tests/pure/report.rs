@@ -476,6 +476,9 @@ fn the_status_says_how_full_the_broker_is_and_what_follows_when_it_is_full() {
     for (taken, percent, full) in [(37, 30, false), (93, 90, true)] {
         scene.fill = Fill::of(taken, 100);
         let status = scene.report();
+        scene.fill = None;
+        let away = scene.report_after(Some(&status), Timestamp::UNIX_EPOCH);
+        assert_eq!(away.broker, status.broker, "it stays while nobody knows");
         let broker = status.broker.as_ref().map(|broker| broker.filled_percent);
         assert_eq!(broker, Some(percent));
         let ready = condition(&status, "BrokerReady");

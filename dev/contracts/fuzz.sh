@@ -53,12 +53,14 @@ lines_into() { # URL FILE
 }
 cleared() { # catalogue and stock as they were; what is not sold keeps the stock that it got
   ADMIN_TOKEN=$(log_in admin@shop.example "$ADMIN_PASSWORD")
+  # First: what was there before may have been removed and made again.
+  sort -u made | while read -r sku; do curl -sS -o /dev/null -X DELETE -H "Authorization: Bearer $ADMIN_TOKEN" "$SEARCH_URL/products/$sku"; done
   lines_into "$SEARCH_URL/products" price.ndjson
   lines_into "$ORDERS_URL/stock" on_hand.ndjson
-  sort -u made | while read -r sku; do curl -sS -o /dev/null -X DELETE -H "Authorization: Bearer $ADMIN_TOKEN" "$SEARCH_URL/products/$sku"; done
 }
 
 prepare
+trap cleared EXIT # also when it is interrupted: the files are the only copy
 failed=()
 for service in users orders search email; do   # search after orders: it removes what orders sells
   url=${service^^}_URL
@@ -66,5 +68,4 @@ for service in users orders search email; do   # search after orders: it removes
   "$CACHE/schemathesis/bin/schemathesis" --config-file schemathesis.toml run "$ROOT/contracts/openapi/$service.json" \
     --url "${!url}" --continue-on-failure "$@" || failed+=("$service")
 done
-cleared
 [ ${#failed[@]} = 0 ] || die "Schemathesis found failures in: ${failed[*]}; they stand above, each with the request"

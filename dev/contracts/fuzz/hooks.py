@@ -36,7 +36,7 @@ def lines(context, value):
 def keep(case, url, members):
     """A product or a stock as it was before the run, for the script to import at the end."""
     was = requests.get(url + case.formatted_path, timeout=30)
-    if was.status_code == 200 and was.json()["sku"] not in kept[members]:
+    if was.status_code == 200 and was.json()["sku"] not in kept[members] | made:
         kept[members].add(was.json()["sku"])
         with open(members[-1] + ".ndjson", "a", encoding="utf-8") as lines:
             lines.write(json.dumps({name: was.json()[name] for name in members}) + "\n")
@@ -45,6 +45,7 @@ def keep(case, url, members):
 PRODUCT = ("sku", "title", "description", "brand", "category", "attributes", "price")
 STOCK = ("sku", "on_hand")
 kept = {PRODUCT: set(), STOCK: set()}
+made = set()
 
 
 @schemathesis.hook
@@ -70,5 +71,6 @@ def name_cart(case):
 def after_call(context, case, response):
     """What the run has made, for the script to remove."""
     if case.operation.label == "PUT /products/{sku}" and response.status_code == 201:
-        with open("made", "a", encoding="utf-8") as made:
-            made.write(response.json()["sku"] + "\n")
+        made.add(response.json()["sku"])
+        with open("made", "a", encoding="utf-8") as lines:
+            lines.write(response.json()["sku"] + "\n")

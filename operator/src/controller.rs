@@ -1,15 +1,13 @@
-//! Runs reconciles: when something changed, one at a time for each Shop, contained so that a panic or a hang in one Shop
-//! leaves the others alone.
+//! Runs reconciles: when something changed, and one at a time for each Shop.
 
 use std::{
     hash::{DefaultHasher, Hash, Hasher},
-    panic::AssertUnwindSafe,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use anyhow::Context as _;
-use futures::{FutureExt, Stream, StreamExt, future::ready};
+use futures::{Stream, StreamExt, future::ready};
 use k8s_openapi::jiff::Timestamp;
 use kube::{
     Client, Resource, ResourceExt,
@@ -22,9 +20,7 @@ use kube::{
         watcher,
     },
 };
-use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
-use tracing::Instrument;
 
 use crate::{
     backoff::{Backoffs, Key, Revision, Standing},
@@ -35,18 +31,14 @@ use crate::{
     deletion,
     error::Error,
     hash::Fingerprint,
+    isolation::{Outcome, isolated},
     metrics::Metrics,
-    places::{Place, Places},
-    reconcile::{Context, Done, reconcile},
+    places::Places,
+    reconcile::{Context, reconcile},
     refusals::Refusals,
-    report::{self, Problem},
     status::ParsedShop,
 };
 
-/// The client tries again by itself, in the worst case for minutes: this is the end of it.
-const RECONCILE_TIMEOUT: Duration = Duration::from_secs(60);
-/// A status that tells of a failure must not hang as the reconcile did.
-const STATUS_TIMEOUT: Duration = Duration::from_secs(10);
 /// Changes that come together make one reconcile.
 const DEBOUNCE: Duration = Duration::from_millis(50);
 /// The controller itself sets no bound to the Shops that are worked on at the same time: see [`Places`].
@@ -218,9 +210,9 @@ async fn reconcile_in_turn(shop: Arc<ParsedShop>, running: Arc<Running>) -> Resu
         Standing::Withholds(refusals) => refusals,
         Standing::Waits(wait) => return Ok(Action::requeue(wait)),
     };
+    let work = reconcile_ours(&shop, &running, &withheld);
     // In a box, so that the many that wait above are small.
-    let work = Box::pin(reconcile_isolated(&shop, &running, place, &withheld));
-    let result = work.await;
+    let result = Box::pin(isolated(&shop, &running.context, place, work)).await;
     let (backoffs, now, jitter) = (&running.backoffs, Instant::now(), rand::random());
     let done = match result {
         Ok(Outcome::NotOurs) => return Ok(Action::requeue(NOT_OURS)),
@@ -241,50 +233,6 @@ async fn reconcile_in_turn(shop: Arc<ParsedShop>, running: Arc<Running>) -> Resu
         // A volume that cannot grow is asked again when there is another reason to look.
         None => done.next_check,
     }))
-}
-
-/// What came of the work on a Shop.
-enum Outcome {
-    /// Another install looks after it, or nobody knows.
-    NotOurs,
-    /// It is being deleted, and the rest of its objects goes by itself.
-    Finalized,
-    Reconciled(Done),
-}
-
-/// A span, a clock, a fence for panics and hangs; a status for what the reconcile could not tell itself.
-async fn reconcile_isolated(
-    shop: &ParsedShop,
-    running: &Running,
-    place: Place,
-    withheld: &Refusals,
-) -> Result<Outcome, Error> {
-    let span = tracing::info_span!(
-        "reconcile",
-        namespace = shop.namespace().unwrap_or_default(),
-        shop = shop.name_any(),
-        generation = shop.meta().generation,
-    );
-    let started = Instant::now();
-    let work = AssertUnwindSafe(reconcile_ours(shop, running, withheld)).catch_unwind();
-    let result = match place.run(RECONCILE_TIMEOUT, work).instrument(span).await {
-        Ok(result) => result.unwrap_or_else(|panic| Err(panicked(&*panic))),
-        Err(after) => Err(Error::TimedOut(after)),
-    };
-    let context = &running.context;
-    let outcome = match &result {
-        Ok(Outcome::NotOurs | Outcome::Finalized) => return result,
-        Ok(Outcome::Reconciled(done)) if done.failure.is_some() => "error",
-        Ok(Outcome::Reconciled(done)) if done.settled => "settled",
-        Ok(Outcome::Reconciled(_)) => "waiting",
-        Err(error) => {
-            count_error(&context.metrics, error);
-            report_failure(shop, error, context).await;
-            "error"
-        }
-    };
-    context.metrics.reconciled(outcome, started.elapsed());
-    result
 }
 
 async fn reconcile_ours(
@@ -317,58 +265,6 @@ async fn reconcile_ours(
     }
 }
 
-/// Writes into the status what the reconcile could not write itself, because it broke off or never began.
-async fn report_failure(shop: &ParsedShop, error: &Error, context: &Context) {
-    let statuses = &context.statuses;
-    let previous = match (&shop.0, error) {
-        (Err(_), _) => statuses.last_of_unparsed(shop),
-        (Ok(shop), Error::Panicked(_) | Error::TimedOut(_)) => statuses.last(shop),
-        (
-            Ok(_),
-            Error::Invalid(_)
-            | Error::Kube { .. }
-            | Error::NameTaken { .. }
-            | Error::Leftover { .. },
-        ) => return,
-    };
-    let previous = previous.as_ref();
-    let generation = shop.meta().generation;
-    let status = report::stopped(
-        previous,
-        generation,
-        &Problem::from(error),
-        Timestamp::now(),
-    );
-    let told = statuses.publish(shop, previous, status);
-    let told = timeout(STATUS_TIMEOUT, AssertUnwindSafe(told).catch_unwind()).await;
-    let error = match told {
-        Ok(Ok(Ok(()))) => return,
-        Ok(Ok(Err(error))) => error,
-        Ok(Err(panic)) => panicked(&*panic),
-        Err(_) => Error::TimedOut(STATUS_TIMEOUT),
-    };
-    tracing::warn!(%error, "a status could not be written");
-}
-
-fn count_error(metrics: &Metrics, error: &Error) {
-    metrics.failed(error.class().as_str());
-    match error {
-        Error::Panicked(_) => metrics.panicked(),
-        Error::TimedOut(_) => metrics.timed_out(),
-        Error::Invalid(_)
-        | Error::Kube { .. }
-        | Error::NameTaken { .. }
-        | Error::Leftover { .. } => {}
-    }
-}
-
-/// A panic that was caught. Without that it would end the controller for all Shops.
-fn panicked(panic: &(dyn std::any::Any + Send)) -> Error {
-    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
-    Error::Panicked(text.unwrap_or_else(|| "without words".into()))
-}
-
 /// Its back-off has begun where the revision that failed is known: the Shop may have been changed since.
 fn on_error(shop: Arc<ParsedShop>, _: &Error, running: Arc<Running>) -> Action {
     Action::requeue(running.backoffs.rest(&key(&shop), Instant::now()))
@@ -391,17 +287,5 @@ async fn log(
         Err(error @ (ControllerError::QueueError(_) | ControllerError::RunnerError(_))) => {
             tracing::error!(%error, "the controller's queue failed")
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn a_panic_becomes_an_error_with_its_words() {
-        let panic = AssertUnwindSafe(async { panic!("boom {}", 1) });
-        let panic = panic.catch_unwind().await.expect_err("a panic");
-        assert!(matches!(panicked(&*panic), Error::Panicked(words) if words == "boom 1"));
     }
 }

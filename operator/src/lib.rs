@@ -18,6 +18,7 @@ pub mod deletion;
 pub mod error;
 pub mod hash;
 pub mod health;
+pub mod isolation;
 pub mod labels;
 pub mod leader;
 pub mod lease;

@@ -64,7 +64,7 @@ impl Unapplied {
 /// Which part of a list.
 #[derive(Debug, Deserialize, Validate)]
 struct Page {
-    /// The last one of the page before; without it the list begins with the newest.
+    /// The last one of the page before; without it the list begins with the highest id.
     #[garde(skip)]
     after: Option<Uuid>,
     #[serde(default = "default_limit")]
@@ -102,8 +102,8 @@ async fn list_parked(
     list(&admin, "dead_at is null and waits_for is not null", &page).await
 }
 
-/// In the order of their ids, which begin with the time at which an event happened: the next page begins at its place also
-/// when what stood there is gone.
+/// In the order of their ids: the next page begins at its place also when what stood there is gone. Ids of events begin with
+/// the time at which they happened; those of payloads that cannot be read do not.
 async fn list(
     admin: &Processor,
     which: &str,
@@ -128,16 +128,16 @@ async fn read(
     Ok(Json(find(&admin, id).await?))
 }
 
-/// Forgets the event for good: should the broker deliver it again, it counts as applied. Only one without a readable id
-/// would come back.
+/// Forgets the event for good: should the broker deliver it again, it counts as applied.
 async fn discard(State(admin): State<Admin>, Path(id): Path<Uuid>) -> Result<StatusCode, Problem> {
     let mut connection = admin.db.get().await?;
     let tx = db::transaction(&mut connection).await?;
+    // In the order in which whoever applies it takes both.
+    inbox::enter(&tx, id).await?;
     let sql = "delete from failed_events where id = $1 and dead_at is not null";
     if db::execute(&tx, sql, &[&id]).await? == 0 {
         return Err(no_such_letter());
     }
-    inbox::enter(&tx, id).await?;
     tx.commit().await?;
     tracing::warn!(event_id = %id, "a dead letter was discarded");
     Ok(StatusCode::NO_CONTENT)

@@ -5,6 +5,7 @@ use std::str::FromStr;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use async_nats::connection::State;
 use async_nats::jetstream::{self, stream};
 use secrecy::{ExposeSecret, SecretString};
 
@@ -103,10 +104,11 @@ impl Broker {
         Ok(stream)
     }
 
-    /// The present connection, or the last one while there is none.
-    pub(crate) fn connection(&self) -> Connection {
-        let statistics = self.jetstream.client().statistics();
-        Connection(statistics.connects.load(Ordering::Relaxed))
+    /// The present connection.
+    pub(crate) fn connection(&self) -> Option<Connection> {
+        let client = self.jetstream.client();
+        let count = client.statistics().connects.load(Ordering::Relaxed);
+        (client.connection_state() == State::Connected).then_some(Connection(count))
     }
 
     /// Sends what is still on its way to the broker.

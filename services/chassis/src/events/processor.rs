@@ -150,10 +150,11 @@ impl Processor {
     async fn keep(&self, id: Uuid, subject: &str, payload: &[u8], reason: &Reason) -> Processed {
         let text = String::from_utf8_lossy(payload);
         let error = match unapplied::keep(&self.db, id, subject, &text, reason).await {
-            Ok(state) => {
+            Ok(Some(state)) => {
                 log(id, subject, state, reason);
                 return Processed::Kept(state);
             }
+            Ok(None) => return Processed::Duplicate,
             Err(error) => error,
         };
         // A table that is missing here is the chassis' own, so the schema is behind.

@@ -3,8 +3,8 @@
 //! A broker that loses events goes on counting where its remaining ones end. So each row of the outbox keeps the sequence
 //! that was acknowledged, and an event is there exactly if the message of that sequence still carries its id. What is lost
 //! is the end of what was published: the newest event is looked at, and if it is lost, the first lost one is searched for.
-//! That holds as long as nothing is published between the loss and this look, so the relay looks on each new connection
-//! before it publishes.
+//! That holds as long as nothing is noted as published between the loss and this look, so the relay looks on each new connection
+//! before it notes anything.
 
 use anyhow::Context;
 use async_nats::header::NATS_MESSAGE_ID;
@@ -119,15 +119,16 @@ enum Lost {
 const FROM_SEQUENCE: &str = "
     update outbox set published_at = null where id in (
         select id from outbox where id > $1 and published_at is not null and stream_sequence >= $2
-        order by id limit $3 for update skip locked)
+        order by id limit $3 for update)
     returning id";
 const WITH_STREAM_BEFORE: &str = "
     update outbox set published_at = null where id in (
         select id from outbox where id > $1 and stream_sequence is null and published_at < $2
-        order by id limit $3 for update skip locked)
+        order by id limit $3 for update)
     returning id";
 
-/// Marks rows as not published, each once: those that the relay publishes again meanwhile have new sequences.
+/// Marks rows as not published, each once: those that the relay publishes again meanwhile have new sequences. Whoever finds
+/// another replica at it waits, and goes on only when all are marked.
 async fn publish_again(db: &Db, lost: Lost) -> Result<u64, db::Error> {
     let (sql, from): (_, &(dyn db::ToSql + Sync)) = match &lost {
         Lost::FromSequence(sequence) => (FROM_SEQUENCE, sequence),

@@ -34,6 +34,8 @@ const PUBLISHED: &str = "
         stream_sequence = a.sequence
     from unnest($1::uuid[], $2::bigint[]) as a (id, sequence) where o.id = a.id";
 
+const UNPUBLISHED: &str = "update outbox set published_at = null where id = any($1)";
+
 pub(crate) struct Relay {
     pub(crate) db: Db,
     pub(crate) broker: Broker,
@@ -44,32 +46,33 @@ pub(crate) struct Relay {
 impl Relay {
     /// Runs until `stop`, then publishes what is left.
     pub(crate) async fn run(&self, stop: CancellationToken) -> anyhow::Result<()> {
-        let mut connection = self.recover().await?;
-        self.connected.met();
+        let mut connection = None;
         while !stop.is_cancelled() {
-            if connection != self.broker.connection() {
-                connection = self.recover().await?;
-            }
+            connection = self.recovered(connection).await?;
+            self.connected.met();
             tokio::select! {
                 () = stop.cancelled() => {}
                 () = outbox::ADDED.notified() => self.publish_soon(connection).await?,
                 () = tokio::time::sleep(POLL) => self.publish_all(connection).await.map(drop)?,
             }
         }
+        let connection = self.recovered(connection).await?;
         self.publish_all(connection).await?;
         Ok(())
     }
 
-    /// Marks what the broker lost, and publishes that. The connection is the one on which it may go on.
-    async fn recover(&self) -> anyhow::Result<Connection> {
+    /// The connection on which it may go on: a new one after what the broker lost is marked, else `known`.
+    async fn recovered(&self, known: Option<Connection>) -> anyhow::Result<Option<Connection>> {
         // Taken before the look: a connection that breaks meanwhile is looked at once more.
         let connection = self.broker.connection();
+        if known.is_some() && (connection == known || connection.is_none()) {
+            return Ok(known);
+        }
         recovery::recover(&self.db, &self.broker).await?;
-        self.publish_all(connection).await?;
         Ok(connection)
     }
 
-    async fn publish_soon(&self, connection: Connection) -> anyhow::Result<()> {
+    async fn publish_soon(&self, connection: Option<Connection>) -> anyhow::Result<()> {
         for pause in LOOKS {
             tokio::time::sleep(Duration::from_millis(pause)).await;
             if self.publish_all(connection).await? > 0 {
@@ -79,7 +82,7 @@ impl Relay {
         Ok(())
     }
 
-    async fn publish_all(&self, connection: Connection) -> anyhow::Result<usize> {
+    async fn publish_all(&self, connection: Option<Connection>) -> anyhow::Result<usize> {
         let mut published = 0;
         loop {
             let batch = self.publish_batch(connection).await?;
@@ -92,8 +95,9 @@ impl Relay {
 
     /// Publishes nothing, or counts it as not published, once `connection` is not the one to the broker any more: what the
     /// broker lost must be looked for first, see [`recovery`].
-    async fn publish_batch(&self, connection: Connection) -> anyhow::Result<usize> {
-        if connection != self.broker.connection() {
+    async fn publish_batch(&self, connection: Option<Connection>) -> anyhow::Result<usize> {
+        let is_still = || connection.is_some() && connection == self.broker.connection();
+        if !is_still() {
             return Ok(0);
         }
         let mut client = self.db.get().await?;
@@ -109,11 +113,16 @@ impl Relay {
             return Ok(0);
         }
         let sent = self.send(&rows).await?;
-        if connection != self.broker.connection() {
+        if !is_still() {
             return Ok(0);
         }
         db::execute(&tx, PUBLISHED, &[&sent.ids, &sent.sequences]).await?;
         tx.commit().await?;
+        if !is_still() {
+            // Another replica may have looked before the commit, and seen nothing of it.
+            db::execute(&client, UNPUBLISHED, &[&sent.ids]).await?;
+            return Ok(0);
+        }
         self.metrics.published.inc_by(sent.ids.len() as u64);
         match sent.failure {
             None => Ok(sent.ids.len()),

@@ -39,8 +39,9 @@ pub(crate) enum State {
 const KEEP: &str = "
     insert into failed_events as f
         (id, subject, payload, attempts, cause, waits_for, expires_at, due_at, dead_at)
-    values ($1, $2, $3, $4, $5, $6, now() + make_interval(secs => $7), now() + make_interval(secs => $8),
-        case when $9 then now() end)
+    select $1::uuid, $2::text, $3::text, $4::integer, $5::text, $6::text,
+        now() + make_interval(secs => $7), now() + make_interval(secs => $8), case when $9 then now() end
+    where not exists (select from inbox where event_id = $1::uuid)
     on conflict (id) do update set
         attempts = f.attempts + excluded.attempts,
         cause = excluded.cause,
@@ -56,15 +57,15 @@ const KEEP: &str = "
             then now() end)
     returning dead_at is not null as dead, waits_for is not null as parked";
 
-/// Keeps the event with the reason, and says what becomes of it. `id` is the event's, or one derived from the payload where
-/// there is none to read.
+/// Keeps the event with the reason, and says what becomes of it: none where it counts as applied by now, because it was
+/// discarded. `id` is the event's, or one derived from the payload where there is none to read.
 pub(crate) async fn keep(
     db: &Db,
     id: Uuid,
     subject: &str,
     payload: &str,
     reason: &Reason,
-) -> Result<State, db::Error> {
+) -> Result<Option<State>, db::Error> {
     let (failures, waits_for, at_most, cause, dead) = match reason {
         Reason::Parked {
             waits_for,
@@ -86,7 +87,7 @@ pub(crate) async fn keep(
         cause.replace('\0', "\u{fffd}"),
     );
     let (shortest, longest) = (SHORTEST_PAUSE.as_secs_f64(), LONGEST_PAUSE.as_secs_f64());
-    let row = db::query_one(
+    let row = db::query_opt(
         &db.get().await?,
         KEEP,
         &[
@@ -95,11 +96,11 @@ pub(crate) async fn keep(
         ],
     )
     .await?;
-    Ok(match (row.get("dead"), row.get("parked")) {
+    Ok(row.map(|row| match (row.get("dead"), row.get("parked")) {
         (true, _) => State::Dead,
         (false, true) => State::Parked,
         (false, false) => State::Retried,
-    })
+    }))
 }
 
 /// Forgets an event that was applied after all, within the transaction of its effect.

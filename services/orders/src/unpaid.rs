@@ -2,7 +2,10 @@
 //! minutes, asks the provider about a card and, when it is declined, sends a mail. Whoever tries out stolen cards makes many of
 //! them, and new accounts for them.
 
-use std::{net::IpAddr, time::Duration};
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    time::Duration,
+};
 
 use chassis::http::Problem;
 use http::StatusCode;
@@ -20,9 +23,15 @@ pub(crate) const WINDOW: Duration = Duration::from_secs(3600);
 /// or a proxy that hides those of the buyers, who would all be one, and whose declined cards would close the whole shop.
 pub(crate) fn tells_buyers_apart(network: IpAddr) -> bool {
     match network {
-        IpAddr::V4(v4) => !v4.is_private(),
+        IpAddr::V4(v4) => !(v4.is_private() || v4.is_link_local() || is_shared(v4)),
         IpAddr::V6(v6) => !v6.is_unique_local(),
     }
+}
+
+/// 100.64.0.0/10 (RFC 6598), from which some clusters give their nodes and pods addresses.
+fn is_shared(v4: Ipv4Addr) -> bool {
+    let [first, second, ..] = v4.octets();
+    first == 100 && (64..128).contains(&second)
 }
 
 /// Unpaid orders of an account or a network within [`WINDOW`].
@@ -89,7 +98,15 @@ mod tests {
     fn an_address_of_the_cluster_is_nobodys() {
         let apart = |text: &str| tells_buyers_apart(text.parse().unwrap());
         assert!(apart("203.0.113.7") && apart("2001:db8::"));
-        for node in ["10.244.0.1", "172.18.0.3", "192.168.1.2", "fd00::"] {
+        assert!(apart("100.128.0.1"));
+        for node in [
+            "10.244.0.1",
+            "172.18.0.3",
+            "192.168.1.2",
+            "100.64.0.1",
+            "169.254.1.1",
+            "fd00::",
+        ] {
             assert!(!apart(node), "{node}");
         }
     }

@@ -68,7 +68,9 @@ pub(crate) async fn place(
             Ok(answer)
         }
         Err(refusal) => {
-            let refused = NotOrdered::from(refusal);
+            let mut refused = NotOrdered::from(refusal);
+            // What is stored is written down before it becomes a response, which would add the trace.
+            refused.problem.trace_id = telemetry::current_trace_id().map(Into::into);
             let answer = ticket.save(&tx, refused.problem.status, &refused).await?;
             tx.commit().await?;
             Ok(answer)

@@ -5,7 +5,7 @@ mod growth;
 mod proxy;
 mod tokens;
 
-pub use backends::{Backends, Said};
+pub use backends::{Backends, TestEvent};
 pub use growth::Growth;
 pub use proxy::Proxy;
 pub use tokens::{jwks_server, token};
@@ -14,13 +14,26 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use opentelemetry::trace::TracerProvider;
+use opentelemetry_sdk::trace::SdkTracerProvider;
 use serde::de::DeserializeOwned;
+use tracing_subscriber::layer::SubscriberExt;
 use url::Url;
 
 use crate::db::{self, Db};
 use crate::server::{self, Running};
 use crate::service::Service;
 use crate::settings::Env;
+
+/// Gives requests a trace each, as in a process of the service, from now on and in all tests of this file: with a subscriber
+/// of one thread, spans that other threads open first stay without.
+pub fn traces() {
+    let tracer = SdkTracerProvider::default().tracer("test");
+    let spans = tracing_opentelemetry::layer().with_tracer(tracer);
+    let subscriber = tracing_subscriber::registry().with(spans);
+    // Another test may have set it.
+    tracing::subscriber::set_global_default(subscriber).ok();
+}
 
 /// A service that runs in the test's process, on ports of its own.
 pub struct TestService {
@@ -109,7 +122,7 @@ impl TestService {
     }
 
     /// How often it has tried to apply an event on `subject`, whatever became of it.
-    pub async fn heard(&self, subject: &str) -> usize {
+    pub async fn processed(&self, subject: &str) -> usize {
         let label = format!("events_processed_total{{subject=\"{subject}\"");
         let metrics = self.metrics().await;
         let counts = metrics.lines().filter(|line| line.starts_with(&label));
@@ -119,10 +132,10 @@ impl TestService {
     }
 
     /// Waits until it has tried `count` times to apply an event on `subject`.
-    pub async fn until_heard(&self, subject: &str, count: usize) {
+    pub async fn until_processed(&self, subject: &str, count: usize) {
         eventually(
             &format!("{count} events {subject} are processed"),
-            || async { (self.heard(subject).await >= count).then_some(()) },
+            || async { (self.processed(subject).await >= count).then_some(()) },
         )
         .await;
     }

@@ -10,7 +10,7 @@ use chassis::testing::{self, Backends, TestService, eventually, look};
 use chassis::{db, deadline};
 use front::{Front, Manner};
 use futures::future::join_all;
-use notes::{HEARD, LOCK, Notes, UNLOCK};
+use notes::{LOCK, Notes, SUBSCRIBED, UNLOCK};
 use reqwest::{RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 
@@ -400,8 +400,10 @@ async fn a_schema_that_cannot_be_read_makes_the_pod_not_ready_for_as_long() {
         &format!("revoke all on all tables in schema public from {role}"),
     )
     .await;
-    backends.say(HEARD, "a", 1, json!({ "when": "now" })).await;
-    service.until_heard(HEARD, 1).await;
+    backends
+        .publish_event(SUBSCRIBED, "a", 1, json!({ "when": "now" }))
+        .await;
+    service.until_processed(SUBSCRIBED, 1).await;
     let (status, text) = readiness(&service).await;
     assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
     let sentence = "the schema of the database cannot be read: ";
@@ -411,7 +413,7 @@ async fn a_schema_that_cannot_be_read_makes_the_pod_not_ready_for_as_long() {
     service.ready().await;
     // The event was not lost meanwhile.
     eventually("the event is applied", || async {
-        let sql = "select from heard where aggregate = 'a'";
+        let sql = "select from received where aggregate = 'a'";
         let rows = look(&backends.direct_db(), sql, &[]).await;
         (rows.len() == 1).then_some(())
     })
@@ -427,6 +429,8 @@ async fn a_schema_that_is_behind_is_not_logged_as_a_mistake_of_the_service() {
     let subscriber = tracing_subscriber::fmt()
         .with_writer(lines.clone())
         .finish();
+    // With one subscriber alone, what the threads of other tests log first would be off for this one too.
+    tracing::subscriber::set_global_default(tracing_subscriber::registry()).ok();
     // The service runs on the thread of its test.
     let _here = tracing::subscriber::set_default(subscriber);
     let misspelt = service.http.get(service.at("/misspelt"));
@@ -496,12 +500,14 @@ async fn an_event_waits_for_the_migration_and_is_not_given_up() {
     let service = testing::start::<Notes>(&backends, &[]).await;
     run(
         &backends,
-        "alter table heard rename to away; delete from refinery_schema_history",
+        "alter table received rename to away; delete from refinery_schema_history",
     )
     .await;
-    backends.say(HEARD, "a", 1, json!({ "when": "now" })).await;
+    backends
+        .publish_event(SUBSCRIBED, "a", 1, json!({ "when": "now" }))
+        .await;
     // More than the ten tries after which an event that is refused is dead would take a quarter of a minute.
-    service.until_heard(HEARD, 2).await;
+    service.until_processed(SUBSCRIBED, 2).await;
     let failed = "select count(*) from failed_events";
     assert_eq!(
         look(&backends.direct_db(), failed, &[]).await[0].get::<_, i64>(0),
@@ -509,14 +515,14 @@ async fn an_event_waits_for_the_migration_and_is_not_given_up() {
     );
     run(
         &backends,
-        "alter table away rename to heard;
+        "alter table away rename to received;
          insert into refinery_schema_history (version, name, applied_on, checksum) values (1, 'notes', '', '1')",
     )
     .await;
     eventually("the event is applied", || async {
         let rows = look(
             &backends.direct_db(),
-            "select from heard where aggregate = 'a'",
+            "select from received where aggregate = 'a'",
             &[],
         )
         .await;

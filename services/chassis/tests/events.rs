@@ -5,16 +5,16 @@ mod notes;
 use std::time::{Duration, Instant};
 
 use async_nats::jetstream::consumer::{PullConsumer, pull};
-use chassis::testing::{self, Backends, Said, TestService, eventually, look};
-use notes::{HEARD, NEWS, Notes, NotesNext, write_note};
+use chassis::testing::{self, Backends, TestEvent, TestService, eventually, look};
+use notes::{NEWS, Notes, NotesNext, SUBSCRIBED, write_note};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-async fn heard(backends: &Backends, aggregate: &str) -> Option<(i64, i64)> {
+async fn received(backends: &Backends, aggregate: &str) -> Option<(i64, i64)> {
     look(
         &backends.direct_db(),
-        "select sequence, times from heard where aggregate = $1",
+        "select sequence, times from received where aggregate = $1",
         &[&aggregate],
     )
     .await
@@ -41,9 +41,11 @@ async fn listed(service: &TestService, path: &str) -> Vec<Value> {
 /// So many events of each kind.
 async fn say_both_kinds(backends: &Backends, count: usize) {
     for n in 0..count {
-        for (kind, name) in [(HEARD, "heard"), (NEWS, "news")] {
+        for (kind, name) in [(SUBSCRIBED, "subscribed"), (NEWS, "news")] {
             let about = format!("{name}-{n}");
-            backends.say(kind, &about, 1, json!({"when": "now"})).await;
+            backends
+                .publish_event(kind, &about, 1, json!({"when": "now"}))
+                .await;
         }
     }
 }
@@ -54,17 +56,21 @@ const DEAD: &str = "select count(*) from failed_events where dead_at is not null
 async fn an_event_is_applied_once_and_only_the_latest_of_an_aggregate_counts() {
     let backends = Backends::new().await;
     let service = testing::start::<Notes>(&backends, &[]).await;
-    let event = Said::now(HEARD, "a", 2, json!({ "when": "now" }));
+    let event = TestEvent::now(SUBSCRIBED, "a", 2, json!({ "when": "now" }));
     for _ in 0..3 {
         backends.deliver(&event).await;
     }
     // Several are worked on at once: what comes late must not come before what it is later than.
-    service.until_heard(HEARD, 3).await;
-    backends.say(HEARD, "a", 1, json!({ "when": "now" })).await;
-    backends.say(HEARD, "b", 1, json!({ "when": "now" })).await;
-    service.until_heard(HEARD, 5).await;
-    assert_eq!(heard(&backends, "a").await, Some((2, 1)));
-    assert_eq!(heard(&backends, "b").await, Some((1, 1)));
+    service.until_processed(SUBSCRIBED, 3).await;
+    backends
+        .publish_event(SUBSCRIBED, "a", 1, json!({ "when": "now" }))
+        .await;
+    backends
+        .publish_event(SUBSCRIBED, "b", 1, json!({ "when": "now" }))
+        .await;
+    service.until_processed(SUBSCRIBED, 5).await;
+    assert_eq!(received(&backends, "a").await, Some((2, 1)));
+    assert_eq!(received(&backends, "b").await, Some((1, 1)));
     service.stop().await;
 }
 
@@ -74,14 +80,18 @@ async fn broken_events_end_among_the_dead_letters_and_the_queue_goes_on() {
     let service = testing::start::<Notes>(&backends, &[]).await;
     // With a character that PostgreSQL's text does not take.
     backends
-        .publish(HEARD, "no JSON at all \0".to_owned())
+        .publish(SUBSCRIBED, "no JSON at all \0".to_owned())
         .await;
     let never = backends
-        .say(HEARD, "a", 1, json!({ "when": "never" }))
+        .publish_event(SUBSCRIBED, "a", 1, json!({ "when": "never" }))
         .await;
-    backends.say(HEARD, "c", 1, json!({ "no": "when" })).await;
-    backends.say(HEARD, "b", 1, json!({ "when": "now" })).await;
-    eventually("the good one is applied", || heard(&backends, "b")).await;
+    backends
+        .publish_event(SUBSCRIBED, "c", 1, json!({ "no": "when" }))
+        .await;
+    backends
+        .publish_event(SUBSCRIBED, "b", 1, json!({ "when": "now" }))
+        .await;
+    eventually("the good one is applied", || received(&backends, "b")).await;
     let letters = eventually("three are dead", || async {
         let letters = listed(&service, "/dead-letters").await;
         (letters.len() == 3).then_some(letters)
@@ -134,7 +144,7 @@ async fn broken_events_end_among_the_dead_letters_and_the_queue_goes_on() {
         .await
         .unwrap();
     assert_eq!(again.status(), StatusCode::OK);
-    assert_eq!(heard(&backends, "a").await, Some((1, 1)));
+    assert_eq!(received(&backends, "a").await, Some((1, 1)));
     assert_eq!(listed(&service, "/dead-letters").await.len(), 2);
     service.stop().await;
 }
@@ -147,15 +157,18 @@ async fn an_event_is_what_its_subject_says() {
         "specversion": "1.0", "id": Uuid::now_v7(), "source": "/shop/others", "type": NEWS, "subject": "a",
         "time": "2026-01-02T03:04:05Z", "sequence": 1, "data": {"when": "now"},
     });
-    backends.publish(HEARD, forged.to_string()).await;
+    backends.publish(SUBSCRIBED, forged.to_string()).await;
     let letters = eventually("it is dead", || async {
         let letters = listed(&service, "/dead-letters").await;
         (!letters.is_empty()).then_some(letters)
     })
     .await;
     let cause = letters[0]["cause"].as_str().unwrap();
-    assert!(cause.contains(NEWS) && cause.contains(HEARD), "{cause}");
-    assert_eq!(heard(&backends, "a").await, None);
+    assert!(
+        cause.contains(NEWS) && cause.contains(SUBSCRIBED),
+        "{cause}"
+    );
+    assert_eq!(received(&backends, "a").await, None);
     service.stop().await;
 }
 
@@ -165,12 +178,14 @@ async fn the_old_version_leaves_a_new_kind_to_the_new_one_beside_it() {
     let old = testing::start::<Notes>(&backends, &[]).await;
     let new = testing::start::<NotesNext>(&backends, &[]).await;
     say_both_kinds(&backends, 40).await;
-    until_count(&backends, "select count(*) from heard", 80).await;
+    until_count(&backends, "select count(*) from received", 80).await;
     old.stop().await;
-    backends.say(NEWS, "later", 1, json!({"when": "now"})).await;
-    eventually("it is applied", || heard(&backends, "later")).await;
+    backends
+        .publish_event(NEWS, "later", 1, json!({"when": "now"}))
+        .await;
+    eventually("it is applied", || received(&backends, "later")).await;
     assert_eq!(
-        count(&backends, "select count(*) from heard where times > 1").await,
+        count(&backends, "select count(*) from received where times > 1").await,
         0
     );
     assert_eq!(
@@ -187,9 +202,9 @@ async fn what_is_published_while_only_the_old_version_runs_waits_for_the_new_one
     let old = testing::start::<Notes>(&backends, &[]).await;
     new.stop().await;
     say_both_kinds(&backends, 20).await;
-    until_count(&backends, "select count(*) from heard", 20).await;
+    until_count(&backends, "select count(*) from received", 20).await;
     let new = testing::start::<NotesNext>(&backends, &[]).await;
-    until_count(&backends, "select count(*) from heard", 40).await;
+    until_count(&backends, "select count(*) from received", 40).await;
     assert_eq!(
         count(&backends, "select count(*) from failed_events").await,
         0
@@ -206,7 +221,7 @@ async fn the_consumer_that_all_kinds_shared_goes_when_no_old_version_uses_it() {
     // As the previous version made it.
     let shared = pull::Config {
         durable_name: Some("notes".to_owned()),
-        filter_subjects: vec![HEARD.to_owned(), NEWS.to_owned()],
+        filter_subjects: vec![SUBSCRIBED.to_owned(), NEWS.to_owned()],
         ..Default::default()
     };
     stream.create_consumer(shared).await.unwrap();
@@ -228,14 +243,14 @@ async fn hundreds_of_parked_events_hold_up_nobody_and_are_released_by_what_they_
     let waiting = json!({"when": "after", "note": "milk", "at_most_s": 3600});
     for n in 0..300 {
         backends
-            .say(HEARD, &format!("w{n}"), 1, waiting.clone())
+            .publish_event(SUBSCRIBED, &format!("w{n}"), 1, waiting.clone())
             .await;
     }
     backends
-        .say(HEARD, "ready", 1, json!({"when": "now"}))
+        .publish_event(SUBSCRIBED, "ready", 1, json!({"when": "now"}))
         .await;
     eventually("the one behind them is applied", || {
-        heard(&backends, "ready")
+        received(&backends, "ready")
     })
     .await;
     let parked = "select count(*) from failed_events where waits_for = 'milk' and dead_at is null";
@@ -253,7 +268,7 @@ async fn hundreds_of_parked_events_hold_up_nobody_and_are_released_by_what_they_
     look(&backends.direct_db(), far, &[]).await;
 
     write_note(&service, "milk").await;
-    until_count(&backends, "select count(*) from heard", 301).await;
+    until_count(&backends, "select count(*) from received", 301).await;
     assert_eq!(
         count(&backends, "select count(*) from failed_events").await,
         0
@@ -266,7 +281,7 @@ async fn what_waits_too_long_is_dead_and_can_be_tried_again() {
     let backends = Backends::new().await;
     let service = testing::start::<Notes>(&backends, &[]).await;
     let waiting = json!({"when": "after", "note": "milk", "at_most_s": 1});
-    let id = backends.say(HEARD, "a", 1, waiting).await;
+    let id = backends.publish_event(SUBSCRIBED, "a", 1, waiting).await;
     let letters = eventually("it is dead", || async {
         let letters = listed(&service, "/dead-letters").await;
         (!letters.is_empty()).then_some(letters)
@@ -278,7 +293,7 @@ async fn what_waits_too_long_is_dead_and_can_be_tried_again() {
     let retry = service.admin_at(&format!("/dead-letters/{id}/retry"));
     let answer = service.http.post(retry).send().await.unwrap();
     assert_eq!(answer.status(), StatusCode::OK);
-    assert_eq!(heard(&backends, "a").await, Some((1, 1)));
+    assert_eq!(received(&backends, "a").await, Some((1, 1)));
     service.stop().await;
 }
 
@@ -287,15 +302,15 @@ async fn a_panic_and_a_refused_statement_are_failures_of_their_event_alone() {
     let backends = Backends::new().await;
     let service = testing::start::<Notes>(&backends, &[]).await;
     let panics = backends
-        .say(HEARD, "panic", 1, json!({"when": "panic"}))
+        .publish_event(SUBSCRIBED, "panic", 1, json!({"when": "panic"}))
         .await;
     backends
-        .say(HEARD, "mended", 1, json!({"when": "refused"}))
+        .publish_event(SUBSCRIBED, "mended", 1, json!({"when": "refused"}))
         .await;
     backends
-        .say(HEARD, "ready", 1, json!({"when": "now"}))
+        .publish_event(SUBSCRIBED, "ready", 1, json!({"when": "now"}))
         .await;
-    eventually("the good one is applied", || heard(&backends, "ready")).await;
+    eventually("the good one is applied", || received(&backends, "ready")).await;
     let attempts = "select coalesce(min(attempts), 0)::bigint from failed_events";
     eventually("both are tried again", || async {
         let both = count(&backends, "select count(*) from failed_events").await == 2;
@@ -318,7 +333,7 @@ async fn a_panic_and_a_refused_statement_are_failures_of_their_event_alone() {
     let mended = "update failed_events set payload = replace(payload, '\"refused\"', '\"now\"'), due_at = now()
                   where dead_at is null";
     look(&backends.direct_db(), mended, &[]).await;
-    eventually("it is applied", || heard(&backends, "mended")).await;
+    eventually("it is applied", || received(&backends, "mended")).await;
     service.stop().await;
 }
 
@@ -328,17 +343,17 @@ async fn what_the_previous_version_left_to_be_tried_again_is_tried_again() {
     let service = testing::start::<Notes>(&backends, &[]).await;
     let id = Uuid::now_v7();
     let event = json!({
-        "specversion": "1.0", "id": id, "source": "/shop/others", "type": HEARD, "subject": "a",
+        "specversion": "1.0", "id": id, "source": "/shop/others", "type": SUBSCRIBED, "subject": "a",
         "time": "2026-01-02T03:04:05Z", "sequence": 1, "data": {"when": "now"},
     });
     let left = "insert into failed_events (id, subject, payload, attempts, cause) values ($1, $2, $3, 1, 'not yet')";
     look(
         &backends.direct_db(),
         left,
-        &[&id, &HEARD, &event.to_string()],
+        &[&id, &SUBSCRIBED, &event.to_string()],
     )
     .await;
-    eventually("it is applied", || heard(&backends, "a")).await;
+    eventually("it is applied", || received(&backends, "a")).await;
     assert_eq!(
         count(&backends, "select count(*) from failed_events").await,
         0
@@ -352,17 +367,17 @@ async fn a_stop_hands_back_what_was_pulled_and_not_begun() {
     let first = testing::start::<Notes>(&backends, &[]).await;
     let mut connection = backends.direct_db().get().await.unwrap();
     let lock = connection.transaction().await.unwrap();
-    let hold = "set local idle_in_transaction_session_timeout = 0; lock table heard";
+    let hold = "set local idle_in_transaction_session_timeout = 0; lock table received";
     lock.batch_execute(hold).await.unwrap();
     for n in 0..60 {
         backends
-            .say(HEARD, &format!("{n}"), 1, json!({"when": "now"}))
+            .publish_event(SUBSCRIBED, &format!("{n}"), 1, json!({"when": "now"}))
             .await;
     }
     let stream = backends.jetstream().await.get_stream("SHOP").await.unwrap();
     let delivered = || async {
         let consumer: PullConsumer = stream
-            .get_consumer("notes-shop-others-note-said-v1")
+            .get_consumer("notes-shop-others-note-published-v1")
             .await
             .ok()?;
         Some(consumer.cached_info().num_ack_pending)
@@ -384,7 +399,7 @@ async fn a_stop_hands_back_what_was_pulled_and_not_begun() {
     stopping.await.unwrap();
     let second = testing::start::<Notes>(&backends, &[]).await;
     let started = Instant::now();
-    until_count(&backends, "select count(*) from heard", 60).await;
+    until_count(&backends, "select count(*) from received", 60).await;
     // Nothing had to wait until the broker noticed that nobody answers, which it does after 30 s.
     let took = started.elapsed();
     assert!(took < Duration::from_secs(20), "{took:?}");
@@ -395,15 +410,20 @@ async fn a_stop_hands_back_what_was_pulled_and_not_begun() {
 async fn a_letter_that_was_discarded_does_not_come_back_with_the_next_delivery() {
     let backends = Backends::new().await;
     let service = testing::start::<Notes>(&backends, &[]).await;
-    let event = Said::now(HEARD, "a", 1, json!({ "when": "never" }));
-    backends.deliver(&event).await;
-    until_count(&backends, DEAD, 1).await;
-    let letters = listed(&service, "/dead-letters").await;
-    let path = format!("/dead-letters/{}", letters[0]["id"].as_str().unwrap());
-    let discarded = service.http.delete(service.admin_at(&path)).send();
-    assert_eq!(discarded.await.unwrap().status(), StatusCode::NO_CONTENT);
-    backends.deliver(&event).await;
-    service.until_heard(HEARD, 2).await;
+    let event = TestEvent::now(SUBSCRIBED, "a", 1, json!({ "when": "never" }));
+    let deliver_both = async || {
+        backends.deliver(&event).await;
+        backends.publish(SUBSCRIBED, "no event".to_owned()).await;
+    };
+    deliver_both().await;
+    until_count(&backends, DEAD, 2).await;
+    for letter in listed(&service, "/dead-letters").await {
+        let path = format!("/dead-letters/{}", letter["id"].as_str().unwrap());
+        let discarded = service.http.delete(service.admin_at(&path)).send();
+        assert_eq!(discarded.await.unwrap().status(), StatusCode::NO_CONTENT);
+    }
+    deliver_both().await;
+    service.until_processed(SUBSCRIBED, 4).await;
     assert_eq!(count(&backends, DEAD).await, 0);
     service.stop().await;
 }

@@ -6,7 +6,7 @@ use async_nats::jetstream::stream;
 use bytes::Bytes;
 use chassis::testing::{self, Backends, TestService, eventually, look};
 use futures::StreamExt;
-use notes::{HEARD, Notes, WRITTEN, write_note};
+use notes::{Notes, SUBSCRIBED, WRITTEN, write_note};
 use serde_json::{Value, json};
 
 /// The stream with its messages and consumers, as it is on the broker's volume.
@@ -70,7 +70,7 @@ async fn put_back(backends: &Backends, snapshot: &Snapshot) {
 
 /// The texts of the notes that are in the stream, in its order.
 async fn published(backends: &Backends) -> Vec<String> {
-    let events = backends.said(WRITTEN).await;
+    let events = backends.published(WRITTEN).await;
     let texts = events.iter().map(|e| e["data"]["text"].as_str());
     texts.map(|text| text.unwrap().to_owned()).collect()
 }
@@ -104,7 +104,9 @@ async fn lose_three_of_six(backends: &Backends, service: &TestService) {
     for text in ["d", "e", "f"] {
         write_note(service, text).await;
     }
-    backends.say(HEARD, "lost", 1, json!({"when": "now"})).await;
+    backends
+        .publish_event(SUBSCRIBED, "lost", 1, json!({"when": "now"}))
+        .await;
     until_published(backends, &["a", "b", "c", "d", "e", "f"]).await;
     let unpublished = "select count(*) from outbox where published_at is null";
     eventually("all is acknowledged", || async {
@@ -118,7 +120,9 @@ async fn lose_three_of_six(backends: &Backends, service: &TestService) {
     until_published(backends, &["a", "b", "c"]).await;
     for n in 0..10 {
         let about = format!("other-{n}");
-        backends.say(HEARD, &about, 1, json!({"when": "now"})).await;
+        backends
+            .publish_event(SUBSCRIBED, &about, 1, json!({"when": "now"}))
+            .await;
     }
 }
 
@@ -143,12 +147,12 @@ async fn what_the_broker_lost_is_published_again_though_others_have_taken_its_pl
     until_published(&backends, &["a", "b", "c", "d", "e", "f"]).await;
     // The consumers of the older state go on as well.
     eventually("what others published is applied", || async {
-        let heard = "select count(*) from heard where aggregate like 'other-%'";
-        let rows = look(&backends.direct_db(), heard, &[]).await;
+        let received = "select count(*) from received where aggregate like 'other-%'";
+        let rows = look(&backends.direct_db(), received, &[]).await;
         (rows[0].get::<_, i64>(0) == 10).then_some(())
     })
     .await;
-    // And it is told once: the next look finds everything in its place.
+    // And it is marked once: the next look finds everything in its place, and only what is new is published.
     let before = eventually("all is acknowledged again", || async {
         let places = places(&backends).await;
         (places.len() == 6).then_some(places)
@@ -159,6 +163,11 @@ async fn what_the_broker_lost_is_published_again_though_others_have_taken_its_pl
     write_note(&service, "g").await;
     until_published(&backends, &["a", "b", "c", "d", "e", "f", "g"]).await;
     assert_eq!(places(&backends).await[..6], before);
+    let metrics = service.metrics().await;
+    assert!(
+        metrics.contains("\nevents_published_total 1\n"),
+        "{metrics}"
+    );
     service.stop().await;
 }
 

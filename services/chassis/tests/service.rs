@@ -94,10 +94,10 @@ async fn twins_with_one_key_get_one_answer_and_have_one_effect() {
         (409, Some("taken"))
     );
     eventually("the event is out", || async {
-        (!backends.said(WRITTEN).await.is_empty()).then_some(())
+        (!backends.published(WRITTEN).await.is_empty()).then_some(())
     })
     .await;
-    assert_eq!(backends.said(WRITTEN).await.len(), 1);
+    assert_eq!(backends.published(WRITTEN).await.len(), 1);
     service.stop().await;
 }
 
@@ -108,12 +108,12 @@ async fn a_broker_that_is_away_holds_nobody_up_and_gets_the_events_later() {
     backends.nats_proxy.cut();
     assert_eq!(write(&service, "k", "milk").await.0, StatusCode::CREATED);
     backends.nats_proxy.heal();
-    let said = eventually("the event is out", || async {
-        backends.said(WRITTEN).await.pop()
+    let published = eventually("the event is out", || async {
+        backends.published(WRITTEN).await.pop()
     })
     .await;
-    assert_eq!(said["data"]["text"], "milk");
-    assert_eq!(said["source"], "/shop/notes");
+    assert_eq!(published["data"]["text"], "milk");
+    assert_eq!(published["source"], "/shop/notes");
     service.stop().await;
 }
 
@@ -123,7 +123,7 @@ async fn a_broker_that_lost_everything_is_filled_again() {
     let service = testing::start::<Notes>(&backends, &[]).await;
     write(&service, "k", "milk").await;
     eventually("the event is out", || async {
-        backends.said(WRITTEN).await.pop()
+        backends.published(WRITTEN).await.pop()
     })
     .await;
     backends
@@ -133,7 +133,7 @@ async fn a_broker_that_lost_everything_is_filled_again() {
         .await
         .unwrap();
     eventually("the event is out again", || async {
-        backends.said(WRITTEN).await.pop()
+        backends.published(WRITTEN).await.pop()
     })
     .await;
     service.stop().await;
@@ -185,7 +185,7 @@ async fn a_stop_lets_requests_finish_and_publishes_what_was_said() {
         request.await.unwrap().expect("an answer").status(),
         StatusCode::OK
     );
-    assert_eq!(backends.said(WRITTEN).await.len(), 1);
+    assert_eq!(backends.published(WRITTEN).await.len(), 1);
 }
 
 #[tokio::test]

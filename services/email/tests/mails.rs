@@ -2,7 +2,7 @@
 
 mod support;
 
-use chassis::testing::{self, Backends, Said, eventually, look};
+use chassis::testing::{self, Backends, TestEvent, eventually, look};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use support::{ORDER_CANCELLED, ORDER_CONFIRMED, ORDER_REFUNDED, USER_REGISTERED};
@@ -15,7 +15,7 @@ async fn without_a_mail_server_every_mail_is_kept_and_said_so() {
     let user = support::register(&backends, "zoe@home.example", "Zoë").await;
     let (bought, lost) = (Uuid::now_v7(), Uuid::now_v7());
     backends
-        .say(
+        .publish_event(
             ORDER_CONFIRMED,
             &bought.to_string(),
             3,
@@ -23,7 +23,7 @@ async fn without_a_mail_server_every_mail_is_kept_and_said_so() {
         )
         .await;
     backends
-        .say(
+        .publish_event(
             ORDER_CANCELLED,
             &lost.to_string(),
             2,
@@ -44,8 +44,8 @@ async fn without_a_mail_server_every_mail_is_kept_and_said_so() {
             .all(|mail| mail["to"] == "zoe@home.example" && mail["sent_at"].is_null())
     );
 
-    let said = support::said(&backends, support::EMAIL_SENT, 3).await;
-    let of_order: Vec<&Value> = said
+    let published = support::published(&backends, support::EMAIL_SENT, 3).await;
+    let of_order: Vec<&Value> = published
         .iter()
         .filter(|e| e["order_id"] == json!(bought))
         .collect();
@@ -75,7 +75,7 @@ async fn no_mail_holds_what_a_stranger_has_chosen() {
         (ORDER_REFUNDED, 5, support::refunded(order, user, 1999)),
     ] {
         backends
-            .say(subject, &order.to_string(), sequence, data)
+            .publish_event(subject, &order.to_string(), sequence, data)
             .await;
     }
     for mail in support::mails_with(&service, "", 4, "kept").await {
@@ -97,14 +97,14 @@ async fn each_refund_of_an_order_is_told_of_once() {
     let order = Uuid::now_v7();
     let refund = |sequence, refunded| {
         let data = support::refunded(order, user, refunded);
-        Said::now(ORDER_REFUNDED, &order.to_string(), sequence, data)
+        TestEvent::now(ORDER_REFUNDED, &order.to_string(), sequence, data)
     };
     for event in [refund(5, 500), refund(6, 1999)] {
         backends.deliver(&event).await;
         backends.deliver(&event).await;
     }
     support::mails_with(&service, "kind=order_refunded", 2, "kept").await;
-    service.until_heard(ORDER_REFUNDED, 4).await;
+    service.until_processed(ORDER_REFUNDED, 4).await;
     let mails = support::mails(&service, &format!("order_id={order}")).await;
     assert_eq!(mails.len(), 2);
     assert_eq!(mails[0]["subject"], "A refund for your order A72489D4");
@@ -117,7 +117,7 @@ async fn a_mail_can_be_read_and_previewed_safely() {
     let user = support::register(&backends, "zoe@home.example", "<script>Zoë</script>").await;
     let order = Uuid::now_v7();
     backends
-        .say(
+        .publish_event(
             ORDER_CONFIRMED,
             &order.to_string(),
             3,
@@ -164,15 +164,17 @@ async fn redelivered_events_and_two_instances_make_one_mail() {
     let order = Uuid::now_v7();
     // The same event again and again, and the same fact under other ids.
     let (about, data) = (order.to_string(), support::confirmed(order, user));
-    let event = Said::now(ORDER_CONFIRMED, &about, 3, data.clone());
+    let event = TestEvent::now(ORDER_CONFIRMED, &about, 3, data.clone());
     for _ in 0..5 {
         backends.deliver(&event).await;
-        backends.say(ORDER_CONFIRMED, &about, 3, data.clone()).await;
+        backends
+            .publish_event(ORDER_CONFIRMED, &about, 3, data.clone())
+            .await;
     }
     // And one more, for which the mail below is waited for.
     let last = Uuid::now_v7();
     backends
-        .say(
+        .publish_event(
             ORDER_CANCELLED,
             &last.to_string(),
             2,
@@ -181,7 +183,8 @@ async fn redelivered_events_and_two_instances_make_one_mail() {
         .await;
     support::mails_with(&second, &format!("order_id={last}"), 1, "kept").await;
     eventually("all ten deliveries are answered", || async {
-        let answered = first.heard(ORDER_CONFIRMED).await + second.heard(ORDER_CONFIRMED).await;
+        let answered =
+            first.processed(ORDER_CONFIRMED).await + second.processed(ORDER_CONFIRMED).await;
         (answered >= 10).then_some(())
     })
     .await;
@@ -191,9 +194,10 @@ async fn redelivered_events_and_two_instances_make_one_mail() {
             .len(),
         1
     );
-    let said = support::said(&backends, support::EMAIL_SENT, 3).await;
+    let published = support::published(&backends, support::EMAIL_SENT, 3).await;
     assert_eq!(
-        said.iter()
+        published
+            .iter()
             .filter(|e| e["order_id"] == json!(order))
             .count(),
         1
@@ -206,14 +210,14 @@ async fn an_order_waits_for_its_buyer() {
     let service = support::start(&backends, &[]).await;
     let (user, order) = (Uuid::now_v7(), Uuid::now_v7());
     backends
-        .say(
+        .publish_event(
             ORDER_CONFIRMED,
             &order.to_string(),
             3,
             support::confirmed(order, user),
         )
         .await;
-    service.until_heard(ORDER_CONFIRMED, 1).await;
+    service.until_processed(ORDER_CONFIRMED, 1).await;
     assert!(support::mails(&service, "").await.is_empty());
 
     support::register_as(&backends, user, "zoe@home.example", "Zoë").await;
@@ -230,13 +234,17 @@ async fn hundreds_of_orders_of_unknown_buyers_hold_up_no_other_mail() {
         let order = Uuid::now_v7();
         let data = support::confirmed(order, *buyer);
         let about = order.to_string();
-        backends.say(ORDER_CONFIRMED, &about, 3, data).await;
+        backends
+            .publish_event(ORDER_CONFIRMED, &about, 3, data)
+            .await;
     }
     let user = support::register(&backends, "zoe@home.example", "Zoë").await;
     let order = Uuid::now_v7();
     let data = support::confirmed(order, user);
     let about = order.to_string();
-    backends.say(ORDER_CONFIRMED, &about, 3, data).await;
+    backends
+        .publish_event(ORDER_CONFIRMED, &about, 3, data)
+        .await;
     support::mails_with(&service, &format!("order_id={order}"), 1, "kept").await;
     eventually("the metric tells who waits", || async {
         let metrics = service.metrics().await;
@@ -255,10 +263,10 @@ async fn a_broken_event_becomes_a_dead_letter_and_the_next_goes_on() {
     let backends = Backends::new().await;
     let service = support::start(&backends, &[]).await;
     let broken = backends
-        .say(USER_REGISTERED, "x", 1, json!({"user_id": 7}))
+        .publish_event(USER_REGISTERED, "x", 1, json!({"user_id": 7}))
         .await;
     let data = json!({"user_id": Uuid::now_v7(), "email": "nobody at home", "name": "Zoë"});
-    let nowhere = backends.say(USER_REGISTERED, "y", 1, data).await;
+    let nowhere = backends.publish_event(USER_REGISTERED, "y", 1, data).await;
     let user = support::register(&backends, "zoe@home.example", "Zoë").await;
     support::mails_with(&service, &format!("user_id={user}"), 1, "kept").await;
 
@@ -303,7 +311,7 @@ async fn the_list_is_filtered_and_paged_newest_first() {
     for _ in 0..3 {
         let order = Uuid::now_v7();
         backends
-            .say(
+            .publish_event(
                 ORDER_CANCELLED,
                 &order.to_string(),
                 2,

@@ -68,7 +68,7 @@ async fn a_wrong_setting_fails_no_mail_and_all_go_out_when_it_is_right() {
         hurry(&backends).await;
         support::mails_with(&service, "", 3, "sent").await;
         assert_eq!(sink.mails().len(), 3);
-        assert!(backends.said(EMAIL_BOUNCED).await.is_empty());
+        assert!(backends.published(EMAIL_BOUNCED).await.is_empty());
         let delivery = support::delivery(&service).await;
         assert_eq!(
             (&delivery["state"], &delivery["waiting"]),
@@ -95,7 +95,7 @@ async fn a_recipient_that_is_refused_like_a_sender_fails_once_others_have_passed
     assert_eq!(failed["to"], "odd@home.example");
     support::mails_with(&service, "status=sent", 1, "sent").await;
     assert_eq!(support::delivery(&service).await["state"], "working");
-    let bounced = support::said(&backends, EMAIL_BOUNCED, 1).await;
+    let bounced = support::published(&backends, EMAIL_BOUNCED, 1).await;
     assert_eq!(
         (&bounced[0]["reason"], &bounced[0]["smtp_code"]),
         (&json!("refused"), &json!(554))
@@ -118,22 +118,22 @@ async fn a_mail_that_has_failed_is_sent_again_when_asked_for() {
     assert_eq!(queued.status(), 200);
     assert_eq!(queued.json::<Value>().await.unwrap()["status"], "queued");
     eventually("it has failed once more", || async {
-        (backends.said(EMAIL_BOUNCED).await.len() == 2).then_some(())
+        (backends.published(EMAIL_BOUNCED).await.len() == 2).then_some(())
     })
     .await;
     sink.behave(Manner::Takes);
     support::mails_with(&service, "", 1, "failed").await;
     assert_eq!(support::post(&service, &path).await.status(), 200);
     support::mails_with(&service, "", 1, "sent").await;
-    support::said(&backends, EMAIL_SENT, 1).await;
+    support::published(&backends, EMAIL_SENT, 1).await;
     let sequence = |event: &Value| event["sequence"].as_i64().unwrap();
     let mut sequences: Vec<_> = backends
-        .said(EMAIL_BOUNCED)
+        .published(EMAIL_BOUNCED)
         .await
         .iter()
         .map(sequence)
         .collect();
-    sequences.extend(backends.said(EMAIL_SENT).await.iter().map(sequence));
+    sequences.extend(backends.published(EMAIL_SENT).await.iter().map(sequence));
     sequences.sort_unstable();
     assert_eq!(
         sequences,

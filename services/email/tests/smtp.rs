@@ -22,7 +22,7 @@ async fn a_mail_is_sent_once_with_its_own_message_id() {
     .await;
     let order = Uuid::now_v7();
     backends
-        .say(
+        .publish_event(
             ORDER_CONFIRMED,
             &order.to_string(),
             3,
@@ -57,10 +57,11 @@ async fn a_mail_is_sent_once_with_its_own_message_id() {
             "{body}"
         );
     }
-    let said = support::said(&backends, EMAIL_SENT, 2).await;
-    assert!(said.iter().all(|event| event["status"] == "sent"));
+    let published = support::published(&backends, EMAIL_SENT, 2).await;
+    assert!(published.iter().all(|event| event["status"] == "sent"));
     assert_eq!(
-        said.iter()
+        published
+            .iter()
             .filter(|event| event["order_id"] == json!(order))
             .count(),
         1
@@ -140,7 +141,7 @@ async fn a_mail_that_is_refused_for_good_has_failed_and_bounced() {
         "{mail}"
     );
 
-    let bounced = support::said(&backends, EMAIL_BOUNCED, 1).await;
+    let bounced = support::published(&backends, EMAIL_BOUNCED, 1).await;
     assert_eq!(bounced.len(), 1);
     assert_eq!(bounced[0]["user_id"], json!(user));
     assert_eq!(bounced[0]["reason"], "refused");
@@ -296,10 +297,10 @@ async fn mails_go_out_while_the_broker_is_away_and_are_announced_later() {
     backends.nats_proxy.cut();
     proxy.heal();
     support::mails_with(&service, "", 1, "sent").await;
-    assert!(backends.said(EMAIL_SENT).await.is_empty());
+    assert!(backends.published(EMAIL_SENT).await.is_empty());
     backends.nats_proxy.heal();
-    let said = support::said(&backends, EMAIL_SENT, 1).await;
-    assert_eq!(said[0]["user_id"], json!(user));
+    let published = support::published(&backends, EMAIL_SENT, 1).await;
+    assert_eq!(published[0]["user_id"], json!(user));
 }
 
 #[tokio::test]

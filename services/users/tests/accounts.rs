@@ -10,7 +10,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 #[tokio::test]
-async fn who_registers_has_an_account_and_the_shop_hears_of_it() {
+async fn who_registers_has_an_account_and_an_event_tells_of_it() {
     let shop = Shop::open().await;
     let body =
         json!({"email": "  Ada@Shop.EXAMPLE ", "password": PASSWORD, "name": " Ada Lovelace "});
@@ -26,9 +26,13 @@ async fn who_registers_has_an_account_and_the_shop_hears_of_it() {
     let me: Value = shop.me(&tokens.access).await.json().await.unwrap();
     assert_eq!(me, user);
 
-    let event = eventually("user.registered is said", || async {
-        let said = shop.backends.said("shop.users.user.registered.v1").await;
-        said.into_iter()
+    let event = eventually("user.registered is published", || async {
+        let published = shop
+            .backends
+            .published("shop.users.user.registered.v1")
+            .await;
+        published
+            .into_iter()
             .find(|event| event["subject"] == user["id"])
     })
     .await;

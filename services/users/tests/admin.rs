@@ -39,7 +39,7 @@ async fn the_account_is_there_when_the_service_is_ready_however_many_replicas_st
     assert_eq!(
         look(&db, "select 1 from outbox", &[]).await.len(),
         1,
-        "said once"
+        "published once"
     );
 }
 

@@ -56,9 +56,12 @@ async fn without_the_broker_people_register_and_the_events_follow() {
         );
     }
     shop.backends.nats_proxy.heal();
-    eventually("all events are said, each once", || async {
-        let said = shop.backends.said("shop.users.user.registered.v1").await;
-        let buyers: Vec<_> = said
+    eventually("all events are published, each once", || async {
+        let published = shop
+            .backends
+            .published("shop.users.user.registered.v1")
+            .await;
+        let buyers: Vec<_> = published
             .iter()
             .filter(|event| event["data"]["name"] == "Ada Lovelace")
             .collect();

@@ -13,9 +13,9 @@ use crate::db::{self, Db, MaxConnections};
 /// Broker accounts that the test broker has: `t0` to `t255`.
 const ACCOUNTS: i64 = 256;
 
-/// An event as another service says it. Delivered twice it is the same to the last byte, its time too.
+/// An event as another service publishes it. Delivered twice it is the same to the last byte, its time too.
 #[derive(Debug, Clone)]
-pub struct Said {
+pub struct TestEvent {
     pub id: Uuid,
     pub time: time::OffsetDateTime,
     subject: String,
@@ -24,7 +24,7 @@ pub struct Said {
     data: Value,
 }
 
-impl Said {
+impl TestEvent {
     /// An event with an id of its own that happens now.
     pub fn now(subject: &str, aggregate: &str, sequence: i64, data: Value) -> Self {
         Self {
@@ -147,14 +147,20 @@ impl Backends {
     }
 
     /// Publishes a CloudEvent as another service would, and returns its id.
-    pub async fn say(&self, subject: &str, aggregate: &str, sequence: i64, data: Value) -> Uuid {
-        let event = Said::now(subject, aggregate, sequence, data);
+    pub async fn publish_event(
+        &self,
+        subject: &str,
+        aggregate: &str,
+        sequence: i64,
+        data: Value,
+    ) -> Uuid {
+        let event = TestEvent::now(subject, aggregate, sequence, data);
         self.deliver(&event).await;
         event.id
     }
 
     /// Publishes an event, again and again if asked to, past the broker's own deduplication.
-    pub async fn deliver(&self, event: &Said) {
+    pub async fn deliver(&self, event: &TestEvent) {
         let time = event
             .time
             .format(&time::format_description::well_known::Rfc3339)
@@ -179,7 +185,7 @@ impl Backends {
     }
 
     /// All CloudEvents in the stream whose type is `subject`.
-    pub async fn said(&self, subject: &str) -> Vec<Value> {
+    pub async fn published(&self, subject: &str) -> Vec<Value> {
         let jetstream = self.jetstream().await;
         let Ok(mut stream) = jetstream.get_stream(STREAM).await else {
             return vec![];

@@ -26,7 +26,7 @@ mod embedded {
     refinery::embed_migrations!("tests/notes/migrations");
 }
 
-pub(crate) const HEARD: &str = "shop.others.note.said.v1";
+pub(crate) const SUBSCRIBED: &str = "shop.others.note.published.v1";
 /// Only [`NotesNext`] subscribes to it.
 pub(crate) const NEWS: &str = "shop.others.news.published.v1";
 pub(crate) const WRITTEN: &str = "shop.notes.note.written.v1";
@@ -83,7 +83,7 @@ impl Service for Notes {
     }
 
     fn start(users: url::Url, chassis: &mut Chassis) -> anyhow::Result<App> {
-        chassis.subscribe(SaidHandler { kind: HEARD });
+        chassis.subscribe(PublishedHandler { kind: SUBSCRIBED });
         Ok(App {
             db: chassis.db(),
             verifier: chassis.verifier(users),
@@ -117,7 +117,7 @@ impl Service for NotesNext {
     }
 
     fn start(users: url::Url, chassis: &mut Chassis) -> anyhow::Result<App> {
-        chassis.subscribe(SaidHandler { kind: NEWS });
+        chassis.subscribe(PublishedHandler { kind: NEWS });
         Notes::start(users, chassis)
     }
 }
@@ -220,7 +220,7 @@ async fn me(principal: Principal) -> Result<String, Problem> {
 }
 
 #[derive(Deserialize)]
-pub(crate) struct Said {
+pub(crate) struct Published {
     /// "now", "after" with the name of a note that must be there first, "never", "refused" or "panic".
     when: String,
     #[serde(default)]
@@ -230,13 +230,13 @@ pub(crate) struct Said {
     at_most_s: u64,
 }
 
-/// Keeps what others said about a subject.
-pub(crate) struct SaidHandler {
+/// Keeps what others published about a subject.
+pub(crate) struct PublishedHandler {
     pub(crate) kind: &'static str,
 }
 
-impl Handler for SaidHandler {
-    type Data = Said;
+impl Handler for PublishedHandler {
+    type Data = Published;
 
     fn kind(&self) -> &'static str {
         self.kind
@@ -246,9 +246,9 @@ impl Handler for SaidHandler {
         &self,
         tx: &Transaction<'_>,
         event: &Received,
-        said: Said,
+        published: Published,
     ) -> Result<Outcome, db::Error> {
-        match said.when.as_str() {
+        match published.when.as_str() {
             "never" => return Ok(Outcome::dead("never is never")),
             "panic" => panic!("a mistake in the handler"),
             "refused" => {
@@ -256,9 +256,13 @@ impl Handler for SaidHandler {
             }
             "after" => {
                 let sql = "select 1 from notes where text = $1";
-                if db::query_opt(tx, sql, &[&said.note]).await?.is_none() {
-                    let at_most = Duration::from_secs(said.at_most_s);
-                    return Ok(Outcome::park(said.note, at_most, "the note is not there"));
+                if db::query_opt(tx, sql, &[&published.note]).await?.is_none() {
+                    let at_most = Duration::from_secs(published.at_most_s);
+                    return Ok(Outcome::park(
+                        published.note,
+                        at_most,
+                        "the note is not there",
+                    ));
                 }
             }
             _ => {}
@@ -268,8 +272,8 @@ impl Handler for SaidHandler {
         }
         db::execute(
             tx,
-            "insert into heard as h (aggregate, sequence) values ($1, $2)
-             on conflict (aggregate) do update set times = h.times + 1, sequence = excluded.sequence",
+            "insert into received as r (aggregate, sequence) values ($1, $2)
+             on conflict (aggregate) do update set times = r.times + 1, sequence = excluded.sequence",
             &[&event.aggregate, &event.sequence],
         )
         .await?;

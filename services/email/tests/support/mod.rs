@@ -1,4 +1,4 @@
-//! What every test here needs: the service on its back ends, an admin's requests, events as others would say them.
+//! What every test here needs: the service on its back ends, an admin's requests, events as others would publish them.
 
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
@@ -45,7 +45,7 @@ pub(crate) async fn register(backends: &Backends, address: &str, name: &str) -> 
 pub(crate) async fn register_as(backends: &Backends, user: Uuid, address: &str, name: &str) {
     let data = json!({"user_id": user, "email": address, "name": name});
     backends
-        .say(USER_REGISTERED, &user.to_string(), 1, data)
+        .publish_event(USER_REGISTERED, &user.to_string(), 1, data)
         .await;
 }
 
@@ -132,11 +132,14 @@ pub(crate) async fn mails_with(
 }
 
 /// Waits until the stream holds `count` events of this kind, and returns their data.
-pub(crate) async fn said(backends: &Backends, subject: &str, count: usize) -> Vec<Value> {
-    eventually(&format!("{count} events {subject} are said"), || async {
-        let events = backends.said(subject).await;
-        (events.len() >= count).then_some(events)
-    })
+pub(crate) async fn published(backends: &Backends, subject: &str, count: usize) -> Vec<Value> {
+    eventually(
+        &format!("{count} events {subject} are published"),
+        || async {
+            let events = backends.published(subject).await;
+            (events.len() >= count).then_some(events)
+        },
+    )
     .await
     .into_iter()
     .map(|event| event["data"].clone())

@@ -5,7 +5,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use chassis::testing::eventually;
+use chassis::testing::{self, eventually};
 
 use crate::payments::Manner;
 use crate::shop::{Person, Shop};
@@ -75,8 +75,8 @@ async fn a_cart_becomes_an_order_that_is_paid() {
     );
     for subject in ["placed", "confirmed"] {
         let subject = format!("shop.orders.order.{subject}.v1");
-        let event = eventually("the event is said", || async {
-            shop.backends.said(&subject).await.pop()
+        let event = eventually("the event is published", || async {
+            shop.backends.published(&subject).await.pop()
         })
         .await;
         assert_eq!(event["subject"], json!(order));
@@ -198,11 +198,13 @@ async fn a_refusal_is_kept_under_its_key_too() {
 
 #[tokio::test]
 async fn what_cannot_be_ordered_is_refused_with_its_code() {
+    testing::traces();
     let shop = Shop::open().await;
     let buyer = Person::buyer();
     shop.sell("mug", 100, 10).await;
     let empty = shop.order(&buyer, "k1").await;
     assert_eq!((empty.status.as_u16(), empty.code()), (422, "cart_empty"));
+    assert!(empty.body["trace_id"].is_string(), "{}", empty.body);
     let no_key = shop
         .ask(
             &buyer,

@@ -1,8 +1,8 @@
-//! What orders hears: late, twice, broken, and about orders it does not know.
+//! What orders receives: late, twice, broken, and about orders it does not know.
 
 use std::time::Duration;
 
-use chassis::testing::{Said, eventually};
+use chassis::testing::{TestEvent, eventually};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -30,23 +30,23 @@ async fn only_the_newest_word_about_a_product_counts() {
     let shop = Shop::open().await;
     let buyer = Person::buyer();
     let upserted = |amount: i64| json!({"sku": "mug", "title": "Mug", "brand": "B", "category": "C", "price": {"amount": amount, "currency": "EUR"}});
-    let say = |sequence, amount| {
+    let publish = |sequence, amount| {
         shop.backends
-            .say(UPSERTED, "mug", sequence, upserted(amount))
+            .publish_event(UPSERTED, "mug", sequence, upserted(amount))
     };
     shop.offer("mug", 5, 500, "EUR").await;
-    say(4, 400).await;
-    say(6, 600).await;
-    shop.service.until_heard(UPSERTED, 3).await;
+    publish(4, 400).await;
+    publish(6, 600).await;
+    shop.service.until_processed(UPSERTED, 3).await;
     let newest = "select count(*) from offers where amount = 600";
     assert_eq!(shop.count(newest).await, 1);
     shop.backends
-        .say(REMOVED, "mug", 8, json!({"sku": "mug"}))
+        .publish_event(REMOVED, "mug", 8, json!({"sku": "mug"}))
         .await;
     // Several are worked on at once: what comes late must not come before what it is later than.
-    shop.service.until_heard(REMOVED, 1).await;
-    say(7, 700).await;
-    shop.service.until_heard(UPSERTED, 4).await;
+    shop.service.until_processed(REMOVED, 1).await;
+    publish(7, 700).await;
+    shop.service.until_processed(UPSERTED, 4).await;
     let refused = shop
         .put(&buyer, "/cart/items/mug", json!({"quantity": 1}))
         .await;
@@ -55,7 +55,7 @@ async fn only_the_newest_word_about_a_product_counts() {
         "offer_removed",
         "an older upsert does not bring it back"
     );
-    say(9, 900).await;
+    publish(9, 900).await;
     eventually("it is sold again", || async {
         (shop
             .count("select count(*) from offers where amount = 900 and not removed")
@@ -77,8 +77,8 @@ async fn an_event_that_comes_twice_counts_once() {
         shop.backends.deliver(&captured).await;
         shop.backends.deliver(&sent).await;
     }
-    shop.service.until_heard(CAPTURED, 3).await;
-    shop.service.until_heard(SENT, 3).await;
+    shop.service.until_processed(CAPTURED, 3).await;
+    shop.service.until_processed(SENT, 3).await;
     let timeline = shop.timeline(order).await;
     let mut told = told_by_others(&timeline);
     told.sort_unstable();
@@ -88,7 +88,7 @@ async fn an_event_that_comes_twice_counts_once() {
 }
 
 #[tokio::test]
-async fn the_story_is_told_in_the_order_in_which_things_happened_however_late_they_are_heard() {
+async fn the_story_is_told_in_the_order_in_which_things_happened_however_late_they_are_received() {
     let shop = Shop::open().await;
     shop.sell("mug", 100, 10).await;
     let order = shop.buy(&Person::buyer(), "mug", 1).await;
@@ -96,11 +96,11 @@ async fn the_story_is_told_in_the_order_in_which_things_happened_however_late_th
     let captured = captured(order);
     let mut sent = sent(order);
     sent.time = captured.time + Duration::from_millis(1);
-    // The later one is heard first.
+    // The later one is received first.
     shop.backends.deliver(&sent).await;
-    shop.service.until_heard(SENT, 1).await;
+    shop.service.until_processed(SENT, 1).await;
     shop.backends.deliver(&captured).await;
-    shop.service.until_heard(CAPTURED, 1).await;
+    shop.service.until_processed(CAPTURED, 1).await;
 
     let timeline = shop.timeline(order).await;
     assert_eq!(
@@ -150,52 +150,52 @@ async fn entries_of_the_previous_version_are_told_too() {
     assert!(meanwhile["recorded_at"].is_string(), "{meanwhile}");
 }
 
-fn captured(order: Uuid) -> Said {
+fn captured(order: Uuid) -> TestEvent {
     let data = json!({"payment_id": Uuid::now_v7(), "order_id": order, "amount": {"amount": 100, "currency": "EUR"}});
-    Said::now(CAPTURED, "p", 2, data)
+    TestEvent::now(CAPTURED, "p", 2, data)
 }
 
-fn sent(order: Uuid) -> Said {
+fn sent(order: Uuid) -> TestEvent {
     let data = json!({"mail_id": Uuid::now_v7(), "kind": "order_confirmed", "order_id": order, "user_id": Uuid::now_v7(), "status": "kept"});
-    Said::now(SENT, "m", 1, data)
+    TestEvent::now(SENT, "m", 1, data)
 }
 
-/// The steps of a timeline that were heard of, in its order.
+/// The steps of a timeline that events brought, in its order.
 fn told_by_others(timeline: &[Value]) -> Vec<&str> {
     let steps = timeline.iter().map(|e| e["step"].as_str().unwrap());
     steps.filter(|step| step.contains('.')).collect()
 }
 
 #[tokio::test]
-async fn a_broken_event_is_put_aside_and_the_next_ones_are_heard() {
+async fn a_broken_event_is_put_aside_and_the_next_ones_are_processed() {
     let shop = Shop::open().await;
-    let say = async |subject: &str, data: Value| {
-        shop.backends.say(subject, "x", 1, data).await;
+    let publish = async |subject: &str, data: Value| {
+        shop.backends.publish_event(subject, "x", 1, data).await;
     };
     let price = |amount: i64, currency: &str| json!({"amount": amount, "currency": currency});
     shop.backends.publish(UPSERTED, "no json".to_owned()).await;
-    say(UPSERTED, json!({"sku": "a"})).await;
-    say(
+    publish(UPSERTED, json!({"sku": "a"})).await;
+    publish(
         UPSERTED,
         json!({"sku": "a b", "title": "t", "price": price(1, "EUR")}),
     )
     .await;
-    say(
+    publish(
         UPSERTED,
         json!({"sku": "a", "title": "t", "price": price(1, "XYZW")}),
     )
     .await;
-    say(
+    publish(
         UPSERTED,
         json!({"sku": "a", "title": "t", "price": price(-1, "EUR")}),
     )
     .await;
-    say(
+    publish(
         UPSERTED,
         json!({"sku": "a", "title": "t".repeat(3000), "price": price(1, "EUR")}),
     )
     .await;
-    say(
+    publish(
         CAPTURED,
         json!({"payment_id": Uuid::now_v7(), "order_id": Uuid::now_v7()}),
     )
@@ -218,7 +218,7 @@ async fn a_broken_event_is_put_aside_and_the_next_ones_are_heard() {
 async fn a_mail_about_no_order_is_nothing_to_orders() {
     let shop = Shop::open().await;
     let mail = json!({"mail_id": Uuid::now_v7(), "kind": "welcome", "user_id": Uuid::now_v7(), "status": "sent"});
-    shop.backends.say(SENT, "m", 1, mail).await;
-    shop.service.until_heard(SENT, 1).await;
+    shop.backends.publish_event(SENT, "m", 1, mail).await;
+    shop.service.until_processed(SENT, 1).await;
     assert_eq!(dead_letters(&shop).await.len(), 0);
 }

@@ -99,21 +99,21 @@ async fn without_the_broker_orders_are_paid_and_told_of_later() {
     shop.until(order, "paid").await;
     assert_eq!(
         shop.backends
-            .said("shop.orders.order.confirmed.v1")
+            .published("shop.orders.order.confirmed.v1")
             .await
             .len(),
         0
     );
     shop.backends.nats_proxy.heal();
-    eventually("the events are said", || async {
+    eventually("the events are published", || async {
         let placed = shop
             .backends
-            .said("shop.orders.order.placed.v1")
+            .published("shop.orders.order.placed.v1")
             .await
             .len();
         let confirmed = shop
             .backends
-            .said("shop.orders.order.confirmed.v1")
+            .published("shop.orders.order.confirmed.v1")
             .await
             .len();
         ((placed, confirmed) == (1, 1)).then_some(())

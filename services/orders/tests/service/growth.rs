@@ -20,11 +20,11 @@ async fn bytes_per_order() {
         let orders = futures::future::join_all((0..10).map(|_| buy(&shop))).await;
         for order in orders {
             shop.until(order, "paid").await;
-            hear_of(&shop, order).await;
+            publish_about(&shop, order).await;
         }
     }
     shop.service
-        .until_heard("shop.email.email.sent.v1", usize::try_from(ORDERS).unwrap())
+        .until_processed("shop.email.email.sent.v1", usize::try_from(ORDERS).unwrap())
         .await;
     let growth = Growth::per_thing(&shop.backends.direct_db(), ORDERS).await;
     // As in docs/services.md.
@@ -48,16 +48,18 @@ async fn buy(shop: &Shop) -> Uuid {
     shop.buy(&buyer, "pen", 1).await
 }
 
-/// What other services say of a paid order.
-async fn hear_of(shop: &Shop, order: Uuid) {
+/// What other services publish about a paid order.
+async fn publish_about(shop: &Shop, order: Uuid) {
     let money = serde_json::json!({"amount": 1990, "currency": "EUR"});
     let payment =
         serde_json::json!({"payment_id": Uuid::now_v7(), "order_id": order, "amount": money});
     let mail = serde_json::json!({"kind": "order_confirmed", "order_id": order, "status": "sent"});
-    let say = async |subject: &str, data: &Value| {
-        shop.backends.say(subject, "a", 1, data.clone()).await;
+    let publish = async |subject: &str, data: &Value| {
+        shop.backends
+            .publish_event(subject, "a", 1, data.clone())
+            .await;
     };
-    say("shop.payments.payment.authorised.v1", &payment).await;
-    say("shop.payments.payment.captured.v1", &payment).await;
-    say("shop.email.email.sent.v1", &mail).await;
+    publish("shop.payments.payment.authorised.v1", &payment).await;
+    publish("shop.payments.payment.captured.v1", &payment).await;
+    publish("shop.email.email.sent.v1", &mail).await;
 }

@@ -1,6 +1,6 @@
 //! What an order says of itself: its number, what was given back, how many may be unpaid, how long its story is kept.
 
-use chassis::testing::{Said, eventually};
+use chassis::testing::{self, TestEvent, eventually};
 use reqwest::StatusCode;
 use serde_json::json;
 use uuid::Uuid;
@@ -10,10 +10,10 @@ use crate::shop::{Person, Shop};
 
 const REFUNDED: &str = "shop.payments.payment.refunded.v1";
 
-fn refunded(order: Uuid, sequence: i64, amount: i64, total: i64) -> Said {
+fn refunded(order: Uuid, sequence: i64, amount: i64, total: i64) -> TestEvent {
     let money = |amount: i64| json!({"amount": amount, "currency": "EUR"});
     let data = json!({"payment_id": Uuid::now_v7(), "order_id": order, "amount": money(amount), "total": money(total)});
-    Said::now(REFUNDED, "p", sequence, data)
+    TestEvent::now(REFUNDED, "p", sequence, data)
 }
 
 #[tokio::test]
@@ -25,17 +25,20 @@ async fn a_refund_is_told_by_the_order_its_timeline_and_an_event() {
     let paid = shop.until(order, "paid").await;
     assert_eq!(paid["refunded"], json!({"amount": 0, "currency": "EUR"}));
 
-    // The later refund is heard of first, and one of them twice.
+    // The later refund is received first, and one of them twice.
     let (first, second) = (refunded(order, 3, 500, 500), refunded(order, 4, 300, 800));
-    for said in [&second, &first, &second] {
-        shop.backends.deliver(said).await;
+    for event in [&second, &first, &second] {
+        shop.backends.deliver(event).await;
     }
     let events = eventually("both refunds are published", || async {
-        let events = shop.backends.said("shop.orders.order.refunded.v1").await;
+        let events = shop
+            .backends
+            .published("shop.orders.order.refunded.v1")
+            .await;
         (events.len() >= 2).then_some(events)
     })
     .await;
-    shop.service.until_heard(REFUNDED, 3).await;
+    shop.service.until_processed(REFUNDED, 3).await;
     assert_eq!(events.len(), 2);
     let order_now = shop.get(&buyer, &format!("/orders/{order}")).await.body;
     assert_eq!(
@@ -84,8 +87,8 @@ async fn an_order_is_found_by_the_number_that_its_mails_call_it() {
     for subject in ["placed", "confirmed"] {
         let subject = format!("shop.orders.order.{subject}.v1");
         eventually("the event has the number", || async {
-            let said = shop.backends.said(&subject).await;
-            let event = said.iter().find(|e| e["subject"] == json!(order))?;
+            let published = shop.backends.published(&subject).await;
+            let event = published.iter().find(|e| e["subject"] == json!(order))?;
             assert_eq!(event["data"]["number"], number);
             Some(())
         })
@@ -112,6 +115,7 @@ async fn an_order_is_found_by_the_number_that_its_mails_call_it() {
 
 #[tokio::test]
 async fn an_account_may_leave_so_many_orders_unpaid_in_an_hour() {
+    testing::traces();
     let shop = Shop::open().await;
     let buyer = Person::buyer();
     shop.sell("mug", 100, 1000).await;
@@ -134,6 +138,7 @@ async fn an_account_may_leave_so_many_orders_unpaid_in_an_hour() {
         (refused.status, refused.code()),
         (StatusCode::TOO_MANY_REQUESTS, "too_many_unpaid_orders")
     );
+    assert!(refused.body["trace_id"].is_string(), "{}", refused.body);
     let seconds: u32 = refused.retry_after.unwrap().parse().unwrap();
     assert!((3000..=3600).contains(&seconds), "{seconds}");
     assert_eq!(

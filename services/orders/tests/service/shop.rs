@@ -180,7 +180,7 @@ impl Shop {
     pub(crate) async fn withdraw(&self, sku: &str, sequence: i64) {
         let data = json!({"sku": sku});
         self.backends
-            .say("shop.search.product.removed.v1", sku, sequence, data)
+            .publish_event("shop.search.product.removed.v1", sku, sequence, data)
             .await;
         eventually("the offer is gone", || async {
             let sql = "select from offers where sku = $1 and removed";
@@ -196,7 +196,7 @@ impl Shop {
             "price": {"amount": amount, "currency": currency},
         });
         self.backends
-            .say("shop.search.product.upserted.v1", sku, sequence, data)
+            .publish_event("shop.search.product.upserted.v1", sku, sequence, data)
             .await;
         eventually("the offer is known", || async {
             let sql = "select from offers where sku = $1 and amount = $2 and currency = $3 and not removed";
@@ -233,7 +233,7 @@ impl Shop {
         self.payments.settle(order, "authorised");
         let data = json!({"payment_id": Uuid::now_v7(), "order_id": order, "amount": {"amount": 100, "currency": "EUR"}});
         self.backends
-            .say("shop.payments.payment.authorised.v1", "p", 1, data)
+            .publish_event("shop.payments.payment.authorised.v1", "p", 1, data)
             .await;
     }
 
@@ -325,7 +325,7 @@ impl Shop {
                  (select sum(quantity * unit_amount) from order_lines where order_id = id)",
             ),
             (
-                "orders of which nothing was said",
+                "orders of which nothing was published",
                 "select count(*) from orders where not exists
                  (select from outbox where subject = 'shop.orders.order.placed.v1' and envelope like '%' || id || '%')",
             ),

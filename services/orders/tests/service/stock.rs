@@ -50,12 +50,15 @@ async fn stock_is_set_by_admins_and_its_changes_are_said_in_order() {
     }
     assert_eq!(shop.stock("mug").await, (7, 0, 7));
 
-    let said = eventually("three changes are said", || async {
-        let said = shop.backends.said("shop.orders.stock.changed.v1").await;
-        (said.len() == 3).then_some(said)
+    let published = eventually("three changes are published", || async {
+        let published = shop
+            .backends
+            .published("shop.orders.stock.changed.v1")
+            .await;
+        (published.len() == 3).then_some(published)
     })
     .await;
-    let told: Vec<_> = said
+    let told: Vec<_> = published
         .iter()
         .map(|e| {
             (

@@ -183,18 +183,18 @@ impl Shop {
     }
 
     /// The data of the events of one kind about a payment.
-    pub(crate) async fn said(&self, event: &str, payment: &Value) -> Vec<Value> {
+    pub(crate) async fn published(&self, event: &str, payment: &Value) -> Vec<Value> {
         let subject = format!("shop.payments.{event}.v1");
-        let all = self.backends.said(&subject).await;
+        let all = self.backends.published(&subject).await;
         all.into_iter()
             .filter(|e| e["data"]["payment_id"] == payment["id"])
             .collect()
     }
 
     /// Waits for an event of one kind about a payment.
-    pub(crate) async fn hears(&self, event: &str, payment: &Value) -> Value {
-        eventually(&format!("{event} is said"), || async {
-            self.said(event, payment).await.pop()
+    pub(crate) async fn until_published(&self, event: &str, payment: &Value) -> Value {
+        eventually(&format!("{event} is published"), || async {
+            self.published(event, payment).await.pop()
         })
         .await
     }

@@ -15,7 +15,7 @@ async fn an_approved_token_is_authorised_at_once() {
     assert_eq!(payment["amount"], eur(1999));
     assert_eq!(payment["captured"], eur(0));
     assert_eq!(payment.get("decline_reason"), None);
-    let event = shop.hears("payment.authorised", &payment).await;
+    let event = shop.until_published("payment.authorised", &payment).await;
     assert_eq!(
         event["data"],
         json!({"payment_id": payment["id"], "order_id": payment["order_id"], "amount": eur(1999)})
@@ -29,7 +29,7 @@ async fn a_declined_token_says_why() {
     let payment = shop.pay("tok_declined").await;
     assert_eq!(payment["status"], "declined");
     assert_eq!(payment["decline_reason"], "card_declined");
-    let event = shop.hears("payment.failed", &payment).await;
+    let event = shop.until_published("payment.failed", &payment).await;
     assert_eq!(event["data"]["reason"], "card_declined");
 }
 
@@ -76,7 +76,7 @@ async fn an_unknown_outcome_is_processing_until_the_provider_knows() {
         let payment = shop.pay(token).await;
         assert_eq!(payment["status"], "processing", "{token}");
         shop.becomes(&payment, end).await;
-        shop.hears(event, &payment).await;
+        shop.until_published(event, &payment).await;
         let key = format!("{}:authorise:1", payment["id"].as_str().unwrap());
         assert_eq!(shop.asked(&payment).await, [(key, 2)], "{token}");
     }
@@ -126,17 +126,17 @@ async fn every_step_is_said_once_and_in_order() {
             .await;
         answer.payment(StatusCode::OK);
     }
-    chassis::testing::eventually("both refunds are said", || async {
-        (shop.said("payment.refunded", &payment).await.len() == 2).then_some(())
+    chassis::testing::eventually("both refunds are published", || async {
+        (shop.published("payment.refunded", &payment).await.len() == 2).then_some(())
     })
     .await;
-    shop.hears("payment.authorised", &payment).await;
-    shop.hears("payment.captured", &payment).await;
-    let refunded = shop.said("payment.refunded", &payment).await;
+    shop.until_published("payment.authorised", &payment).await;
+    shop.until_published("payment.captured", &payment).await;
+    let refunded = shop.published("payment.refunded", &payment).await;
     assert_eq!(refunded[1]["data"]["amount"], eur(1499));
     assert_eq!(refunded[1]["data"]["total"], eur(1999));
-    let authorised = shop.said("payment.authorised", &payment).await;
-    let captured = shop.said("payment.captured", &payment).await;
+    let authorised = shop.published("payment.authorised", &payment).await;
+    let captured = shop.published("payment.captured", &payment).await;
     assert_eq!((authorised.len(), captured.len()), (1, 1));
     let sequence = |event: &Value| event["sequence"].as_i64().unwrap();
     let sequences = [&authorised[0], &captured[0], &refunded[0], &refunded[1]].map(sequence);
@@ -175,7 +175,9 @@ async fn a_void_asked_for_while_the_outcome_is_unknown_holds_no_money_in_the_end
         let again = shop.ask_as(&key, &payment, "void", &json!({})).await;
         assert_eq!(again.payment(StatusCode::OK)["status"], end, "{token}");
         assert!(
-            shop.said("payment.authorised", &payment).await.is_empty(),
+            shop.published("payment.authorised", &payment)
+                .await
+                .is_empty(),
             "{token}"
         );
     }

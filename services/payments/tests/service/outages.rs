@@ -62,8 +62,12 @@ async fn without_the_broker_payments_go_on_and_are_told_of_later() {
     shop.backends.nats_proxy.cut();
     let payment = shop.captured().await;
     assert_eq!(payment["status"], "captured");
-    assert!(shop.said("payment.captured", &payment).await.is_empty());
+    assert!(
+        shop.published("payment.captured", &payment)
+            .await
+            .is_empty()
+    );
     shop.backends.nats_proxy.heal();
-    shop.hears("payment.authorised", &payment).await;
-    shop.hears("payment.captured", &payment).await;
+    shop.until_published("payment.authorised", &payment).await;
+    shop.until_published("payment.captured", &payment).await;
 }

@@ -44,7 +44,7 @@ async fn an_authorisation_that_was_never_sent_is_sent() {
     shop.becomes(&payment, "authorised").await;
     let key = format!("{}:authorise:1", id(&payment));
     assert_eq!(shop.asked(&payment).await, [(key, 1)]);
-    shop.hears("payment.authorised", &payment).await;
+    shop.until_published("payment.authorised", &payment).await;
     // The chassis has no memory of this key, as after the days it keeps them: the attempt remembers.
     let again = Answer::of(shop.post("/payments", "key", &body)).await;
     assert_eq!(again.payment(StatusCode::CREATED)["id"], payment["id"]);
@@ -63,7 +63,7 @@ async fn a_capture_that_was_sent_but_not_stored_is_stored_once() {
     assert_eq!(shop.asked(&payment).await[1], (key, 2));
     let transfers = shop.rows("select from ledger_transfers", &[]).await;
     assert_eq!(transfers.len(), 1);
-    shop.hears("payment.captured", &payment).await;
+    shop.until_published("payment.captured", &payment).await;
     let again = shop.ask_as("key", &payment, "capture", &json!({})).await;
     assert_eq!(again.payment(StatusCode::OK)["captured"], eur(1999));
     other.stop().await;
@@ -108,15 +108,15 @@ async fn many_unfinished_attempts_are_shared_between_replicas_and_each_is_finish
     for payment in &left {
         shop.becomes(payment, "authorised").await;
     }
-    let said = eventually("all are said", || async {
-        let said = shop
+    let published = eventually("all are published", || async {
+        let published = shop
             .backends
-            .said("shop.payments.payment.authorised.v1")
+            .published("shop.payments.payment.authorised.v1")
             .await;
-        (said.len() >= left.len()).then_some(said)
+        (published.len() >= left.len()).then_some(published)
     })
     .await;
-    assert_eq!(said.len(), left.len());
+    assert_eq!(published.len(), left.len());
     let asked = shop
         .rows("select from simulator.requests where asked = 1", &[])
         .await;

@@ -49,23 +49,23 @@ async fn a_product_is_created_changed_removed_and_created_again() {
         "versions go on over a removal"
     );
 
-    let events = eventually("four events are said", || async {
-        let mut events = backends.said("shop.search.product.upserted.v1").await;
-        events.extend(backends.said("shop.search.product.removed.v1").await);
+    let events = eventually("four events are published", || async {
+        let mut events = backends.published("shop.search.product.upserted.v1").await;
+        events.extend(backends.published("shop.search.product.removed.v1").await);
         (events.len() >= 4).then_some(events)
     })
     .await;
-    let mut said: Vec<_> = events
+    let mut published: Vec<_> = events
         .iter()
         .map(|e| (e["sequence"].as_i64().unwrap(), e["type"].as_str().unwrap()))
         .collect();
-    said.sort_unstable();
+    published.sort_unstable();
     let (upserted, removed) = (
         "shop.search.product.upserted.v1",
         "shop.search.product.removed.v1",
     );
     assert_eq!(
-        said,
+        published,
         [(1, upserted), (2, upserted), (3, removed), (4, upserted)]
     );
     let second = events.iter().find(|e| e["sequence"] == 2).unwrap();

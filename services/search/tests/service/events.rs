@@ -1,12 +1,12 @@
-//! What the service hears of the stock.
+//! What the service receives about the stock.
 
 use super::*;
 
 const STOCK: &str = "shop.orders.stock.changed.v1";
 
-async fn say(backends: &Backends, sku: &str, sequence: i64, available: i64) {
+async fn publish(backends: &Backends, sku: &str, sequence: i64, available: i64) {
     backends
-        .say(
+        .publish_event(
             STOCK,
             sku,
             sequence,
@@ -25,24 +25,24 @@ async fn stock_reaches_every_replica_and_the_latest_wins() {
     one.keep("L", &lamp()).await;
     one.finds("in_stock=false", &["L"]).await;
 
-    say(&backends, "L", 2, 5).await;
+    publish(&backends, "L", 2, 5).await;
     tokio::join!(
         one.finds("in_stock=true", &["L"]),
         two.finds("in_stock=true", &["L"])
     );
     assert_eq!(two.search("q=oak").await["items"][0]["in_stock"], true);
 
-    say(&backends, "L", 1, 0).await;
-    say(&backends, "other", 1, 3).await;
-    eventually("both were heard", || async {
-        let heard = one.service.heard(STOCK).await + two.service.heard(STOCK).await;
-        (heard >= 3).then_some(())
+    publish(&backends, "L", 1, 0).await;
+    publish(&backends, "other", 1, 3).await;
+    eventually("all were processed", || async {
+        let processed = one.service.processed(STOCK).await + two.service.processed(STOCK).await;
+        (processed >= 3).then_some(())
     })
     .await;
     one.keep("other", &lamp()).await;
     one.finds("in_stock=true", &["L", "other"]).await;
 
-    say(&backends, "L", 3, 0).await;
+    publish(&backends, "L", 3, 0).await;
     tokio::join!(
         one.finds("in_stock=true", &["other"]),
         two.finds("in_stock=true", &["other"])
@@ -56,11 +56,11 @@ async fn a_sale_that_leaves_some_does_not_write_the_index() {
     let backends = Backends::new().await;
     let replica = Replica::start(&backends).await;
     replica.keep("L", &lamp()).await;
-    say(&backends, "L", 1, 5).await;
+    publish(&backends, "L", 1, 5).await;
     replica.finds("in_stock=true", &["L"]).await;
     let marks = "select changed::text, available from stock where sku = 'L'";
     let before: String = chassis::testing::look(&backends.direct_db(), marks, &[]).await[0].get(0);
-    say(&backends, "L", 2, 4).await;
+    publish(&backends, "L", 2, 4).await;
     let after: String = eventually("the sale is known", || async {
         let rows = chassis::testing::look(&backends.direct_db(), marks, &[]).await;
         (rows[0].get::<_, i64>(1) == 4).then(|| rows[0].get(0))
@@ -71,15 +71,17 @@ async fn a_sale_that_leaves_some_does_not_write_the_index() {
 }
 
 #[tokio::test]
-async fn a_broken_event_is_laid_aside_and_the_next_one_is_heard() {
+async fn a_broken_event_is_laid_aside_and_the_next_one_is_processed() {
     let backends = Backends::new().await;
     let replica = Replica::start(&backends).await;
     replica.keep("L", &lamp()).await;
-    backends.say(STOCK, "L", 1, json!({"sku": "L"})).await;
     backends
-        .say(STOCK, "L", 2, json!({"sku": "L", "available": -1}))
+        .publish_event(STOCK, "L", 1, json!({"sku": "L"}))
         .await;
-    say(&backends, "L", 3, 5).await;
+    backends
+        .publish_event(STOCK, "L", 2, json!({"sku": "L", "available": -1}))
+        .await;
+    publish(&backends, "L", 3, 5).await;
     replica.finds("in_stock=true", &["L"]).await;
     // Several are worked on at once: the good one may be the first.
     let dead: Value = eventually("both broken ones are laid aside", || async {

@@ -46,8 +46,8 @@ async fn without_the_broker_writes_are_taken_and_said_later() {
     replica.keep("L", &lamp()).await;
     replica.finds("q=oak", &["L"]).await;
     backends.nats_proxy.heal();
-    eventually("the event is said", || async {
-        let events = backends.said("shop.search.product.upserted.v1").await;
+    eventually("the event is published", || async {
+        let events = backends.published("shop.search.product.upserted.v1").await;
         events.iter().any(|e| e["subject"] == "L").then_some(())
     })
     .await;

@@ -7,6 +7,7 @@
 
 pub mod application;
 pub mod auth;
+pub mod backoff;
 pub mod client;
 mod command;
 pub mod db;

@@ -11,7 +11,7 @@ use chassis::telemetry::continue_traceparent;
 use tokio::task::JoinSet;
 use tracing::Instrument;
 
-use crate::backoff::server_pause;
+use crate::backoff::SERVER;
 use crate::delivery::{Delivery, Destination, Route};
 use crate::server_state::Stopped;
 use crate::store::outgoing::{self, Claimed};
@@ -124,7 +124,7 @@ impl Run {
             return;
         }
         if let Some(Stopped { failures, .. }) = stopped {
-            self.rests_until = Some(Instant::now() + server_pause(failures, rand::random()));
+            self.rests_until = Some(Instant::now() + SERVER.pause(failures, rand::random()));
         }
         self.rested_for = stopped;
     }

@@ -16,6 +16,7 @@ pub(crate) mod runner;
 
 use std::time::Duration;
 
+use chassis::backoff::Backoff;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -157,11 +158,12 @@ impl Saga {
         }
     }
 
-    /// Half of the exponential pause, and up to as much again by `jitter` (0 to 1).
     fn pause(&self, jitter: f64) -> Duration {
-        let doublings = self.attempt.saturating_sub(1).min(16);
-        let pause = (PAUSE_MIN * 2_u32.pow(doublings)).min(self.step.longest_pause());
-        pause.mul_f64(0.5 + 0.5 * jitter.clamp(0.0, 1.0))
+        let backoff = Backoff {
+            first: PAUSE_MIN,
+            longest: self.step.longest_pause(),
+        };
+        backoff.pause(self.attempt, jitter)
     }
 }
 

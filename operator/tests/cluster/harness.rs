@@ -50,7 +50,7 @@ use tower::util::{MapFutureLayer, MapRequestLayer};
 use crate::rbac;
 
 /// Longer than any of this takes on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(180);
 
 /// One request: verb and path.
 pub(crate) type Request = (String, String);

@@ -27,7 +27,7 @@ use tokio_util::sync::CancellationToken;
 use tower::util::{MapFutureLayer, MapRequestLayer};
 
 use crate::{
-    harness::{Request, kube_config, make_claim, operator_client, test_database},
+    harness::{PATIENCE, Request, kube_config, make_claim, operator_client, test_database},
     rbac,
 };
 
@@ -182,7 +182,7 @@ pub(crate) async fn start_stateful_sets(admin: &Client, namespace: &str) {
 }
 
 pub(crate) async fn until(what: &str, holds: impl AsyncFn() -> bool) {
-    within(Duration::from_secs(60), what, holds).await;
+    within(PATIENCE, what, holds).await;
 }
 
 pub(crate) async fn within(limit: Duration, what: &str, holds: impl AsyncFn() -> bool) {

@@ -51,7 +51,7 @@ async fn a_status_that_was_overwritten_is_put_right_at_once() {
         .patch_status("demo", &PatchParams::default(), &patch)
         .await
         .expect("overwritten");
-    within(Duration::from_secs(10), "it is put right", async || {
+    within(Duration::from_secs(20), "it is put right", async || {
         let (value, _, message) = ready().await;
         value == "False" && message != "by hand"
     })
@@ -97,7 +97,7 @@ async fn a_finalizer_that_somebody_took_away_comes_back_at_once() {
             .patch("demo", &params, &other)
             .await
             .expect("taken away");
-        within(Duration::from_secs(10), "it is back", async || {
+        within(Duration::from_secs(20), "it is back", async || {
             finalizers().await == ["example.com/other", FINALIZER]
         })
         .await;

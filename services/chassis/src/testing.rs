@@ -179,9 +179,9 @@ pub fn examples<T: DeserializeOwned>(event: &str) -> Vec<T> {
 
 /// How long a condition is waited for. Longer than anything here takes beside a load on all cores: it costs time only
 /// where a test fails.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(180);
 
-/// Asks until `probe` gives a value, for at most a minute; `what` names it in the failure.
+/// Asks until `probe` gives a value, for at most three minutes; `what` names it in the failure.
 pub async fn eventually<T, F>(what: &str, mut probe: impl FnMut() -> F) -> T
 where
     F: Future<Output = Option<T>>,
@@ -193,7 +193,7 @@ where
         }
         assert!(
             Instant::now() < until,
-            "waited a minute in vain until {what}"
+            "waited three minutes in vain until {what}"
         );
         tokio::time::sleep(Duration::from_millis(20)).await;
     }

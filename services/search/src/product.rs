@@ -209,6 +209,18 @@ fn short_texts(value: &BTreeMap<String, String>, context: &()) -> garde::Result 
 mod tests {
     use super::*;
 
+    #[test]
+    fn the_highest_price_can_be_paid() {
+        let contract = concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/../../contracts/openapi/payments.json"
+        );
+        let contract = std::fs::read_to_string(contract).expect("the contract of payments");
+        let contract: serde_json::Value = serde_json::from_str(&contract).expect("JSON");
+        let most = &contract["components"]["schemas"]["Money"]["properties"]["amount"]["maximum"];
+        assert_eq!(most, HIGHEST);
+    }
+
     fn body(change: impl FnOnce(&mut ProductBody)) -> Result<(), garde::Report> {
         let mut body = ProductBody {
             title: "Oak Desk Lamp".into(),

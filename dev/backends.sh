@@ -43,16 +43,9 @@ until_ready() { # NAME COMMAND... : within a minute
   done
 }
 
-# Tests leave their databases for a look after a failure, 8 MB each. Dropping them takes longer than starting anew.
-worn_out() { # NAME : too many of them, and none of the last ten minutes; their names begin with the time (UUIDv7)
-  local recent
-  recent=$(printf 't_%012x' $((($(date +%s) - 600) * 1000)))
-  [ "$(docker exec "$1" psql -XAtU postgres -c "select count(*) > 500 and max(datname) filter (where datname ~ '^t_') < '$recent' from pg_database")" = t ]
-}
-
 postgres() { # CONNECTIONS RULES... : so many at most, and how each is asked for its password
   local name=shopkeeper-$purpose-postgres connections=$1; shift
-  if running "$name" && ! worn_out "$name"; then return; fi
+  running "$name" && return
   say "starting PostgreSQL on 127.0.0.1:$POSTGRES_PORT"
   # Test data may be lost in a crash: nothing is flushed, which makes making a database ten times as fast.
   printf '%s\n' 'local all all trust' "$@" > "$conf/pg_hba.conf"

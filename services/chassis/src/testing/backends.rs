@@ -1,15 +1,19 @@
 //! A database and a broker account of its own for each test.
 
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
 use async_nats::jetstream;
 use secrecy::SecretString;
 use serde_json::Value;
 use url::Url;
-use uuid::Uuid;
+use uuid::{NoContext, Timestamp, Uuid};
 
 use super::Proxy;
 use crate::application::STREAM;
 use crate::db::{self, Db, MaxConnections};
 
+/// How long a test's database stays: longer than any test runs.
+const KEEP: Duration = Duration::from_secs(900);
 /// Broker accounts that the test broker has: `t0` to `t255`.
 const ACCOUNTS: i64 = 256;
 
@@ -75,6 +79,7 @@ impl Backends {
             .batch_execute(&format!("create database {name}"))
             .await
             .expect("a database for the test");
+        drop_old_databases(&connection).await;
 
         let database_proxy = Proxy::start(&address(&database, 5432)).await;
         let nats_proxy = Proxy::start(&address(&nats, 4222)).await;
@@ -201,6 +206,24 @@ impl Backends {
             }
         }
         events
+    }
+}
+
+/// Databases stay for a look after a failure, 8 MB each, and thousands of them use up the server's shared memory. So each new one
+/// takes two old ones away. Their names begin with the time.
+async fn drop_old_databases(admin: &db::Connection) {
+    let then = SystemTime::now() - KEEP;
+    let since_1970 = then.duration_since(UNIX_EPOCH).unwrap_or_default();
+    let then = Timestamp::from_unix(NoContext, since_1970.as_secs(), 0);
+    let then = format!("t_{}", Uuid::new_v7(then).simple());
+    let sql = "select datname::text from pg_database
+               where datname ~ '^t_[0-9a-f]{32}$' and datname::text collate \"C\" < $1 order by 1 limit 2";
+    let old = db::query(admin, sql, &[&then]).await;
+    for row in old.expect("the databases of other tests") {
+        let name: String = row.get(0);
+        // Another test may be at the same one.
+        let drop = format!("drop database if exists {name} with (force)");
+        admin.batch_execute(&drop).await.ok();
     }
 }
 

@@ -220,7 +220,7 @@ mod tests {
     use super::*;
 
     fn percent(max_bytes: i64, bytes: u64) -> Option<i32> {
-        // What NATS 2.12 says, but for what is not read.
+        // What NATS 2.15 says, but for what is not read.
         let answer = json!({
             "config": {"max_memory": 16777216, "max_storage": 2000, "store_dir": "/data/jetstream"},
             "streams": 1,

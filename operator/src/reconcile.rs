@@ -206,6 +206,14 @@ fn is_ready(status: &ShopStatus) -> bool {
 }
 
 fn next_check(inputs: &Inputs, settled: bool) -> Duration {
+    let wait = wait_for_shop(inputs, settled);
+    if inputs.fill.is_none() && inputs.observed.broker.is_serving() {
+        return wait.min(RECHECK_BROKER);
+    }
+    wait
+}
+
+fn wait_for_shop(inputs: &Inputs, settled: bool) -> Duration {
     let any_database = |is: fn(&DatabaseState) -> bool| inputs.databases.iter().any(|(_, s)| is(s));
     if any_database(|state| *state == DatabaseState::Connecting) {
         RETRY_DATABASE
@@ -218,8 +226,6 @@ fn next_check(inputs: &Inputs, settled: bool) -> Duration {
         .any(|secret| secret.content().is_none())
     {
         RECHECK_MISSING_SECRET
-    } else if inputs.fill.is_none() && inputs.observed.broker.is_serving() {
-        RECHECK_BROKER
     } else if settled && !inputs.observed.user_secrets.is_empty() {
         RECHECK_SECRETS.mul_f64(rand::random_range(1.0..1.2))
     } else if settled {

@@ -129,8 +129,7 @@ impl<K: Kind> Cache<K> {
     }
 
     fn find(&self, namespace: &str, shop: &str, name: &str) -> Option<&Cached> {
-        let cached = self.shops.get(namespace)?.get(shop)?.get(name)?;
-        Some(cached)
+        Some(self.shops.get(namespace)?.get(shop)?.get(name)?)
     }
 
     fn object(&self, cached: &Cached) -> Option<K> {

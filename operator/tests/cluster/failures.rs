@@ -1,5 +1,7 @@
 //! What only the controller can see becomes a condition that names the object, and the rest goes on.
 
+use std::time::Duration;
+
 use k8s_openapi::api::{
     apps::v1::Deployment,
     autoscaling::v2::HorizontalPodAutoscaler,
@@ -83,6 +85,9 @@ async fn a_missing_login_of_the_mail_server_is_named_and_noticed_when_it_comes()
     harness.reconcile().await.expect("a reconcile");
     harness.roll("demo-email").await;
     harness.reconcile_until_status("Ready", is_ready).await;
+    // Nothing tells of another login: it is looked for, also where nobody knows how full the broker is.
+    let next = harness.reconcile().await.expect("a reconcile").next_check;
+    assert!(next < Duration::from_secs(50), "{next:?}");
 }
 
 #[tokio::test]

@@ -39,6 +39,15 @@ mod tests {
             [0, 5, 10, 40, 900, 90_000].map(pause),
             [5, 5, 10, 40, 900, 900]
         );
+        assert_eq!(SERVER.pause(1, 1.0), Duration::from_millis(500));
+        assert_eq!(SERVER.pause(4, 1.0), Duration::from_secs(4));
+        assert_eq!(SERVER.pause(u32::MAX, 1.0), Duration::from_secs(30));
+    }
+
+    #[test]
+    fn chance_shortens_a_pause_by_half_at_most() {
+        assert_eq!(mail_pause(Duration::ZERO, 0.0), FIRST_MAIL_PAUSE / 2);
+        assert_eq!(mail_pause(Duration::ZERO, 7.0), FIRST_MAIL_PAUSE);
     }
 
     #[test]

@@ -243,7 +243,7 @@ async fn settle(app: &App, attempt: &Attempt, outcome: Outcome) -> Result<(), st
 }
 
 async fn postpone(app: &App, attempt: &Attempt, unclear: &Unclear) -> Result<(), store::Error> {
-    let pause = backoff::BACKOFF.pause(attempt.unclear + 1, rand::random());
+    let pause = backoff::pause(attempt.unclear, rand::random());
     let (payment_id, operation) = (attempt.payment_id, attempt.operation.into_str());
     let pause_ms = pause.as_millis() as u64;
     if attempt.unclear < backoff::WORRYING {

@@ -165,16 +165,22 @@ impl TestService {
 
 /// The data of the examples that the owner of `event` (`order.placed`) has checked in, as a consumer reads it.
 pub fn examples<T: DeserializeOwned>(event: &str) -> Vec<T> {
-    let path = format!(
-        "{}/../../contracts/events/{event}.v1.examples.json",
-        env!("CARGO_MANIFEST_DIR")
-    );
-    let text = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{path}: {e}"));
-    let envelopes: Vec<serde_json::Value> = serde_json::from_str(&text).expect("JSON");
+    let envelopes: Vec<serde_json::Value> = checked_in(&format!("events/{event}.v1.examples.json"));
     assert!(!envelopes.is_empty(), "{event} has no example");
     let data = envelopes.into_iter().map(|mut e| e["data"].take());
     data.map(|data| serde_json::from_value(data).expect("data that the consumer understands"))
         .collect()
+}
+
+/// The OpenAPI document that the owner of `service` has checked in.
+pub fn contract(service: &str) -> serde_json::Value {
+    checked_in(&format!("openapi/{service}.json"))
+}
+
+fn checked_in<T: DeserializeOwned>(file: &str) -> T {
+    let path = format!("{}/../../contracts/{file}", env!("CARGO_MANIFEST_DIR"));
+    let text = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{path}: {e}"));
+    serde_json::from_str(&text).expect("JSON")
 }
 
 /// How long a condition is waited for. Longer than anything here takes beside a load on all cores: it costs time only

@@ -110,12 +110,7 @@ mod tests {
     /// Payments takes no more at once.
     #[test]
     fn what_can_be_paid_is_what_the_contract_of_payments_says() {
-        let contract = concat!(
-            env!("CARGO_MANIFEST_DIR"),
-            "/../../contracts/openapi/payments.json"
-        );
-        let contract = std::fs::read_to_string(contract).expect("the contract of payments");
-        let contract: serde_json::Value = serde_json::from_str(&contract).expect("JSON");
+        let contract = chassis::testing::contract("payments");
         let most = &contract["components"]["schemas"]["Money"]["properties"]["amount"]["maximum"];
         assert_eq!(most, MOST_TO_PAY);
     }

@@ -211,12 +211,7 @@ mod tests {
 
     #[test]
     fn the_highest_price_can_be_paid() {
-        let contract = concat!(
-            env!("CARGO_MANIFEST_DIR"),
-            "/../../contracts/openapi/payments.json"
-        );
-        let contract = std::fs::read_to_string(contract).expect("the contract of payments");
-        let contract: serde_json::Value = serde_json::from_str(&contract).expect("JSON");
+        let contract = chassis::testing::contract("payments");
         let most = &contract["components"]["schemas"]["Money"]["properties"]["amount"]["maximum"];
         assert_eq!(most, HIGHEST);
     }

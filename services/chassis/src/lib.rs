@@ -2,8 +2,9 @@
 //! nothing, a stop that loses nothing, an HTTP edge with limits, a pooled database, events that survive crashes, logs and
 //! traces that belong together.
 //!
-//! The chassis knows no word of the shop but those in [`application`]. A service implements [`Service`] and calls [`run`]; everything else here is
-//! reached through the [`Chassis`] handed to [`Service::start`] and through the free functions of the modules.
+//! The chassis knows no word of the shop but those in [`application`]. A service implements [`Service`] and calls [`run`];
+//! everything else here is reached through the [`Chassis`] handed to [`Service::start`] and through the free functions of
+//! the modules.
 
 pub mod application;
 pub mod auth;

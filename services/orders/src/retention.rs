@@ -35,7 +35,8 @@ pub(crate) async fn run(db: Db, stop: CancellationToken) -> anyhow::Result<()> {
     }
 }
 
-/// Deletes what is too old `now`, in parts: networks count for [`WINDOW`] only, the rest is kept for [`KEEP`]. Returns how many rows that were.
+/// Deletes what is too old `now`, in parts: networks count for [`WINDOW`] only, the rest is kept for [`KEEP`]. Returns how
+/// many rows that were.
 async fn delete_old(
     db: &Db,
     now: OffsetDateTime,

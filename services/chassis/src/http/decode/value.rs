@@ -6,6 +6,7 @@ use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
 use super::misfit::{Misfit, whole_number};
 
+/// 2^53: up to here each whole number is one of its own as a float.
 const EXACT: f64 = 9_007_199_254_740_992.0;
 
 /// A JSON value, or the values of one query parameter.
@@ -101,7 +102,7 @@ impl Value {
     pub(super) fn integer(self, least: i128, most: i128) -> Result<i128, Misfit> {
         let number = match self.single()? {
             Self::Integer(number) => Some(number),
-            // Schemas take 31.0 for an integer (JSON Schema 2020-12, 4.2.3). Beyond 2^53 not every one has a number of its own.
+            // Schemas take 31.0 for an integer (JSON Schema 2020-12, 4.2.3).
             Self::Float(number) if number.fract() == 0.0 && number.abs() < EXACT => {
                 Some(number as i128)
             }

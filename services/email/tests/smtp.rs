@@ -17,7 +17,7 @@ async fn a_mail_is_sent_once_with_its_own_message_id() {
     let user = support::register(
         &backends,
         "zoe@home.example",
-        "Zoë\r\nBcc: all@home.example",
+        "Zachariah\r\nBcc: all@home.example",
     )
     .await;
     let order = Uuid::now_v7();
@@ -45,7 +45,7 @@ async fn a_mail_is_sent_once_with_its_own_message_id() {
         let (head, body) = mail.split_once("\r\n\r\n").unwrap();
         assert!(head.contains("From: Demo <shop@shop.example>"), "{head}");
         assert!(head.contains("To: zoe@home.example"), "{head}");
-        assert!(!mail.contains("Zo"), "what a stranger chose: {mail}");
+        assert!(!mail.contains("Zachariah"), "what a stranger chose: {mail}");
         assert!(
             !head
                 .lines()

@@ -4,7 +4,8 @@
 . "$(dirname "$0")/common.sh"
 cluster=shopkeeper shop=demo service=${1:-}
 kube() { kubectl --context "kind-$cluster" --namespace demo "$@"; }
-case $service in users|orders|email|search|payments) ;; *) die "say which service: make ship S=users|orders|email|search|payments" ;; esac
+services=$(cd "$ROOT/services" && for document in */service.yaml; do dirname "$document"; done | paste -sd "|")
+[[ $service =~ ^[a-z0-9]+$ && -f $ROOT/services/$service/service.yaml ]] || die "say which service: make ship S=$services"
 need_rust
 kube get shop "$shop" >/dev/null || die "there is no Shop '$shop' in the cluster '$cluster'; run 'make up' first"
 

@@ -4,6 +4,7 @@
 pub mod catalogue;
 pub mod cluster;
 pub mod forward;
+pub mod services;
 pub mod shop;
 pub mod usage;
 pub mod wait;

@@ -1,44 +1,26 @@
-//! The operator: makes a `Shop` what it asks to be. Start reading at [`reconcile`].
+//! The operator: makes a `Shop` what it asks to be. The folders are the steps of a pass, in their order; each uses those above it and
+//! none below. Start reading at [`run::reconcile`].
 
-pub mod api;
-pub mod apply;
-pub mod backoff;
-pub mod broker;
-pub mod catalogue;
-pub mod claims;
+// What everything stands on.
 pub mod cluster;
 pub mod config;
 pub mod connections;
-pub mod controller;
-pub mod credentials;
-pub mod database;
-pub mod decide;
-pub mod defaults;
-pub mod deletion;
 pub mod error;
 pub mod hash;
-pub mod health;
-pub mod isolation;
-pub mod labels;
-pub mod leader;
-pub mod lease;
 mod lock;
-pub mod meta;
 pub mod metrics;
-pub mod migration;
-pub mod names;
-pub mod observe;
-pub mod pinning;
-pub mod places;
-pub mod prune;
+pub mod naming;
 pub mod quantity;
-pub mod reconcile;
-pub mod refusals;
-pub mod render;
+
+// What may be asked for.
+pub mod api;
+pub mod definition;
+
+// The steps.
+pub mod apply;
+pub mod facts;
+pub mod model;
+pub mod objects;
+pub mod progress;
 pub mod report;
-pub mod resources;
-pub mod status;
-pub mod telemetry;
-pub mod turns;
-pub mod validate;
-pub mod volumes;
+pub mod run;

@@ -6,14 +6,15 @@ use anyhow::Context;
 use clap::{Parser, Subcommand};
 use kube::Client;
 use shop_operator::{
-    claims::{Claims, Obstacles},
     config::Config,
-    controller,
-    database::Databases,
-    health,
-    leader::Leadership,
+    facts::database::Databases,
     metrics::Metrics,
-    telemetry,
+    run::{
+        claims::{Claims, Obstacles},
+        controller, health,
+        leader::Leadership,
+        telemetry,
+    },
 };
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;

@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 
-use crate::workspace::{self, Program, SERVICES, Workspace};
+use crate::workspace::{self, Program, Workspace};
 
 /// Prints what is generated from the operator's types: package and binary. A program of its own, because xtask itself is compiled
 /// before every command, and kube with it would make the first one minutes slower.
@@ -32,8 +32,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let workspace = Workspace::load()?;
     let mut cargo = workspace::cargo();
     cargo.current_dir(&workspace.root);
-    let packages = SERVICES.map(|service| service.package);
-    let binaries = SERVICES.map(|service| service.binary);
+    let services = workspace.services();
+    let packages: Vec<_> = services.iter().map(|s| s.package.as_str()).collect();
+    let binaries: Vec<_> = services.iter().map(|s| s.binary.as_str()).collect();
     workspace::build(
         cargo,
         &["--quiet"],
@@ -74,8 +75,8 @@ fn generated(workspace: &Workspace) -> Result<Files> {
         "docs/shop-api.md".into(),
         output(workspace, SHOP_API, &["reference"])?,
     );
-    for service in &SERVICES {
-        let document = output(workspace, service.binary, &["openapi"])?;
+    for service in &workspace.services() {
+        let document = output(workspace, &service.binary, &["openapi"])?;
         files.insert(
             format!("contracts/openapi/{}.json", service.binary).into(),
             document,
@@ -91,7 +92,7 @@ fn events(workspace: &Workspace, service: &Program, files: &mut Files) -> Result
         .path()
         .to_str()
         .context("the temporary folder's name is not UTF-8")?;
-    output(workspace, service.binary, &["events", path])?;
+    output(workspace, &service.binary, &["events", path])?;
     for entry in fs::read_dir(folder.path())? {
         let entry = entry?;
         let path = Path::new("contracts/events").join(entry.file_name());

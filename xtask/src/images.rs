@@ -6,13 +6,14 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context, Result};
-use clap::{Args, builder::PossibleValuesParser};
+use anyhow::{Context, Result, bail};
+use clap::Args;
 
 use crate::{
     oci::{self, Digest, Entry, Layer},
     release, revision,
-    workspace::{self, Package, Program, Workspace},
+    revision::Sources,
+    workspace::{OPERATOR, Package, Program, Workspace},
 };
 
 const REGISTRY: &str = "localhost/shopkeeper";
@@ -23,7 +24,7 @@ const USER: u32 = 65532;
 #[derive(Args)]
 pub(crate) struct Options {
     /// Only this program (may be given several times); all without it
-    #[arg(long = "service", value_name = "NAME", value_parser = PossibleValuesParser::new(workspace::programs().map(|p| p.binary)))]
+    #[arg(long = "service", value_name = "NAME")]
     services: Vec<String>,
     /// Append this to the version in the image's tag
     #[arg(long, value_name = "SUFFIX", conflicts_with = "unique")]
@@ -55,7 +56,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 /// An image that lies in an archive.
 pub(crate) struct Written {
     /// The program's name, which is the image's name too.
-    pub(crate) program: &'static str,
+    pub(crate) program: String,
     pub(crate) tag: String,
     pub(crate) digest: Digest,
     pub(crate) archive: PathBuf,
@@ -65,35 +66,47 @@ pub(crate) struct Written {
 
 /// Builds and writes the archives.
 pub(crate) fn build(options: &Options) -> Result<Vec<Written>> {
-    let wanted = |p: &&Program| {
-        options.services.is_empty() || options.services.iter().any(|s| s == p.binary)
-    };
-    let programs: Vec<_> = workspace::programs().filter(wanted).collect();
     let workspace = Workspace::load()?;
+    let programs = wanted(&workspace, &options.services)?;
     let base = base_layer()?;
-    let binaries: Vec<_> = programs.iter().map(|program| program.binary).collect();
+    let binaries: Vec<_> = programs.iter().map(|p| p.binary.as_str()).collect();
     release::build(&workspace, &[], &binaries)?;
 
     let out = workspace.root.join(&options.out);
     fs::create_dir_all(&out)
         .with_context(|| format!("the folder {} cannot be made", out.display()))?;
-    let images = programs.into_iter();
-    images
+    programs
+        .iter()
         .map(|program| write_image(options, program, &workspace, &base, &out))
         .collect()
 }
 
+/// The programs of these names, or all.
+fn wanted(workspace: &Workspace, names: &[String]) -> Result<Vec<Program>> {
+    let mut programs = workspace.programs();
+    let all: Vec<_> = programs.iter().map(|p| p.binary.clone()).collect();
+    let unknown = names.iter().find(|name| !all.contains(name));
+    if let Some(unknown) = unknown {
+        bail!(
+            "there is no program {unknown}; there are {}",
+            all.join(", ")
+        );
+    }
+    programs.retain(|program| names.is_empty() || names.contains(&program.binary));
+    Ok(programs)
+}
+
 fn write_image(
     options: &Options,
-    program: &'static Program,
+    program: &Program,
     workspace: &Workspace,
     base: &Layer,
     out: &Path,
 ) -> Result<Written> {
-    let binary = release::path(workspace, program.binary);
+    let binary = release::path(workspace, &program.binary);
     let content =
         fs::read(&binary).with_context(|| format!("{} cannot be read", binary.display()))?;
-    let layer = Layer::new(&[Entry::file(program.binary, &content, 0o755)])?;
+    let layer = Layer::new(&[Entry::file(&program.binary, &content, 0o755)])?;
 
     let package = workspace.package(program)?;
     let version = &package.version;
@@ -115,12 +128,12 @@ fn write_image(
         labels: labels(workspace, program, package)?,
         layers: [base, &layer],
     };
-    let archive = out.join(program.binary).with_extension("tar");
+    let archive = out.join(&program.binary).with_extension("tar");
     let digest = image
         .write(&archive)
         .with_context(|| format!("{} cannot be written", archive.display()))?;
     Ok(Written {
-        program: program.binary,
+        program: program.binary.clone(),
         tag,
         digest,
         archive,
@@ -139,7 +152,11 @@ fn labels(
         ("org.opencontainers.image.version", package.version.clone()),
         ("org.opencontainers.image.licenses", package.license.clone()),
     ]);
-    if let Some(revision) = revision::of(&workspace.folders(package), &workspace.root)? {
+    let sources = Sources {
+        folders: workspace.folders(package),
+        documents: program.binary == OPERATOR,
+    };
+    if let Some(revision) = revision::of(&sources, &workspace.root)? {
         labels.insert("org.opencontainers.image.revision", revision);
     }
     Ok(labels)

@@ -28,7 +28,8 @@ pub(crate) fn build(workspace: &Workspace, flags: &[&str], binaries: &[&str]) ->
     cargo.env("CARGO_ENCODED_RUSTFLAGS", rustc.join("\u{1f}"));
     cargo.env("CARGO_BUILD_TARGET", TARGET);
     // The operator and the demo share what kube is compiled to.
-    let packages = workspace::programs().map(|program| program.package);
+    let programs = workspace.programs();
+    let packages = programs.iter().map(|program| program.package.as_str());
     let packages: Vec<_> = packages.chain([TOOLS]).collect();
     workspace::build(
         cargo,

@@ -20,27 +20,42 @@ const NOT_BUILT: [&str; 3] = [
     ":(exclude)**/*.md",
 ];
 
-/// The last commit that touched the sources in `folders`, with `-dirty` behind it where the work tree differs from it. None
+/// Documents of services: compiled into the operator, and into none of the services.
+const DOCUMENTS: &str = "services/*/service.yaml";
+
+/// What a program is built from.
+pub(crate) struct Sources<'a> {
+    pub(crate) folders: BTreeSet<&'a Path>,
+    /// The documents of the services too.
+    pub(crate) documents: bool,
+}
+
+/// The last commit that touched the sources, with `-dirty` behind it where the work tree differs from it. None
 /// where no whole history is at hand: outside of a git repository, and in a shallow clone, where git would name another commit.
-pub(crate) fn of(folders: &BTreeSet<&Path>, root: &Path) -> Result<Option<String>> {
+pub(crate) fn of(sources: &Sources<'_>, root: &Path) -> Result<Option<String>> {
     let shallow = git(root, &["rev-parse", "--is-shallow-repository"]);
     match shallow {
         Ok(output) if output.status.success() && output.stdout == b"false\n" => {}
         Ok(_) | Err(_) => return Ok(None),
     }
-    let commit = ask(root, &["log", "-1", "--format=%H"], folders)?;
+    let commit = ask(root, &["log", "-1", "--format=%H"], sources)?;
     if commit.is_empty() {
         return Ok(None);
     }
-    let changed = ask(root, &["status", "--porcelain"], folders)?;
+    let changed = ask(root, &["status", "--porcelain"], sources)?;
     let dirty = if changed.is_empty() { "" } else { "-dirty" };
     Ok(Some(format!("{commit}{dirty}")))
 }
 
-/// What a git command says about the sources in these folders.
-fn ask(root: &Path, command: &[&str], folders: &BTreeSet<&Path>) -> Result<String> {
-    let folders = folders.iter().map(|folder| folder.as_os_str());
+/// What a git command says about these sources.
+fn ask(root: &Path, command: &[&str], sources: &Sources<'_>) -> Result<String> {
+    let documents = match sources.documents {
+        true => DOCUMENTS.to_owned(),
+        false => format!(":(exclude){DOCUMENTS}"),
+    };
+    let folders = sources.folders.iter().map(|folder| folder.as_os_str());
     let paths = folders.chain(NOT_BUILT.iter().map(|pattern| pattern.as_ref()));
+    let paths = paths.chain([documents.as_ref()]);
     let arguments = command.iter().map(|word| word.as_ref());
     let arguments: Vec<_> = arguments.chain(["--".as_ref()]).chain(paths).collect();
     let output = git(root, &arguments).context("git does not start")?;
@@ -107,41 +122,56 @@ mod tests {
         }
 
         fn revision(&self) -> Option<String> {
-            let folders = ["search", "chassis"].map(|name| self.0.path().join(name));
-            of(
-                &folders.iter().map(|f| f.as_path()).collect(),
-                self.0.path(),
-            )
-            .unwrap()
+            self.revision_of(&["services/search", "services/chassis"], false)
+        }
+
+        fn revision_of(&self, folders: &[&str], documents: bool) -> Option<String> {
+            let folders: Vec<_> = folders.iter().map(|f| self.0.path().join(f)).collect();
+            let sources = Sources {
+                folders: folders.iter().map(|f| f.as_path()).collect(),
+                documents,
+            };
+            of(&sources, self.0.path()).unwrap()
         }
     }
 
     #[test]
     fn a_commit_that_leaves_the_sources_as_they_are_leaves_the_revision() {
         let repository = Repository::new();
-        repository.commit("search/src/lib.rs");
-        let last = repository.commit("chassis/src/lib.rs");
+        repository.commit("services/search/src/lib.rs");
+        let last = repository.commit("services/chassis/src/lib.rs");
         assert_eq!(repository.revision(), Some(last.clone()));
         for file in [
             "operator/src/lib.rs",
             "Cargo.lock",
-            "search/tests/api.rs",
-            "search/README.md",
+            "services/search/tests/api.rs",
+            "services/search/README.md",
         ] {
             repository.commit(file);
             assert_eq!(repository.revision(), Some(last.clone()), "after {file}");
         }
-        let next = repository.commit("search/Cargo.toml");
+        let next = repository.commit("services/search/Cargo.toml");
         assert_eq!(repository.revision(), Some(next));
+    }
+
+    #[test]
+    fn a_document_is_a_source_of_the_operator_and_not_of_its_service() {
+        let repository = Repository::new();
+        let service = repository.commit("services/search/src/lib.rs");
+        let operator = repository.commit("operator/src/lib.rs");
+        assert_eq!(repository.revision_of(&["operator"], true), Some(operator));
+        let document = repository.commit("services/search/service.yaml");
+        assert_eq!(repository.revision(), Some(service));
+        assert_eq!(repository.revision_of(&["operator"], true), Some(document));
     }
 
     #[test]
     fn an_edit_that_is_not_committed_is_told() {
         let repository = Repository::new();
-        let commit = repository.commit("search/src/lib.rs");
+        let commit = repository.commit("services/search/src/lib.rs");
         repository.write("operator/src/lib.rs");
         assert_eq!(repository.revision(), Some(commit.clone()));
-        repository.write("search/src/new.rs");
+        repository.write("services/search/src/new.rs");
         assert_eq!(repository.revision(), Some(format!("{commit}-dirty")));
     }
 
@@ -150,7 +180,7 @@ mod tests {
         let whole = Repository::new();
         whole.commit("operator/src/lib.rs");
         assert_eq!(whole.revision(), None, "no commit of the sources yet");
-        whole.commit("search/src/lib.rs");
+        whole.commit("services/search/src/lib.rs");
         whole.commit("operator/src/lib.rs");
 
         let shallow = Repository(tempfile::tempdir().unwrap());

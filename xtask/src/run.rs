@@ -31,7 +31,7 @@ impl Tool {
         match self {
             Self::Demo => &["demo"],
             Self::Figures => &["figures"],
-            Self::BenchOperator => &["bench-operator", OPERATOR.binary],
+            Self::BenchOperator => &["bench-operator", OPERATOR],
         }
     }
 }

@@ -11,41 +11,17 @@ use serde::Deserialize;
 
 /// A program that runs in a cluster.
 pub(crate) struct Program {
-    pub(crate) package: &'static str,
-    pub(crate) binary: &'static str,
+    pub(crate) package: String,
+    pub(crate) binary: String,
     /// What it does when its image is started without arguments.
     pub(crate) command: &'static str,
 }
 
-pub(crate) const OPERATOR: Program = Program {
-    package: "shop-operator",
-    binary: "shop-operator",
-    command: "run",
-};
-
-pub(crate) const SERVICES: [Program; 5] = [
-    service("shop-users", "users"),
-    service("shop-orders", "orders"),
-    service("shop-email", "email"),
-    service("shop-search", "search"),
-    service("shop-payments", "payments"),
-];
-
 /// The package of the tools that people run beside a cluster.
 pub(crate) const TOOLS: &str = "e2e";
 
-const fn service(package: &'static str, binary: &'static str) -> Program {
-    Program {
-        package,
-        binary,
-        command: "serve",
-    }
-}
-
-/// Every program, the services first.
-pub(crate) fn programs() -> impl Iterator<Item = &'static Program> {
-    SERVICES.iter().chain([&OPERATOR])
-}
+/// The operator's package and binary.
+pub(crate) const OPERATOR: &str = "shop-operator";
 
 /// What `cargo metadata` says about this workspace.
 #[derive(Deserialize)]
@@ -88,6 +64,32 @@ impl Workspace {
             String::from_utf8_lossy(&output.stderr).trim()
         );
         serde_json::from_slice(&output.stdout).context("cargo metadata answers something unknown")
+    }
+
+    /// The services that come with the operator: crates with a document beside their manifest.
+    pub(crate) fn services(&self) -> Vec<Program> {
+        let packages = self.packages.iter();
+        let services = packages.filter(|package| package.folder().join("service.yaml").exists());
+        let service = |package: &Package| {
+            let name = package.folder().file_name()?.to_str()?;
+            Some(Program {
+                package: package.name.clone(),
+                binary: name.to_owned(),
+                command: "serve",
+            })
+        };
+        services.filter_map(service).collect()
+    }
+
+    /// Every program, the services first.
+    pub(crate) fn programs(&self) -> Vec<Program> {
+        let mut programs = self.services();
+        programs.push(Program {
+            package: OPERATOR.into(),
+            binary: OPERATOR.into(),
+            command: "run",
+        });
+        programs
     }
 
     /// What cargo says about the package of a program.
@@ -148,24 +150,73 @@ pub(crate) fn build(
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]
     fn a_service_is_built_from_its_own_folder_and_the_chassis() {
         let workspace = Workspace::load().unwrap();
-        let folders = |program| {
+        let folders = |name: &str| {
+            let programs = workspace.programs();
+            let program = programs.iter().find(|p| p.binary == name).unwrap();
             let package = workspace.package(program).unwrap();
             let folders = workspace.folders(package).into_iter();
             let relative = folders.map(|f| f.strip_prefix(&workspace.root).unwrap().to_owned());
             relative.collect::<Vec<_>>()
         };
         assert_eq!(
-            folders(&SERVICES[0]),
+            folders("users"),
             ["postgres-auth", "services/chassis", "services/users"].map(Path::new)
         );
         assert_eq!(
-            folders(&OPERATOR),
+            folders(OPERATOR),
             ["operator", "postgres-auth"].map(Path::new)
         );
+    }
+
+    /// Whoever lists the services must be told of each new one. Nobody outside of their folders does, but where it is said why.
+    #[test]
+    fn adding_a_service_is_adding_a_folder() {
+        let workspace = Workspace::load().unwrap();
+        let names: Vec<_> = workspace.services().into_iter().map(|s| s.binary).collect();
+        assert!(names.len() >= 5, "{names:?}");
+        let tracked = Command::new("git")
+            .env_remove("GIT_DIR")
+            .env_remove("GIT_INDEX_FILE")
+            .args([
+                "ls-files",
+                "operator/src",
+                "operator/build.rs",
+                "xtask",
+                "dev",
+                "charts",
+            ])
+            .args(["e2e/src/bin/figures", "Makefile", ".ci"])
+            // What is generated, tests, and clients of the contracts, who name those whom they call.
+            .args([
+                ":!charts/*/files",
+                ":!operator/src/api/rules",
+                ":!dev/contracts",
+            ])
+            .current_dir(&workspace.root)
+            .output()
+            .unwrap();
+        assert!(tracked.status.success(), "{tracked:?}");
+        let tracked = String::from_utf8(tracked.stdout).unwrap();
+        let lists = |path: &&str| {
+            let Ok(text) = fs::read_to_string(workspace.root.join(path)) else {
+                return false; // no text
+            };
+            let words: BTreeSet<_> = text.split(|c: char| !c.is_ascii_alphanumeric()).collect();
+            names
+                .iter()
+                .filter(|name| words.contains(name.as_str()))
+                .count()
+                >= 4
+        };
+        let lists: Vec<_> = tracked.lines().filter(lists).collect();
+        // It prints where the demo shop is reached.
+        assert_eq!(lists, ["dev/up.sh"]);
     }
 }

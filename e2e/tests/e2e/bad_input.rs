@@ -17,22 +17,22 @@ async fn an_invalid_shop_is_refused_at_admission_with_the_path_and_the_reason() 
         (
             "both",
             with(json!({ "replicas": 2, "autoscaling": { "minReplicas": 1, "maxReplicas": 3 } })),
-            "spec.services.search",
+            "spec.services[search]",
         ),
         (
             "order",
             with(json!({ "autoscaling": { "minReplicas": 5, "maxReplicas": 3 } })),
-            "spec.services.search.autoscaling",
+            "spec.services[search].autoscaling",
         ),
         (
             "image",
             with(json!({ "version": "0.1.0", "image": "registry.example/search:1" })),
-            "spec.services.search",
+            "spec.services[search]",
         ),
         (
             "negative",
             with(json!({ "replicas": -1 })),
-            "spec.services.search.replicas",
+            "spec.services[search].replicas",
         ),
         (
             "a-name-that-is-longer-than-thirty-characters",

@@ -10,5 +10,6 @@ mod network;
 mod outages;
 mod rollout;
 mod scaling;
+mod services;
 mod steady_state;
 mod support;

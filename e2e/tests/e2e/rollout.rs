@@ -3,6 +3,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use e2e::cluster::SHOP;
+use e2e::services;
 use e2e::wait::until;
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::core::v1::Pod;
@@ -11,7 +12,7 @@ use kube::ResourceExt;
 use kube::api::{Api, DeleteParams, ListParams};
 use serde_json::json;
 
-use crate::support::{PATIENCE, SERVICES, World, is_ready, world};
+use crate::support::{PATIENCE, World, is_ready, world};
 
 /// What must not change when another service is rolled out: generations of workloads and uids of pods.
 async fn footprint(world: &World, service: &str) -> Result<BTreeMap<String, String>> {
@@ -91,10 +92,11 @@ async fn one_service_is_rolled_out_alone_migration_first() -> Result<()> {
         .to_owned();
     let next = format!("{release}-next");
     tag_on_nodes("payments", &release, &next)?;
-    let others: Vec<_> = SERVICES.into_iter().filter(|s| *s != "payments").collect();
+    let mut others = services::all()?;
+    others.retain(|service| service.name != "payments");
     let mut before = vec![];
     for service in &others {
-        before.push(footprint(&world, service).await?);
+        before.push(footprint(&world, &service.name).await?);
     }
     let payments = footprint(&world, "payments").await?;
 
@@ -128,9 +130,10 @@ async fn one_service_is_rolled_out_alone_migration_first() -> Result<()> {
     assert_ne!(footprint(&world, "payments").await?, payments);
     for (service, before) in others.iter().zip(before) {
         assert_eq!(
-            footprint(&world, service).await?,
+            footprint(&world, &service.name).await?,
             before,
-            "{service} was not touched"
+            "{} was not touched",
+            service.name
         );
     }
     world

@@ -15,7 +15,6 @@ use serde_json::Value;
 
 /// Longer than anything here takes beside a load on all cores: it costs time only where a test fails.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(300);
-pub(crate) const SERVICES: [&str; 5] = ["users", "search", "orders", "payments", "email"];
 
 /// A shop that is Ready, with an administrator logged in.
 pub(crate) struct World {

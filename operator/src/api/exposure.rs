@@ -1,8 +1,12 @@
 //! How a shop is reached from outside the cluster.
 
+use std::collections::BTreeMap;
+
 use kube::KubeSchema;
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
+
+use super::MOST_SERVICES;
 
 /// How the services are reached from outside the cluster.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
@@ -18,7 +22,12 @@ pub struct ExposureSpec {
 
     /// The node port of each service that is to be reached from outside.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub node_ports: Option<NodePortsSpec>,
+    #[schemars(schema_with = "node_ports")]
+    #[x_kube(
+        validation = Rule::new("self.all(name, self.exists_one(other, self[other] == self[name]))")
+            .message("two services cannot have the same node port")
+    )]
+    pub node_ports: Option<BTreeMap<String, i32>>,
 }
 
 /// How the services are reached.
@@ -31,37 +40,11 @@ pub enum ExposureType {
     NodePort,
 }
 
-/// Compares every port with every other; negative numbers stand for those that are not named.
-const DISTINCT_NODE_PORTS: &str = "[[has(self.users) ? self.users : -1, has(self.search) ? self.search : -2, \
-    has(self.orders) ? self.orders : -3, has(self.payments) ? self.payments : -4, has(self.email) ? self.email : -5]]\
-    .all(ports, ports.all(port, ports.exists_one(other, other == port)))";
-
-/// Node ports by service.
-#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
-#[serde(rename_all = "camelCase")]
-#[x_kube(
-    validation = Rule::new(DISTINCT_NODE_PORTS)
-        .message("two services cannot have the same node port")
-)]
-pub struct NodePortsSpec {
-    /// Port of users.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1, max = 65535))]
-    pub users: Option<i32>,
-    /// Port of search.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1, max = 65535))]
-    pub search: Option<i32>,
-    /// Port of orders.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1, max = 65535))]
-    pub orders: Option<i32>,
-    /// Port of payments.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1, max = 65535))]
-    pub payments: Option<i32>,
-    /// Port of email.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1, max = 65535))]
-    pub email: Option<i32>,
+/// A port for each of at most as many services as a Shop may have.
+fn node_ports(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "object",
+        "maxProperties": MOST_SERVICES,
+        "additionalProperties": {"type": "integer", "format": "int32", "minimum": 1, "maximum": 65535},
+    })
 }

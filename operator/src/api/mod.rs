@@ -17,6 +17,7 @@ mod service;
 mod shop;
 mod status;
 mod telemetry;
+mod topology;
 
 /// The name of a Secret or a StorageClass: a DNS name.
 const OBJECT_NAME: &str = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$";
@@ -33,3 +34,4 @@ pub use service::*;
 pub use shop::*;
 pub use status::*;
 pub use telemetry::*;
+pub use topology::DEEPEST_CALLS;

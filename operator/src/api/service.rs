@@ -11,29 +11,12 @@ use super::{
     pod_metadata::{
         annotation_values, keys, label_values, no_reserved_annotation, no_reserved_label,
     },
+    topology,
 };
-use crate::connections::{MAX_CONNECTIONS, MOST_PODS};
-
-/// The five services by name.
-#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
-#[serde(rename_all = "camelCase")]
-pub struct ServicesSpec {
-    /// Accounts, logins, tokens.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub users: Option<ServiceSpec>,
-    /// The catalogue and its full-text search.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub search: Option<ServiceSpec>,
-    /// Carts, stock, orders and the checkout.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub orders: Option<ServiceSpec>,
-    /// Payments, refunds and the ledger.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub payments: Option<ServiceSpec>,
-    /// Mails to buyers.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub email: Option<ServiceSpec>,
-}
+use crate::{
+    connections::{MAX_CONNECTIONS, MOST_PODS},
+    definition::{Definition, built_in},
+};
 
 /// What is special about one service.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
@@ -42,9 +25,18 @@ pub struct ServicesSpec {
     validation = Rule::new("!(has(self.version) && has(self.image))")
         .message("version and image exclude each other: an image names its version itself"),
     validation = Rule::new("!(has(self.replicas) && has(self.autoscaling))")
-        .message("replicas and autoscaling exclude each other: name a count, or bounds for the autoscaler")
+        .message("replicas and autoscaling exclude each other: name a count, or bounds for the autoscaler"),
+    validation = topology::env_of_definition()
 )]
 pub struct ServiceSpec {
+    /// Whether the service is there. Without it its objects go, and its data stay as long as the Shop. Default: true.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub enabled: Option<bool>,
+
+    /// The document of a service that is not built in; such a service also needs `image`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub definition: Option<Definition>,
+
     /// The version of this service alone. Default: the version of the Shop.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(
@@ -142,6 +134,15 @@ fn most_pods() -> Rule {
     Rule::new(format!("self <= {MOST_PODS}")).message(message.as_str())
 }
 
+fn not_reserved() -> Rule {
+    let names: Vec<_> = built_in::reserved()
+        .map(|name| format!("'{name}'"))
+        .collect();
+    Rule::new(format!("!(self in [{}])", names.join(", "))).message(
+        "this name is set by the operator from other fields of the Shop and cannot be set here",
+    )
+}
+
 /// The Job that migrates a database.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
@@ -164,7 +165,7 @@ pub struct MigrationSpec {
 pub struct EnvSpec {
     /// The name.
     #[schemars(length(min = 1, max = 100), regex(pattern = r"^[A-Z_][A-Z0-9_]*$"))]
-    #[x_kube(validation = Rule::new(crate::catalogue::RESERVED_ENV_RULE).message(crate::catalogue::RESERVED_ENV_MESSAGE))]
+    #[x_kube(validation = not_reserved())]
     pub name: String,
     /// The value.
     #[schemars(length(max = 4096))]

@@ -1,17 +1,22 @@
 //! The specification of a Shop with its admission rules. Everything that can be judged without looking at the cluster is
 //! judged here, so that a wrong Shop is refused before it is stored.
 
+use std::collections::BTreeMap;
+
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    EmailSpec, ExposureSpec, ResourcesSpec, SchedulingSpec, ServicesSpec, ShopStatus,
-    TelemetrySpec,
+    EmailSpec, ExposureSpec, ResourcesSpec, SchedulingSpec, ServiceSpec, ShopStatus, TelemetrySpec,
     format::{IMAGE, REGISTRY},
+    topology,
 };
 
-/// A shop of five services (users, search, orders, payments, email), each with its own database, and one broker.
+/// How many services a Shop may have.
+pub const MOST_SERVICES: u32 = 32;
+
+/// A shop: services that belong together, each with a database of its own where it needs one, and one broker.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[kube(
     group = "shopkeeper.dev",
@@ -21,7 +26,7 @@ use super::{
     status = "ShopStatus",
     shortname = "shp",
     derive = "PartialEq",
-    doc = "A shop of five services (users, search, orders, payments, email), each with its own database, and one broker.",
+    doc = "A shop: services that belong together, each with a database of its own where it needs one, and one broker.",
     validation = Rule::new("self.metadata.name.size() <= 30")
         .message("metadata.name: at most 30 characters, because the names of all its objects begin with it"),
     validation = Rule::new("self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')")
@@ -33,6 +38,7 @@ use super::{
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
 )]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = topology::node_ports())]
 pub struct ShopSpec {
     /// The release: the version of every service that names none of its own.
     #[schemars(
@@ -45,11 +51,24 @@ pub struct ShopSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub images: Option<ImagesSpec>,
 
-    /// What is special about single services. A service that is not named here runs with the defaults.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub services: Option<ServicesSpec>,
+    /// The services by name: what is special about the built-in ones (a built-in service that is not named here runs with the
+    /// defaults), and services of your own, each with its definition and image. At most 32 in all.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = MOST_SERVICES, "default" = {}))]
+    #[x_kube(
+        validation = topology::names(),
+        validation = topology::number(),
+        validation = topology::defined(),
+        validation = topology::named_as_defined(),
+        validation = topology::calls(),
+        validation = topology::tokens(),
+        validation = topology::no_circle(),
+        validation = topology::subscriptions(),
+        validation = topology::callers_of_what_is_off()
+    )]
+    pub services: BTreeMap<String, ServiceSpec>,
 
-    /// The databases: one PostgreSQL for each service.
+    /// The databases: one PostgreSQL for each service that has one.
     #[serde(default)]
     pub database: DatabaseSpec,
 
@@ -128,7 +147,7 @@ impl PullPolicy {
     }
 }
 
-/// The databases: one PostgreSQL for each service.
+/// The databases: one PostgreSQL for each service that has one.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct DatabaseSpec {
@@ -136,7 +155,8 @@ pub struct DatabaseSpec {
     #[serde(default)]
     pub storage: StorageSpec,
 
-    /// What becomes of volumes and their passwords when the Shop is deleted. The broker's volume follows it too.
+    /// What becomes of volumes and their passwords when the Shop is deleted. The broker's volume follows it too. Those of a service that
+    /// leaves the Shop stay until then.
     #[serde(default)]
     pub deletion_policy: DeletionPolicy,
 
@@ -152,7 +172,7 @@ pub struct DatabaseSpec {
 /// What becomes of data when the Shop is deleted.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum DeletionPolicy {
-    /// Volumes and database Secrets stay; a Shop of the same name takes them up again.
+    /// Volumes and database Secrets stay; a Shop, or a service, of the same name takes them up again.
     #[default]
     Retain,
     /// Volumes and Secrets go with the Shop.

@@ -44,6 +44,10 @@ pub struct ShopStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub broker: Option<BrokerStatus>,
 
+    /// The generation of the specification whose services are listed below.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub services_generation: Option<i64>,
+
     /// The services one by one.
     #[serde(default)]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
@@ -63,7 +67,7 @@ pub struct BrokerStatus {
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct ServiceStatus {
-    /// users, search, orders, payments or email.
+    /// Its name.
     pub name: String,
     /// The version asked for; empty when a whole image is named.
     #[serde(default)]
@@ -100,4 +104,8 @@ pub enum Phase {
     Running,
     /// It cannot go on without help; the message says why.
     Failed,
+    /// The Shop no longer has it, and its objects are going.
+    Leaving,
+    /// The Shop no longer has it though nobody took it out; the message says why. Nothing of it is deleted.
+    Hidden,
 }

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     hash::Fingerprint,
-    labels::{self, MANAGED_BY_LABEL, OPERATOR},
+    naming::labels::{self, MANAGED_BY_LABEL, OPERATOR},
 };
 
 /// A write of ours that no watch has told of for this long is no longer believed: the object was deleted meanwhile.
@@ -126,6 +126,13 @@ impl<K: Kind> Cache<K> {
             .filter(|(_, cached)| cached.is_believed(now))
             .filter_map(|(_, cached)| self.object(cached).map(Arc::new))
             .collect()
+    }
+
+    /// The names of all objects of a Shop.
+    pub(super) fn names_of_shop(&self, namespace: &str, shop: &str) -> Vec<String> {
+        let objects = self.shops.get(namespace).and_then(|shops| shops.get(shop));
+        let names = objects.into_iter().flat_map(BTreeMap::keys);
+        names.map(|name| name.to_string()).collect()
     }
 
     fn find(&self, namespace: &str, shop: &str, name: &str) -> Option<&Cached> {

@@ -29,9 +29,9 @@ use super::{
 };
 use crate::{
     error::Error,
-    labels::{self, MANAGED_BY_LABEL, OPERATOR, SELECTOR},
     lock::lock,
     metrics::Metrics,
+    naming::labels::{self, MANAGED_BY_LABEL, OPERATOR, SELECTOR},
 };
 
 /// An object of somebody else with this annotation (`"true"`) is taken over by the Shop that wants its name.
@@ -122,6 +122,11 @@ impl<K: Kind> Tracked<K> {
     /// All objects of a Shop, by name.
     pub fn of_shop(&self, namespace: &str, shop: &str) -> Vec<Arc<K>> {
         lock(&self.cache).of_shop(namespace, shop, Instant::now())
+    }
+
+    /// The names of all objects of a Shop.
+    pub fn names_of_shop(&self, namespace: &str, shop: &str) -> Vec<String> {
+        lock(&self.cache).names_of_shop(namespace, shop)
     }
 
     /// Whether the object is there and applying it would change nothing.

@@ -4,32 +4,28 @@ use k8s_openapi::api::{apps::v1::StatefulSet, core::v1::PersistentVolumeClaim};
 use kube::ResourceExt;
 
 use super::{
-    Findings, PATIENCE,
+    Findings, PATIENCE, ServiceFindings,
     cause::{Problem, of_pods},
     is_overdue,
 };
 use crate::{
-    broker::is_nearly_full,
-    catalogue::ServiceName,
-    database::DatabaseState,
-    names,
-    observe::{ObservedBackend, is_serving},
-    pinning::Pinned,
+    facts::{
+        broker::is_nearly_full,
+        database::DatabaseState,
+        observe::{ObservedBackend, is_serving},
+    },
+    naming::{labels::Part, names},
+    progress::pinning::Pinned,
 };
 
-/// Why a service's database is not ready. Whether role and database are made is another question: the service that waits
+/// Why a service's database is not ready, where it has one. Whether role and database are made is another question: the service that waits
 /// for them says so itself.
-pub(super) fn database(findings: &Findings<'_>, service: ServiceName) -> Option<Problem> {
-    let name = names::database(&findings.shop.name, service);
-    let not_ready = || {
-        not_ready(
-            findings,
-            &name,
-            &findings.observed.services[service].database,
-            &findings.decision.services[service].database_image,
-        )
-    };
-    match &findings.databases[service] {
+pub(super) fn database(findings: &Findings<'_>, service: &ServiceFindings<'_>) -> Option<Problem> {
+    let view = &service.view;
+    let decided = service.decided.database.as_ref()?;
+    let name = names::database(&view.shop.name, view.name());
+    let not_ready = || not_ready(findings, &name, &view.seen.database, &decided.image);
+    match view.database? {
         DatabaseState::Refused { reason, message } => {
             Some(Problem::blocked(reason, message.clone()))
         }
@@ -51,14 +47,14 @@ pub(super) fn broker(findings: &Findings<'_>) -> Option<Problem> {
         .outcome
         .failures
         .iter()
-        .find(|failure| failure.service.is_none())
+        .find(|failure| failure.part == Part::Broker)
     {
         return Some(failure.into());
     }
     not_ready(
         findings,
-        &names::broker(&findings.shop.name),
-        &findings.observed.broker,
+        &names::broker(&findings.facts.shop.name),
+        &findings.facts.observed.broker,
         &findings.decision.broker_image,
     )
 }
@@ -138,7 +134,7 @@ fn not_serving(
     observed: &ObservedBackend,
     live: Option<&StatefulSet>,
 ) -> Problem {
-    let warnings = &findings.observed.warnings;
+    let warnings = &findings.facts.observed.warnings;
     if let Some(problem) = of_pods(&observed.pods, warnings).filter(|problem| problem.needs_help) {
         return problem;
     }
@@ -151,7 +147,7 @@ fn not_serving(
             format!("StatefulSet {name} gets no pod: {why}"),
         );
     }
-    let namespace = &findings.shop.namespace;
+    let namespace = &findings.facts.shop.namespace;
     if let Some(claim) = observed.claim.as_deref().filter(|claim| is_pending(claim)) {
         let pending = format!(
             "{name} waits for its volume: PersistentVolumeClaim {claim} {class} is pending",
@@ -194,7 +190,7 @@ fn lost_pod(findings: &Findings<'_>, observed: &ObservedBackend) -> Option<Probl
             "pod {name} should have ended and has not: its node {} does not answer; bring the node back or, if it is gone for good, \
              delete the Node, or the pod with `kubectl -n {} delete pod {name} --force`",
             node.unwrap_or("(unknown)"),
-            findings.shop.namespace
+            findings.facts.shop.namespace
         ),
     ))
 }

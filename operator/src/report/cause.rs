@@ -6,10 +6,9 @@ use k8s_openapi::api::core::v1::{ContainerStateTerminated, ContainerStatus, Pod}
 use kube::ResourceExt;
 
 use crate::{
+    apply::refusals::Failure,
     error::{Class, Error},
-    migration,
-    observe::Warnings,
-    refusals::Failure,
+    facts::{migration, observe::Warnings},
 };
 
 /// Of the last line of a log.

@@ -3,6 +3,7 @@
 use crate::{
     api::{Phase, ServiceStatus, ShopStatus},
     apply::Foreign,
+    naming::labels::Part,
 };
 
 /// Something worth an event.
@@ -62,11 +63,17 @@ fn ended(former: Option<&ServiceStatus>, service: &ServiceStatus) -> Option<Noti
             "Running",
             format!("{} runs {}", service.name, service.image),
         ),
-        Phase::Failed if changed => (true, "Failed", service.message.clone()),
+        Phase::Failed | Phase::Hidden if changed => (true, "Failed", service.message.clone()),
         Phase::Migrating if former.is_none_or(|former| former.phase != Phase::Migrating) => {
             (false, "MigrationStarted", service.message.clone())
         }
-        Phase::Pending | Phase::Migrating | Phase::Rolling | Phase::Running | Phase::Failed => {
+        Phase::Pending
+        | Phase::Migrating
+        | Phase::Rolling
+        | Phase::Running
+        | Phase::Failed
+        | Phase::Leaving
+        | Phase::Hidden => {
             return None;
         }
     };
@@ -110,9 +117,10 @@ pub fn taken_back(foreign: &[Foreign]) -> Vec<Notice> {
             foreign.object,
             foreign.taken_from.join(", ")
         )),
-        service: foreign
-            .service
-            .map_or_else(|| "nats".into(), |service| service.to_string()),
+        service: match &foreign.part {
+            Part::Service(service) => service.to_string(),
+            Part::Broker => "nats".into(),
+        },
     };
     taken.map(notice).collect()
 }

@@ -4,7 +4,9 @@ mod backend;
 mod cause;
 mod conditions;
 mod events;
+mod left;
 mod service;
+pub mod statuses;
 
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
@@ -15,13 +17,9 @@ pub use events::{Notice, notices, taken_back};
 use crate::{
     api::{BrokerStatus, Phase, ServiceStatus, ShopStatus},
     apply::Outcome,
-    broker::Fill,
-    catalogue::{PerService, ServiceName},
-    database::DatabaseState,
-    decide::Decision,
-    names,
-    observe::Observed,
-    validate::ValidShop,
+    facts::{Facts, ServiceView},
+    naming::names,
+    progress::decide::{Decision, ServiceDecision},
 };
 use conditions::{Conditions, State};
 
@@ -30,20 +28,31 @@ const PATIENCE: SignedDuration = SignedDuration::from_secs(60);
 
 /// All that a reconcile found and did.
 pub struct Findings<'a> {
-    /// What is wanted.
-    pub shop: &'a ValidShop,
-    /// What was there.
-    pub observed: &'a Observed,
-    /// How far the databases are.
-    pub databases: &'a PerService<DatabaseState>,
-    /// How full the broker is, where that is known.
-    pub fill: Option<Fill>,
+    /// What was known.
+    pub facts: &'a Facts,
     /// What was decided.
     pub decision: &'a Decision,
     /// What came of it.
     pub outcome: &'a Outcome,
     /// When all that was.
     pub now: Timestamp,
+}
+
+/// A service with what was decided for it.
+#[derive(Clone, Copy)]
+struct ServiceFindings<'a> {
+    view: ServiceView<'a>,
+    decided: &'a ServiceDecision,
+}
+
+impl<'a> Findings<'a> {
+    fn services(&self) -> impl Iterator<Item = ServiceFindings<'a>> {
+        let decided = &self.decision.services;
+        self.facts.services().filter_map(|view| {
+            let decided = decided.get(view.name())?;
+            Some(ServiceFindings { view, decided })
+        })
+    }
 }
 
 /// The status after a whole reconcile of generation `generation` with release `version`.
@@ -53,26 +62,27 @@ pub fn status(
     version: &str,
     findings: &Findings<'_>,
 ) -> ShopStatus {
-    let judged: Vec<(ServiceStatus, Option<Problem>)> = ServiceName::ALL
-        .into_iter()
-        .map(|service| service::judge(findings, service))
-        .collect();
-    let databases = most_urgent(
-        ServiceName::ALL
-            .into_iter()
-            .filter_map(|service| backend::database(findings, service)),
-    );
+    let judged = findings
+        .services()
+        .map(|service| service::judge(findings, &service));
+    let judged: Vec<(ServiceStatus, Option<Problem>)> =
+        judged.chain(left::departures(findings, previous)).collect();
+    let databases = findings.services();
+    let databases =
+        most_urgent(databases.filter_map(|service| backend::database(findings, &service)));
     let broker = backend::broker(findings);
     let running = judged
         .iter()
         .filter(|(status, _)| status.phase == Phase::Running)
         .count();
 
+    let leaving = |(status, _): &&(ServiceStatus, _)| status.phase == Phase::Leaving;
+    let wanted = judged.len() - judged.iter().filter(leaving).count();
+
     let problems = judged.iter().filter_map(|(_, problem)| problem.clone());
-    let problem = most_urgent(problems.chain(databases.clone()).chain(broker.clone()));
-    let progressing = judged
-        .iter()
-        .any(|(status, _)| status.phase != Phase::Running && status.phase != Phase::Failed)
+    let others = [&databases, &broker].into_iter().flatten().cloned();
+    let problem = most_urgent(problems.chain(others).chain(left::refused(findings)));
+    let progressing = judged.iter().any(|(status, _)| is_under_way(status.phase))
         || [&databases, &broker]
             .into_iter()
             .flatten()
@@ -80,7 +90,7 @@ pub fn status(
 
     let told = previous.and_then(|status| status.broker.as_ref());
     let told = told.map(|broker| broker.filled_percent);
-    let filled = findings.fill.map(|fill| fill.in_tens(told)).or(told);
+    let filled = findings.facts.fill.map(|fill| fill.in_tens(told)).or(told);
 
     let mut conditions = Conditions::new(previous, generation, findings.now);
     conditions.set(
@@ -96,7 +106,7 @@ pub fn status(
             (None, _) => State::no("Settled", "everything is as the Shop asks"),
             (Some(_), true) => State::yes(
                 "Working",
-                format!("{running} of {} services run as asked", judged.len()),
+                format!("{running} of {wanted} services run as asked"),
             ),
             (Some(problem), false) => State::no("Blocked", problem.message.clone()),
         },
@@ -105,7 +115,9 @@ pub fn status(
         "DatabasesReady",
         State::ready_unless(
             databases,
-            backend::not_grown(findings, |set| set != names::broker(&findings.shop.name)),
+            backend::not_grown(findings, |set| {
+                set != names::broker(&findings.facts.shop.name)
+            }),
             "all databases take connections",
         ),
     );
@@ -113,7 +125,9 @@ pub fn status(
         "BrokerReady",
         State::ready_unless(
             broker,
-            backend::not_grown(findings, |set| set == names::broker(&findings.shop.name)),
+            backend::not_grown(findings, |set| {
+                set == names::broker(&findings.facts.shop.name)
+            }),
             backend::serves(filled),
         ),
     );
@@ -124,9 +138,10 @@ pub fn status(
             None => Some(version.to_owned()),
             Some(_) => previous.and_then(|status| status.version.clone()),
         },
-        services_ready: Some(format!("{running}/{}", judged.len())),
+        services_ready: Some(format!("{running}/{wanted}")),
         conditions: conditions.done(),
         broker: filled.map(|filled_percent| BrokerStatus { filled_percent }),
+        services_generation: generation,
         services: judged.into_iter().map(|(status, _)| status).collect(),
     }
 }
@@ -174,6 +189,14 @@ fn is_overdue(object: &impl ResourceExt, now: Timestamp) -> bool {
     object
         .creation_timestamp()
         .is_some_and(|made| now.duration_since(made.0) > PATIENCE)
+}
+
+/// Time alone brings it on.
+fn is_under_way(phase: Phase) -> bool {
+    match phase {
+        Phase::Pending | Phase::Migrating | Phase::Rolling => true,
+        Phase::Running | Phase::Failed | Phase::Leaving | Phase::Hidden => false,
+    }
 }
 
 /// What needs help before what only needs time; otherwise the first.

@@ -6,32 +6,31 @@ use k8s_openapi::api::apps::v1::{Deployment, DeploymentCondition};
 use kube::ResourceExt;
 
 use super::{
-    Findings, PATIENCE, backend,
+    Findings, PATIENCE, ServiceFindings, backend,
     cause::{Problem, of_pods},
     is_overdue,
 };
 use crate::{
     api::{Phase, ServiceStatus},
-    catalogue::ServiceName,
-    decide::{Migration, Renewal, image_of},
-    names,
-    observe::Found,
-    validate::Replicas,
+    facts::observe::Found,
+    model::validate::Replicas,
+    naming::{labels::Part, names},
+    progress::decide::{Migration, Renewal, image_of},
 };
 
 /// The status of a service and, unless it runs as asked, the deepest known cause.
 pub(super) fn judge(
     findings: &Findings<'_>,
-    service: ServiceName,
+    service: &ServiceFindings<'_>,
 ) -> (ServiceStatus, Option<Problem>) {
-    let wanted = &findings.shop.services[service];
+    let wanted = service.view.wanted;
     let deployment = live_deployment(findings, service);
     let (phase, problem) = phase(findings, service, deployment.as_deref());
     let desired = deployment
         .as_deref()
         .map_or(1, |deployment| wanted_count(wanted.replicas, deployment));
     let status = ServiceStatus {
-        name: service.to_string(),
+        name: wanted.name.to_string(),
         version: wanted.version.clone().unwrap_or_default(),
         image: deployment
             .as_deref()
@@ -55,10 +54,11 @@ pub(super) fn judge(
     (status, problem)
 }
 
-fn foreign(findings: &Findings<'_>, service: ServiceName) -> Vec<String> {
+fn foreign(findings: &Findings<'_>, service: &ServiceFindings<'_>) -> Vec<String> {
+    let part = Part::Service(service.view.name().clone());
     let foreign = findings.outcome.foreign.iter();
     foreign
-        .filter(|foreign| foreign.service == Some(service))
+        .filter(|foreign| foreign.part == part)
         .flat_map(|foreign| {
             foreign
                 .fields
@@ -68,17 +68,18 @@ fn foreign(findings: &Findings<'_>, service: ServiceName) -> Vec<String> {
         .collect()
 }
 
-fn live_deployment(findings: &Findings<'_>, service: ServiceName) -> Option<Arc<Deployment>> {
-    let name = names::service(&findings.shop.name, service);
+fn live_deployment(
+    findings: &Findings<'_>,
+    service: &ServiceFindings<'_>,
+) -> Option<Arc<Deployment>> {
+    let name = names::service(&service.view.shop.name, service.view.name());
     let applied = findings
         .outcome
         .applied
         .deployments
         .iter()
         .find(|deployment| deployment.name_any() == name);
-    applied
-        .or(findings.observed.services[service].deployment.as_ref())
-        .cloned()
+    applied.or(service.view.seen.deployment.as_ref()).cloned()
 }
 
 fn wanted_count(replicas: Replicas, deployment: &Deployment) -> i32 {
@@ -96,7 +97,7 @@ fn wanted_count(replicas: Replicas, deployment: &Deployment) -> i32 {
 
 fn phase(
     findings: &Findings<'_>,
-    service: ServiceName,
+    service: &ServiceFindings<'_>,
     deployment: Option<&Deployment>,
 ) -> (Phase, Option<Problem>) {
     let failed = |problem: Problem| (Phase::Failed, Some(problem));
@@ -104,41 +105,45 @@ fn phase(
         .outcome
         .failures
         .iter()
-        .find(|failure| failure.service == Some(service))
+        .find(|failure| failure.part == Part::Service(service.view.name().clone()))
     {
         return held_up(Phase::Rolling, failure.into());
     }
     if let Some(problem) = missing_secret(findings, service) {
         return failed(problem);
     }
-    let decided = &findings.decision.services[service];
+    let decided = service.decided;
     if let Migration::Failed(how) = &decided.migration {
         return failed(Problem::blocked(
             "MigrationFailed",
             format!(
-                "migration Job {} of {service} failed: {how}; after mending, delete the Job to try again or name another image",
-                job_name(findings, service)
+                "migration Job {} of {} failed: {how}; after mending, delete the Job to try again or name another image",
+                job_name(service),
+                service.view.name()
             ),
         ));
     }
-    let wanted = findings.shop.services[service].replicas;
+    let name = service.view.name();
+    let wanted = service.view.wanted.replicas;
     match &decided.migration {
         Migration::Waiting => pending(findings, service),
         Migration::After(other) => (
             Phase::Migrating,
             Some(Problem::waiting(
                 "Migrating",
-                format!("{service} waits for migration Job {other} of another image to end"),
+                format!("{name} waits for migration Job {other} of another image to end"),
             )),
         ),
-        Migration::Superseded(renewal) => {
-            (Phase::Migrating, Some(renewed(findings, service, *renewal)))
-        }
+        Migration::Superseded(renewal) => (Phase::Migrating, Some(renewed(service, *renewal))),
         Migration::Running => migrating(findings, service),
-        Migration::Done if deployment.is_some_and(|d| is_complete(d, wanted)) => {
+        Migration::Done | Migration::Unneeded
+            if deployment.is_some_and(|d| is_complete(d, wanted)) =>
+        {
             (Phase::Running, no_metrics(findings, service))
         }
-        Migration::Done | Migration::Failed(_) => rollout(findings, service, deployment),
+        Migration::Done | Migration::Unneeded | Migration::Failed(_) => {
+            rollout(findings, service, deployment)
+        }
     }
 }
 
@@ -152,16 +157,13 @@ fn held_up(phase: Phase, problem: Problem) -> (Phase, Option<Problem>) {
     (phase, Some(problem))
 }
 
-fn job_name(findings: &Findings<'_>, service: ServiceName) -> String {
-    names::migration(
-        &findings.shop.name,
-        service,
-        &findings.shop.services[service].image,
-    )
+fn job_name(service: &ServiceFindings<'_>) -> String {
+    let view = &service.view;
+    names::migration(&view.shop.name, view.name(), &view.wanted.image)
 }
 
-fn renewed(findings: &Findings<'_>, service: ServiceName, renewal: Renewal) -> Problem {
-    let database = names::database(&findings.shop.name, service);
+fn renewed(service: &ServiceFindings<'_>, renewal: Renewal) -> Problem {
+    let database = names::database(&service.view.shop.name, service.view.name());
     let why = match renewal {
         Renewal::Deleted => "its Job is being deleted".to_owned(),
         Renewal::NewVolume => format!("the volume of {database} was replaced"),
@@ -170,15 +172,15 @@ fn renewed(findings: &Findings<'_>, service: ServiceName, renewal: Renewal) -> P
     };
     Problem::waiting(
         "MigratingAgain",
-        format!("{service} is migrated again: {why}"),
+        format!("{} is migrated again: {why}", service.view.name()),
     )
 }
 
 /// Pods run as asked, but the autoscaler cannot count: it leaves the number of pods where it is. That is worth a word and does not
 /// make the service unready.
-fn no_metrics(findings: &Findings<'_>, service: ServiceName) -> Option<Problem> {
-    let autoscaler = findings.observed.services[service].autoscaler.as_ref()?;
-    let Replicas::Autoscaled { .. } = findings.shop.services[service].replicas else {
+fn no_metrics(findings: &Findings<'_>, service: &ServiceFindings<'_>) -> Option<Problem> {
+    let autoscaler = service.view.seen.autoscaler.as_ref()?;
+    let Replicas::Autoscaled { .. } = service.view.wanted.replicas else {
         return None;
     };
     let conditions = autoscaler.status.as_ref()?.conditions.iter().flatten();
@@ -201,23 +203,24 @@ fn no_metrics(findings: &Findings<'_>, service: ServiceName) -> Option<Problem> 
     ))
 }
 
-fn pending(findings: &Findings<'_>, service: ServiceName) -> (Phase, Option<Problem>) {
+fn pending(findings: &Findings<'_>, service: &ServiceFindings<'_>) -> (Phase, Option<Problem>) {
     let problem = backend::database(findings, service).unwrap_or_else(|| {
         Problem::waiting(
             "DatabaseStarting",
-            format!("{service} waits for its database"),
+            format!("{} waits for its database", service.view.name()),
         )
     });
     held_up(Phase::Pending, problem)
 }
 
-fn migrating(findings: &Findings<'_>, service: ServiceName) -> (Phase, Option<Problem>) {
-    let observed = &findings.observed.services[service];
-    let stuck = |pods| of_pods(pods, &findings.observed.warnings).filter(|cause| cause.needs_help);
+fn migrating(findings: &Findings<'_>, service: &ServiceFindings<'_>) -> (Phase, Option<Problem>) {
+    let observed = service.view.seen;
+    let stuck =
+        |pods| of_pods(pods, &findings.facts.observed.warnings).filter(|cause| cause.needs_help);
     if let Some(cause) = stuck(&observed.migration_pods).or_else(|| stuck(&observed.pods)) {
         return held_up(Phase::Migrating, with_missing_pull_secret(findings, cause));
     }
-    let job = job_name(findings, service);
+    let job = job_name(service);
     let without_pods = observed
         .migration
         .as_ref()
@@ -229,7 +232,7 @@ fn migrating(findings: &Findings<'_>, service: ServiceName) -> (Phase, Option<Pr
                 "PodMissing",
                 format!(
                     "migration Job {job} gets no pod; `kubectl -n {} describe job {job}` says why",
-                    findings.shop.namespace
+                    findings.facts.shop.namespace
                 ),
             ),
             None => Problem::waiting("Migrating", format!("migration Job {job} runs")),
@@ -238,11 +241,12 @@ fn migrating(findings: &Findings<'_>, service: ServiceName) -> (Phase, Option<Pr
 }
 
 /// The user's Secrets that this service reads.
-fn missing_secret(findings: &Findings<'_>, service: ServiceName) -> Option<Problem> {
-    if !service.descriptor().sends_mail {
+fn missing_secret(findings: &Findings<'_>, service: &ServiceFindings<'_>) -> Option<Problem> {
+    if !service.view.definition().sends_mail {
         return None;
     }
     let login = findings
+        .facts
         .shop
         .email
         .as_ref()?
@@ -251,6 +255,7 @@ fn missing_secret(findings: &Findings<'_>, service: ServiceName) -> Option<Probl
         .credentials_from
         .as_ref()?;
     let secret = findings
+        .facts
         .observed
         .user_secrets
         .iter()
@@ -267,10 +272,10 @@ fn missing_secret(findings: &Findings<'_>, service: ServiceName) -> Option<Probl
 
 fn rollout(
     findings: &Findings<'_>,
-    service: ServiceName,
+    service: &ServiceFindings<'_>,
     deployment: Option<&Deployment>,
 ) -> (Phase, Option<Problem>) {
-    let name = names::service(&findings.shop.name, service);
+    let name = names::service(&service.view.shop.name, service.view.name());
     let Some(deployment) = deployment else {
         return (
             Phase::Rolling,
@@ -280,11 +285,8 @@ fn rollout(
             )),
         );
     };
-    let desired = wanted_count(findings.shop.services[service].replicas, deployment);
-    if let Some(cause) = of_pods(
-        &findings.observed.services[service].pods,
-        &findings.observed.warnings,
-    ) {
+    let desired = wanted_count(service.view.wanted.replicas, deployment);
+    if let Some(cause) = of_pods(&service.view.seen.pods, &findings.facts.observed.warnings) {
         let cause = with_missing_pull_secret(findings, cause);
         return held_up(Phase::Rolling, cause);
     }
@@ -354,8 +356,9 @@ fn stuck(deployment: &Deployment, name: &str) -> Option<Problem> {
 /// A pull that fails while a login is missing fails most likely for want of the login.
 fn with_missing_pull_secret(findings: &Findings<'_>, mut cause: Problem) -> Problem {
     if cause.reason == "ImagePullFailed" {
-        let missing = findings.observed.user_secrets.iter().find(|secret| {
-            secret.found == Found::Nothing && findings.shop.pull_secrets.contains(&secret.name)
+        let missing = findings.facts.observed.user_secrets.iter().find(|secret| {
+            secret.found == Found::Nothing
+                && findings.facts.shop.pull_secrets.contains(&secret.name)
         });
         if let Some(secret) = missing {
             cause.message += &format!(

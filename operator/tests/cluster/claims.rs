@@ -8,10 +8,12 @@ use kube::{
 use serde_json::json;
 use shop_operator::{
     api::Shop,
-    claims::{CLAIM, Claim, Claims, Obstacles},
     cluster::{FIELD_MANAGER, Scope},
     config::Config,
-    deletion::FINALIZER,
+    run::{
+        claims::{CLAIM, Claim, Claims, Obstacles},
+        deletion::FINALIZER,
+    },
 };
 
 use crate::{

@@ -16,7 +16,7 @@ use kube::{
     api::{ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams},
 };
 use serde_json::{Value, json};
-use shop_operator::{api::Shop, cluster::Scope, database::Databases, metrics::Metrics};
+use shop_operator::{api::Shop, cluster::Scope, facts::database::Databases, metrics::Metrics};
 
 use crate::{
     harness::{

@@ -1,7 +1,7 @@
 //! Roles and databases in a real PostgreSQL.
 
 use secrecy::SecretString;
-use shop_operator::database::create_role_and_database;
+use shop_operator::facts::database::create_role_and_database;
 use tokio_postgres::{Config, NoTls, error::SqlState};
 
 use crate::harness::{required, unique};

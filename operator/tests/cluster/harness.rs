@@ -33,16 +33,18 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use shop_operator::{
     api::{Phase, Shop, ShopStatus},
+    apply::refusals::Refusals,
     cluster::{Cluster, Scope},
     config::Config,
-    database::{Databases, Redirect},
-    deletion,
     error::Error,
+    facts::database::{Databases, Redirect},
     metrics::Metrics,
-    names,
-    reconcile::{Context, Done, RETRY_DATABASE, reconcile},
-    refusals::Refusals,
-    status::ParsedShop,
+    naming::names,
+    report::statuses::ParsedShop,
+    run::{
+        deletion,
+        reconcile::{Context, Done, RETRY_DATABASE, reconcile},
+    },
 };
 use tokio::sync::{OnceCell, RwLock, RwLockReadGuard};
 use tower::util::{MapFutureLayer, MapRequestLayer};

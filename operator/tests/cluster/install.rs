@@ -140,7 +140,8 @@ async fn what_somebody_deletes_or_changes_comes_back() {
                 .get("demo-orders")
                 .await
                 .expect("a Deployment");
-            shop_operator::decide::image_of(&deployment) == Some("registry.example/orders:1")
+            shop_operator::progress::decide::image_of(&deployment)
+                == Some("registry.example/orders:1")
         })
         .await;
 }

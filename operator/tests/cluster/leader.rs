@@ -17,7 +17,7 @@ use kube::{
     api::{Patch, PatchParams},
 };
 use serde_json::json;
-use shop_operator::leader::Leadership;
+use shop_operator::run::leader::Leadership;
 
 use crate::{
     harness::{

@@ -17,5 +17,6 @@ mod refusals;
 mod rollout;
 mod running;
 mod scale;
+mod services;
 mod upgrade;
 mod watching;

@@ -16,7 +16,7 @@ use kube::{
 };
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use shop_operator::decide::image_of;
+use shop_operator::progress::decide::image_of;
 
 use crate::harness::{Harness, condition};
 

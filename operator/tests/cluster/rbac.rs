@@ -150,17 +150,31 @@ async fn every_right_in_the_table_is_used_but_those_of_other_places() {
     harness.reconcile().await.expect("a reconcile");
     harness.roll_all().await;
     harness.reconcile_until_status("Ready", is_ready).await;
-    // Everything superfluous once; and Secrets change hands.
-    harness.apply(json!({"version": "1", "services": {"users": {"replicas": 1, "image": "x/users:2"}}, "database": {"deletionPolicy": "Delete"}})).await;
+    // Everything superfluous once, a service that leaves too; and Secrets change hands.
+    harness.apply(json!({"version": "1", "services": {"users": {"replicas": 1, "image": "x/users:2"}, "email": {"enabled": false}}, "database": {"deletionPolicy": "Delete"}})).await;
     harness
-        .reconcile_until("budget, autoscaler and old Job are pruned", || async {
-            let deleted = harness
-                .requests()
-                .iter()
-                .filter(|(verb, _)| verb == "DELETE")
-                .count();
-            deleted >= 3
-        })
+        .reconcile_until(
+            "budget, autoscaler, old Job and email are pruned",
+            || async {
+                let requests = harness.requests();
+                let is_deleted = |kind: &&str| {
+                    let deleted =
+                        |(verb, path): &(String, String)| verb == "DELETE" && path.contains(*kind);
+                    requests.iter().any(deleted)
+                };
+                let kinds = [
+                    "/poddisruptionbudgets/",
+                    "/horizontalpodautoscalers/",
+                    "/jobs/",
+                    "/deployments/",
+                    "/statefulsets/",
+                    "/services/",
+                    "/serviceaccounts/",
+                    "/networkpolicies/",
+                ];
+                kinds.iter().all(is_deleted)
+            },
+        )
         .await;
 
     // And its data go with it.

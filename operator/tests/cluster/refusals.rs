@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use shop_operator::{
     api::{Phase, ShopStatus},
     cluster::{FIELD_MANAGER, Scope},
-    observe::requested_size,
+    facts::observe::requested_size,
 };
 
 use crate::{

@@ -3,7 +3,7 @@
 use k8s_openapi::api::{apps::v1::Deployment, batch::v1::Job, events::v1::Event};
 use kube::{ResourceExt, api::DeleteParams};
 use serde_json::{Value, json};
-use shop_operator::{api::Phase, decide::image_of};
+use shop_operator::{api::Phase, progress::decide::image_of};
 
 use crate::harness::{Harness, condition, is_ready, phase};
 

@@ -16,11 +16,13 @@ use kube::{
 };
 use serde_json::json;
 use shop_operator::{
-    claims::{Claims, Obstacles},
     config::Config,
-    controller,
-    database::Databases,
+    facts::database::Databases,
     metrics::Metrics,
+    run::{
+        claims::{Claims, Obstacles},
+        controller,
+    },
 };
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;

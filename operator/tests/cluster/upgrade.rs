@@ -15,7 +15,7 @@ use kube::{
     api::{ApiResource, DynamicObject, Patch, PatchParams, PostParams},
 };
 use serde_json::{Value, json};
-use shop_operator::catalogue::ServiceName;
+use shop_operator::definition::built_in;
 
 use crate::harness::{Harness, is_ready};
 
@@ -41,7 +41,7 @@ impl Harness {
         self.applied_by_an_older_operator(sets).await;
         self.start_stores().await;
         self.applied_by_an_older_operator(others).await;
-        for service in ServiceName::ALL {
+        for service in built_in::services().keys() {
             self.made_secrets_of_an_older_operator(service.as_str())
                 .await;
         }

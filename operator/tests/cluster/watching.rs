@@ -7,7 +7,7 @@ use kube::{
     api::{Patch, PatchParams},
 };
 use serde_json::json;
-use shop_operator::{api::Shop, cluster::Scope, deletion::FINALIZER};
+use shop_operator::{api::Shop, cluster::Scope, run::deletion::FINALIZER};
 
 use crate::{
     harness::{ALONE, admin, apply_shop, condition, make_namespace, operator_config, unique},

@@ -5,13 +5,11 @@ use std::{sync::Arc, time::Duration};
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 use shop_operator::{
-    catalogue::ServiceName::Orders,
-    database::{DatabaseState, Databases},
-    meta::Component,
-    observe::Observed,
+    facts::database::{DatabaseState, Databases},
+    naming::labels::Component,
 };
 
-use crate::fixtures::{credentials, plain, pod};
+use crate::fixtures::{ORDERS, Seen, credentials, nothing_seen, plain, pod};
 
 #[tokio::test]
 async fn a_database_that_cannot_be_reached_is_named_after_a_minute() {
@@ -22,10 +20,10 @@ async fn a_database_that_cannot_be_reached_is_named_after_a_minute() {
         config
     }));
     let shop = plain();
-    let mut observed = Observed::default();
-    observed.services[Orders].database.pods = vec![pod(
+    let mut observed = nothing_seen();
+    observed.of(ORDERS).database.pods = vec![pod(
         &shop,
-        Orders,
+        ORDERS,
         Component::Database,
         json!({"phase": "Running", "podIP": "127.0.0.1"}),
     )];
@@ -34,7 +32,7 @@ async fn a_database_that_cannot_be_reached_is_named_after_a_minute() {
     let look = async |after: i64| {
         let now = start + SignedDuration::from_secs(after);
         let states = databases.prepare(&shop, &observed, &credentials, now).await;
-        states[Orders].clone()
+        states[ORDERS].clone()
     };
     assert_eq!(look(0).await, DatabaseState::Connecting);
     assert_eq!(look(59).await, DatabaseState::Connecting);

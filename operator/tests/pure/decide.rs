@@ -5,20 +5,23 @@ use std::sync::Arc;
 use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
 use serde_json::json;
 use shop_operator::{
-    catalogue::ServiceName::{self, Orders},
-    database::DatabaseState,
-    decide::{Migration, Renewal, ServiceDecision, decide},
-    meta::Component,
-    observe::Observed,
-    validate::ValidShop,
+    facts::{Facts, database::DatabaseState, observe::Observed},
+    model::validate::ValidShop,
+    naming::labels::Component,
+    progress::decide::{Migration, Renewal, ServiceDecision, decide},
 };
 
 use crate::fixtures::{
-    claim, databases, job, migrated, plain, pod, render_all, rolled, valid, with_volumes,
+    ORDERS, Seen, claim, databases, facts, job, migrated, plain, pod, render_all, render_for,
+    rolled, valid, with_volumes,
 };
 
 fn decided(shop: &ValidShop, observed: &Observed, database: DatabaseState) -> ServiceDecision {
-    decide(shop, observed, &databases(database)).services[Orders].clone()
+    let facts = Facts {
+        databases: databases(database),
+        ..facts(shop, observed)
+    };
+    decide(&facts).services[ORDERS].clone()
 }
 
 /// The image of `orders` in the plain Shop.
@@ -30,14 +33,14 @@ fn image(decision: &ServiceDecision) -> Option<&str> {
 }
 
 /// `orders` runs this image with this count.
-fn running(shop: &ValidShop, service: ServiceName, replicas: i32) -> Observed {
+fn running(shop: &ValidShop, service: &str, replicas: i32) -> Observed {
     let mut observed = migrated(shop);
     let name = format!("{}-{service}", shop.name);
     let deployment = render_all(shop)
         .deployments
         .into_iter()
         .find(|d| d.metadata.name.as_ref() == Some(&name));
-    observed.services[service].deployment =
+    observed.of(service).deployment =
         deployment.map(|deployment| Arc::new(rolled(&deployment, replicas)));
     observed
 }
@@ -61,11 +64,12 @@ fn nothing_of_a_service_starts_before_its_database_runs() {
 
 #[test]
 fn one_database_that_is_late_does_not_hold_up_the_other_services() {
-    let mut states = databases(DatabaseState::Prepared);
-    states[Orders] = DatabaseState::Starting;
-    let decision = decide(&plain(), &with_volumes(), &states);
-    for (service, decided) in decision.services.iter() {
-        let expected = if service == Orders {
+    let mut facts = facts(&plain(), &with_volumes());
+    facts
+        .databases
+        .insert(ORDERS.into(), DatabaseState::Starting);
+    for (service, decided) in decide(&facts).services {
+        let expected = if service.as_str() == ORDERS {
             Migration::Waiting
         } else {
             Migration::Running
@@ -87,7 +91,7 @@ fn the_first_pods_and_the_migration_start_beside_a_database_that_starts() {
 fn a_migration_that_failed_while_its_database_was_away_is_tried_again() {
     let shop = plain();
     let mut observed = with_volumes();
-    observed.services[Orders].migration = Some(job(&shop, Orders, failed("BackoffLimitExceeded")));
+    observed.of(ORDERS).migration = Some(job(&shop, ORDERS, failed("BackoffLimitExceeded")));
     for state in [DatabaseState::Starting, DatabaseState::Connecting] {
         assert_eq!(
             decided(&shop, &observed, state).migration,
@@ -108,7 +112,7 @@ fn a_migration_that_failed_while_the_container_of_its_database_was_away_is_tried
     let mut status = failed("BackoffLimitExceeded");
     status["startTime"] = at(100).into();
     let mut observed = with_volumes();
-    observed.services[Orders].migration = Some(job(&shop, Orders, status));
+    observed.of(ORDERS).migration = Some(job(&shop, ORDERS, status));
     for (ready, since, expected) in [
         ("False", 150, Migration::Superseded(Renewal::Retry)),
         ("True", 150, Migration::Superseded(Renewal::Retry)),
@@ -119,9 +123,9 @@ fn a_migration_that_failed_while_the_container_of_its_database_was_away_is_tried
         ),
     ] {
         let ready = json!({"type": "Ready", "status": ready, "lastTransitionTime": at(since)});
-        observed.services[Orders].database.pods = vec![pod(
+        observed.of(ORDERS).database.pods = vec![pod(
             &shop,
-            Orders,
+            ORDERS,
             Component::Database,
             json!({"phase": "Running", "conditions": [ready]}),
         )];
@@ -145,16 +149,15 @@ fn pods_roll_when_the_jobs_pod_has_ended_well_though_the_job_does_not_count_it_y
     let shop = plain();
     let mut observed = with_volumes();
     let old = valid(json!({"version": "1.2.2"}));
-    observed.services[Orders].deployment =
-        running(&old, Orders, 1).services[Orders].deployment.clone();
-    observed.services[Orders].migration = Some(job(&shop, Orders, json!({"active": 1})));
+    observed.of(ORDERS).deployment = running(&old, ORDERS, 1).services[ORDERS].deployment.clone();
+    observed.of(ORDERS).migration = Some(job(&shop, ORDERS, json!({"active": 1})));
     assert_eq!(
         image(&decided(&shop, &observed, DatabaseState::Prepared)),
         Some("registry.example/shop/orders:1.2.2")
     );
-    observed.services[Orders].migration_pods = vec![pod(
+    observed.of(ORDERS).migration_pods = vec![pod(
         &shop,
-        Orders,
+        ORDERS,
         Component::Migration,
         json!({"phase": "Succeeded"}),
     )];
@@ -176,8 +179,8 @@ fn a_database_that_is_away_for_a_moment_does_not_undo_a_migration() {
 fn pods_of_the_old_image_stay_until_the_new_image_has_migrated() {
     let old = plain();
     let new = valid(json!({"version": "1.2.3", "services": {"orders": {"version": "1.2.4"}}}));
-    let mut observed = running(&old, Orders, 1);
-    observed.services[Orders].migration = Some(job(&new, Orders, json!({"active": 1})));
+    let mut observed = running(&old, ORDERS, 1);
+    observed.of(ORDERS).migration = Some(job(&new, ORDERS, json!({"active": 1})));
     let decision = decided(&new, &observed, DatabaseState::Prepared);
     assert_eq!(image(&decision), Some(NEW));
     assert_eq!(decision.migration, Migration::Running);
@@ -187,8 +190,8 @@ fn pods_of_the_old_image_stay_until_the_new_image_has_migrated() {
 fn pods_of_the_old_image_stay_when_the_migration_of_the_new_one_failed() {
     let old = plain();
     let new = valid(json!({"version": "1.2.3", "services": {"orders": {"version": "1.2.4"}}}));
-    let mut observed = running(&old, Orders, 1);
-    observed.services[Orders].migration = Some(job(&new, Orders, failed("BackoffLimitExceeded")));
+    let mut observed = running(&old, ORDERS, 1);
+    observed.of(ORDERS).migration = Some(job(&new, ORDERS, failed("BackoffLimitExceeded")));
     let decision = decided(&new, &observed, DatabaseState::Prepared);
     assert_eq!(image(&decision), Some(NEW));
     assert_eq!(
@@ -201,7 +204,7 @@ fn pods_of_the_old_image_stay_when_the_migration_of_the_new_one_failed() {
 fn a_failed_job_is_made_anew_when_its_template_has_changed() {
     let mut shop = plain();
     let mut observed = with_volumes();
-    observed.services[Orders].migration = Some(job(&shop, Orders, failed("BackoffLimitExceeded")));
+    observed.of(ORDERS).migration = Some(job(&shop, ORDERS, failed("BackoffLimitExceeded")));
     shop.pull_secrets = vec!["login".into()];
     let decision = decided(&shop, &observed, DatabaseState::Prepared);
     assert_eq!(decision.migration, Migration::Superseded(Renewal::Retry));
@@ -222,8 +225,8 @@ fn a_job_that_succeeded_stays_though_its_template_has_changed() {
 #[test]
 fn settings_reach_pods_whose_job_somebody_deleted() {
     let shop = plain();
-    let mut observed = running(&shop, Orders, 1);
-    observed.services[Orders].migration = None;
+    let mut observed = running(&shop, ORDERS, 1);
+    observed.of(ORDERS).migration = None;
     let decision = decided(&shop, &observed, DatabaseState::Prepared);
     assert_eq!(image(&decision), Some(NEW));
     assert_eq!(decision.migration, Migration::Running);
@@ -239,7 +242,7 @@ fn a_count_is_written_only_where_the_shop_names_one() {
     ] {
         let shop = valid(json!({"version": "1", "services": {"orders": service}}));
         assert_eq!(
-            decided(&shop, &running(&shop, Orders, 2), DatabaseState::Prepared).replicas,
+            decided(&shop, &running(&shop, ORDERS, 2), DatabaseState::Prepared).replicas,
             expected,
             "{service}"
         );
@@ -254,7 +257,7 @@ fn the_first_count_of_an_autoscaler_is_written_because_it_leaves_zero_pods_alone
         assert_eq!(
             decided(
                 &shop,
-                &running(&shop, Orders, live),
+                &running(&shop, ORDERS, live),
                 DatabaseState::Prepared
             )
             .replicas,
@@ -267,14 +270,14 @@ fn the_first_count_of_an_autoscaler_is_written_because_it_leaves_zero_pods_alone
 #[test]
 fn a_volume_that_was_replaced_is_migrated_again() {
     let shop = plain();
-    let mut observed = running(&shop, Orders, 1);
-    observed.services[Orders].database.claim = Some(claim(Orders, "second"));
+    let mut observed = running(&shop, ORDERS, 1);
+    observed.of(ORDERS).database.claim = Some(claim(ORDERS, "second"));
     assert_eq!(
         decided(&shop, &observed, DatabaseState::Prepared).migration,
         Migration::Superseded(Renewal::NewVolume)
     );
     // Once the old Job is gone, a new one runs, and nothing counts as done before it has.
-    observed.services[Orders].migration = None;
+    observed.of(ORDERS).migration = None;
     assert_eq!(
         decided(&shop, &observed, DatabaseState::Prepared).migration,
         Migration::Running
@@ -290,13 +293,13 @@ fn a_job_that_does_not_name_its_volume_is_judged_by_its_age() {
         (101, Migration::Done),
     ] {
         let mut observed = migrated(&shop);
-        let mut job = (**observed.services[Orders].migration.as_ref().expect("a Job")).clone();
+        let mut job = (**observed.of(ORDERS).migration.as_ref().expect("a Job")).clone();
         job.metadata.annotations = None;
         job.metadata.creation_timestamp = Some(Time(at(job_made)));
-        observed.services[Orders].migration = Some(Arc::new(job));
-        let mut claim = (*claim(Orders, "first")).clone();
+        observed.of(ORDERS).migration = Some(Arc::new(job));
+        let mut claim = (*claim(ORDERS, "first")).clone();
         claim.metadata.creation_timestamp = Some(Time(at(100)));
-        observed.services[Orders].database.claim = Some(Arc::new(claim));
+        observed.of(ORDERS).database.claim = Some(Arc::new(claim));
         assert_eq!(
             decided(&shop, &observed, DatabaseState::Prepared).migration,
             expected,
@@ -313,13 +316,13 @@ fn a_pod_that_found_the_schema_behind_after_the_migration_is_migrated_again() {
         (3, 99, Migration::Done),
         (1, 101, Migration::Done),
     ] {
-        let mut observed = running(&shop, Orders, 1);
+        let mut observed = running(&shop, ORDERS, 1);
         let done = json!({"succeeded": 1, "completionTime": at(100).to_string()});
-        observed.services[Orders].migration = Some(job(&shop, Orders, done));
+        observed.of(ORDERS).migration = Some(job(&shop, ORDERS, done));
         let end = json!({"terminated": {"exitCode": code, "finishedAt": at(ended).to_string()}});
         let container = json!({"name": "orders", "image": "i", "imageID": "", "ready": false, "restartCount": 1, "lastState": end});
         let status = json!({"phase": "Running", "containerStatuses": [container]});
-        observed.services[Orders].pods = vec![pod(&shop, Orders, Component::Service, status)];
+        observed.of(ORDERS).pods = vec![pod(&shop, ORDERS, Component::Service, status)];
         assert_eq!(
             decided(&shop, &observed, DatabaseState::Prepared).migration,
             expected,
@@ -334,7 +337,7 @@ fn a_migration_that_runs_is_left_to_its_end_whatever_is_edited() {
     let pod_runs = |shop: &ValidShop| {
         pod(
             shop,
-            Orders,
+            ORDERS,
             Component::Migration,
             json!({"phase": "Running"}),
         )
@@ -346,7 +349,7 @@ fn a_migration_that_runs_is_left_to_its_end_whatever_is_edited() {
     ];
     for edit in edits {
         let mut observed = with_volumes();
-        observed.services[Orders].migration = Some(job(&old, Orders, json!({"active": 1})));
+        observed.of(ORDERS).migration = Some(job(&old, ORDERS, json!({"active": 1})));
         let new = valid(edit.clone());
         // Before a pod of it runs it may go, because it may hang on just what was mended.
         assert_eq!(
@@ -354,7 +357,7 @@ fn a_migration_that_runs_is_left_to_its_end_whatever_is_edited() {
             Migration::Superseded(Renewal::Retry),
             "{edit}"
         );
-        observed.services[Orders].migration_pods = vec![pod_runs(&old)];
+        observed.of(ORDERS).migration_pods = vec![pod_runs(&old)];
         assert_eq!(
             decided(&new, &observed, DatabaseState::Prepared).migration,
             Migration::Running,
@@ -367,7 +370,7 @@ fn a_migration_that_runs_is_left_to_its_end_whatever_is_edited() {
 fn the_migration_of_the_next_image_waits_for_the_one_that_runs() {
     let shop = plain();
     let mut observed = with_volumes();
-    observed.services[Orders].other_migration = Some("corner-orders-migrate-old".into());
+    observed.of(ORDERS).other_migration = Some("corner-orders-migrate-old".into());
     let decision = decided(&shop, &observed, DatabaseState::Prepared);
     assert_eq!(
         decision.migration,
@@ -386,10 +389,9 @@ fn a_migration_is_done_when_its_own_container_has_ended_well_whatever_runs_besid
         (json!([ended("mesh", 0)]), Migration::Running),
     ] {
         let mut observed = with_volumes();
-        observed.services[Orders].migration = Some(job(&shop, Orders, json!({"active": 1})));
+        observed.of(ORDERS).migration = Some(job(&shop, ORDERS, json!({"active": 1})));
         let status = json!({"phase": "Running", "containerStatuses": containers});
-        observed.services[Orders].migration_pods =
-            vec![pod(&shop, Orders, Component::Migration, status)];
+        observed.of(ORDERS).migration_pods = vec![pod(&shop, ORDERS, Component::Migration, status)];
         assert_eq!(
             decided(&shop, &observed, DatabaseState::Prepared).migration,
             expected,
@@ -414,9 +416,9 @@ fn a_job_is_ended_early_only_when_another_container_keeps_its_pod_running() {
         (json!([ended, mesh(runs)]), Some(at(100))),
     ] {
         let status = json!({"phase": "Running", "containerStatuses": containers});
-        let pod = pod(&plain(), Orders, Component::Migration, status);
+        let pod = pod(&plain(), ORDERS, Component::Migration, status);
         assert_eq!(
-            shop_operator::migration::kept_alive_since(&pod),
+            shop_operator::facts::migration::kept_alive_since(&pod),
             expected,
             "{containers}"
         );
@@ -429,15 +431,9 @@ fn settings_reach_the_pods_of_the_old_image_while_the_new_one_waits() {
     let new = valid(
         json!({"version": "1.2.3", "services": {"orders": {"version": "1.2.4", "env": [{"name": "A", "value": "1"}]}}}),
     );
-    let mut observed = running(&old, Orders, 1);
-    observed.services[Orders].migration = Some(job(&new, Orders, failed("BackoffLimitExceeded")));
-    let decision = decide(&new, &observed, &databases(DatabaseState::Prepared));
-    let rendered = shop_operator::render::render(
-        &new,
-        &decision,
-        &observed,
-        &crate::fixtures::credentials(&new),
-    );
+    let mut observed = running(&old, ORDERS, 1);
+    observed.of(ORDERS).migration = Some(job(&new, ORDERS, failed("BackoffLimitExceeded")));
+    let rendered = render_for(&new, &observed);
     let orders = rendered
         .deployments
         .iter()
@@ -477,7 +473,7 @@ fn a_budget_is_kept_for_more_than_one_pod_whoever_chose_the_count() {
         let shop = valid(json!({"version": "1", "services": {"orders": service}}));
         let decision = decided(
             &shop,
-            &running(&shop, Orders, live),
+            &running(&shop, ORDERS, live),
             DatabaseState::Prepared,
         );
         assert_eq!(

@@ -6,15 +6,16 @@ use kube::api::ObjectMeta;
 use serde::Serialize;
 use serde_json::{Value, json};
 use shop_operator::{
-    catalogue::ServiceName,
-    database::DatabaseState,
-    decide::decide,
-    render::{network_policy, render},
-    resources::{Rendered, Resources},
-    validate::ValidShop,
+    definition::built_in,
+    model::validate::ValidShop,
+    objects::{
+        network_policy, render,
+        resources::{Rendered, Resources},
+    },
+    progress::decide::decide,
 };
 
-use crate::fixtures::{self, credentials, databases, migrated};
+use crate::fixtures::{self, ORDERS, facts, migrated};
 
 fn documents<K: Serialize>(objects: &[K]) -> impl Iterator<Item = Value> + '_ {
     objects
@@ -39,15 +40,16 @@ pub(crate) fn all_objects(resources: &Resources<Rendered>) -> Vec<Value> {
 fn of_app(shop: &ValidShop, app: &str) -> String {
     let observed = {
         let mut observed = migrated(shop);
-        observed.user_secrets = vec![shop_operator::observe::UserSecret {
+        observed.user_secrets = vec![shop_operator::facts::observe::UserSecret {
             name: "mail-login".into(),
             field: "spec.email.smtp.credentialsFrom",
-            found: shop_operator::observe::Found::Usable("content-of-mail-login".into()),
+            found: shop_operator::facts::observe::Found::Usable("content-of-mail-login".into()),
         }];
         observed
     };
-    let decision = decide(shop, &observed, &databases(DatabaseState::Prepared));
-    let resources = render(shop, &decision, &observed, &credentials(shop));
+    let facts = facts(shop, &observed);
+    let decision = decide(&facts);
+    let resources = render(&facts, &decision);
     let mut text = String::new();
     for object in all_objects(&resources) {
         if object["metadata"]["labels"]["app.kubernetes.io/name"] == app {
@@ -81,11 +83,55 @@ fn readable(mut object: Value) -> Value {
 fn dns_is_reached_on_the_ports_that_the_operator_is_told() {
     let mut shop = fixtures::plain();
     shop.dns_ports = vec![1053];
-    let policy = network_policy::service(&shop, ServiceName::Orders);
+    let policy = network_policy::service(&shop, &shop.services[ORDERS]);
     let egress = policy.spec.expect("a spec").egress.expect("rules");
     let ports = json!([{"protocol": "UDP", "port": 1053}, {"protocol": "TCP", "port": 1053}]);
     let to_anyone = json!({"ports": ports});
     assert_eq!(serde_json::to_value(&egress[0]).expect("JSON"), to_anyone);
+}
+
+/// Kubernetes reads a rule with an empty list of peers as one for everybody.
+#[test]
+fn nobody_is_not_everybody() {
+    let banners = json!({"image": "r/banners:1", "definition": {"name": "banners"}});
+    let shop = fixtures::valid(json!({"version": "1", "services": {
+        "orders": {"enabled": false}, "banners": banners,
+    }}));
+    for service in ["payments", "banners"] {
+        let policy = network_policy::service(&shop, &shop.services[service]);
+        let ingress = policy.spec.expect("a spec").ingress.expect("rules");
+        assert_eq!(ingress.len(), 1, "{service}: administration alone");
+    }
+    for policy in fixtures::render_all(&shop).network_policies {
+        let spec = policy.spec.expect("a spec");
+        let ingress = spec.ingress.into_iter().flatten();
+        for rule in ingress {
+            assert!(rule.from.is_none_or(|peers| !peers.is_empty()));
+        }
+        for rule in spec.egress.into_iter().flatten() {
+            assert!(rule.to.is_none_or(|peers| !peers.is_empty()));
+        }
+    }
+}
+
+#[test]
+fn ports_of_its_own_are_told_to_a_service() {
+    let ports = json!({"http": 8181, "admin": 9191});
+    let banners = json!({"image": "r/banners:1", "definition": {"name": "banners", "ports": ports, "public": true}});
+    let shop = fixtures::valid(json!({"version": "1", "services": {"banners": banners}}));
+    let text = of_app(&shop, "banners");
+    for expected in [
+        "0.0.0.0:8181",
+        "0.0.0.0:9191",
+        "containerPort: 8181",
+        "port: 9191",
+    ] {
+        assert!(text.contains(expected), "{expected}: {text}");
+    }
+    assert!(
+        !text.contains("DATABASE_URL") && !text.contains("StatefulSet"),
+        "{text}"
+    );
 }
 
 #[test]
@@ -157,10 +203,8 @@ fn a_service_that_sends_mail() {
 #[test]
 fn the_golden_files_cover_every_kind() {
     let shop = with_everything();
-    let observed = migrated(&shop);
-    let decision = decide(&shop, &observed, &databases(DatabaseState::Prepared));
-    let resources = render(&shop, &decision, &observed, &credentials(&shop));
-    let count = ServiceName::ALL.len();
+    let resources = fixtures::render_all(&shop);
+    let count = built_in::services().len();
     assert_eq!(resources.service_accounts.len(), count);
     assert_eq!(resources.services.len(), 2 * count + 1);
     assert_eq!(resources.network_policies.len(), 2 * count + 1);
@@ -204,16 +248,14 @@ fn a_claim_template_stays_as_it_was_made_when_the_volume_grows() {
     let mut observed = migrated(&grown);
     for set in fixtures::render_all(&fixtures::plain()).stateful_sets {
         let app = app_of(&set.metadata);
-        let service = ServiceName::ALL.into_iter().find(|s| s.as_str() == app);
-        let live = match service {
-            Some(service) => &mut observed.services[service].database,
+        let live = match observed.services.get_mut(app.as_str()) {
+            Some(service) => &mut service.database,
             None => &mut observed.broker,
         };
         live.stateful_set = Some(Arc::new(set));
     }
-    let decision = decide(&grown, &observed, &databases(DatabaseState::Prepared));
-    let sets = render(&grown, &decision, &observed, &credentials(&grown)).stateful_sets;
-    assert_eq!(sets.len(), ServiceName::ALL.len() + 1);
+    let sets = fixtures::render_for(&grown, &observed).stateful_sets;
+    assert_eq!(sets.len(), built_in::services().len() + 1);
     for set in sets {
         let templates = json!(set.spec.expect("a spec").volume_claim_templates);
         assert_eq!(

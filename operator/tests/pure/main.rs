@@ -6,4 +6,5 @@ mod fixtures;
 mod golden;
 mod properties;
 mod report;
+mod topology;
 mod validate;

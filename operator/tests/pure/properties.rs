@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use shop_operator::validate::{ValidShop, validate};
+use shop_operator::model::validate::{ValidShop, validate};
 
 use crate::{
     fixtures::{config, render_all, shop},

@@ -10,18 +10,21 @@ use kube::ResourceExt;
 use serde_json::{Value, json};
 use shop_operator::{
     api::{Phase, ServiceStatus, ShopStatus},
-    broker::Fill,
-    catalogue::ServiceName::{Email, Orders, Search},
-    database::DatabaseState,
+    apply::{refusals::Failure, volumes::NotGrown},
     error::Error,
-    meta::Component,
-    observe::{Found, UserSecret},
-    refusals::Failure,
+    facts::{
+        broker::Fill,
+        database::DatabaseState,
+        departures::{Departure, departure},
+        observe::{Found, UserSecret},
+    },
+    naming::labels::{Component, Part},
     report::{Problem, notices, same, stopped},
-    volumes::NotGrown,
 };
 
-use crate::fixtures::{Scene, job, plain, pod, valid};
+use crate::fixtures::{
+    EMAIL, ORDERS, SEARCH, Scene, Seen, job, nothing_seen, plain, pod, shop, valid,
+};
 
 fn condition<'a>(status: &'a ShopStatus, type_: &str) -> &'a Condition {
     status
@@ -103,7 +106,7 @@ fn all_well() {
 #[test]
 fn a_deployment_whose_new_generation_was_not_seen_by_its_controller_is_not_ready() {
     let mut scene = Scene::all_well(plain());
-    scene.deployment(Orders).metadata.generation = Some(2);
+    scene.deployment(ORDERS).metadata.generation = Some(2);
     assert_condition(
         &scene.report(),
         "Ready",
@@ -119,7 +122,7 @@ fn a_count_that_is_not_reached_is_rolling() {
         json!({"version": "1.2.3", "services": {"search": {"replicas": 3}}}),
     ));
     scene
-        .deployment(Search)
+        .deployment(SEARCH)
         .spec
         .as_mut()
         .expect("a spec")
@@ -155,7 +158,7 @@ fn pods_that_an_autoscaler_has_just_asked_for_do_not_make_a_service_unready() {
         let mut scene = Scene::all_well(valid(
             json!({"version": "1.2.3", "services": {"search": search}}),
         ));
-        let deployment = scene.deployment(Search);
+        let deployment = scene.deployment(SEARCH);
         deployment.spec.as_mut().expect("a spec").replicas = Some(3);
         let status = deployment.status.as_mut().expect("a status");
         (status.replicas, status.updated_replicas) = (Some(3), Some(3));
@@ -166,10 +169,14 @@ fn pods_that_an_autoscaler_has_just_asked_for_do_not_make_a_service_unready() {
 /// The phase and the sentence when the pods of `orders` are like this and its Deployment is not whole.
 fn with_pods(pod_status: Value) -> (Phase, String, String) {
     let mut scene = Scene::all_well(plain());
-    scene.observed.services[Orders].pods =
-        vec![pod(&scene.shop, Orders, Component::Service, pod_status)];
+    scene.facts.observed.of(ORDERS).pods = vec![pod(
+        &scene.facts.shop,
+        ORDERS,
+        Component::Service,
+        pod_status,
+    )];
     scene
-        .deployment(Orders)
+        .deployment(ORDERS)
         .status
         .as_mut()
         .expect("a status")
@@ -297,16 +304,17 @@ fn the_last_line_of_a_container_that_ended_is_quoted() {
 fn what_kubernetes_says_of_a_pod_or_stateful_set_that_hangs_is_the_cause() {
     let mut scene = Scene::all_well(plain());
     let status = json!({"phase": "Pending"});
-    scene.observed.services[Orders].pods =
-        vec![pod(&scene.shop, Orders, Component::Service, status)];
+    scene.facts.observed.of(ORDERS).pods =
+        vec![pod(&scene.facts.shop, ORDERS, Component::Service, status)];
     scene
-        .deployment(Orders)
+        .deployment(ORDERS)
         .status
         .as_mut()
         .expect("a status")
         .available_replicas = None;
     let warning = "Failed to create pod sandbox: memory limit too small";
     scene
+        .facts
         .observed
         .warnings
         .insert("corner-orders-x".into(), warning.into());
@@ -317,6 +325,7 @@ fn what_kubernetes_says_of_a_pod_or_stateful_set_that_hangs_is_the_cause() {
     scene.stateful_set("corner-orders-db").status = None;
     let warning = "create Pod corner-orders-db-0 failed: maximum memory usage is 256Mi";
     scene
+        .facts
         .observed
         .warnings
         .insert("corner-orders-db".into(), warning.into());
@@ -336,8 +345,8 @@ fn a_database_on_a_lost_node_needs_help_and_its_claim_is_named_when_it_goes() {
     let mut scene = Scene::all_well(plain());
     scene.stateful_set("corner-orders-db").status = None;
     let mut lost = (*pod(
-        &scene.shop,
-        Orders,
+        &scene.facts.shop,
+        ORDERS,
         Component::Database,
         json!({"phase": "Running"}),
     ))
@@ -345,22 +354,22 @@ fn a_database_on_a_lost_node_needs_help_and_its_claim_is_named_when_it_goes() {
     lost.spec =
         serde_json::from_value(json!({"containers": [], "nodeName": "node-7"})).expect("a spec");
     lost.metadata.deletion_timestamp = Some(Time(Timestamp::from_second(970).expect("a time")));
-    scene.observed.services[Orders].database.pods = vec![Arc::new(lost.clone())];
+    scene.facts.observed.of(ORDERS).database.pods = vec![Arc::new(lost.clone())];
     assert_eq!(
         condition(&scene.report_after(None, now), "DatabasesReady").reason,
         "Starting"
     );
     lost.metadata.deletion_timestamp = Some(Time(Timestamp::from_second(900).expect("a time")));
-    scene.observed.services[Orders].database.pods = vec![Arc::new(lost)];
+    scene.facts.observed.of(ORDERS).database.pods = vec![Arc::new(lost)];
     let status = scene.report_after(None, now);
     let found = condition(&status, "DatabasesReady");
     assert_eq!(found.reason, "NodeLost");
     assert!(found.message.contains("node-7"), "{}", found.message);
 
     let mut scene = Scene::all_well(plain());
-    let mut claim = (*crate::fixtures::claim(Orders, "first")).clone();
+    let mut claim = (*crate::fixtures::claim(ORDERS, "first")).clone();
     claim.metadata.deletion_timestamp = Some(Time(now));
-    scene.observed.services[Orders].database.claim = Some(Arc::new(claim));
+    scene.facts.observed.of(ORDERS).database.claim = Some(Arc::new(claim));
     let found = scene.report();
     assert_eq!(condition(&found, "DatabasesReady").reason, "VolumeDeleted");
     assert_eq!(condition(&found, "Ready").status, "False");
@@ -391,7 +400,7 @@ fn an_autoscaler_without_metrics_is_named_and_the_service_runs() {
         "metadata": {"name": "corner-orders"},
         "status": {"desiredReplicas": 0, "conditions": [inactive]},
     });
-    scene.observed.services[Orders].autoscaler = Some(Arc::new(
+    scene.facts.observed.of(ORDERS).autoscaler = Some(Arc::new(
         serde_json::from_value(autoscaler).expect("an autoscaler"),
     ));
     let status = scene.report();
@@ -419,7 +428,7 @@ fn a_rollout_that_gets_nowhere_is_failed_with_the_deployments_own_words() {
         ),
     ] {
         let mut scene = Scene::all_well(plain());
-        let status = scene.deployment(Orders).status.as_mut().expect("a status");
+        let status = scene.deployment(ORDERS).status.as_mut().expect("a status");
         status.available_replicas = None;
         status.conditions = Some(serde_json::from_value(conditions).expect("conditions"));
         let status = scene.report();
@@ -433,9 +442,9 @@ fn a_failed_migration_names_its_job_and_what_to_do_and_the_others_run() {
     let mut scene = Scene::all_well(plain());
     let conditions =
         json!({"conditions": [{"type": "Failed", "status": "True", "reason": "PodFailurePolicy"}]});
-    let failed = job(&scene.shop, Orders, conditions);
+    let failed = job(&scene.facts.shop, ORDERS, conditions);
     let name = failed.metadata.name.clone().expect("a name");
-    scene.observed.services[Orders].migration = Some(failed);
+    scene.facts.observed.of(ORDERS).migration = Some(failed);
     scene.decide_again();
     let status = scene.report();
     let message = format!(
@@ -450,7 +459,7 @@ fn a_refused_object_is_named_and_only_its_service_fails() {
     let mut scene = Scene::all_well(plain());
     let answer = kube::core::Status::failure("exceeded quota: small", "Forbidden").with_code(403);
     scene.fail(Failure {
-        service: Some(Orders),
+        part: Part::Service(ORDERS.into()),
         write: "Deployment corner-orders".into(),
         error: Error::kube("Deployment corner-orders")(kube::Error::Api(Box::new(answer))),
     });
@@ -474,9 +483,9 @@ fn the_status_says_how_full_the_broker_is_and_what_follows_when_it_is_full() {
     let mut scene = Scene::all_well(plain());
     assert_eq!(scene.report().broker, None, "nobody knows");
     for (taken, percent, full) in [(37, 30, false), (93, 90, true)] {
-        scene.fill = Fill::of(taken, 100);
+        scene.facts.fill = Fill::of(taken, 100);
         let status = scene.report();
-        scene.fill = None;
+        scene.facts.fill = None;
         let away = scene.report_after(Some(&status), Timestamp::UNIX_EPOCH);
         assert_eq!(away.broker, status.broker, "it stays while nobody knows");
         let broker = status.broker.as_ref().map(|broker| broker.filled_percent);
@@ -490,16 +499,20 @@ fn the_status_says_how_full_the_broker_is_and_what_follows_when_it_is_full() {
 
 #[test]
 fn a_volume_that_cannot_grow_is_named_and_everything_is_ready() {
-    for (stateful_set, service, condition_type) in [
-        ("corner-orders-db", Some(Orders), "DatabasesReady"),
-        ("corner-nats", None, "BrokerReady"),
+    for (stateful_set, part, condition_type) in [
+        (
+            "corner-orders-db",
+            Part::Service(ORDERS.into()),
+            "DatabasesReady",
+        ),
+        ("corner-nats", Part::Broker, "BrokerReady"),
     ] {
         let mut scene = Scene::all_well(plain());
         scene.outcome.not_grown.push(NotGrown {
             stateful_set: stateful_set.into(),
             message: "it stays".into(),
             refusal: Failure {
-                service,
+                part,
                 write: "any".into(),
                 error: Error::Invalid("no".into()),
             },
@@ -539,7 +552,7 @@ fn what_time_alone_will_solve_is_not_called_failed() {
         };
         let mut scene = Scene::all_well(plain());
         scene.fail(Failure {
-            service: Some(Orders),
+            part: Part::Service(ORDERS.into()),
             write: "Deployment corner-orders".into(),
             error: Error::kube("Deployment corner-orders")(answer(code)),
         });
@@ -596,7 +609,7 @@ fn what_gets_no_pod_or_no_volume_for_a_minute_needs_help_and_says_where_to_look(
         "spec": {"storageClassName": "fast"}, "status": {"phase": "Pending"},
     });
     let claim = serde_json::from_value(claim).expect("a claim");
-    scene.observed.services[Orders].database.claim = Some(Arc::new(claim));
+    scene.facts.observed.of(ORDERS).database.claim = Some(Arc::new(claim));
     let pending = "corner-orders-db waits for its volume: PersistentVolumeClaim data-corner-orders-db-0 of storage class fast is pending";
     assert_eq!(database(&scene, 60), told("VolumePending", pending, "True"));
     let look = "`kubectl -n market describe pvc data-corner-orders-db-0` says why";
@@ -610,11 +623,11 @@ fn what_gets_no_pod_or_no_volume_for_a_minute_needs_help_and_says_where_to_look(
 fn a_migration_whose_job_gets_no_pod_for_a_minute_needs_help() {
     let at = |second| Timestamp::from_second(second).expect("a time");
     let mut scene = Scene::all_well(plain());
-    let mut running = job(&scene.shop, Orders, json!({}));
+    let mut running = job(&scene.facts.shop, ORDERS, json!({}));
     Arc::make_mut(&mut running).metadata.creation_timestamp = Some(Time(at(0)));
     let name = running.name_any();
-    scene.observed.services[Orders].migration = Some(running);
-    scene.deployment(Orders).status = None;
+    scene.facts.observed.of(ORDERS).migration = Some(running);
+    scene.deployment(ORDERS).status = None;
     scene.decide_again();
     let orders = |scene: &Scene, second| {
         let status = scene.report_after(None, at(second));
@@ -628,8 +641,8 @@ fn a_migration_whose_job_gets_no_pod_for_a_minute_needs_help() {
     );
     assert_eq!(orders(&scene, 61), (Phase::Failed, stuck));
     let status = json!({"phase": "Running"});
-    scene.observed.services[Orders].migration_pods =
-        vec![pod(&scene.shop, Orders, Component::Migration, status)];
+    scene.facts.observed.of(ORDERS).migration_pods =
+        vec![pod(&scene.facts.shop, ORDERS, Component::Migration, status)];
     assert_eq!(orders(&scene, 61), (Phase::Migrating, runs));
 }
 
@@ -642,7 +655,7 @@ fn a_missing_login_of_the_mail_server_fails_email_alone() {
         field: "spec.email.smtp.credentialsFrom",
         found,
     };
-    scene.observed.user_secrets = vec![secret(Found::Nothing)];
+    scene.facts.observed.user_secrets = vec![secret(Found::Nothing)];
     assert_condition(
         &scene.report(),
         "Ready",
@@ -650,7 +663,7 @@ fn a_missing_login_of_the_mail_server_fails_email_alone() {
         "SecretMissing",
         "Secret login, named by spec.email.smtp.credentialsFrom, does not exist",
     );
-    scene.observed.user_secrets = vec![secret(Found::Incomplete("password"))];
+    scene.facts.observed.user_secrets = vec![secret(Found::Incomplete("password"))];
     assert_condition(
         &scene.report(),
         "Ready",
@@ -659,7 +672,7 @@ fn a_missing_login_of_the_mail_server_fails_email_alone() {
         "Secret login, named by spec.email.smtp.credentialsFrom, has no key `password`",
     );
     assert_eq!(service(&scene.report(), "email").phase, Phase::Failed);
-    scene.observed.user_secrets = vec![secret(Found::Refused("forbidden".into()))];
+    scene.facts.observed.user_secrets = vec![secret(Found::Refused("forbidden".into()))];
     assert_condition(
         &scene.report(),
         "Ready",
@@ -668,7 +681,7 @@ fn a_missing_login_of_the_mail_server_fails_email_alone() {
         "forbidden",
     );
     assert_eq!(scene.report().services_ready.as_deref(), Some("4/5"));
-    scene.observed.user_secrets = vec![secret(Found::Usable("x".into()))];
+    scene.facts.observed.user_secrets = vec![secret(Found::Usable("x".into()))];
     assert_condition(
         &scene.report(),
         "Ready",
@@ -676,18 +689,24 @@ fn a_missing_login_of_the_mail_server_fails_email_alone() {
         "Running",
         "all services run",
     );
-    assert!(service(&scene.report(), Email.as_str()).message.is_empty());
+    assert!(service(&scene.report(), EMAIL).message.is_empty());
 }
 
 #[test]
 fn a_database_that_refuses_comes_before_one_that_only_starts() {
     let mut scene = Scene::all_well(plain());
-    scene.observed = Default::default();
-    scene.databases[Search] = DatabaseState::Starting;
-    scene.databases[Orders] = DatabaseState::Refused {
-        reason: "WrongPassword",
-        message: "database corner-orders-db refuses".into(),
-    };
+    scene.facts.observed = nothing_seen();
+    scene
+        .facts
+        .databases
+        .insert(SEARCH.into(), DatabaseState::Starting);
+    scene.facts.databases.insert(
+        ORDERS.into(),
+        DatabaseState::Refused {
+            reason: "WrongPassword",
+            message: "database corner-orders-db refuses".into(),
+        },
+    );
     scene.decide_again();
     let status = scene.report();
     assert_condition(
@@ -710,9 +729,12 @@ fn a_database_that_refuses_comes_before_one_that_only_starts() {
 fn a_database_that_cannot_be_reached_needs_help_once_it_should_be_ready() {
     let mut scene = Scene::all_well(plain());
     let message = "the operator cannot connect to corner-orders-db: refused";
-    scene.databases[Orders] = DatabaseState::Unreachable {
-        message: message.into(),
-    };
+    scene.facts.databases.insert(
+        ORDERS.into(),
+        DatabaseState::Unreachable {
+            message: message.into(),
+        },
+    );
     let status = scene.report();
     assert_condition(&status, "Ready", "False", "DatabaseUnreachable", message);
     assert_condition(&status, "Progressing", "False", "Blocked", message);
@@ -737,7 +759,7 @@ fn a_condition_keeps_its_time_until_its_status_changes() {
     assert!(same(&first, &scene.report_after(Some(&first), at(2))));
     assert_eq!(first, scene.report_after(Some(&first), at(2)));
 
-    scene.deployment(Orders).metadata.generation = Some(2);
+    scene.deployment(ORDERS).metadata.generation = Some(2);
     let second = scene.report_after(Some(&first), at(3));
     assert_eq!(condition(&second, "Ready").last_transition_time.0, at(3));
     assert_eq!(
@@ -824,4 +846,79 @@ fn a_rollout_makes_an_event_when_it_starts_and_when_it_ends_and_nothing_between(
             ""
         ]
     );
+}
+
+#[test]
+fn what_a_service_has_left_behind_and_cannot_be_deleted_is_named() {
+    let mut scene = Scene::all_well(plain());
+    let answer = kube::core::Status::failure("no right", "Forbidden").with_code(403);
+    scene.fail(Failure {
+        part: Part::Service("reviews".into()),
+        write: "Deployment corner-reviews is deleted".into(),
+        error: Error::kube("Deployment corner-reviews")(kube::Error::Api(Box::new(answer))),
+    });
+    let status = scene.report();
+    let ready = condition(&status, "Ready");
+    assert_eq!(
+        (ready.status.as_str(), ready.reason.as_str()),
+        ("False", "Forbidden")
+    );
+    assert!(
+        ready.message.contains("corner-reviews"),
+        "{}",
+        ready.message
+    );
+    assert_eq!(status.services_ready.as_deref(), Some("5/5"));
+}
+
+#[test]
+fn a_service_leaves_where_somebody_took_it_out_and_is_hidden_where_nobody_did() {
+    let scene = Scene::all_well(plain());
+    let reviews = "reviews".into();
+    let with = |phase: Phase| {
+        let mut before = scene.report();
+        let mut listed = before.services[0].clone();
+        (listed.name, listed.phase) = ("reviews".into(), phase);
+        before.services.push(listed);
+        before
+    };
+    let after = |status: Option<&ShopStatus>, spec: Value, generation: i64| {
+        let shop = shop(json!({"version": "1", "services": spec}));
+        departure(&reviews, &shop.spec, status, Some(generation))
+    };
+    let none = || json!({});
+    let running = with(Phase::Running);
+    let listed = running.services_generation.expect("a generation");
+    assert_eq!(after(Some(&running), none(), listed + 1), Departure::Leaves);
+    assert_eq!(after(Some(&running), none(), listed), Departure::Hidden);
+    let leaving = with(Phase::Leaving);
+    assert_eq!(after(Some(&leaving), none(), listed), Departure::Leaves);
+    let hidden = with(Phase::Hidden);
+    assert_eq!(after(Some(&hidden), none(), listed + 1), Departure::Hidden);
+    // Nobody knows of it: an operator that did not, a status that was lost.
+    assert_eq!(after(None, none(), 1), Departure::Hidden);
+    let mut older = with(Phase::Running);
+    older.services_generation = None;
+    assert_eq!(after(Some(&older), none(), listed + 1), Departure::Hidden);
+    // Switched off in so many words.
+    let off = json!({"reviews": {"enabled": false}});
+    assert_eq!(after(Some(&older), off, listed), Departure::Leaves);
+}
+
+#[test]
+fn a_service_that_leaves_does_not_make_a_shop_unready_and_a_hidden_one_does() {
+    let mut scene = Scene::all_well(plain());
+    let departures = &mut scene.facts.departures;
+    departures.insert("reviews".into(), Departure::Leaves);
+    let status = scene.report();
+    assert_eq!(service(&status, "reviews").phase, Phase::Leaving);
+    assert_eq!(condition(&status, "Ready").status, "True");
+    assert_eq!(status.services_ready.as_deref(), Some("5/5"));
+
+    let departures = &mut scene.facts.departures;
+    departures.insert("reviews".into(), Departure::Hidden);
+    let status = scene.report();
+    assert_eq!(service(&status, "reviews").phase, Phase::Hidden);
+    assert_eq!(condition(&status, "Ready").reason, "ServiceHidden");
+    assert_eq!(status.services_ready.as_deref(), Some("5/6"));
 }

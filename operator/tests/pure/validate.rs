@@ -3,12 +3,11 @@
 use serde_json::{Value, json};
 use shop_operator::{
     api::Shop,
-    catalogue::ServiceName::{Orders, Search},
+    model::validate::{Replicas, validate},
     quantity::{bytes, seconds},
-    validate::{Replicas, validate},
 };
 
-use crate::fixtures::{config, shop, valid};
+use crate::fixtures::{EMAIL, ORDERS, SEARCH, config, shop, valid};
 
 fn refused(spec: Value) -> String {
     validate(&shop(spec), &config())
@@ -26,10 +25,10 @@ fn everything_that_is_wrong_is_named_with_its_path() {
     }}));
     assert_eq!(
         text,
-        "spec.services.users: version and image exclude each other\n\
-         spec.services.search: replicas and autoscaling exclude each other\n\
+        "spec.services.email.env[DATABASE_URL]: this name is set by the operator\n\
          spec.services.orders.autoscaling: minReplicas must not be greater than maxReplicas\n\
-         spec.services.email.env[DATABASE_URL]: this name is set by the operator"
+         spec.services.search: replicas and autoscaling exclude each other\n\
+         spec.services.users: version and image exclude each other"
     );
 }
 
@@ -51,7 +50,7 @@ fn without_any_registry_the_missing_field_is_named_unless_all_images_are() {
     };
     let wrong = validate(&shop(json!({"version": "1"})), &config).expect_err("no registry");
     assert!(
-        wrong[0].starts_with("spec.images.registry: needed for users"),
+        wrong[0].starts_with("spec.images.registry: needed for email"),
         "{wrong:?}"
     );
 
@@ -73,20 +72,17 @@ fn a_service_runs_its_image_before_its_version_before_the_shops() {
         json!({"version": "1", "services": {"orders": {"version": "2"}, "search": {"image": "x/s:3"}}}),
     );
     assert_eq!(
-        shop.services[Orders].image,
+        shop.services[ORDERS].image,
         "registry.example/shop/orders:2"
     );
     assert_eq!(
         (
-            shop.services[Search].image.as_str(),
-            &shop.services[Search].version
+            shop.services[SEARCH].image.as_str(),
+            &shop.services[SEARCH].version
         ),
         ("x/s:3", &None)
     );
-    assert_eq!(
-        shop.services[shop_operator::catalogue::ServiceName::Email].image,
-        "registry.example/shop/email:1"
-    );
+    assert_eq!(shop.services[EMAIL].image, "registry.example/shop/email:1");
 }
 
 #[test]
@@ -94,7 +90,7 @@ fn the_autoscalers_defaults_are_one_pod_and_80_percent() {
     let shop =
         valid(json!({"version": "1", "services": {"search": {"autoscaling": {"maxReplicas": 5}}}}));
     assert_eq!(
-        shop.services[Search].replicas,
+        shop.services[SEARCH].replicas,
         Replicas::Autoscaled {
             min: 1,
             max: 5,
@@ -108,7 +104,7 @@ fn the_default_limit_follows_a_request_that_exceeds_it() {
     let shop = valid(
         json!({"version": "1", "services": {"search": {"resources": {"requests": {"memory": "1Gi"}}}}}),
     );
-    let limits = shop.services[Search]
+    let limits = shop.services[SEARCH]
         .resources
         .limits
         .clone()
@@ -127,7 +123,7 @@ fn the_default_request_follows_a_limit_below_it() {
         let shop = valid(
             json!({"version": "1", "services": {"search": {"resources": {"limits": limits}}}}),
         );
-        let requests = shop.services[Search]
+        let requests = shop.services[SEARCH]
             .resources
             .requests
             .clone()
@@ -178,7 +174,7 @@ fn times_are_counted_in_seconds() {
 fn an_autoscaled_service_requests_enough_for_its_percents_to_mean_something() {
     let cpu = |service: Value| {
         let shop = valid(json!({"version": "1", "services": {"search": service}}));
-        let requests = shop.services[Search].resources.requests.clone();
+        let requests = shop.services[SEARCH].resources.requests.clone();
         requests.and_then(|requests| requests.cpu)
     };
     let bounds = json!({"maxReplicas": 5});
@@ -195,8 +191,8 @@ fn a_migration_has_an_hour_unless_the_shop_says_otherwise() {
     let shop = valid(json!({"version": "1", "services": {
         "search": {"migration": {"deadline": "90s", "resources": {"limits": {"memory": "1Gi"}}}},
     }}));
-    assert_eq!(shop.services[Orders].migration.deadline_seconds, 3600);
-    let migration = &shop.services[Search].migration;
+    assert_eq!(shop.services[ORDERS].migration.deadline_seconds, 3600);
+    let migration = &shop.services[SEARCH].migration;
     assert_eq!(migration.deadline_seconds, 90);
     let limits = migration.resources.limits.clone().expect("limits");
     assert_eq!(limits.memory.as_deref(), Some("1Gi"));
@@ -205,7 +201,7 @@ fn a_migration_has_an_hour_unless_the_shop_says_otherwise() {
 #[test]
 fn more_pods_than_admission_takes_today_still_run_when_stored_earlier() {
     let shop = valid(json!({"version": "1", "services": {"search": {"replicas": 100}}}));
-    assert_eq!(shop.services[Search].replicas, Replicas::Fixed(100));
+    assert_eq!(shop.services[SEARCH].replicas, Replicas::Fixed(100));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
-    CustomResourceDefinition, JSONSchemaProps, JSONSchemaPropsOrArray,
+    CustomResourceDefinition, JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
 };
 
 /// The reference of all fields.
@@ -71,7 +71,6 @@ pub(crate) fn markdown(crd: &CustomResourceDefinition) -> String {
 
 fn fields(path: &str, schema: &JSONSchemaProps, page: &mut String) {
     let required = schema.required.clone().unwrap_or_default();
-    let alike = alike(schema);
     for (name, field) in schema.properties.iter().flatten() {
         let path = format!("{path}.{name}");
         let mark = if required.contains(name) {
@@ -86,27 +85,20 @@ fn fields(path: &str, schema: &JSONSchemaProps, page: &mut String) {
             .replace('\n', " ")
             .replace('|', "\\|");
         let _ = writeln!(page, "| `{path}`{mark} | {} | {meaning} |", type_of(field));
-        match items(field) {
-            Some(item) => fields(&format!("{path}[]"), item, page),
-            None if alike.is_none() => fields(&path, field, page),
-            None => {}
+        match (items(field), values(field)) {
+            (Some(item), _) => fields(&format!("{path}[]"), item, page),
+            (None, Some(value)) => fields(&format!("{path}.<name>"), value, page),
+            (None, None) => fields(&path, field, page),
         }
-    }
-    if let Some(any) = alike {
-        fields(&format!("{path}.{ANY}"), any, page);
     }
 }
 
-/// What stands for one of several fields of the same shape.
-const ANY: &str = "<service>";
-
-/// The fields of this object, if all of them have the same fields themselves: they are described once.
-fn alike(schema: &JSONSchemaProps) -> Option<&JSONSchemaProps> {
-    let mut all = schema.properties.as_ref()?.values();
-    let first = all.next().filter(|first| first.properties.is_some())?;
-    let same = |other: &JSONSchemaProps| other.properties == first.properties;
-    // Two alike may be a coincidence (`requests` and `limits`); three are a pattern.
-    (all.len() > 1 && all.all(same)).then_some(first)
+/// What every value of a map with any keys looks like.
+fn values(schema: &JSONSchemaProps) -> Option<&JSONSchemaProps> {
+    match schema.additional_properties.as_ref()? {
+        JSONSchemaPropsOrBool::Schema(value) => Some(value),
+        JSONSchemaPropsOrBool::Bool(_) => None,
+    }
 }
 
 fn items(schema: &JSONSchemaProps) -> Option<&JSONSchemaProps> {
@@ -118,8 +110,8 @@ fn items(schema: &JSONSchemaProps) -> Option<&JSONSchemaProps> {
 
 fn type_of(schema: &JSONSchemaProps) -> String {
     let mut text = match (&schema.enum_, items(schema)) {
-        (Some(values), _) => {
-            let words = values
+        (Some(words), _) => {
+            let words = words
                 .iter()
                 .filter_map(|value| value.0.as_str())
                 .map(|word| format!("`{word}`"));
@@ -157,9 +149,6 @@ fn collect_rules(path: &str, schema: &JSONSchemaProps, rules: &mut Vec<(String, 
             rule.message.clone().unwrap_or_else(|| rule.rule.clone()),
         ));
     }
-    if let Some(any) = alike(schema) {
-        return collect_rules(&format!("{path}.{ANY}"), any, rules);
-    }
     for (name, field) in schema.properties.iter().flatten() {
         let path = if path.is_empty() {
             name.clone()
@@ -169,6 +158,9 @@ fn collect_rules(path: &str, schema: &JSONSchemaProps, rules: &mut Vec<(String, 
         collect_rules(&path, field, rules);
         if let Some(item) = items(field) {
             collect_rules(&format!("{path}[]"), item, rules);
+        }
+        if let Some(value) = values(field) {
+            collect_rules(&format!("{path}.<name>"), value, rules);
         }
     }
 }

@@ -7,15 +7,48 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 
-use crate::{SERVICES, ms, row};
+use e2e::services::{Service, Shape};
+
+use crate::{ms, row};
 
 /// Starts of each process; the median is printed.
 const STARTS: usize = 11;
 
+/// What the operator would set, with nobody behind the addresses.
+fn environment(service: &Service, port: u16) -> Vec<(String, String)> {
+    let nobody = || "http://127.0.0.1:1".to_owned();
+    let text = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    let mut env = vec![
+        text("DATABASE_URL", "postgres://nobody:nothing@127.0.0.1:1/none"),
+        text("NATS_URL", "nats://127.0.0.1:1"),
+        text("HTTP_ADDR", &format!("127.0.0.1:{port}")),
+        text("ADMIN_ADDR", &format!("127.0.0.1:{}", port + 1)),
+    ];
+    for call in &service.calls {
+        env.push((call.url.clone(), nobody()));
+        let token = call.token.as_ref();
+        env.extend(token.map(|token| text(&token.variable, "figures")));
+    }
+    for key in &service.keys {
+        let value = match key.shape {
+            Shape::Seed => "11".repeat(32),
+            Shape::Password => "figures-".repeat(5),
+        };
+        env.push((key.name.clone(), value));
+    }
+    let settings = service.settings.iter();
+    env.extend(settings.map(|setting| (setting.name.clone(), setting.value.clone())));
+    for folder in &service.scratch {
+        let path = std::env::temp_dir().join(format!("figures-{}", service.name));
+        env.push((folder.variable.clone(), path.display().to_string()));
+    }
+    env
+}
+
 /// From the start of the process to the first accepted connection, with neither database nor broker there.
-pub(crate) fn starts() -> Result<()> {
-    for service in SERVICES {
-        let binary = release(service);
+pub(crate) fn starts(services: &[Service]) -> Result<()> {
+    for service in services {
+        let binary = release(&service.name);
         ensure!(
             binary.exists(),
             "{} is not built: `cargo xtask images` builds it",
@@ -27,7 +60,7 @@ pub(crate) fn starts() -> Result<()> {
         }
         times.sort();
         row(
-            &format!("start to listening, {service}"),
+            &format!("start to listening, {}", service.name),
             &ms(times[STARTS / 2].as_secs_f64()),
             &format!("median of {STARTS}, no database, no broker"),
         );
@@ -35,31 +68,11 @@ pub(crate) fn starts() -> Result<()> {
     Ok(())
 }
 
-fn start(binary: &Path, service: &str, port: u16) -> Result<Duration> {
-    let index = std::env::temp_dir().join(format!("figures-{service}"));
+fn start(binary: &Path, service: &Service, port: u16) -> Result<Duration> {
     let started = Instant::now();
     let mut process = Command::new(binary)
         .env_clear()
-        .envs([
-            (
-                "DATABASE_URL",
-                "postgres://nobody:nothing@127.0.0.1:1/none".to_owned(),
-            ),
-            ("NATS_URL", "nats://127.0.0.1:1".to_owned()),
-            ("HTTP_ADDR", format!("127.0.0.1:{port}")),
-            ("ADMIN_ADDR", format!("127.0.0.1:{}", port + 1)),
-            ("USERS_URL", "http://127.0.0.1:1".to_owned()),
-            ("PAYMENTS_URL", "http://127.0.0.1:1".to_owned()),
-            ("PAYMENTS_TOKEN", "figures".to_owned()),
-            (
-                "API_TOKEN",
-                "figures-figures-figures-figures-figures".to_owned(),
-            ),
-            ("SIGNING_SEED", "11".repeat(32)),
-            ("ADMIN_EMAIL", "admin@shop.example".to_owned()),
-            ("ADMIN_PASSWORD", "figures-figures".to_owned()),
-            ("INDEX_DIR", index.display().to_string()),
-        ])
+        .envs(environment(service, port))
         .stdout(Stdio::null())
         .spawn()
         .with_context(|| format!("starting {}", binary.display()))?;
@@ -69,12 +82,14 @@ fn start(binary: &Path, service: &str, port: u16) -> Result<Duration> {
         }
         if let Some(status) = process.try_wait()? {
             break Err(anyhow::anyhow!(
-                "{service} ended with {status} before it listened"
+                "{} ended with {status} before it listened",
+                service.name
             ));
         }
         ensure!(
             started.elapsed() < Duration::from_secs(10),
-            "{service} does not listen after 10 s"
+            "{} does not listen after 10 s",
+            service.name
         );
         std::thread::sleep(Duration::from_micros(200));
     };

@@ -9,18 +9,17 @@ mod ready;
 use std::time::Duration;
 
 use anyhow::Result;
-use e2e::cluster::Cluster;
-
-const SERVICES: [&str; 5] = ["users", "search", "orders", "payments", "email"];
+use e2e::{cluster::Cluster, services};
 
 #[tokio::main]
 async fn main() -> Result<()> {
     let cluster = Cluster::local().await?;
     cluster.ready(Duration::from_secs(120)).await?;
     println!("| what | figure | how |\n|---|---|---|");
-    memory::memory(&cluster).await?;
+    let services = services::all()?;
+    memory::memory(&cluster, &services).await?;
     cpu::cpu(&cluster).await?;
-    binaries::starts()?;
+    binaries::starts(&services)?;
     binaries::images()?;
     ready::ready(&cluster).await?;
     Ok(())

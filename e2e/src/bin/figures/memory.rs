@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use anyhow::Result;
 use e2e::cluster::{Cluster, NAMESPACE, SHOP};
-use e2e::usage;
+use e2e::{services::Service, usage};
 
-use crate::{SERVICES, row};
+use crate::row;
 
 /// Working sets, idle.
-pub(crate) async fn memory(cluster: &Cluster) -> Result<()> {
+pub(crate) async fn memory(cluster: &Cluster, services: &[Service]) -> Result<()> {
     // Connections to databases that nobody uses are closed after a minute.
     tokio::time::sleep(Duration::from_secs(90)).await;
     let usage = usage::after_now(cluster, NAMESPACE).await?;
@@ -21,9 +21,10 @@ pub(crate) async fn memory(cluster: &Cluster) -> Result<()> {
         } else if pod.starts_with(&format!("{SHOP}-nats")) {
             "broker"
         } else {
-            SERVICES
-                .into_iter()
-                .find(|s| pod.starts_with(&format!("{SHOP}-{s}-")))
+            services
+                .iter()
+                .map(|service| service.name.as_str())
+                .find(|name| pod.starts_with(&format!("{SHOP}-{name}-")))
                 .unwrap_or("other")
         };
         groups.entry(group).or_default().push(usage.memory);

@@ -2,6 +2,7 @@
 
 mod pods;
 mod texts;
+mod topology;
 
 use std::sync::LazyLock;
 
@@ -82,8 +83,8 @@ fn names_that_do_not_fit_are_refused() {
 
 #[test]
 fn what_excludes_each_other_is_refused_for_every_service() {
-    for service in crate::catalogue::ServiceName::ALL {
-        let name = service.as_str();
+    for name in crate::definition::built_in::services().keys() {
+        let name = name.as_str();
         let with =
             |value: Value| shop(json!({"version": "1", "services": {name: value}})).validate_cel();
         let path = format!("spec.services.{name}");

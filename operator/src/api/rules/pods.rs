@@ -10,9 +10,9 @@ fn every_reserved_variable_is_refused_and_others_are_not() {
         let env = json!([{"name": name, "value": "x"}]);
         shop(json!({"version": "1", "services": {"orders": {"env": env}}})).validate_cel()
     };
-    for name in crate::catalogue::RESERVED_ENV {
+    for name in crate::definition::built_in::reserved() {
         refused(
-            with(name),
+            with(&name),
             "spec.services.orders.env[0].name",
             "set by the operator",
         );

@@ -22,7 +22,7 @@ fn texts(path: &str, spec: impl Fn(&str) -> Value, fine: &[&str], wrong: &[&str]
         let shop = shop(spec(text));
         let admitted = shop.validate_cel();
         assert!(admitted.is_ok(), "{text:?}: {:?}", admitted.err());
-        let valid = crate::validate::validate(&shop, &config);
+        let valid = crate::model::validate::validate(&shop, &config);
         assert!(valid.is_ok(), "{text:?}: {:?}", valid.err());
     }
     for text in wrong {
@@ -33,7 +33,7 @@ fn texts(path: &str, spec: impl Fn(&str) -> Value, fine: &[&str], wrong: &[&str]
             sentence.contains(path) && sentence.contains("must be"),
             "{text:?}: {sentence}"
         );
-        let found = crate::validate::validate(&shop, &config)
+        let found = crate::model::validate::validate(&shop, &config)
             .err()
             .unwrap_or_default();
         let begin = format!("{path}: must be");

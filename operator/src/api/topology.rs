@@ -1,0 +1,224 @@
+//! Admission rules about the services of a Shop together: who there is, who calls whom, who hears what. `topology` judges the same
+//! again, for Shops that were stored under an older CRD, and says more exactly what is wrong.
+
+use kube::core::Rule;
+
+use super::MOST_SERVICES;
+use crate::definition::{
+    built_in::{self, RESERVED_NAMES},
+    rules::{list, no_file_of, variables_of},
+};
+
+/// A service of one's own calls others of one's own through at most so many steps.
+pub const DEEPEST_CALLS: usize = 8;
+
+fn built_in() -> String {
+    list(built_in::services().keys().map(|name| name.as_str()))
+}
+
+fn built_in_names() -> String {
+    let names: Vec<_> = built_in::services()
+        .keys()
+        .map(|name| name.as_str())
+        .collect();
+    names.join(", ")
+}
+
+/// CEL: the service `name` of the map `self` is switched off.
+fn off(name: &str) -> String {
+    format!("({name} in self && has(self[{name}].enabled) && !self[{name}].enabled)")
+}
+
+/// CEL: this holds for each `each` in the list `field` of the definition of the service `name`. The API server reckons what a rule
+/// may cost from the bounds of the lists that it names; of a list that is chosen by a condition it knows none.
+fn all(name: &str, field: &str, each: &str, holds: &str) -> String {
+    let list = format!("self[{name}].definition.{field}");
+    format!("(!(has(self[{name}].definition) && has({list})) || {list}.all({each}, {holds}))")
+}
+
+/// CEL: this holds for one `each` in that list, where the service is there and has it.
+fn any(name: &str, field: &str, each: &str, holds: &str) -> String {
+    let list = format!("self[{name}].definition.{field}");
+    format!(
+        "({name} in self && has(self[{name}].definition) && has({list}) && {list}.exists({each}, {holds}))"
+    )
+}
+
+/// Names that fit into those of all objects, and into databases and logins.
+pub(super) fn names() -> Rule {
+    let reserved = list(RESERVED_NAMES);
+    Rule::new(format!(
+        "self.all(name, name.matches('^[a-z][a-z0-9]{{0,14}}$') && !(name in {reserved}))"
+    ))
+    .message(
+        format!(
+            "a service is named by at most 15 lower-case letters and digits, beginning with a letter, and not {}",
+            RESERVED_NAMES.join(", ")
+        )
+        .as_str(),
+    )
+}
+
+/// Whoever is not built in says what it is.
+pub(super) fn defined() -> Rule {
+    let built_in = built_in();
+    Rule::new(format!(
+        "self.all(name, name in {built_in} ? !has(self[name].definition) : has(self[name].definition) && has(self[name].image))"
+    ))
+    .message(
+        format!(
+            "{} are built in and bring their own definition; a service of any other name needs definition and image: is the name misspelt?",
+            built_in_names()
+        )
+        .as_str(),
+    )
+}
+
+/// Not more than may be, those that are not named counted too.
+pub(super) fn number() -> Rule {
+    let built_in = built_in();
+    Rule::new(format!(
+        "self.size() + {built_in}.filter(name, !(name in self)).size() <= {MOST_SERVICES}"
+    ))
+    .message(
+        format!("a Shop has at most {MOST_SERVICES} services, the built-in ones among them")
+            .as_str(),
+    )
+}
+
+/// A document lies under its own name.
+pub(super) fn named_as_defined() -> Rule {
+    Rule::new("self.all(name, !has(self[name].definition) || self[name].definition.name == name)")
+        .message(
+            "definition.name must be the name of its entry: it is the document of another service",
+        )
+}
+
+/// Calls go to services that are there.
+pub(super) fn calls() -> Rule {
+    let built_in = built_in();
+    let (caller_off, callee_off) = (off("name"), off("call.service"));
+    let is_there = format!(
+        "call.service != name && (call.service in {built_in} || call.service in self) && !{callee_off}"
+    );
+    let all_there = all("name", "calls", "call", &is_there);
+    Rule::new(format!("self.all(name, {caller_off} || {all_there})"))
+        .message("definition.calls must name other services of this Shop that are not switched off")
+}
+
+/// What a caller shows is a key that the called service gives to its callers.
+pub(super) fn tokens() -> Rule {
+    let given = built_in::services().values().flat_map(|service| {
+        let definition = &service.definition;
+        let keys = definition.keys.iter().filter(|key| key.for_callers);
+        keys.map(|key| format!("{}/{}", definition.name, key.name))
+    });
+    let given = list(given);
+    let is_the_key = "key.name == call.token.key && key.forCallers";
+    let own = any("call.service", "keys", "key", is_the_key);
+    let may_show =
+        format!("!has(call.token) || (call.service + '/' + call.token.key) in {given} || {own}");
+    let (off, all_may) = (off("name"), all("name", "calls", "call", &may_show));
+    Rule::new(format!("self.all(name, {off} || {all_may})"))
+    .message("definition.calls[].token.key must be a key of the called service with forCallers: true; its other keys are its own")
+}
+
+/// Calls do not come back to where they began.
+pub(super) fn no_circle() -> Rule {
+    // Whoever calls nobody of the rest falls out; after so many rounds only circles, and what leads to one, are left.
+    let mut rest = format!(
+        "self.filter(name, has(self[name].definition) && !{})",
+        off("name")
+    );
+    let mut rule = String::new();
+    for round in 0..DEEPEST_CALLS {
+        rule += &format!("[{rest}].all(r{round}, ");
+        let calls_one = any(
+            "name",
+            "calls",
+            "call",
+            &format!("call.service in r{round}"),
+        );
+        rest = format!("r{round}.filter(name, {calls_one})");
+    }
+    rule += &format!("{rest}.size() == 0");
+    rule += &")".repeat(DEEPEST_CALLS);
+    Rule::new(rule).message(
+        format!(
+            "definition.calls must form no circle, and no chain of more than {DEEPEST_CALLS} services of your own"
+        )
+        .as_str(),
+    )
+}
+
+/// What is subscribed to is published by somebody.
+pub(super) fn subscriptions() -> Rule {
+    let kinds = built_in::services()
+        .values()
+        .flat_map(|service| &service.definition.publishes);
+    let built_in = list(kinds);
+    let own = any("kind.split('.')[1]", "publishes", "other", "other == kind");
+    let is_published = format!("kind in {built_in} || {own}");
+    let all_published = all("name", "subscribes", "kind", &is_published);
+    let off = off("name");
+    Rule::new(format!("self.all(name, {off} || {all_published})")).message(
+        "definition.subscribes must name kinds of events that a service of this Shop publishes",
+    )
+}
+
+/// A built-in service is switched off only with those that call it.
+pub(super) fn callers_of_what_is_off() -> Rule {
+    let calls = built_in::services().iter().flat_map(|(caller, service)| {
+        let callees = service.definition.calls.iter();
+        callees.map(move |call| list([caller.as_str(), &call.service]))
+    });
+    let calls: Vec<_> = calls.collect();
+    let (caller_off, callee_off) = (off("call[0]"), off("call[1]"));
+    let told: Vec<_> = built_in::services()
+        .values()
+        .filter(|service| !service.definition.calls.is_empty())
+        .map(|service| {
+            let callees = service
+                .definition
+                .calls
+                .iter()
+                .map(|call| call.service.as_str());
+            let callees: Vec<_> = callees.collect();
+            format!(
+                "{} calls {}",
+                service.definition.name,
+                callees.join(" and ")
+            )
+        })
+        .collect();
+    Rule::new(format!(
+        "[{}].all(call, !{callee_off} || {caller_off})",
+        calls.join(", ")
+    ))
+    .message(
+        format!(
+            "a service that another one calls cannot be switched off alone: {}",
+            told.join(", ")
+        )
+        .as_str(),
+    )
+}
+
+/// A port belongs to a service that is there. For the whole specification.
+pub(super) fn node_ports() -> Rule {
+    let built_in = built_in();
+    Rule::new(format!(
+        "!has(self.exposure) || !has(self.exposure.nodePorts) || self.exposure.nodePorts.all(name, name in {built_in} || (has(self.services) && name in self.services))"
+    ))
+    .message("exposure.nodePorts must name services of this Shop")
+}
+
+/// `env` leaves alone what follows from the definition. For a service.
+pub(super) fn env_of_definition() -> Rule {
+    let variables = variables_of("self.definition");
+    let no_file = no_file_of("self.definition", "self.env", "each.name");
+    Rule::new(format!(
+        "!has(self.definition) || !has(self.env) || ({no_file} && [{variables}].all(names, self.env.all(variable, !(variable.name in names))))"
+    ))
+    .message("env must not set a variable that follows from calls, keys or scratch of the definition")
+}

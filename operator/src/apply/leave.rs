@@ -1,0 +1,116 @@
+//! Services that leave a Shop: what they run goes first, and what it ran with when nothing of it runs any more. Their data stay, whatever
+//! the policy, until the Shop is deleted: whoever takes a service out by mistake puts it back.
+
+use std::collections::BTreeMap;
+
+use kube::ResourceExt;
+
+use super::{
+    prune::{delete, is_ours},
+    refusals::{Failure, Refusals},
+};
+use crate::{
+    cluster::{Cluster, Kind, Tracked},
+    facts::{departures::Departure, observe::Observed},
+    model::validate::ValidShop,
+    naming::{
+        labels::{Component, Part, part_of},
+        names::{self, ServiceName},
+    },
+};
+
+/// Deletes what leaving services have left behind, as far as it may go now. Returns what was refused.
+pub async fn leave(
+    shop: &ValidShop,
+    cluster: &Cluster,
+    observed: &Observed,
+    departures: &BTreeMap<ServiceName, Departure>,
+    withheld: &Refusals,
+) -> Vec<Failure> {
+    let mut refused = Vec::new();
+    for (service, departure) in departures {
+        match departure {
+            Departure::Hidden => {}
+            Departure::Leaves => {
+                let leaving = Leaving {
+                    shop,
+                    service,
+                    observed,
+                    withheld,
+                };
+                refused.extend(leaving.go(cluster).await);
+            }
+        }
+    }
+    refused
+}
+
+struct Leaving<'a> {
+    shop: &'a ValidShop,
+    service: &'a ServiceName,
+    observed: &'a Observed,
+    withheld: &'a Refusals,
+}
+
+impl Leaving<'_> {
+    /// One step: what is still there of the step before is waited for. Pods may be at work until they end, need their database until
+    /// then, and without their policy are reached by anybody.
+    async fn go(&self, cluster: &Cluster) -> Vec<Failure> {
+        let shop = &self.shop.name;
+        let (name, database) = (
+            names::service(shop, self.service),
+            names::database(shop, self.service),
+        );
+        let has_deployment = self.is_there(&cluster.deployments, &name);
+        let mut refused = Vec::new();
+        refused.extend(self.delete(&cluster.autoscalers, &name).await);
+        refused.extend(self.delete(&cluster.disruption_budgets, &name).await);
+        refused.extend(self.delete(&cluster.deployments, &name).await);
+        if has_deployment || self.runs(Component::Service) {
+            return refused;
+        }
+        let has_database = self.is_there(&cluster.stateful_sets, &database);
+        refused.extend(self.delete_jobs(cluster).await);
+        refused.extend(self.delete(&cluster.services, &name).await);
+        refused.extend(self.delete(&cluster.network_policies, &name).await);
+        refused.extend(self.delete(&cluster.service_accounts, &name).await);
+        let login = names::broker_login(shop, self.service);
+        refused.extend(self.delete(&cluster.secrets, &login).await);
+        refused.extend(self.delete(&cluster.stateful_sets, &database).await);
+        if has_database || self.runs(Component::Database) {
+            return refused;
+        }
+        refused.extend(self.delete(&cluster.services, &database).await);
+        refused.extend(self.delete(&cluster.network_policies, &database).await);
+        refused
+    }
+
+    /// A pod of it has not ended.
+    fn runs(&self, component: Component) -> bool {
+        let left = &self.observed.left;
+        left.contains(&(self.service.clone(), component))
+    }
+
+    fn is_there<K: Kind>(&self, tracked: &Tracked<K>, name: &str) -> bool {
+        let object = tracked.get(&self.shop.namespace, &self.shop.name, name);
+        object.is_some()
+    }
+
+    /// Deletes the object of this name, if it is this service's of this Shop.
+    async fn delete<K: Kind>(&self, tracked: &Tracked<K>, name: &str) -> Option<Failure> {
+        let object = tracked.get(&self.shop.namespace, &self.shop.name, name)?;
+        let is_its = part_of(&*object) == Part::Service(self.service.clone());
+        if !is_its || !is_ours(self.shop, &*object) {
+            return None;
+        }
+        delete(tracked, &object, self.withheld).await.err()
+    }
+
+    async fn delete_jobs(&self, cluster: &Cluster) -> Vec<Failure> {
+        let mut refused = Vec::new();
+        for job in cluster.jobs.of_shop(&self.shop.namespace, &self.shop.name) {
+            refused.extend(self.delete(&cluster.jobs, &job.name_any()).await);
+        }
+        refused
+    }
+}

@@ -1,0 +1,316 @@
+//! Makes the cluster's objects what was rendered. One that is refused does not keep back the others.
+
+pub mod leave;
+pub mod prune;
+pub mod refusals;
+pub mod turns;
+pub mod volumes;
+
+use std::sync::Arc;
+
+use futures::{StreamExt, stream};
+use k8s_openapi::api::apps::v1::StatefulSet;
+use kube::{
+    ResourceExt,
+    api::{Patch, PatchParams},
+};
+use serde_json::json;
+
+use crate::{
+    apply::{
+        refusals::{Failure, Refusals},
+        turns::Turns,
+        volumes::NotGrown,
+    },
+    cluster::{Cluster, FIELD_MANAGER, Kind, Tracked, Written},
+    error::Error,
+    facts::{migration, observe::Observed},
+    model::validate::ValidShop,
+    naming::{
+        labels::{Part, part_of},
+        names::{self, ServiceName},
+    },
+    objects::resources::{Applied, Rendered, Resources},
+    progress::decide::Decision,
+};
+
+/// Requests of one kind at a time; the API server counts them against the operator's share.
+const AT_ONCE: usize = 8;
+
+/// What came of applying.
+pub struct Outcome {
+    /// What is there now.
+    pub applied: Resources<Applied>,
+    /// What was refused, now or before.
+    pub failures: Vec<Failure>,
+    /// Volumes that cannot grow, which is no failure: everything else is as it should be.
+    pub not_grown: Vec<NotGrown>,
+    /// StatefulSets of databases that are to change once another one has.
+    pub queued: Vec<String>,
+    /// What others have set on our objects.
+    pub foreign: Vec<Foreign>,
+}
+
+/// What others have set on an object of ours.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Foreign {
+    /// Whose object.
+    pub part: Part,
+    /// Kind and name of the object.
+    pub object: String,
+    /// Fields that stay, each with who set it.
+    pub fields: Vec<String>,
+    /// Who had set fields that excluded ours, and that were therefore removed.
+    pub taken_from: Vec<String>,
+}
+
+/// Applies everything but what is withheld: first what pods need when they start, then what makes pods.
+pub async fn apply(
+    shop: &ValidShop,
+    cluster: &Cluster,
+    decision: &Decision,
+    rendered: Resources<Rendered>,
+    withheld: &Refusals,
+) -> Outcome {
+    // No `..`: an object that is rendered and forgotten here must not compile.
+    let Resources {
+        service_accounts,
+        services,
+        network_policies,
+        secrets,
+        stateful_sets,
+        deployments,
+        jobs,
+        disruption_budgets,
+        autoscalers,
+    } = rendered;
+
+    let (service_accounts, services, network_policies, secrets) = tokio::join!(
+        all(&cluster.service_accounts, service_accounts, withheld),
+        all(&cluster.services, services, withheld),
+        all(&cluster.network_policies, network_policies, withheld),
+        all(&cluster.secrets, secrets, withheld),
+    );
+    let turns = turns::divide(cluster, stateful_sets);
+    let ((stateful_sets, queued), deployments, jobs, disruption_budgets, autoscalers) = tokio::join!(
+        in_turn(cluster, turns, withheld),
+        all(&cluster.deployments, deployments, withheld),
+        create_all(&cluster.jobs, jobs, withheld),
+        all(&cluster.disruption_budgets, disruption_budgets, withheld),
+        all(&cluster.autoscalers, autoscalers, withheld),
+    );
+    let mut written = Collected {
+        failures: set_counts(shop, cluster, decision, withheld).await,
+        foreign: Vec::new(),
+    };
+    let applied = Resources {
+        service_accounts: written.collect(service_accounts),
+        services: written.collect(services),
+        network_policies: written.collect(network_policies),
+        secrets: written.collect(secrets),
+        stateful_sets: written.collect(stateful_sets),
+        deployments: written.collect(deployments),
+        jobs: written.collect(jobs),
+        disruption_budgets: written.collect(disruption_budgets),
+        autoscalers: written.collect(autoscalers),
+    };
+    Outcome {
+        applied,
+        failures: written.failures,
+        not_grown: Vec::new(),
+        queued,
+        foreign: written.foreign,
+    }
+}
+
+/// Applies what may change at once, and of the others the first that is not refused: what was refused has changed nothing, and
+/// must not keep the others waiting. Returns also the names of those that wait.
+async fn in_turn(
+    cluster: &Cluster,
+    turns: Turns,
+    withheld: &Refusals,
+) -> (Vec<Result<Written<StatefulSet>, Failure>>, Vec<String>) {
+    let tracked = &cluster.stateful_sets;
+    let Turns {
+        at_once,
+        in_turn,
+        mut queued,
+    } = turns;
+    let mut results = all(tracked, at_once, withheld).await;
+    let mut in_turn = in_turn.into_iter();
+    for set in in_turn.by_ref() {
+        let result = one(tracked, set, withheld).await;
+        let changed_nothing = result
+            .as_ref()
+            .is_err_and(|failure| failure.error.changed_nothing());
+        results.push(result);
+        if !changed_nothing {
+            break;
+        }
+    }
+    queued.extend(in_turn.map(|set| set.name_any()));
+    (results, queued)
+}
+
+/// What came of several kinds of objects.
+struct Collected {
+    failures: Vec<Failure>,
+    foreign: Vec<Foreign>,
+}
+
+impl Collected {
+    fn collect<K: Kind>(&mut self, results: Vec<Result<Written<K>, Failure>>) -> Vec<Arc<K>> {
+        let mut objects = Vec::new();
+        for result in results {
+            match result {
+                Ok(written) => {
+                    if !(written.foreign.is_empty() && written.taken_from.is_empty()) {
+                        self.foreign.push(Foreign {
+                            part: part_of(&*written.object),
+                            object: write(&*written.object),
+                            fields: written.foreign,
+                            taken_from: written.taken_from,
+                        });
+                    }
+                    objects.push(written.object);
+                }
+                Err(failure) => self.failures.push(failure),
+            }
+        }
+        objects
+    }
+}
+
+async fn all<K: Kind>(
+    tracked: &Tracked<K>,
+    objects: Vec<K>,
+    withheld: &Refusals,
+) -> Vec<Result<Written<K>, Failure>> {
+    stream::iter(objects)
+        .map(|object| one(tracked, object, withheld))
+        .buffered(AT_ONCE)
+        .collect()
+        .await
+}
+
+async fn one<K: Kind>(
+    tracked: &Tracked<K>,
+    object: K,
+    withheld: &Refusals,
+) -> Result<Written<K>, Failure> {
+    let request = tracked.apply(&object);
+    withheld
+        .attempt(part_of(&object), write(&object), request)
+        .await
+}
+
+/// Jobs cannot be changed; whether one must go first was decided before.
+async fn create_all<K: Kind>(
+    tracked: &Tracked<K>,
+    objects: Vec<K>,
+    withheld: &Refusals,
+) -> Vec<Result<Written<K>, Failure>> {
+    stream::iter(objects)
+        .map(|object| async move {
+            let request = tracked.create_once(&object);
+            withheld
+                .attempt(part_of(&object), write(&object), request)
+                .await
+        })
+        .buffered(AT_ONCE)
+        .collect()
+        .await
+}
+
+/// Kind and name.
+fn write<K: Kind>(object: &K) -> String {
+    format!("{} {}", K::kind(&()), object.name_any())
+}
+
+/// A migration has ended well, and its pod runs on, kept alive by a container that somebody added (a service mesh): the Job
+/// would run into its deadline and count as failed. Returns what was refused.
+pub async fn conclude_migrations(
+    cluster: &Cluster,
+    observed: &Observed,
+    withheld: &Refusals,
+) -> Vec<Failure> {
+    let mut refused = Vec::new();
+    for (service, observed) in observed.services.iter() {
+        let Some(job) = &observed.migration else {
+            continue;
+        };
+        let mut ends = observed
+            .migration_pods
+            .iter()
+            .filter_map(|pod| migration::kept_alive_since(pod));
+        let Some(ended) = ends.next() else { continue };
+        if job
+            .annotations()
+            .contains_key(migration::SUCCEEDED_ANNOTATION)
+        {
+            continue;
+        }
+        let patch = json!({
+            "metadata": {"annotations": {migration::SUCCEEDED_ANNOTATION: ended.to_string()}},
+            // Ends its pods and keeps the Job.
+            "spec": {"suspend": true},
+        });
+        let write = format!("Job {} is suspended", job.name_any());
+        let request = cluster.jobs.merge(job, &patch);
+        let attempt = withheld.attempt(Part::Service(service.clone()), write, request);
+        refused.extend(attempt.await.err());
+    }
+    refused
+}
+
+async fn set_counts(
+    shop: &ValidShop,
+    cluster: &Cluster,
+    decision: &Decision,
+    withheld: &Refusals,
+) -> Vec<Failure> {
+    let services = decision.services.iter();
+    let counts: Vec<_> = services
+        .filter_map(|(service, decided)| {
+            let count = decided.replicas?;
+            Some(set_count(shop, cluster, service, count, withheld))
+        })
+        .collect();
+    stream::iter(counts)
+        .buffered(AT_ONCE)
+        .filter_map(|result| std::future::ready(result.err()))
+        .collect()
+        .await
+}
+
+/// Writes the count through the scale subresource where it differs. `spec.replicas` is never applied: a field that was
+/// once applied and then left out falls back to 1, whatever somebody scaled to meanwhile.
+async fn set_count(
+    shop: &ValidShop,
+    cluster: &Cluster,
+    service: &ServiceName,
+    count: i32,
+    withheld: &Refusals,
+) -> Result<(), Failure> {
+    let name = names::service(&shop.name, service);
+    let Some(deployment) = cluster.deployments.get(&shop.namespace, &shop.name, &name) else {
+        return Ok(());
+    };
+    if deployment.spec.as_ref().and_then(|spec| spec.replicas) == Some(count) {
+        return Ok(());
+    }
+    let params = PatchParams {
+        field_manager: Some(FIELD_MANAGER.into()),
+        ..PatchParams::default()
+    };
+    let patch = Patch::Merge(json!({"spec": {"replicas": count}}));
+    let deployments = cluster.deployments.api(&shop.namespace);
+    let request = async {
+        let scaled = deployments.patch_scale(&name, &params, &patch).await;
+        let action = format!("Deployment {name} cannot be scaled to {count}");
+        scaled.map(drop).map_err(Error::kube(action))
+    };
+    let write = format!("Deployment {name} is scaled");
+    let part = Part::Service(service.clone());
+    withheld.attempt(part, write, request).await
+}

@@ -1,0 +1,104 @@
+//! Deletes what this Shop once needed and no longer does: Jobs of former images, budgets of services with one pod, autoscalers that
+//! were switched off. What services leave behind is in `leave`.
+
+use std::{collections::HashSet, sync::Arc};
+
+use kube::ResourceExt;
+
+use crate::{
+    apply::{
+        Outcome,
+        refusals::{Failure, Refusals},
+    },
+    cluster::{Cluster, Kind, Tracked},
+    facts::observe::Observed,
+    model::validate::ValidShop,
+    naming::labels::{Part, part_of},
+};
+
+/// Deletes superfluous objects of the Shop; nothing of a service of which something was not applied, because what is missing
+/// among the applied objects would be taken for superfluous, and no Job whose migration goes on. Returns what was refused.
+pub async fn prune(
+    shop: &ValidShop,
+    cluster: &Cluster,
+    observed: &Observed,
+    outcome: &Outcome,
+    withheld: &Refusals,
+) -> Vec<Failure> {
+    let applied = &outcome.applied;
+    let services = observed.services.values();
+    let running = services.filter_map(|service| service.other_migration.as_deref());
+    let spared = &Spared {
+        failures: &outcome.failures,
+        shop,
+        running: running.collect(),
+    };
+    let (budgets, autoscalers) = (&cluster.disruption_budgets, &cluster.autoscalers);
+    let (jobs, budgets, autoscalers) = tokio::join!(
+        superfluous(shop, &cluster.jobs, &applied.jobs, spared, withheld),
+        superfluous(shop, budgets, &applied.disruption_budgets, spared, withheld),
+        superfluous(shop, autoscalers, &applied.autoscalers, spared, withheld),
+    );
+    [jobs, budgets, autoscalers].into_iter().flatten().collect()
+}
+
+/// What is left alone though it may look superfluous.
+struct Spared<'a> {
+    failures: &'a [Failure],
+    shop: &'a ValidShop,
+    /// Names of Jobs whose migration goes on.
+    running: HashSet<&'a str>,
+}
+
+impl Spared<'_> {
+    fn contains<K: Kind>(&self, object: &K) -> bool {
+        let part = part_of(object);
+        // What leaves has an order of its own.
+        let has_left = match &part {
+            Part::Service(service) => !self.shop.services.contains_key(service),
+            Part::Broker => false,
+        };
+        has_left
+            || self.failures.iter().any(|failure| failure.part == part)
+            || self.running.contains(object.name_any().as_str())
+    }
+}
+
+async fn superfluous<K: Kind>(
+    shop: &ValidShop,
+    tracked: &Tracked<K>,
+    applied: &[Arc<K>],
+    spared: &Spared<'_>,
+    withheld: &Refusals,
+) -> Vec<Failure> {
+    let needed: HashSet<_> = applied.iter().filter_map(|object| object.uid()).collect();
+    let mut refused = Vec::new();
+    for object in tracked.of_shop(&shop.namespace, &shop.name) {
+        let is_needed = object.uid().is_none_or(|uid| needed.contains(&uid));
+        if is_ours(shop, &*object) && !is_needed && !spared.contains(&*object) {
+            refused.extend(delete(tracked, &object, withheld).await.err());
+        }
+    }
+    refused
+}
+
+/// This Shop's, and not on its way already.
+pub(super) fn is_ours<K: Kind>(shop: &ValidShop, object: &K) -> bool {
+    let owners = object.owner_references().iter();
+    let mut controllers = owners.filter(|owner| owner.controller == Some(true));
+    // One without an owner was left behind by a deletion that spares dependents, or holds data.
+    let is_owner = controllers.all(|owner| owner.uid == shop.owner.uid);
+    is_owner && object.meta().deletion_timestamp.is_none()
+}
+
+pub(super) async fn delete<K: Kind>(
+    tracked: &Tracked<K>,
+    object: &Arc<K>,
+    withheld: &Refusals,
+) -> Result<(), Failure> {
+    let what = format!("{} {}", K::kind(&()), object.name_any());
+    let (write, request) = (format!("{what} is deleted"), tracked.delete(object));
+    withheld.attempt(part_of(&**object), write, request).await?;
+    tracing::info!(object = what, "deleted, no longer needed");
+    Ok(())
+}

@@ -1,0 +1,277 @@
+//! Who there is in a Shop and who calls whom: which services there are, and what is wrong with how they fit together. Admission
+//! judges the same; this is for Shops that were stored under an older CRD, and offline. Pure.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    api::{DEEPEST_CALLS, MOST_SERVICES, ServiceSpec},
+    definition::{
+        Definition,
+        built_in::{self, BuiltIn, RESERVED_NAMES, SET_FOR_ANY, SET_UNLESS_ASKED, variables_of},
+        rules::SYSTEM_FOLDERS,
+    },
+    naming::names::ServiceName,
+};
+
+/// The services that are to be there, by name: the built-in ones and those that the Shop brings, without those that are switched
+/// off. All that is wrong goes to `wrong`, each as one sentence that begins with the field's path.
+pub fn services(
+    specs: &BTreeMap<String, ServiceSpec>,
+    wrong: &mut Vec<String>,
+) -> BTreeMap<ServiceName, BuiltIn> {
+    let mut services = built_in::services().clone();
+    for (name, spec) in specs {
+        check_name(name, spec, wrong);
+        if let Some(definition) = &spec.definition {
+            check_definition(name, definition, wrong);
+            let own = BuiltIn {
+                definition: definition.clone(),
+                limits_stream: false,
+            };
+            services.entry(name.as_str().into()).or_insert(own);
+        }
+    }
+    if services.len() > MOST_SERVICES as usize {
+        wrong.push(format!(
+            "spec.services: {} services with the built-in ones, and at most {MOST_SERVICES} may be: leave some out",
+            services.len()
+        ));
+    }
+    let is_on = |name: &ServiceName| {
+        let spec = specs.get(name.as_str());
+        spec.and_then(|spec| spec.enabled) != Some(false)
+    };
+    services.retain(|name, _| is_on(name));
+    limit_stream(&mut services);
+    for service in services.values() {
+        check_calls(&service.definition, &services, wrong);
+        check_subscriptions(&service.definition, specs, wrong);
+    }
+    if let Some(name) = in_a_circle(&services) {
+        wrong.push(format!(
+            "spec.services.{name}.definition.calls: they lead back to {name}, or through more than {DEEPEST_CALLS} services: leave \
+             one of the calls out"
+        ));
+    }
+    services
+}
+
+/// Where the one that brings the stream to its limits is switched off, another built-in one does.
+fn limit_stream(services: &mut BTreeMap<ServiceName, BuiltIn>) {
+    if services.values().any(|service| service.limits_stream) {
+        return;
+    }
+    let mut built_in = services
+        .iter_mut()
+        .filter(|(name, _)| built_in::services().contains_key(*name));
+    if let Some((_, service)) = built_in.next() {
+        service.limits_stream = true;
+    }
+}
+
+fn check_name(name: &str, spec: &ServiceSpec, wrong: &mut Vec<String>) {
+    let path = format!("spec.services.{name}");
+    let is_built_in = built_in::services().contains_key(name);
+    let fits = (1..=15).contains(&name.len())
+        && name.starts_with(|c: char| c.is_ascii_lowercase())
+        && name
+            .chars()
+            .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit());
+    if !fits {
+        wrong.push(format!(
+            "{path}: a service is named by at most 15 lower-case letters and digits, beginning with a letter"
+        ));
+    }
+    if RESERVED_NAMES.contains(&name) {
+        wrong.push(format!("{path}: this name is reserved: choose another one"));
+    }
+    match (is_built_in, &spec.definition, &spec.image) {
+        (true, Some(_), _) => wrong.push(format!(
+            "{path}.definition: this service is built in and brings its own: leave it out, or choose another name"
+        )),
+        (false, None, _) => wrong.push(format!(
+            "{path}: no built-in service has this name; write it as one of {}, or add definition and image",
+            names(built_in::services().keys())
+        )),
+        (false, Some(_), None) => {
+            wrong.push(format!("{path}.image: needed for a service that is not built in"));
+        }
+        (true, None, _) | (false, Some(_), Some(_)) => {}
+    }
+}
+
+fn check_definition(name: &str, definition: &Definition, wrong: &mut Vec<String>) {
+    let path = format!("spec.services.{name}.definition");
+    if definition.name != name {
+        wrong.push(format!(
+            "{path}.name: it is the document of {}; write {name}",
+            definition.name
+        ));
+    }
+    if definition.database.is_some() != definition.migrate.is_some() {
+        wrong.push(format!(
+            "{path}: database and migrate belong together: name the arguments with which the image migrates its database, or leave out \
+             both"
+        ));
+    }
+    if definition.ports.http == definition.ports.admin {
+        wrong.push(format!("{path}.ports: http and admin must be two ports"));
+    }
+    let own = format!("shop.{name}.");
+    for kind in definition
+        .publishes
+        .iter()
+        .filter(|kind| !kind.starts_with(&own))
+    {
+        wrong.push(format!(
+            "{path}.publishes: {kind} belongs to another service; a kind of its own begins with {own}"
+        ));
+    }
+    let settings = definition
+        .settings
+        .iter()
+        .map(|setting| setting.name.clone());
+    check_scratch(&path, definition, wrong);
+    let mut variables: Vec<_> = variables_of(definition)
+        .into_iter()
+        .chain(settings)
+        .collect();
+    variables.sort();
+    for variable in &variables {
+        let taken = |name: &&str| *name == variable;
+        if SET_FOR_ANY.iter().chain(&SET_UNLESS_ASKED).any(taken) {
+            wrong.push(format!(
+                "{path}: the operator sets {variable} for every service: choose another name"
+            ));
+        }
+    }
+    for pair in variables.windows(2) {
+        if pair[0] == pair[1] {
+            wrong.push(format!("{path}: the variable {} is set twice", pair[0]));
+        }
+    }
+}
+
+fn check_scratch(path: &str, definition: &Definition, wrong: &mut Vec<String>) {
+    let mut paths: Vec<_> = definition
+        .scratch
+        .iter()
+        .map(|folder| &folder.path)
+        .collect();
+    paths.sort();
+    for folder in &paths {
+        let first = folder.split('/').nth(1).unwrap_or_default();
+        if SYSTEM_FOLDERS.contains(&first) {
+            wrong.push(format!(
+                "{path}.scratch: {folder} is in a folder of the system: take one below /var, /tmp or of its own"
+            ));
+        }
+    }
+    for pair in paths.windows(2) {
+        if pair[0] == pair[1] {
+            wrong.push(format!("{path}.scratch: {} is there twice", pair[0]));
+        }
+    }
+}
+
+fn check_calls(
+    definition: &Definition,
+    services: &BTreeMap<ServiceName, BuiltIn>,
+    wrong: &mut Vec<String>,
+) {
+    let caller = &definition.name;
+    let path = format!("spec.services.{caller}.definition.calls");
+    for call in &definition.calls {
+        let Some(callee) = services.get(call.service.as_str()) else {
+            wrong.push(match built_in::services().contains_key(caller.as_str()) {
+                true => format!(
+                    "spec.services.{}.enabled: {caller} calls it: switch {caller} off too, or leave it on",
+                    call.service
+                ),
+                false => format!(
+                    "{path}: there is no service {}; there are {}",
+                    call.service,
+                    names(services.keys())
+                ),
+            });
+            continue;
+        };
+        if call.service == *caller {
+            wrong.push(format!(
+                "{path}: a service cannot call itself: leave it out"
+            ));
+        }
+        let Some(token) = &call.token else { continue };
+        let mut keys = callee.definition.keys.iter();
+        if !keys.any(|key| key.name == token.key && key.for_callers) {
+            wrong.push(format!(
+                "{path}: {} gives its callers no key {}: such a key has forCallers: true in its definition",
+                call.service, token.key
+            ));
+        }
+    }
+}
+
+/// A service that is switched off still counts: what it published stays for a week, and it may come back.
+fn check_subscriptions(
+    definition: &Definition,
+    specs: &BTreeMap<String, ServiceSpec>,
+    wrong: &mut Vec<String>,
+) {
+    for kind in &definition.subscribes {
+        let owner = kind.split('.').nth(1).unwrap_or_default();
+        let built_in = built_in::services().get(owner);
+        let own = specs.get(owner).and_then(|spec| spec.definition.as_ref());
+        let owner = built_in.map(|service| &service.definition).or(own);
+        if !owner.is_some_and(|owner| owner.publishes.contains(kind)) {
+            wrong.push(format!(
+                "spec.services.{}.definition.subscribes: nobody publishes {kind}",
+                definition.name
+            ));
+        }
+    }
+}
+
+/// A service whose calls come back to it, or go on for too long.
+fn in_a_circle(services: &BTreeMap<ServiceName, BuiltIn>) -> Option<&ServiceName> {
+    // Those that are built in call none of the others.
+    let own = services
+        .keys()
+        .filter(|name| !built_in::services().contains_key(*name));
+    let mut rest: Vec<_> = own.collect();
+    for _ in 0..DEEPEST_CALLS {
+        let calls_one_of = |name: &ServiceName, rest: &[&ServiceName]| {
+            let calls = services.get(name).map(|service| &service.definition.calls);
+            let mut callees = calls
+                .into_iter()
+                .flatten()
+                .map(|call| call.service.as_str());
+            callees.any(|callee| rest.iter().any(|name| name.as_str() == callee))
+        };
+        let before = rest.clone();
+        rest.retain(|name| calls_one_of(name, &before));
+    }
+    rest.first().copied()
+}
+
+fn names<'a>(services: impl Iterator<Item = &'a ServiceName>) -> String {
+    let names: Vec<_> = services.map(ServiceName::as_str).collect();
+    names.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_built_in_services_keep_the_rules_of_all() {
+        let mut wrong = Vec::new();
+        for (name, service) in built_in::services() {
+            check_definition(name.as_str(), &service.definition, &mut wrong);
+            assert!(!RESERVED_NAMES.contains(&name.as_str()), "{name}");
+            check_calls(&service.definition, built_in::services(), &mut wrong);
+        }
+        assert!(wrong.is_empty(), "{wrong:?}");
+        assert!(services(&BTreeMap::new(), &mut wrong).len() >= 5 && wrong.is_empty());
+    }
+}

@@ -1,0 +1,435 @@
+//! From a Shop as written to a Shop as meant: every default is filled in. What would make nonsense of the rest (a name that does
+//! not fit, fields that exclude each other, reserved variables, no registry) and what would end in crash loops or in mails that
+//! never leave is refused here too, for Shops that were stored under an older CRD; lengths, ranges and the other rules are left
+//! to admission. What follows works on [`ValidShop`] alone.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use kube::{Resource, ResourceExt};
+
+use crate::{
+    api::{
+        DeletionPolicy, EmailSpec, EnvSpec, ExposureType, MigrationSpec, PullPolicy, ResourcesSpec,
+        SchedulingSpec, ServiceSpec, Shop, ShopSpec, StorageSpec,
+        format::{self, Format},
+    },
+    config::Config,
+    definition::{
+        Definition,
+        built_in::{self, BuiltIn},
+    },
+    model::{defaults, topology},
+    naming::names::ServiceName,
+    quantity::seconds,
+};
+
+/// How long a migration may take unless the Shop says otherwise.
+const MIGRATION_DEADLINE_SECONDS: i64 = 3600;
+
+/// A Shop whose every field is known and allowed.
+#[derive(Clone, Debug)]
+pub struct ValidShop {
+    /// At most 30 characters.
+    pub name: String,
+    /// The namespace of all its objects.
+    pub namespace: String,
+    /// Points at the Shop; deleting the Shop takes with it what carries this.
+    pub owner: OwnerReference,
+    /// When nodes pull images.
+    pub pull_policy: PullPolicy,
+    /// Names of Secrets with logins of registries.
+    pub pull_secrets: Vec<String>,
+    /// The PostgreSQL image.
+    pub postgres_image: ImageChoice,
+    /// The NATS image.
+    pub nats_image: ImageChoice,
+    /// The services.
+    pub services: BTreeMap<ServiceName, ValidService>,
+    /// What each database's pod gets.
+    pub database: ValidBackend,
+    /// What the broker's pod gets.
+    pub broker: ValidBackend,
+    /// What becomes of data when the Shop is deleted.
+    pub deletion_policy: DeletionPolicy,
+    /// How mail leaves the shop.
+    pub email: Option<EmailSpec>,
+    /// Where traces go.
+    pub otlp_endpoint: Option<String>,
+    /// The share of traces that is kept.
+    pub sampling: Option<String>,
+    /// Filter directives for logs.
+    pub log_level: String,
+    /// The namespace whose operator may connect to databases.
+    pub operator_namespace: String,
+    /// Where DNS listens.
+    pub dns_ports: Vec<u16>,
+}
+
+/// Which image of a database or the broker is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImageChoice {
+    /// By the Shop.
+    pub asked: Option<String>,
+    /// By the operator, for a volume that is new.
+    pub default: String,
+}
+
+/// What the pod of a database or of the broker gets.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ValidBackend {
+    /// Its volume.
+    pub storage: StorageSpec,
+    /// CPU and memory.
+    pub resources: ResourcesSpec,
+    /// On which nodes it runs.
+    pub scheduling: SchedulingSpec,
+}
+
+/// The Job that migrates a service's database.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ValidMigration {
+    /// CPU and memory of its pod.
+    pub resources: ResourcesSpec,
+    /// How long it may take.
+    pub deadline_seconds: i64,
+}
+
+/// A service whose every field is known and allowed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ValidService {
+    /// Its name.
+    pub name: ServiceName,
+    /// Its document.
+    pub definition: Definition,
+    /// It brings the stream of events to the Shop's limits.
+    pub limits_stream: bool,
+    /// The version asked for; none where a whole image is named.
+    pub version: Option<String>,
+    /// The image that is to run.
+    pub image: String,
+    /// Who decides how many pods run.
+    pub replicas: Replicas,
+    /// CPU and memory of a pod.
+    pub resources: ResourcesSpec,
+    /// On which nodes pods run, those of the migration too.
+    pub scheduling: SchedulingSpec,
+    /// The user's own labels of pods, those of the migration too.
+    pub pod_labels: BTreeMap<String, String>,
+    /// The user's own annotations of pods, those of the migration too.
+    pub pod_annotations: BTreeMap<String, String>,
+    /// The Job that migrates the database.
+    pub migration: ValidMigration,
+    /// The user's own environment.
+    pub env: Vec<EnvSpec>,
+    /// The port of every node on which it is reached.
+    pub node_port: Option<i32>,
+}
+
+/// Who decides how many pods run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Replicas {
+    /// Someone else: `kubectl scale`, an autoscaler of the user's own.
+    Unmanaged,
+    /// The Shop.
+    Fixed(i32),
+    /// Our HorizontalPodAutoscaler.
+    Autoscaled {
+        /// At least.
+        min: i32,
+        /// At most.
+        max: i32,
+        /// CPU use in percent of the request.
+        target: i32,
+    },
+}
+
+impl ValidShop {
+    /// The services that call this one.
+    pub fn callers(&self, service: &ServiceName) -> impl Iterator<Item = &ServiceName> {
+        let calls = |caller: &&ValidService| {
+            let mut calls = caller.definition.calls.iter();
+            calls.any(|call| call.service == service.as_str())
+        };
+        self.services
+            .values()
+            .filter(calls)
+            .map(|caller| &caller.name)
+    }
+}
+
+impl Replicas {
+    /// The most pods that are wanted at a time; none where someone else decides.
+    pub fn most(self) -> Option<i32> {
+        match self {
+            Self::Unmanaged => None,
+            Self::Fixed(count) => Some(count),
+            Self::Autoscaled { max, .. } => Some(max),
+        }
+    }
+}
+
+/// Checks a Shop and fills in its defaults.
+///
+/// # Errors
+/// All that is wrong, each as one sentence that begins with the field's path.
+pub fn validate(shop: &Shop, config: &Config) -> Result<ValidShop, Vec<String>> {
+    let mut wrong = Vec::new();
+    let spec = &shop.spec;
+    check_name(&shop.name_any(), &mut wrong);
+    check_formats(spec, &mut wrong);
+
+    let images = spec.images.clone().unwrap_or_default();
+    let registry = images.registry.or_else(|| config.image_registry.clone());
+    let services: BTreeMap<_, _> = topology::services(&spec.services, &mut wrong)
+        .into_iter()
+        .map(|(name, service)| {
+            let service = valid_service(shop, &name, service, registry.as_deref(), &mut wrong);
+            (name, service)
+        })
+        .collect();
+
+    check_node_ports(spec, &services, &mut wrong);
+
+    let telemetry = spec.telemetry.clone().unwrap_or_default();
+    let valid = ValidShop {
+        name: shop.name_any(),
+        namespace: shop.namespace().unwrap_or_default(),
+        owner: owner_of(shop),
+        pull_policy: images.pull_policy.unwrap_or(PullPolicy::IfNotPresent),
+        pull_secrets: images.pull_secrets,
+        postgres_image: ImageChoice {
+            asked: images.postgres,
+            default: config.postgres_image.clone(),
+        },
+        nats_image: ImageChoice {
+            asked: images.nats,
+            default: config.nats_image.clone(),
+        },
+        services,
+        database: ValidBackend {
+            storage: spec.database.storage.clone(),
+            resources: defaults::DATABASE.fill(spec.database.resources.as_ref()),
+            scheduling: spec.database.scheduling.clone().unwrap_or_default(),
+        },
+        broker: ValidBackend {
+            storage: spec.broker.storage.clone(),
+            resources: defaults::BROKER.fill(spec.broker.resources.as_ref()),
+            scheduling: spec.broker.scheduling.clone().unwrap_or_default(),
+        },
+        deletion_policy: spec.database.deletion_policy,
+        email: spec.email.clone(),
+        otlp_endpoint: telemetry.otlp.map(|otlp| otlp.endpoint),
+        sampling: telemetry.sampling,
+        log_level: telemetry
+            .logs
+            .and_then(|logs| logs.level)
+            .unwrap_or_else(|| "info".into()),
+        operator_namespace: config.pod_namespace.clone(),
+        dns_ports: config.dns_ports.clone(),
+    };
+    if wrong.is_empty() {
+        Ok(valid)
+    } else {
+        Err(wrong)
+    }
+}
+
+fn check_name(name: &str, wrong: &mut Vec<String>) {
+    let fine = name.len() <= 30
+        && name.starts_with(|c: char| c.is_ascii_lowercase())
+        && name.ends_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit())
+        && name
+            .chars()
+            .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
+    if !fine {
+        wrong.push(
+            "metadata.name: at most 30 lower-case letters, digits and '-', beginning with a letter"
+                .into(),
+        );
+    }
+}
+
+/// The texts that a program reads later.
+fn check_formats(spec: &ShopSpec, wrong: &mut Vec<String>) {
+    let mut check = |path: &str, text: Option<&String>, format: &Format| {
+        if text.is_some_and(|text| !format.admits(text)) {
+            wrong.push(format!("{path}: {}", format.message()));
+        }
+    };
+    let images = spec.images.as_ref();
+    let registry = images.and_then(|images| images.registry.as_ref());
+    check("spec.images.registry", registry, &format::REGISTRY);
+    let postgres = images.and_then(|images| images.postgres.as_ref());
+    check("spec.images.postgres", postgres, &format::IMAGE);
+    let nats = images.and_then(|images| images.nats.as_ref());
+    check("spec.images.nats", nats, &format::IMAGE);
+
+    let email = spec.email.as_ref();
+    let from = email.map(|email| &email.from);
+    check("spec.email.from", from, &format::SENDER);
+    let smtp = email.and_then(|email| email.smtp.as_ref());
+    let host = smtp.map(|smtp| &smtp.host);
+    check("spec.email.smtp.host", host, &format::SMTP_HOST);
+
+    let telemetry = spec.telemetry.as_ref();
+    let otlp = telemetry.and_then(|telemetry| telemetry.otlp.as_ref());
+    let endpoint = otlp.map(|otlp| &otlp.endpoint);
+    check(
+        "spec.telemetry.otlp.endpoint",
+        endpoint,
+        &format::OTLP_ENDPOINT,
+    );
+    let logs = telemetry.and_then(|telemetry| telemetry.logs.as_ref());
+    let level = logs.and_then(|logs| logs.level.as_ref());
+    check("spec.telemetry.logs.level", level, &format::LOG_LEVEL);
+}
+
+fn valid_service(
+    shop: &Shop,
+    name: &ServiceName,
+    BuiltIn {
+        definition,
+        limits_stream,
+    }: BuiltIn,
+    registry: Option<&str>,
+    wrong: &mut Vec<String>,
+) -> ValidService {
+    let spec = service_spec(shop, name).cloned().unwrap_or_default();
+    let path = format!("spec.services.{name}");
+    if spec.version.is_some() && spec.image.is_some() {
+        wrong.push(format!("{path}: version and image exclude each other"));
+    }
+    if spec
+        .image
+        .as_ref()
+        .is_some_and(|image| !format::IMAGE.admits(image))
+    {
+        wrong.push(format!("{path}.image: {}", format::IMAGE.message()));
+    }
+    let own = built_in::variables_of(&definition);
+    for env in spec
+        .env
+        .iter()
+        .filter(|env| built_in::is_reserved(&env.name) || own.contains(&env.name))
+    {
+        wrong.push(format!(
+            "{path}.env[{}]: this name is set by the operator",
+            env.name
+        ));
+    }
+    let replicas = replicas(&path, &spec, wrong);
+    let default_resources = match replicas {
+        Replicas::Unmanaged | Replicas::Fixed(_) => defaults::SERVICE,
+        Replicas::Autoscaled { .. } => defaults::AUTOSCALED_SERVICE,
+    };
+    let (version, image) = match (spec.image, registry) {
+        (Some(image), _) => (None, image),
+        (None, Some(registry)) => {
+            let version = spec.version.unwrap_or_else(|| shop.spec.version.clone());
+            let image = format!("{registry}/{name}:{version}");
+            (Some(version), image)
+        }
+        (None, None) => {
+            wrong.push(format!(
+                "spec.images.registry: needed for {name}, because the operator has no default of its own"
+            ));
+            (None, String::new())
+        }
+    };
+    ValidService {
+        name: name.clone(),
+        definition,
+        limits_stream,
+        version,
+        image,
+        replicas,
+        resources: default_resources.fill(spec.resources.as_ref()),
+        scheduling: spec.scheduling.unwrap_or_default(),
+        pod_labels: spec.pod_labels,
+        pod_annotations: spec.pod_annotations,
+        migration: migration(spec.migration.unwrap_or_default()),
+        env: spec.env,
+        node_port: node_port(shop, name),
+    }
+}
+
+fn service_spec<'a>(shop: &'a Shop, service: &ServiceName) -> Option<&'a ServiceSpec> {
+    shop.spec.services.get(service.as_str())
+}
+
+fn node_port(shop: &Shop, service: &ServiceName) -> Option<i32> {
+    let exposure = shop.spec.exposure.as_ref()?;
+    match exposure.type_ {
+        ExposureType::ClusterIP => None,
+        ExposureType::NodePort => exposure.node_ports.as_ref()?.get(service.as_str()).copied(),
+    }
+}
+
+/// A port of a service that is switched off may stay.
+fn check_node_ports(
+    spec: &ShopSpec,
+    services: &BTreeMap<ServiceName, ValidService>,
+    wrong: &mut Vec<String>,
+) {
+    let exposure = spec.exposure.as_ref();
+    let ports = exposure.and_then(|exposure| exposure.node_ports.as_ref());
+    for name in ports.into_iter().flat_map(BTreeMap::keys) {
+        let name = name.as_str();
+        let is_known = services.contains_key(name)
+            || spec.services.contains_key(name)
+            || built_in::services().contains_key(name);
+        if !is_known {
+            wrong.push(format!(
+                "spec.exposure.nodePorts.{name}: this Shop has no such service"
+            ));
+        }
+    }
+}
+
+fn replicas(path: &str, spec: &ServiceSpec, wrong: &mut Vec<String>) -> Replicas {
+    match (spec.replicas, &spec.autoscaling) {
+        (None, None) => Replicas::Unmanaged,
+        (Some(count), None) => Replicas::Fixed(count),
+        (None, Some(autoscaling)) => {
+            let min = autoscaling.min_replicas.unwrap_or(1);
+            let max = autoscaling.max_replicas;
+            if min > max {
+                wrong.push(format!(
+                    "{path}.autoscaling: minReplicas must not be greater than maxReplicas"
+                ));
+            }
+            Replicas::Autoscaled {
+                min,
+                max,
+                target: autoscaling.target_cpu_utilization.unwrap_or(80),
+            }
+        }
+        (Some(_), Some(_)) => {
+            wrong.push(format!(
+                "{path}: replicas and autoscaling exclude each other"
+            ));
+            Replicas::Unmanaged
+        }
+    }
+}
+
+fn migration(spec: MigrationSpec) -> ValidMigration {
+    let deadline = spec.deadline.as_deref().and_then(seconds);
+    ValidMigration {
+        resources: defaults::SERVICE.fill(spec.resources.as_ref()),
+        deadline_seconds: deadline.unwrap_or(MIGRATION_DEADLINE_SECONDS),
+    }
+}
+
+/// No `blockOwnerDeletion`: it would need the right to set finalizers of Shops, and nothing here waits for it.
+fn owner_of(shop: &Shop) -> OwnerReference {
+    OwnerReference {
+        api_version: Shop::api_version(&()).into_owned(),
+        kind: Shop::kind(&()).into_owned(),
+        name: shop.name_any(),
+        uid: shop.uid().unwrap_or_default(),
+        controller: Some(true),
+        block_owner_deletion: None,
+    }
+}

@@ -1,0 +1,78 @@
+//! The labels of everything the operator makes, and the names under which it writes.
+
+use std::collections::BTreeMap;
+
+use kube::ResourceExt;
+
+use super::names::ServiceName;
+
+/// The operator's name: the value of the label `app.kubernetes.io/managed-by` on what it makes, and of
+/// `app.kubernetes.io/name` on its own pods.
+pub const OPERATOR: &str = "shop-operator";
+/// Says who made it.
+pub const MANAGED_BY_LABEL: &str = "app.kubernetes.io/managed-by";
+/// Holds the Shop's name.
+pub const INSTANCE_LABEL: &str = "app.kubernetes.io/instance";
+/// Says which service it is, or `nats`.
+pub const NAME_LABEL: &str = "app.kubernetes.io/name";
+/// Says what part it plays.
+pub const COMPONENT_LABEL: &str = "app.kubernetes.io/component";
+/// Says which version runs; on Deployments, Jobs and their pods alone.
+pub const VERSION_LABEL: &str = "app.kubernetes.io/version";
+/// Selects what the operator made.
+pub const SELECTOR: &str = "app.kubernetes.io/managed-by=shop-operator";
+
+/// The Shop's name on objects that outlive it. Tools that track what they manage by `app.kubernetes.io/instance` (Argo CD) would
+/// take an object with that label and without an owner for one of their own, and prune it.
+pub const SHOP_LABEL: &str = "shopkeeper.dev/shop";
+
+/// Whose an object is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// A service's, its database and migrations included.
+    Service(ServiceName),
+    /// The broker's.
+    Broker,
+}
+
+/// What part an object plays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Component {
+    /// A service.
+    Service,
+    /// Its PostgreSQL.
+    Database,
+    /// A Job before its pods roll.
+    Migration,
+    /// NATS.
+    Broker,
+}
+
+impl Component {
+    /// As a label.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Service => "service",
+            Self::Database => "database",
+            Self::Migration => "migration",
+            Self::Broker => "broker",
+        }
+    }
+}
+
+/// Whose an object is, as its labels say.
+pub fn part_of(object: &impl ResourceExt) -> Part {
+    let label = |label| object.labels().get(label).map(String::as_str);
+    match (label(COMPONENT_LABEL), label(NAME_LABEL)) {
+        (Some(component), _) if component == Component::Broker.as_str() => Part::Broker,
+        (_, app) => Part::Service(app.unwrap_or_default().into()),
+    }
+}
+
+/// The Shop that an object belongs to.
+pub fn shop_of(labels: &BTreeMap<String, String>) -> Option<&str> {
+    let shop = labels
+        .get(SHOP_LABEL)
+        .or_else(|| labels.get(INSTANCE_LABEL))?;
+    Some(shop)
+}

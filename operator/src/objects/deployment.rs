@@ -1,0 +1,317 @@
+//! The Deployment of a service. It never names a count of replicas: who decides about that is `validate::Replicas`.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::{
+    api::{
+        apps::v1::{Deployment, DeploymentSpec, DeploymentStrategy, RollingUpdateDeployment},
+        core::v1::{
+            Container, EnvVar, Lifecycle, LifecycleHandler, PodSpec, PodTemplateSpec, Probe,
+            SleepAction, TopologySpreadConstraint, Volume, VolumeMount,
+        },
+    },
+    apimachinery::pkg::util::intstr::IntOrString,
+};
+
+use super::pod;
+use crate::{
+    api::EmailSpec,
+    connections::per_process,
+    definition::PortsDefinition,
+    facts::Contents,
+    hash::Fingerprint,
+    model::{
+        metadata,
+        validate::{ValidService, ValidShop},
+    },
+    naming::{
+        labels::{Component, VERSION_LABEL},
+        names,
+    },
+    progress::decide::Release,
+};
+
+/// Changes when the content of a Secret changes that the pods read, so that they roll.
+const SETTINGS_ANNOTATION: &str = "shopkeeper.dev/settings";
+/// Endpoints need this long to forget a pod that ends; the image has no shell to sleep with.
+const DRAIN_SECONDS: i64 = 5;
+/// `DRAIN_SECONDS`, the 25 s in which a service finishes, and some air.
+const GRACE_SECONDS: i64 = 35;
+/// A rollout that gets nowhere for this long is called stuck.
+const DEADLINE_SECONDS: i32 = 300;
+
+/// The Deployment of a service. `contents` are those of all Secrets that pods may read.
+pub fn deployment(
+    shop: &ValidShop,
+    service: &ValidService,
+    runs: &Release,
+    stream_size: u64,
+    contents: &Contents<'_>,
+) -> Deployment {
+    let app = service.name.as_str();
+    let mut metadata = metadata::object(
+        shop,
+        names::service(&shop.name, &service.name),
+        app,
+        Component::Service,
+    );
+    metadata
+        .labels
+        .get_or_insert_default()
+        .extend(version_label(&runs.version));
+    Deployment {
+        metadata,
+        spec: Some(DeploymentSpec {
+            selector: metadata::selector(shop, app, Component::Service),
+            strategy: Some(DeploymentStrategy {
+                type_: Some("RollingUpdate".into()),
+                rolling_update: Some(RollingUpdateDeployment {
+                    max_surge: Some(IntOrString::Int(1)),
+                    max_unavailable: Some(IntOrString::Int(0)),
+                }),
+            }),
+            revision_history_limit: Some(3),
+            progress_deadline_seconds: Some(DEADLINE_SECONDS),
+            template: template(shop, service, runs, stream_size, contents),
+            ..DeploymentSpec::default()
+        }),
+        status: None,
+    }
+}
+
+/// The version as a label, where it can be one.
+pub fn version_label(version: &Option<String>) -> Option<(String, String)> {
+    version
+        .clone()
+        .map(|version| (VERSION_LABEL.into(), version))
+}
+
+fn template(
+    shop: &ValidShop,
+    service: &ValidService,
+    runs: &Release,
+    stream_size: u64,
+    contents: &Contents<'_>,
+) -> PodTemplateSpec {
+    let mut labels = metadata::labels(shop, service.name.as_str(), Component::Service);
+    labels.extend(version_label(&runs.version));
+    let env = environment(shop, service, stream_size);
+    let annotations =
+        BTreeMap::from([(SETTINGS_ANNOTATION.into(), secret_contents(&env, contents))]);
+    let (volumes, mounts) = scratch(service);
+    PodTemplateSpec {
+        metadata: Some(pod::metadata(service, labels, annotations)),
+        spec: Some(pod::scheduled(
+            &service.scheduling,
+            PodSpec {
+                service_account_name: Some(names::service(&shop.name, &service.name)),
+                automount_service_account_token: Some(false),
+                enable_service_links: Some(false),
+                security_context: Some(pod::security(pod::NONROOT)),
+                termination_grace_period_seconds: Some(GRACE_SECONDS),
+                image_pull_secrets: pod::pull_secrets(shop),
+                topology_spread_constraints: Some(vec![spread(shop, service)]),
+                volumes,
+                containers: vec![container(shop, service, runs, env, mounts)],
+                ..PodSpec::default()
+            },
+        )),
+    }
+}
+
+fn container(
+    shop: &ValidShop,
+    service: &ValidService,
+    runs: &Release,
+    env: Vec<EnvVar>,
+    mounts: Option<Vec<VolumeMount>>,
+) -> Container {
+    let ports = &service.definition.ports;
+    Container {
+        name: service.name.to_string(),
+        image: Some(runs.image.clone()),
+        image_pull_policy: Some(shop.pull_policy.as_str().into()),
+        args: Some(service.definition.serve.clone()),
+        env: Some(env),
+        ports: Some(vec![
+            pod::port("http", ports.http),
+            pod::port("admin", ports.admin),
+        ]),
+        resources: Some(pod::requirements(&service.resources)),
+        // No startup probe: a service listens within 100 ms, and one that waits for its database must not be restarted.
+        readiness_probe: Some(Probe {
+            period_seconds: Some(1),
+            timeout_seconds: Some(2),
+            failure_threshold: Some(5),
+            ..pod::http_probe("/readyz", ports.admin)
+        }),
+        liveness_probe: Some(Probe {
+            period_seconds: Some(10),
+            timeout_seconds: Some(5),
+            failure_threshold: Some(6),
+            ..pod::http_probe("/livez", ports.admin)
+        }),
+        lifecycle: Some(Lifecycle {
+            pre_stop: Some(LifecycleHandler {
+                sleep: Some(SleepAction {
+                    seconds: DRAIN_SECONDS,
+                }),
+                ..LifecycleHandler::default()
+            }),
+            ..Lifecycle::default()
+        }),
+        security_context: Some(pod::container_security()),
+        termination_message_policy: Some(pod::LAST_WORDS.into()),
+        volume_mounts: mounts,
+        ..Container::default()
+    }
+}
+
+/// Settings in the order: addresses and logins, the service's own, telemetry, and last what the Shop adds. A variable of
+/// the Shop takes the place of one of ours; admission lets it do so only where that is meant.
+fn environment(shop: &ValidShop, service: &ValidService, stream_size: u64) -> Vec<EnvVar> {
+    let definition = &service.definition;
+    let mut env = addresses(service);
+    env.extend(backends(shop, service));
+    if service.limits_stream {
+        env.push(pod::variable("EVENTS_MAX_BYTES", stream_size.to_string()));
+    }
+    let most_pods = service.replicas.most();
+    if let Some(connections) = most_pods.and_then(per_process)
+        && definition.database.is_some()
+    {
+        let connections = connections.to_string();
+        env.push(pod::variable("DATABASE_MAX_CONNECTIONS", connections));
+    }
+    env.extend(calls(shop, service));
+    let own = names::keys(&shop.name, &service.name);
+    let keys = definition.keys.iter();
+    env.extend(keys.map(|key| pod::secret_variable(&key.name, own.clone(), &key.name)));
+    let settings = definition.settings.iter();
+    env.extend(settings.map(|setting| pod::variable(&setting.name, &setting.value)));
+    let folders = definition.scratch.iter();
+    env.extend(folders.map(|folder| pod::variable(&folder.variable, &folder.path)));
+    if definition.sends_mail {
+        env.extend(shop.email.iter().flat_map(mail));
+    }
+    env.push(pod::variable("LOG", &shop.log_level));
+    if let Some(endpoint) = &shop.otlp_endpoint {
+        env.push(pod::variable("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint));
+    }
+    if let Some(sampling) = &shop.sampling {
+        env.push(pod::variable("OTEL_TRACES_SAMPLER_ARG", sampling));
+    }
+    for extra in &service.env {
+        env.retain(|ours| ours.name != extra.name);
+        env.push(pod::variable(&extra.name, &extra.value));
+    }
+    env
+}
+
+/// Where it listens, unless that is where every service does.
+fn addresses(service: &ValidService) -> Vec<EnvVar> {
+    let (ports, usual) = (&service.definition.ports, PortsDefinition::default());
+    let listens = |port| format!("0.0.0.0:{port}");
+    if *ports == usual {
+        return Vec::new();
+    }
+    vec![
+        pod::variable("HTTP_ADDR", listens(ports.http)),
+        pod::variable("ADMIN_ADDR", listens(ports.admin)),
+    ]
+}
+
+/// Its logins at the database, where it has one, and at the broker.
+fn backends(shop: &ValidShop, service: &ValidService) -> Vec<EnvVar> {
+    let database = service.definition.database.map(|_| {
+        let login = names::database(&shop.name, &service.name);
+        pod::secret_variable("DATABASE_URL", login, "url")
+    });
+    let login = names::broker_login(&shop.name, &service.name);
+    let broker = pod::secret_variable("NATS_URL", login, "url");
+    database.into_iter().chain([broker]).collect()
+}
+
+/// Addresses of the services that it calls, and what it shows them.
+fn calls(shop: &ValidShop, service: &ValidService) -> Vec<EnvVar> {
+    let mut env = Vec::new();
+    for call in &service.definition.calls {
+        let Some(callee) = shop.services.get(call.service.as_str()) else {
+            continue;
+        };
+        let (host, port) = (
+            names::service(&shop.name, &callee.name),
+            callee.definition.ports.http,
+        );
+        env.push(pod::variable(&call.url, format!("http://{host}:{port}")));
+        if let Some(token) = &call.token {
+            let keys = names::keys(&shop.name, &callee.name);
+            env.push(pod::secret_variable(&token.variable, keys, &token.key));
+        }
+    }
+    env
+}
+
+fn mail(email: &EmailSpec) -> Vec<EnvVar> {
+    let mut env = vec![pod::variable("MAIL_FROM", &email.from)];
+    let Some(smtp) = &email.smtp else { return env };
+    env.push(pod::variable("SMTP_HOST", &smtp.host));
+    env.push(pod::variable("SMTP_PORT", smtp.port().to_string()));
+    env.push(pod::variable("SMTP_TLS", smtp.tls().as_str()));
+    if let Some(login) = &smtp.credentials_from {
+        env.push(pod::secret_variable(
+            "SMTP_USERNAME",
+            login.name.clone(),
+            "username",
+        ));
+        env.push(pod::secret_variable(
+            "SMTP_PASSWORD",
+            login.name.clone(),
+            "password",
+        ));
+    }
+    env
+}
+
+/// One fingerprint of the content of all Secrets that the environment reads.
+fn secret_contents(env: &[EnvVar], contents: &Contents<'_>) -> String {
+    let sources = env
+        .iter()
+        .filter_map(|variable| variable.value_from.as_ref());
+    let references = sources.filter_map(|source| source.secret_key_ref.as_ref());
+    let read: BTreeMap<&str, &str> = references
+        .map(|reference| {
+            let name = reference.name.as_str();
+            (name, contents.get(name).copied().unwrap_or_default())
+        })
+        .collect();
+    Fingerprint::of(&read).hex()
+}
+
+fn scratch(service: &ValidService) -> (Option<Vec<Volume>>, Option<Vec<VolumeMount>>) {
+    let folders = &service.definition.scratch;
+    if folders.is_empty() {
+        return (None, None);
+    }
+    let (volumes, mounts) = folders
+        .iter()
+        .map(|folder| pod::scratch(&folder.name, &folder.path, "1Gi"))
+        .unzip();
+    (Some(volumes), Some(mounts))
+}
+
+/// On different nodes where there are several; rather together than not at all.
+fn spread(shop: &ValidShop, service: &ValidService) -> TopologySpreadConstraint {
+    TopologySpreadConstraint {
+        max_skew: 1,
+        topology_key: "kubernetes.io/hostname".into(),
+        when_unsatisfiable: "ScheduleAnyway".into(),
+        label_selector: Some(metadata::selector(
+            shop,
+            service.name.as_str(),
+            Component::Service,
+        )),
+        match_label_keys: Some(vec!["pod-template-hash".into()]),
+        ..TopologySpreadConstraint::default()
+    }
+}

@@ -1,0 +1,252 @@
+//! Who may connect to whom; everything else is refused. All of it follows from the documents of the services.
+
+use k8s_openapi::{
+    api::networking::v1::{
+        NetworkPolicy, NetworkPolicyEgressRule, NetworkPolicyIngressRule, NetworkPolicyPeer,
+        NetworkPolicyPort, NetworkPolicySpec,
+    },
+    apimachinery::pkg::{apis::meta::v1::LabelSelector, util::intstr::IntOrString},
+};
+
+use crate::{
+    facts::credentials::Credentials,
+    model::{
+        metadata,
+        validate::{ValidService, ValidShop},
+    },
+    naming::{
+        labels::{Component, NAME_LABEL, OPERATOR},
+        names,
+        ports::{BROKER_PORT, DATABASE_PORT, MONITORING_PORT},
+    },
+};
+
+/// Namespaces with this label (`"true"`) may reach the administration ports, for example the one where Prometheus runs.
+pub const ADMIN_NAMESPACE_LABEL: &str = "shopkeeper.dev/admin";
+const NAMESPACE_NAME_LABEL: &str = "kubernetes.io/metadata.name";
+
+/// A service: its API for anyone, or for its callers alone; administration for labelled namespaces. It may reach what its
+/// document names, the collector of traces and, where it sends mail, the mail server.
+pub fn service(shop: &ValidShop, service: &ValidService) -> NetworkPolicy {
+    let definition = &service.definition;
+    let exposed = definition.public || service.node_port.is_some();
+    let callers = || {
+        let callers = shop.callers(&service.name);
+        let callers: Vec<_> = callers.map(|caller| pods(shop, caller.as_str())).collect();
+        callers
+    };
+    let administrators = namespace_peer(ADMIN_NAMESPACE_LABEL, "true");
+
+    let component = |app, component| peer(metadata::selector(shop, app, component));
+    let mut egress = vec![to_dns(&shop.dns_ports)];
+    if definition.database.is_some() {
+        let database = component(service.name.as_str(), Component::Database);
+        egress.push(to(vec![database], DATABASE_PORT));
+    }
+    let broker = component("nats", Component::Broker);
+    egress.push(to(vec![broker], BROKER_PORT));
+    egress.extend(definition.calls.iter().filter_map(|call| {
+        let callee = shop.services.get(call.service.as_str())?;
+        let pods = pods(shop, &call.service);
+        Some(to(vec![pods], callee.definition.ports.http))
+    }));
+    if let Some(port) = shop.otlp_endpoint.as_deref().and_then(port_of) {
+        egress.push(to_anywhere(vec![policy_port("TCP", port)]));
+    }
+    if let Some(smtp) = shop
+        .email
+        .as_ref()
+        .and_then(|email| email.smtp.as_ref())
+        .filter(|_| definition.sends_mail)
+    {
+        egress.push(to_anywhere(vec![policy_port("TCP", smtp.port())]));
+    }
+    let mut policy = policy(
+        shop,
+        names::service(&shop.name, &service.name),
+        service.name.as_str(),
+        Component::Service,
+        [
+            match exposed {
+                true => Some(from_anywhere(definition.ports.http)),
+                false => from(callers(), definition.ports.http),
+            },
+            from(vec![administrators], definition.ports.admin),
+        ],
+        egress,
+    );
+    // Its migrations too: they are code of the same image.
+    if let Some(spec) = &mut policy.spec {
+        let both = metadata::selector_of(
+            shop,
+            service.name.as_str(),
+            &[Component::Service, Component::Migration],
+        );
+        spec.pod_selector = Some(both);
+    }
+    policy
+}
+
+/// A database: its own service, that service's migrations and the operator. It connects to nobody.
+pub fn database(shop: &ValidShop, service: &ValidService) -> NetworkPolicy {
+    let own = metadata::selector_of(
+        shop,
+        service.name.as_str(),
+        &[Component::Service, Component::Migration],
+    );
+    let callers = vec![peer(own), operator(shop)];
+    policy(
+        shop,
+        names::database(&shop.name, &service.name),
+        service.name.as_str(),
+        Component::Database,
+        [from(callers, DATABASE_PORT)],
+        vec![],
+    )
+}
+
+/// The broker: the services of the shop, those that leave it too as long as their pods end; the operator asks for its figures. It
+/// connects to nobody.
+pub fn broker(shop: &ValidShop, credentials: &Credentials) -> NetworkPolicy {
+    let services = shop.services.keys().chain(credentials.leaving.keys());
+    let services = services.map(|service| pods(shop, service.as_str()));
+    policy(
+        shop,
+        names::broker(&shop.name),
+        "nats",
+        Component::Broker,
+        [
+            from(services.collect(), BROKER_PORT),
+            from(vec![operator(shop)], MONITORING_PORT),
+        ],
+        vec![],
+    )
+}
+
+fn policy(
+    shop: &ValidShop,
+    name: String,
+    app: &str,
+    component: Component,
+    ingress: impl IntoIterator<Item = Option<NetworkPolicyIngressRule>>,
+    egress: Vec<NetworkPolicyEgressRule>,
+) -> NetworkPolicy {
+    NetworkPolicy {
+        metadata: metadata::object(shop, name, app, component),
+        spec: Some(NetworkPolicySpec {
+            pod_selector: Some(metadata::selector(shop, app, component)),
+            policy_types: Some(vec!["Ingress".into(), "Egress".into()]),
+            ingress: Some(ingress.into_iter().flatten().collect()),
+            egress: (!egress.is_empty()).then_some(egress),
+        }),
+    }
+}
+
+/// From these alone. From nobody is no rule: Kubernetes reads an empty list as everybody.
+fn from(peers: Vec<NetworkPolicyPeer>, port: i32) -> Option<NetworkPolicyIngressRule> {
+    (!peers.is_empty()).then(|| NetworkPolicyIngressRule {
+        from: Some(peers),
+        ports: Some(vec![policy_port("TCP", port)]),
+    })
+}
+
+fn from_anywhere(port: i32) -> NetworkPolicyIngressRule {
+    NetworkPolicyIngressRule {
+        from: None,
+        ports: Some(vec![policy_port("TCP", port)]),
+    }
+}
+
+fn to(peers: Vec<NetworkPolicyPeer>, port: i32) -> NetworkPolicyEgressRule {
+    NetworkPolicyEgressRule {
+        to: Some(peers),
+        ports: Some(vec![policy_port("TCP", port)]),
+    }
+}
+
+/// To any address, because what answers is not the same everywhere: pods of kube-system, a cache on the node's own network, pods of
+/// another namespace on a port of their own (OpenShift: 5353). Network plugins judge by the port of the pod, not of the Service.
+fn to_dns(ports: &[u16]) -> NetworkPolicyEgressRule {
+    let ports = ports
+        .iter()
+        .flat_map(|port| ["UDP", "TCP"].map(|protocol| policy_port(protocol, i32::from(*port))));
+    to_anywhere(ports.collect())
+}
+
+fn to_anywhere(ports: Vec<NetworkPolicyPort>) -> NetworkPolicyEgressRule {
+    NetworkPolicyEgressRule {
+        to: None,
+        ports: Some(ports),
+    }
+}
+
+fn policy_port(protocol: &str, port: i32) -> NetworkPolicyPort {
+    NetworkPolicyPort {
+        protocol: Some(protocol.into()),
+        port: Some(IntOrString::Int(port)),
+        end_port: None,
+    }
+}
+
+fn pods(shop: &ValidShop, service: &str) -> NetworkPolicyPeer {
+    peer(metadata::selector(shop, service, Component::Service))
+}
+
+fn peer(selector: LabelSelector) -> NetworkPolicyPeer {
+    NetworkPolicyPeer {
+        pod_selector: Some(selector),
+        ..NetworkPolicyPeer::default()
+    }
+}
+
+fn operator(shop: &ValidShop) -> NetworkPolicyPeer {
+    NetworkPolicyPeer {
+        pod_selector: Some(labelled(NAME_LABEL, OPERATOR)),
+        ..namespace_peer(NAMESPACE_NAME_LABEL, &shop.operator_namespace)
+    }
+}
+
+fn namespace_peer(label: &str, value: &str) -> NetworkPolicyPeer {
+    NetworkPolicyPeer {
+        namespace_selector: Some(labelled(label, value)),
+        ..NetworkPolicyPeer::default()
+    }
+}
+
+fn labelled(label: &str, value: &str) -> LabelSelector {
+    LabelSelector {
+        match_labels: Some([(label.to_owned(), value.to_owned())].into()),
+        match_expressions: None,
+    }
+}
+
+/// The port of an `http(s)://host[:port]/...` URL.
+fn port_of(url: &str) -> Option<i32> {
+    let (scheme, rest) = url.split_once("://")?;
+    let authority = rest.split(['/', '?', '#']).next()?;
+    let default = if scheme == "https" { 443 } else { 80 };
+    match authority.rsplit_once(':') {
+        // The last colon of an IPv6 address in brackets is not that of a port.
+        Some((_, port)) if !port.ends_with(']') => port.parse().ok(),
+        _ => Some(default),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::port_of;
+
+    #[test]
+    fn the_port_of_a_collector_is_found() {
+        for (url, port) in [
+            ("http://collector:4318", Some(4318)),
+            ("https://collector.example/v1/traces", Some(443)),
+            ("http://collector/", Some(80)),
+            ("http://[::1]:4318/x", Some(4318)),
+            ("http://[::1]", Some(80)),
+            ("http://collector:many", None),
+        ] {
+            assert_eq!(port_of(url), port, "{url}");
+        }
+    }
+}

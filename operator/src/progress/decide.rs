@@ -1,0 +1,332 @@
+//! What is to be done, from what is wanted and what is there. No client and no clock: everything it needs is an argument.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use k8s_openapi::{
+    api::{
+        apps::v1::Deployment,
+        batch::v1::Job,
+        core::v1::{ContainerStateTerminated, Pod},
+    },
+    apimachinery::pkg::apis::meta::v1::Time,
+};
+use kube::ResourceExt;
+
+use crate::{
+    facts::{Facts, ServiceView, database::DatabaseState, migration, observe::ObservedBackend},
+    model::validate::Replicas,
+    naming::{
+        labels::VERSION_LABEL,
+        names::{self, ServiceName},
+    },
+    progress::{
+        pinning::{Pinned, pin},
+        stream::stream_size,
+    },
+};
+
+/// What is to be done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decision {
+    /// By service; each goes on independently of the others.
+    pub services: BTreeMap<ServiceName, ServiceDecision>,
+    /// The image of the broker.
+    pub broker_image: Pinned,
+    /// The bound of the stream of events, in bytes.
+    pub stream_size: u64,
+}
+
+/// What is to be done for one service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServiceDecision {
+    /// Where the migration to the image that is to run stands.
+    pub migration: Migration,
+    /// What the Deployment runs: what the Shop asks for, or, until that may run, what runs now. None where nothing may run.
+    pub runs: Option<Release>,
+    /// The count to be written.
+    pub replicas: Option<i32>,
+    /// More than one pod runs, so that a budget makes sense.
+    pub disruption_budget: bool,
+    /// Its database, where it has one.
+    pub database: Option<DatabaseDecision>,
+}
+
+/// What is to be done for the database of a service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DatabaseDecision {
+    /// Its image.
+    pub image: Pinned,
+    /// Role and database are there.
+    pub prepared: bool,
+}
+
+/// An image with its version, where it has one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Release {
+    /// The image.
+    pub image: String,
+    /// The version.
+    pub version: Option<String>,
+}
+
+/// Where a migration stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Migration {
+    /// There is no database.
+    Unneeded,
+    /// Its database is not there.
+    Waiting,
+    /// This Job of another image still migrates the same database.
+    After(String),
+    /// Its Job is to be made, or runs.
+    Running,
+    /// It succeeded.
+    Done,
+    /// It failed; the text says how.
+    Failed(String),
+    /// Its Job says nothing about what is there now: it goes, and comes anew.
+    Superseded(Renewal),
+}
+
+/// Why a migration is done again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Renewal {
+    /// Its Job is being deleted.
+    Deleted,
+    /// The database's volume was replaced.
+    NewVolume,
+    /// A pod found an older schema than it needs: a dump was put back, or the image was built anew under its name.
+    SchemaBehind,
+    /// It failed, and the Shop or the database has changed since.
+    Retry,
+}
+
+impl Migration {
+    /// The Job is to be there.
+    pub fn has_job(&self) -> bool {
+        match self {
+            Self::Running | Self::Done | Self::Failed(_) => true,
+            Self::Unneeded | Self::Waiting | Self::After(_) | Self::Superseded(_) => false,
+        }
+    }
+
+    /// The database is what the image that is to run expects.
+    pub fn is_done(&self) -> bool {
+        match self {
+            Self::Unneeded | Self::Done => true,
+            Self::Waiting
+            | Self::After(_)
+            | Self::Running
+            | Self::Failed(_)
+            | Self::Superseded(_) => false,
+        }
+    }
+}
+
+/// Decides for every service.
+pub fn decide(facts: &Facts) -> Decision {
+    let decided = |service: ServiceView<'_>| (service.name().clone(), decide_service(&service));
+    Decision {
+        services: facts.services().map(decided).collect(),
+        broker_image: pin(
+            &names::broker(&facts.shop.name),
+            "spec.images.nats",
+            &facts.shop.nats_image,
+            &facts.observed.broker,
+        ),
+        stream_size: stream_size(&facts.shop, &facts.observed.broker),
+    }
+}
+
+fn decide_service(service: &ServiceView<'_>) -> ServiceDecision {
+    let migration = migration_state(service);
+    let live = service.seen.deployment.as_ref();
+    let live_count = live.and_then(|d| d.spec.as_ref()?.replicas);
+    let (replicas, expected) = match service.wanted.replicas {
+        Replicas::Fixed(count) => (Some(count), count),
+        // An autoscaler leaves a service with no pods alone: somebody must write the first count.
+        Replicas::Autoscaled { min, .. } if live_count == Some(0) => (Some(min), min),
+        Replicas::Autoscaled { min, .. } => (None, live_count.unwrap_or(1).max(min)),
+        Replicas::Unmanaged => (None, live_count.unwrap_or(1)),
+    };
+    ServiceDecision {
+        runs: release(service, &migration),
+        migration,
+        replicas,
+        disruption_budget: expected > 1,
+        database: service.database.map(|state| DatabaseDecision {
+            image: pin(
+                &names::database(&service.shop.name, service.name()),
+                "spec.images.postgres",
+                &service.shop.postgres_image,
+                &service.seen.database,
+            ),
+            prepared: *state == DatabaseState::Prepared,
+        }),
+    }
+}
+
+/// What the Deployment runs. Settings reach the pods whatever becomes of a migration: only the image waits for it.
+fn release(service: &ServiceView<'_>, migration: &Migration) -> Option<Release> {
+    let wanted = || Release {
+        image: service.wanted.image.clone(),
+        version: service.wanted.version.clone(),
+    };
+    match service.seen.deployment.as_deref().and_then(running) {
+        _ if migration.is_done() => Some(wanted()),
+        Some(runs) if runs.image == service.wanted.image => Some(wanted()),
+        Some(runs) => Some(runs),
+        // The very first pods have nobody to replace. They start beside the database and its migration, and are not ready
+        // before both are done: that saves the seconds that starting them takes.
+        None => service.database.is_some_and(has_running_pod).then(wanted),
+    }
+}
+
+/// What a Deployment runs.
+fn running(deployment: &Deployment) -> Option<Release> {
+    Some(Release {
+        image: image_of(deployment)?.to_owned(),
+        version: deployment.labels().get(VERSION_LABEL).cloned(),
+    })
+}
+
+fn migration_state(service: &ServiceView<'_>) -> Migration {
+    let Some(database) = service.database else {
+        return Migration::Unneeded;
+    };
+    let seen = service.seen;
+    let claim = seen.database.claim.as_deref();
+    let Some(job) = &seen.migration else {
+        return match &seen.other_migration {
+            _ if claim.is_none() || !has_running_pod(database) => Migration::Waiting,
+            Some(other) => Migration::After(other.clone()),
+            None => Migration::Running,
+        };
+    };
+    if job.metadata.deletion_timestamp.is_some() {
+        return Migration::Superseded(Renewal::Deleted);
+    }
+    if claim.is_some_and(|claim| migration::is_of_another_volume(job, claim)) {
+        return Migration::Superseded(Renewal::NewVolume);
+    }
+    if succeeded(job, &seen.migration_pods) {
+        return if is_behind(service, job) {
+            Migration::Superseded(Renewal::SchemaBehind)
+        } else {
+            Migration::Done
+        };
+    }
+    let written_for = job.annotations().get(migration::SETTINGS_ANNOTATION);
+    let changed = written_for != Some(&migration::settings_of(service.shop, service.wanted));
+    let was_away =
+        || *database != DatabaseState::Prepared || was_unavailable_since(&seen.database, job);
+    match failure(job) {
+        // Somebody changed something, or it gave up waiting for its database: that says nothing about the migration.
+        Some(_) if changed || was_away() => Migration::Superseded(Renewal::Retry),
+        Some(how) => Migration::Failed(how),
+        // None of its pods has begun: with the new settings they may.
+        None if changed && !migration::is_running(job, &seen.migration_pods) => {
+            Migration::Superseded(Renewal::Retry)
+        }
+        None => Migration::Running,
+    }
+}
+
+/// The database is not ready, or is so only since after the Job began. A Job that began beside its database is thereby tried
+/// a second time, and the second one counts.
+fn was_unavailable_since(database: &ObservedBackend, job: &Job) -> bool {
+    let began = job
+        .status
+        .as_ref()
+        .and_then(|status| status.start_time.clone())
+        .or_else(|| job.creation_timestamp());
+    // Where no pod is seen, its state is all that is known.
+    !database.pods.is_empty()
+        && !database
+            .pods
+            .iter()
+            .filter_map(|pod| ready_since(pod))
+            .any(|ready| began.as_ref().is_none_or(|began| ready <= began))
+}
+
+fn ready_since(pod: &Pod) -> Option<&Time> {
+    let mut conditions = pod.status.as_ref()?.conditions.iter().flatten();
+    conditions
+        .find(|condition| condition.type_ == "Ready" && condition.status == "True")?
+        .last_transition_time
+        .as_ref()
+}
+
+/// A pod of the database runs. A migration waits for two minutes until it takes connections, so both may start together.
+fn has_running_pod(database: &DatabaseState) -> bool {
+    match database {
+        DatabaseState::Connecting | DatabaseState::Unreachable { .. } | DatabaseState::Prepared => {
+            true
+        }
+        DatabaseState::Starting | DatabaseState::Refused { .. } => false,
+    }
+}
+
+/// A pod that ended well is enough: the Job's own status follows one to two seconds later, or never, where a container that
+/// somebody added keeps the pod running.
+fn succeeded(job: &Job, pods: &[Arc<Pod>]) -> bool {
+    let counted = job
+        .status
+        .as_ref()
+        .and_then(|status| status.succeeded)
+        .unwrap_or(0)
+        > 0;
+    let noted = job
+        .annotations()
+        .contains_key(migration::SUCCEEDED_ANNOTATION);
+    counted || noted || pods.iter().any(|pod| migration::has_succeeded(pod))
+}
+
+/// A pod of the service has ended because of an older schema, after the migration was done.
+fn is_behind(service: &ServiceView<'_>, job: &Job) -> bool {
+    let Some(done) = migration::done_at(job) else {
+        return false;
+    };
+    let pods = service.seen.pods.iter();
+    pods.flat_map(|pod| ends_of(service.name(), pod))
+        .any(|end| {
+            end.exit_code == migration::SCHEMA_BEHIND
+                && end.finished_at.as_ref().is_some_and(|at| at.0 > done)
+        })
+}
+
+/// How the service's container in a pod has ended, now or the last time.
+fn ends_of<'a>(
+    service: &'a ServiceName,
+    pod: &'a Pod,
+) -> impl Iterator<Item = &'a ContainerStateTerminated> {
+    let containers = pod
+        .status
+        .iter()
+        .flat_map(|status| status.container_statuses.iter().flatten());
+    containers
+        .filter(move |container| container.name == service.as_str())
+        .flat_map(|container| [&container.state, &container.last_state])
+        .filter_map(|state| state.as_ref()?.terminated.as_ref())
+}
+
+fn failure(job: &Job) -> Option<String> {
+    let conditions = job.status.as_ref()?.conditions.as_ref()?;
+    let failed = conditions
+        .iter()
+        .find(|c| c.type_ == "Failed" && c.status == "True")?;
+    Some(
+        match (failed.reason.as_deref(), failed.message.as_deref()) {
+            (Some("BackoffLimitExceeded"), _) => "all its attempts failed".into(),
+            (Some("PodFailurePolicy"), _) => "the service refuses its settings".into(),
+            (_, Some(message)) => message.to_owned(),
+            (reason, None) => reason.unwrap_or("it failed").to_owned(),
+        },
+    )
+}
+
+/// The image in a Deployment's template.
+pub fn image_of(deployment: &Deployment) -> Option<&str> {
+    let pod = deployment.spec.as_ref()?.template.spec.as_ref()?;
+    pod.containers.first()?.image.as_deref()
+}

@@ -1,0 +1,5 @@
+//! What may be done now, from what is wanted and what is there. Pure; the time is an argument.
+
+pub mod decide;
+pub mod pinning;
+pub mod stream;

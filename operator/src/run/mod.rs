@@ -1,0 +1,13 @@
+//! One pass after another, for all Shops: what begins a pass, what keeps Shops from each other's way, who may work at all.
+
+pub mod backoff;
+pub mod claims;
+pub mod controller;
+pub mod deletion;
+pub mod health;
+pub mod isolation;
+pub mod leader;
+pub mod lease;
+pub mod places;
+pub mod reconcile;
+pub mod telemetry;

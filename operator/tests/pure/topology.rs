@@ -1,0 +1,222 @@
+//! Services that a Shop brings, and how they fit together: what is wrong is said with its path and what to write instead.
+
+use serde_json::{Value, json};
+use shop_operator::model::validate::validate;
+
+use crate::fixtures::{ORDERS, config, shop, valid};
+
+/// A service of one's own that is in order, with these fields of its definition.
+fn own(name: &str, more: Value) -> Value {
+    let mut definition = json!({"name": name, "public": true});
+    for (field, value) in more.as_object().expect("fields") {
+        definition[field] = value.clone();
+    }
+    json!({"image": format!("registry.example/{name}:1"), "definition": definition})
+}
+
+fn calls(service: &str) -> Value {
+    json!({"calls": [{"service": service, "url": "PEER_URL"}]})
+}
+
+/// A chain of so many services, each of which calls the next.
+fn chain(length: usize) -> Value {
+    let service = |n: usize| {
+        let callee = format!("s{}", n + 1);
+        let more = if n + 1 < length {
+            calls(&callee)
+        } else {
+            json!({})
+        };
+        (format!("s{n}"), own(&format!("s{n}"), more))
+    };
+    Value::Object((0..length).map(service).collect())
+}
+
+/// So many services that call nobody.
+fn many(count: usize) -> Value {
+    let service = |n: usize| (format!("s{n}"), own(&format!("s{n}"), json!({})));
+    Value::Object((0..count).map(service).collect())
+}
+
+/// Services of a Shop, and what is said of them.
+fn wrong() -> Vec<(Value, &'static str)> {
+    let long = "a".repeat(16);
+    let reviews = |more: Value| json!({"reviews": own("reviews", more)});
+    let seed = json!({"calls": [{"service": "users", "url": "USERS_URL", "token": {"variable": "SEED", "key": "SIGNING_SEED"}}]});
+    let setting = |name: &str| json!({"settings": [{"name": name, "value": "x"}], "keys": [{"name": "A", "shape": "Seed"}]});
+    let scratch = |a: &str, b: &str| json!({"scratch": [{"name": "a", "path": a, "variable": "A"}, {"name": "b", "path": b, "variable": "B"}]});
+    let off = json!({"enabled": false});
+    vec![
+        (
+            json!({"serch": {"replicas": 1}}),
+            "serch: no built-in service has this name",
+        ),
+        (
+            json!({"reviews": {"definition": {"name": "reviews"}}}),
+            "reviews.image: needed",
+        ),
+        (
+            json!({"orders": own(ORDERS, json!({}))}),
+            "orders.definition: this service is built in",
+        ),
+        (
+            json!({"reviews": own("ratings", json!({}))}),
+            "it is the document of ratings; write reviews",
+        ),
+        (
+            json!({"db": own("db", json!({}))}),
+            "db: this name is reserved",
+        ),
+        (
+            json!({"postgres": own("postgres", json!({}))}),
+            "postgres: this name is reserved",
+        ),
+        (json!({long.clone(): own(&long, json!({}))}), "at most 15"),
+        (reviews(calls("ratings")), "there is no service ratings"),
+        (reviews(calls("reviews")), "a service cannot call itself"),
+        (
+            json!({"a": own("a", calls("b")), "b": own("b", calls("a"))}),
+            "they lead back to a",
+        ),
+        (chain(9), "through more than 8 services"),
+        (reviews(seed), "users gives its callers no key SIGNING_SEED"),
+        (
+            reviews(json!({"subscribes": ["shop.orders.order.eaten.v1"]})),
+            "nobody publishes shop.orders.order.eaten.v1",
+        ),
+        (
+            reviews(json!({"publishes": ["shop.orders.order.eaten.v1"]})),
+            "belongs to another service",
+        ),
+        (
+            reviews(json!({"database": "PostgreSQL"})),
+            "database and migrate belong together",
+        ),
+        (
+            reviews(json!({"migrate": ["migrate"]})),
+            "database and migrate belong together",
+        ),
+        (
+            reviews(json!({"ports": {"http": 9000, "admin": 9000}})),
+            "ports: http and admin must be two ports",
+        ),
+        (
+            reviews(setting("DATABASE_URL")),
+            "the operator sets DATABASE_URL for every service",
+        ),
+        (reviews(setting("A")), "the variable A is set twice"),
+        (
+            reviews(setting("LOG")),
+            "the operator sets LOG for every service",
+        ),
+        (
+            reviews(setting("A_FILE")),
+            "the variable A_FILE is set twice",
+        ),
+        (
+            reviews(scratch("/etc/x", "/var/x")),
+            "/etc/x is in a folder of the system",
+        ),
+        (
+            reviews(scratch("/var/x", "/var/x")),
+            "/var/x is there twice",
+        ),
+        (many(28), "at most 32 may be"),
+        (
+            json!({"payments": off}),
+            "payments.enabled: orders calls it",
+        ),
+        (
+            json!({"users": off, "orders": off}),
+            "users.enabled: search calls it",
+        ),
+    ]
+}
+
+/// Services of a Shop that are in order.
+fn right() -> Vec<Value> {
+    vec![
+        json!({}),
+        json!({"orders": {"replicas": 2}}),
+        json!({"reviews": own("reviews", json!({}))}),
+        json!({
+            "reviews": own("reviews", json!({
+                "database": "PostgreSQL", "migrate": ["migrate"],
+                "calls": [{"service": "users", "url": "USERS_URL"}, {"service": "ratings", "url": "RATINGS_URL", "token": {"variable": "RATINGS_TOKEN", "key": "TOKEN"}}],
+                "publishes": ["shop.reviews.review.written.v1"],
+                "subscribes": ["shop.orders.order.confirmed.v1", "shop.ratings.rating.changed.v1"],
+                "settings": [{"name": "LONGEST", "value": "2000"}],
+                "scratch": [{"name": "cache", "path": "/var/cache/reviews", "variable": "CACHE_DIR"}],
+            })),
+            "ratings": own("ratings", json!({
+                "keys": [{"name": "TOKEN", "shape": "Password", "forCallers": true}],
+                "publishes": ["shop.ratings.rating.changed.v1"],
+            })),
+        }),
+        json!({"payments": {"enabled": false}, "orders": {"enabled": false}}),
+        chain(8),
+        many(27),
+        {
+            let mut services = chain(8);
+            services["s7"] = own("s7", calls("orders"));
+            services
+        },
+        json!({"email": {"enabled": false}}),
+        json!({"reviews": own("reviews", calls("payments")), "search": {"enabled": true}}),
+    ]
+}
+
+#[test]
+fn what_does_not_fit_together_is_named() {
+    for (services, reason) in wrong() {
+        let spec = json!({"version": "1", "services": services});
+        let wrong = validate(&shop(spec), &config()).expect_err(reason);
+        let text = wrong.join("\n");
+        assert!(text.contains("spec.services"), "{text}");
+        assert!(text.contains(reason), "{reason}: {text}");
+    }
+}
+
+#[test]
+fn what_fits_together_is_taken() {
+    for services in right() {
+        let valid = valid(json!({"version": "1", "services": services}));
+        assert!(valid.services.contains_key("users"));
+    }
+}
+
+#[test]
+fn a_service_that_is_switched_off_is_not_there() {
+    let shop = valid(json!({"version": "1", "services": {"email": {"enabled": false}}}));
+    assert!(!shop.services.contains_key("email"));
+    assert_eq!(shop.services.len(), 4);
+}
+
+#[test]
+fn a_port_of_a_service_that_is_not_there_is_refused() {
+    let exposure = |name: &str| json!({"version": "1", "exposure": {"type": "NodePort", "nodePorts": {name: 30081}}});
+    let wrong = validate(&shop(exposure("serch")), &config()).expect_err("refused");
+    assert_eq!(
+        wrong,
+        ["spec.exposure.nodePorts.serch: this Shop has no such service"]
+    );
+    assert!(validate(&shop(exposure("search")), &config()).is_ok());
+}
+
+#[test]
+fn without_payments_another_service_brings_the_stream_to_its_limits() {
+    let off = json!({"enabled": false});
+    for services in [
+        json!({}),
+        json!({"payments": off, "orders": off}),
+        json!({"payments": off, "orders": off, "email": off, "reviews": own("reviews", json!({}))}),
+    ] {
+        let shop = valid(json!({"version": "1", "services": services}));
+        let limiting = shop
+            .services
+            .values()
+            .filter(|service| service.limits_stream);
+        let names: Vec<_> = limiting.map(|service| service.name.as_str()).collect();
+        assert!(names.len() == 1 && names != ["reviews"], "{names:?}");
+    }
+}

@@ -365,8 +365,14 @@ async fn what_the_definition_with_five_services_stored_is_taken_unchanged() {
     let admin = admin().await;
     let namespace = unique("before");
     make_namespace(&admin, &namespace).await;
+    // Under names of its own, so that nobody who asks for Shops meets it.
     let text = include_str!("fixtures/crd-with-five-services.yaml")
-        .replace("shopkeeper.dev", "before.shopkeeper.dev");
+        .replace("shops.shopkeeper.dev", "formershops.before.shopkeeper.dev")
+        .replace("group: shopkeeper.dev", "group: before.shopkeeper.dev")
+        .replace("kind: Shop", "kind: FormerShop")
+        .replace("plural: shops", "plural: formershops")
+        .replace("singular: shop", "singular: formershop")
+        .replace("- shp", "- fshp");
     let crd: CustomResourceDefinition = serde_yaml::from_str(&text).expect("a CRD");
     let crds: Api<CustomResourceDefinition> = Api::all(admin.clone());
     let apply = PatchParams::apply("test").force();
@@ -393,7 +399,7 @@ async fn what_the_definition_with_five_services_stored_is_taken_unchanged() {
     let resource = ApiResource::from_gvk(&kube::core::GroupVersionKind::gvk(
         "before.shopkeeper.dev",
         "v1alpha1",
-        "Shop",
+        "FormerShop",
     ));
     let shops: Api<DynamicObject> = Api::namespaced_with(admin.clone(), &namespace, &resource);
     let shop = DynamicObject::new("demo", &resource).data(json!({"spec": spec}));

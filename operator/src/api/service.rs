@@ -21,6 +21,8 @@ use crate::{
 /// What is special about one service.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
+// An applied entry that loses its last field is null for a moment: with a default it counts as not there.
+#[schemars(extend("default" = {}))]
 #[x_kube(
     validation = Rule::new("!(has(self.version) && has(self.image))")
         .message("version and image exclude each other: an image names its version itself"),

@@ -171,7 +171,7 @@ async fn a_database_whose_change_is_refused_does_not_keep_the_others_waiting() {
     harness.apply(json!({"version": "1"})).await;
     harness.bring_up().await;
     // The first in turn.
-    harness.make_unchangeable("demo-users-db").await;
+    harness.make_unchangeable("demo-email-db").await;
     harness
         .apply(json!({"version": "1", "images": {"postgres": "other:17"}}))
         .await;
@@ -185,9 +185,9 @@ async fn a_database_whose_change_is_refused_does_not_keep_the_others_waiting() {
         })
         .await;
     let images = harness.images_of_databases().await;
-    assert!(images.contains(&("demo-users-db".into(), "postgres:17".into())));
+    assert!(images.contains(&("demo-email-db".into(), "postgres:17".into())));
     let status = harness.status().await;
-    assert_eq!(phase(&status, "users"), Some(Phase::Failed));
+    assert_eq!(phase(&status, "email"), Some(Phase::Failed));
 }
 
 #[tokio::test]
@@ -256,7 +256,7 @@ async fn a_volume_that_cannot_grow_is_named_and_grows_once_its_class_allows_it()
     assert_eq!(said(&status).0, "True");
     let message = said(&status).2;
     for part in [
-        "PersistentVolumeClaim data-demo-users-db-0",
+        "PersistentVolumeClaim data-demo-email-db-0",
         "stays at 1Gi",
         "asks for 2Gi",
     ] {

@@ -6,13 +6,13 @@ use std::collections::BTreeMap;
 use kube::ResourceExt;
 
 use super::{
-    prune::{delete, is_ours},
+    prune::delete,
     refusals::{Failure, Refusals},
 };
 use crate::{
     cluster::{Cluster, Kind, Tracked},
     facts::{departures::Departure, observe::Observed},
-    model::validate::ValidShop,
+    model::{metadata::is_ours, validate::ValidShop},
     naming::{
         labels::{Component, Part, part_of},
         names::{self, ServiceName},
@@ -70,12 +70,16 @@ impl Leaving<'_> {
             return refused;
         }
         let has_database = self.is_there(&cluster.stateful_sets, &database);
+        // By these two alone the service would not be found again.
+        let login = names::broker_login(shop, self.service);
+        refused.extend(self.delete(&cluster.secrets, &login).await);
         refused.extend(self.delete_jobs(cluster).await);
+        if !refused.is_empty() {
+            return refused;
+        }
         refused.extend(self.delete(&cluster.services, &name).await);
         refused.extend(self.delete(&cluster.network_policies, &name).await);
         refused.extend(self.delete(&cluster.service_accounts, &name).await);
-        let login = names::broker_login(shop, self.service);
-        refused.extend(self.delete(&cluster.secrets, &login).await);
         refused.extend(self.delete(&cluster.stateful_sets, &database).await);
         if has_database || self.runs(Component::Database) {
             return refused;

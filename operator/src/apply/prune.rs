@@ -12,7 +12,7 @@ use crate::{
     },
     cluster::{Cluster, Kind, Tracked},
     facts::observe::Observed,
-    model::validate::ValidShop,
+    model::{metadata::is_ours, validate::ValidShop},
     naming::labels::{Part, part_of},
 };
 
@@ -80,15 +80,6 @@ async fn superfluous<K: Kind>(
         }
     }
     refused
-}
-
-/// This Shop's, and not on its way already.
-pub(super) fn is_ours<K: Kind>(shop: &ValidShop, object: &K) -> bool {
-    let owners = object.owner_references().iter();
-    let mut controllers = owners.filter(|owner| owner.controller == Some(true));
-    // One without an owner was left behind by a deletion that spares dependents, or holds data.
-    let is_owner = controllers.all(|owner| owner.uid == shop.owner.uid);
-    is_owner && object.meta().deletion_timestamp.is_none()
 }
 
 pub(super) async fn delete<K: Kind>(

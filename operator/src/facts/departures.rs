@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::{
     api::{Phase, ShopSpec, ShopStatus},
     cluster::{Cluster, Kind, Tracked},
-    model::validate::ValidShop,
+    model::{metadata::is_ours, validate::ValidShop},
     naming::{
         labels::{Part, part_of},
         names::{self, ServiceName},
@@ -79,7 +79,6 @@ fn strays(shop: &ValidShop, cluster: &Cluster) -> BTreeSet<ServiceName> {
     let mut strays = BTreeSet::new();
     strays.extend(of(shop, &cluster.deployments, &used));
     strays.extend(of(shop, &cluster.stateful_sets, &used));
-    strays.extend(of(shop, &cluster.jobs, &used));
     strays.extend(of(shop, &cluster.services, &used));
     strays.extend(of(shop, &cluster.network_policies, &used));
     strays.extend(of(shop, &cluster.service_accounts, &used));
@@ -96,6 +95,8 @@ fn of<K: Kind>(
     let unused = names.iter().filter(|name| !used.contains(*name));
     let objects = unused.filter_map(|name| tracked.get(&shop.namespace, &shop.name, name));
     objects
+        // Those of a former Shop of this name go by themselves.
+        .filter(|object| is_ours(shop, &**object))
         .filter_map(|object| match part_of(&*object) {
             Part::Service(service) if !shop.services.contains_key(&service) => Some(service),
             Part::Service(_) | Part::Broker => None,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement};
-use kube::api::ObjectMeta;
+use kube::{ResourceExt, api::ObjectMeta};
 
 use crate::{
     model::validate::ValidShop,
@@ -80,4 +80,13 @@ pub fn selector_of(shop: &ValidShop, app: &str, components: &[Component]) -> Lab
             ),
         }]),
     }
+}
+
+/// This Shop's, and not on its way already.
+pub fn is_ours(shop: &ValidShop, object: &impl ResourceExt) -> bool {
+    let owners = object.owner_references().iter();
+    let mut controllers = owners.filter(|owner| owner.controller == Some(true));
+    // One without an owner was left behind by a deletion that spares dependents, or holds data.
+    let is_owner = controllers.all(|owner| owner.uid == shop.owner.uid);
+    is_owner && object.meta().deletion_timestamp.is_none()
 }

@@ -26,6 +26,16 @@ use crate::fixtures::{
     EMAIL, ORDERS, SEARCH, Scene, Seen, job, nothing_seen, plain, pod, shop, valid,
 };
 
+/// A write of this part that the API server forbids.
+fn forbidden(part: Part, object: &str, why: &str) -> Failure {
+    let answer = kube::core::Status::failure(why, "Forbidden").with_code(403);
+    Failure {
+        part,
+        write: object.to_owned(),
+        error: Error::kube(object)(kube::Error::Api(Box::new(answer))),
+    }
+}
+
 fn condition<'a>(status: &'a ShopStatus, type_: &str) -> &'a Condition {
     status
         .conditions
@@ -457,12 +467,12 @@ fn a_failed_migration_names_its_job_and_what_to_do_and_the_others_run() {
 #[test]
 fn a_refused_object_is_named_and_only_its_service_fails() {
     let mut scene = Scene::all_well(plain());
-    let answer = kube::core::Status::failure("exceeded quota: small", "Forbidden").with_code(403);
-    scene.fail(Failure {
-        part: Part::Service(ORDERS.into()),
-        write: "Deployment corner-orders".into(),
-        error: Error::kube("Deployment corner-orders")(kube::Error::Api(Box::new(answer))),
-    });
+    let orders = Part::Service(ORDERS.into());
+    scene.fail(forbidden(
+        orders,
+        "Deployment corner-orders",
+        "exceeded quota: small",
+    ));
     let status = scene.report();
     let ready = condition(&status, "Ready");
     assert_eq!(
@@ -851,12 +861,8 @@ fn a_rollout_makes_an_event_when_it_starts_and_when_it_ends_and_nothing_between(
 #[test]
 fn what_a_service_has_left_behind_and_cannot_be_deleted_is_named() {
     let mut scene = Scene::all_well(plain());
-    let answer = kube::core::Status::failure("no right", "Forbidden").with_code(403);
-    scene.fail(Failure {
-        part: Part::Service("reviews".into()),
-        write: "Deployment corner-reviews is deleted".into(),
-        error: Error::kube("Deployment corner-reviews")(kube::Error::Api(Box::new(answer))),
-    });
+    let reviews = Part::Service("reviews".into());
+    scene.fail(forbidden(reviews, "Deployment corner-reviews", "no right"));
     let status = scene.report();
     let ready = condition(&status, "Ready");
     assert_eq!(

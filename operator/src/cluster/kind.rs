@@ -36,7 +36,7 @@ pub trait Kind:
 }
 
 impl Kind for Deployment {
-    /// Count and image.
+    /// Count and image; the arguments come with it.
     fn trim(&mut self) {
         if let Some(spec) = &mut self.spec {
             spec.strategy = None;
@@ -46,7 +46,7 @@ impl Kind for Deployment {
 }
 
 impl Kind for StatefulSet {
-    /// Image, and the claim template, which cannot be changed.
+    /// Image and arguments, and the claim template, which cannot be changed.
     fn trim(&mut self) {
         if let Some(spec) = &mut self.spec {
             spec.update_strategy = None;
@@ -60,6 +60,7 @@ fn trim_template(template: &mut PodTemplateSpec) {
     let image_of = |container: Container| Container {
         name: container.name,
         image: container.image,
+        args: container.args,
         ..Container::default()
     };
     *template = PodTemplateSpec {

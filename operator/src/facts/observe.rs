@@ -10,7 +10,7 @@ use k8s_openapi::{
         apps::v1::{Deployment, StatefulSet},
         autoscaling::v2::HorizontalPodAutoscaler,
         batch::v1::Job,
-        core::v1::{Event, PersistentVolumeClaim, Pod, Secret},
+        core::v1::{Container, Event, PersistentVolumeClaim, Pod, Secret},
     },
     jiff::{SignedDuration, Timestamp},
 };
@@ -91,15 +91,17 @@ impl ObservedBackend {
 
     /// The image of its StatefulSet.
     pub fn image(&self) -> Option<&str> {
-        let pod = self
-            .stateful_set
-            .as_ref()?
-            .spec
-            .as_ref()?
-            .template
-            .spec
-            .as_ref()?;
-        pod.containers.first()?.image.as_deref()
+        self.container()?.image.as_deref()
+    }
+
+    /// The arguments of its StatefulSet's container.
+    pub fn arguments(&self) -> Option<&[String]> {
+        self.container()?.args.as_deref()
+    }
+
+    fn container(&self) -> Option<&Container> {
+        let template = &self.stateful_set.as_ref()?.spec.as_ref()?.template;
+        template.spec.as_ref()?.containers.first()
     }
 
     /// The size that its claim asks for, which may differ from what the Shop says: a claim that was kept, one that cannot grow.

@@ -32,13 +32,16 @@ use crate::{
 const POSTGRES: i64 = 999;
 
 /// Small, because five of them share a laptop. Each has its reason beside it.
-const SETTINGS: [&str; 12] = [
+const SETTINGS: [&str; 13] = [
     "shared_buffers=8MB", // the file system's cache does the rest
     // `connections` divides them among the pods of the service; idle ones are closed after a minute.
     "max_connections=200",
-    // A transaction here touches a handful of tables. For 200 connections the default of 64 would reserve 5 MB more.
-    "max_locks_per_transaction=32",
-    "max_pred_locks_per_transaction=16",
+    // Room for 2,000 locks beside the 16 that each connection has of its own; a transaction here touches a handful of tables.
+    // For 200 connections the defaults of 64 would reserve 6 MB more.
+    "max_locks_per_transaction=10",
+    "max_pred_locks_per_transaction=10",
+    // No subscriptions, so no process that waits for some.
+    "max_logical_replication_workers=0",
     "work_mem=2MB",              // small sorts; larger ones go to disk
     "maintenance_work_mem=16MB", // index builds of a small catalogue
     "max_wal_size=256MB",        // a volume of 1Gi must not fill up with it
@@ -48,6 +51,43 @@ const SETTINGS: [&str; 12] = [
     "jit=off", // costs memory and helps long queries only
     "password_encryption=scram-sha-256",
 ];
+
+/// What earlier operators gave. A database that has these keeps them until its image changes: other settings are no reason to
+/// restart it.
+const FORMER_SETTINGS: [&str; 12] = [
+    "shared_buffers=8MB",
+    "max_connections=200",
+    "max_locks_per_transaction=32",
+    "max_pred_locks_per_transaction=16",
+    "work_mem=2MB",
+    "maintenance_work_mem=16MB",
+    "max_wal_size=256MB",
+    "min_wal_size=32MB",
+    "max_worker_processes=4",
+    "max_parallel_workers=2",
+    "jit=off",
+    "password_encryption=scram-sha-256",
+];
+
+/// The arguments of the container.
+fn arguments(settings: &[&str]) -> Vec<String> {
+    let settings = settings.iter().flat_map(|setting| ["-c", setting]);
+    std::iter::once("postgres")
+        .chain(settings)
+        .map(Into::into)
+        .collect()
+}
+
+/// The arguments for `image` where `live` is what runs.
+fn arguments_beside(live: &ObservedBackend, image: &str) -> Vec<String> {
+    let former = arguments(&FORMER_SETTINGS);
+    let is_former = live.arguments() == Some(former.as_slice());
+    if is_former && live.image() == Some(image) {
+        former
+    } else {
+        arguments(&SETTINGS)
+    }
+}
 
 /// The Service of a service's database. It does not wait for readiness: with one pod, a refused connection tells a client
 /// sooner that it must wait.
@@ -108,7 +148,7 @@ pub fn stateful_set(
                 &shop.database.storage,
                 live.template_size(),
             )]),
-            template: template(shop, service, image),
+            template: template(shop, service, image, live),
             ..StatefulSetSpec::default()
         }),
         status: None,
@@ -175,10 +215,14 @@ fn claim_labels(shop: &ValidShop, app: &str, component: Component) -> BTreeMap<S
     .collect()
 }
 
-fn template(shop: &ValidShop, service: &ValidService, image: &str) -> PodTemplateSpec {
+fn template(
+    shop: &ValidShop,
+    service: &ValidService,
+    image: &str,
+    live: &ObservedBackend,
+) -> PodTemplateSpec {
     let (tmp, tmp_mount) = pod::scratch("tmp", "/tmp", "64Mi");
     let (run, run_mount) = pod::scratch("run", "/var/run/postgresql", "16Mi");
-    let args = SETTINGS.iter().flat_map(|setting| ["-c", setting]);
     PodTemplateSpec {
         metadata: Some(ObjectMeta {
             labels: Some(metadata::labels(
@@ -201,12 +245,7 @@ fn template(shop: &ValidShop, service: &ValidService, image: &str) -> PodTemplat
                     name: "postgres".into(),
                     image: Some(image.to_owned()),
                     image_pull_policy: Some(shop.pull_policy.as_str().into()),
-                    args: Some(
-                        std::iter::once("postgres")
-                            .chain(args)
-                            .map(Into::into)
-                            .collect(),
-                    ),
+                    args: Some(arguments_beside(live, image)),
                     env: Some(vec![
                         pod::secret_variable(
                             "POSTGRES_PASSWORD",
@@ -262,6 +301,8 @@ fn listens() -> Probe {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
     use crate::connections::MAX_CONNECTIONS;
 
@@ -269,5 +310,36 @@ mod tests {
     fn postgresql_takes_as_many_connections_as_are_divided_among_pods() {
         let setting = format!("max_connections={MAX_CONNECTIONS}");
         assert!(SETTINGS.contains(&setting.as_str()));
+        assert!(FORMER_SETTINGS.contains(&setting.as_str()));
+    }
+
+    #[test]
+    fn a_database_keeps_its_former_settings_until_its_image_changes() {
+        let former = arguments(&FORMER_SETTINGS);
+        let (new, edited) = (arguments(&SETTINGS), arguments(&["fsync=off"]));
+        for (args, image, expected) in [
+            (&former, "postgres:17", &former),
+            (&former, "postgres:17.2", &new),
+            (&new, "postgres:17", &new),
+            (&edited, "postgres:17", &new),
+        ] {
+            let live = json!({"spec": {"serviceName": "a", "selector": {}, "template": {"spec": {"containers": [
+                {"name": "postgres", "image": "postgres:17", "args": args},
+            ]}}}});
+            let live: StatefulSet = serde_json::from_value(live).expect("a StatefulSet");
+            let live = ObservedBackend {
+                stateful_set: Some(live.into()),
+                ..ObservedBackend::default()
+            };
+            assert_eq!(
+                &arguments_beside(&live, image),
+                expected,
+                "{args:?} {image}"
+            );
+        }
+        assert_eq!(
+            arguments_beside(&ObservedBackend::default(), "postgres:17"),
+            new
+        );
     }
 }

@@ -98,9 +98,12 @@ fn start(binary: &Path, service: &Service, port: u16) -> Result<Duration> {
     outcome
 }
 
+/// Where `cargo xtask images` has left the program.
 fn release(service: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../target/x86_64-unknown-linux-gnu/release")
+    let own = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../target");
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(own, PathBuf::from);
+    target
+        .join("x86_64-unknown-linux-gnu/release")
         .join(service)
 }
 

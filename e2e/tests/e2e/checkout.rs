@@ -3,7 +3,7 @@ use e2e::shop::{code, text};
 use e2e::wait::until;
 use futures::future::join_all;
 
-use crate::support::{PATIENCE, broker_as, ledger, payments, port_of_service, world};
+use crate::support::{PATIENCE, broker_as, ledger, own_events, payments, port_of_service, world};
 
 #[tokio::test]
 async fn a_declined_card_cancels_the_order_and_another_one_pays() -> Result<()> {
@@ -164,19 +164,13 @@ async fn events_that_are_delivered_again_change_nothing() -> Result<()> {
     })
     .await?;
 
-    let jetstream = broker_as(&world.cluster, "orders").await?;
-    let mut stream = jetstream.get_stream("SHOP").await?;
-    let last = stream.info().await?.state.last_sequence;
+    let orders = broker_as(&world.cluster, "orders").await?;
     let mut again = 0;
-    for sequence in 1..=last {
-        let Ok(message) = stream.get_raw_message(sequence).await else {
-            continue;
-        };
-        let of_the_order = String::from_utf8_lossy(&message.payload).contains(&id);
-        if of_the_order && message.subject.starts_with("shop.orders.") {
+    for message in own_events(&orders, "orders").await? {
+        if String::from_utf8_lossy(&message.payload).contains(&id) {
             // Without its Nats-Msg-Id: past the broker's own deduplication, as a redelivery is.
             for _ in 0..3 {
-                jetstream
+                orders
                     .publish(message.subject.clone(), message.payload.clone())
                     .await?
                     .await?;
@@ -188,12 +182,13 @@ async fn events_that_are_delivered_again_change_nothing() -> Result<()> {
         again >= 6,
         "order.placed and order.confirmed were published again: {again}"
     );
+    let email = broker_as(&world.cluster, "email").await?;
     until("email has handled all of it", PATIENCE, || async {
-        let consumer: async_nats::jetstream::consumer::PullConsumer = stream
-            .get_consumer("email-shop-orders-order-confirmed-v1")
+        let consumer: async_nats::jetstream::consumer::PullConsumer = email
+            .get_consumer_from_stream("email-shop-orders-order-confirmed-v1", "SHOP")
             .await
             .map_err(|e| anyhow::anyhow!("{e}"))?;
-        let state = consumer.get_info().await?;
+        let state = consumer.cached_info();
         Ok((state.num_pending == 0 && state.num_ack_pending == 0).then_some(()))
     })
     .await?;

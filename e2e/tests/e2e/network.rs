@@ -1,13 +1,14 @@
-use anyhow::{Context, Result, anyhow};
-use async_nats::jetstream::consumer::PullConsumer;
+use anyhow::{Context, Result};
+use async_nats::jetstream::consumer::pull;
 use e2e::cluster::SHOP;
 use e2e::wait::until;
+use futures::{FutureExt, StreamExt};
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{DeleteParams, PostParams};
 use serde_json::json;
 
-use crate::support::{PATIENCE, broker_as, world};
+use crate::support::{PATIENCE, broker_as, own_events, world};
 
 #[tokio::test]
 async fn a_database_takes_no_connection_from_a_pod_that_is_not_its_service() -> Result<()> {
@@ -72,13 +73,54 @@ async fn a_service_cannot_speak_for_another_nor_harm_its_events() -> Result<()> 
     };
     assert!(jetstream.update_stream(&emptied).await.is_err());
 
+    let unsaid = jetstream
+        .publish("shop.email.email.read.v1", "not in the document".into())
+        .await?;
+    assert!(
+        unsaid.await.is_err(),
+        "it publishes what its document says and no more"
+    );
     assert_eq!(stream.info().await?.state.last_sequence, before);
-    let consumer: PullConsumer = stream
-        .get_consumer(of_orders)
-        .await
-        .map_err(|e| anyhow!(e))?;
-    assert_eq!(consumer.cached_info().name, of_orders);
     let bound = stream.cached_info().config.max_bytes;
     assert!(bound > 0, "the operator gives the stream a bound: {bound}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_service_reads_what_it_subscribes_to_and_no_more() -> Result<()> {
+    let world = world().await?;
+    let jetstream = broker_as(&world.cluster, "payments").await?;
+    let stream = jetstream.get_stream("SHOP").await?;
+    let last = stream.cached_info().state.last_sequence;
+    assert!(stream.get_raw_message(last).await.is_err());
+
+    let reading = |name: &str, kind: &str| pull::Config {
+        name: Some(name.to_owned()),
+        filter_subject: kind.to_owned(),
+        ..Default::default()
+    };
+    for (name, kind) in [
+        ("payments", "shop.users.user.registered.v1"),
+        ("payments-outbox", "shop.users.user.registered.v1"),
+        (
+            "email-shop-users-user-registered-v1",
+            "shop.users.user.registered.v1",
+        ),
+    ] {
+        let made = stream.create_consumer(reading(name, kind)).await;
+        assert!(made.is_err(), "{name} reads {kind}");
+    }
+    let of_email = "email-shop-users-user-registered-v1";
+    assert!(stream.consumer_info(of_email).await.is_err());
+    assert!(!own_events(&jetstream, "payments").await?.is_empty());
+
+    // What others are answered is not shown to it.
+    let payments = jetstream.client();
+    let mut overheard = payments.subscribe("_INBOX.>").await?;
+    payments.flush().await?;
+    let email = broker_as(&world.cluster, "email").await?;
+    email.get_stream("SHOP").await?;
+    jetstream.get_stream("SHOP").await?;
+    assert!(overheard.next().now_or_never().flatten().is_none());
     Ok(())
 }

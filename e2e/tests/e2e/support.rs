@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use async_nats::jetstream::Context;
+use async_nats::jetstream::consumer::{AckPolicy, PullConsumer, pull};
+use async_nats::jetstream::{Context, Message};
 use e2e::cluster::{Cluster, NAMESPACE, SHOP};
 use e2e::forward::forward;
 use e2e::shop::{ADMIN_EMAIL, Account, Shop};
 use e2e::wait::until;
+use futures::TryStreamExt;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, ListParams};
 use kube::{Client, ResourceExt};
@@ -89,6 +91,7 @@ pub(crate) async fn broker_as(cluster: &Cluster, service: &str) -> Result<Contex
     let labels = format!("app.kubernetes.io/instance={SHOP},app.kubernetes.io/component=broker");
     let port = port_of(&cluster.client, NAMESPACE, &labels, 4222).await?;
     let broker = async_nats::ConnectOptions::new()
+        .custom_inbox_prefix(format!("_INBOX.{user}"))
         .user_and_password(user, password)
         .connect(format!("127.0.0.1:{port}"))
         .await?;
@@ -97,6 +100,30 @@ pub(crate) async fn broker_as(cluster: &Cluster, service: &str) -> Result<Contex
         .timeout(Duration::from_secs(5))
         .ack_timeout(Duration::from_secs(5));
     Ok(jetstream.build(broker))
+}
+
+/// All events of `service` that are in the stream. It reads them through the consumer that its relay looks through, which may be
+/// at it: then once more.
+pub(crate) async fn own_events(jetstream: &Context, service: &str) -> Result<Vec<Message>> {
+    let name = format!("{service}-outbox");
+    let stream = jetstream.get_stream("SHOP").await?;
+    until("the events are read", PATIENCE, || async {
+        // Not there, most of the time.
+        let _ = stream.delete_consumer(&name).await;
+        let consumer: PullConsumer = stream
+            .create_consumer(pull::Config {
+                name: Some(name.clone()),
+                filter_subject: format!("shop.{service}.>"),
+                ack_policy: AckPolicy::None,
+                ..Default::default()
+            })
+            .await?;
+        let expected = usize::try_from(consumer.cached_info().num_pending)?;
+        let messages = consumer.fetch().max_messages(expected.max(1)).messages();
+        let messages: Vec<_> = messages.await?.try_collect().await.unwrap_or_default();
+        Ok((messages.len() == expected).then_some(messages))
+    })
+    .await
 }
 
 pub(crate) fn is_ready(pod: &Pod) -> bool {

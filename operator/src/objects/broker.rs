@@ -1,5 +1,5 @@
-//! The broker of a Shop: one NATS server with JetStream. Each service has a login of its own and may publish under its own
-//! name alone.
+//! The broker of a Shop: one NATS server with JetStream. Each service has a login of its own, which may publish what the service's
+//! document says and read what it subscribes to.
 
 use k8s_openapi::{
     ByteString,
@@ -120,43 +120,57 @@ fn user(name: &ServiceName, password: &SecretString, publishes: &[String]) -> St
         r#"    {{ user: "{name}", password: "{password}", permissions: {{
       publish: [
 {allowed}      ]
-      subscribe: ["_INBOX.>"]
+      subscribe: ["_INBOX.{name}.>"]
     }} }}
 "#
     )
 }
 
-/// What a service may publish on: its own events, and requests to JetStream. Each has its own consumers, one for each kind that
-/// it subscribes to. All read all; nobody deletes the stream, and one changes it.
+/// What a service may publish on: the events of its document, and requests to JetStream. It has a consumer for each kind that it
+/// subscribes to and reads through these alone; what others ask or are told is not shown to it. Nobody deletes the stream, and one
+/// changes it.
 fn publishes(service: &ValidService) -> Vec<String> {
-    let name = &service.name;
-    let mut subjects = publishes_its_own(name);
+    let definition = &service.definition;
+    let mut subjects = definition.publishes.clone();
+    subjects.extend(about_the_stream());
+    if !definition.publishes.is_empty() {
+        subjects.extend(looks_for_its_own(&service.name));
+    }
     if service.limits_stream {
         subjects.push("$JS.API.STREAM.UPDATE.SHOP".to_owned());
     }
-    for (consumer, kind) in consumers(&service.definition) {
+    for (consumer, kind) in consumers(definition) {
         subjects.push(format!("$JS.API.CONSUMER.CREATE.SHOP.{consumer}.{kind}"));
+        subjects.push(format!("$JS.API.CONSUMER.INFO.SHOP.{consumer}"));
         subjects.extend(uses(&consumer));
-    }
-    if !service.definition.subscribes.is_empty() {
-        // The consumer that the first version had for all kinds: it still runs during a rollout.
-        subjects.push(format!("$JS.API.CONSUMER.CREATE.SHOP.{name}"));
-        subjects.push(format!("$JS.API.CONSUMER.CREATE.SHOP.{name}.>"));
-        subjects.push(format!("$JS.API.CONSUMER.DURABLE.CREATE.SHOP.{name}"));
-        subjects.extend(uses(name.as_str()));
     }
     subjects
 }
 
-/// Its own events, and what it takes to see that they arrived.
+/// Of a service that leaves, whose document is gone: what it has not published yet, and the look for it.
 fn publishes_its_own(name: &ServiceName) -> Vec<String> {
-    vec![
-        format!("shop.{name}.>"),
-        "$JS.API.INFO".to_owned(),
-        "$JS.API.STREAM.CREATE.SHOP".to_owned(),
-        "$JS.API.STREAM.INFO.SHOP".to_owned(),
-        "$JS.API.STREAM.MSG.GET.SHOP".to_owned(),
-        "$JS.API.CONSUMER.INFO.SHOP.*".to_owned(),
+    let mut subjects = vec![format!("shop.{name}.>")];
+    subjects.extend(about_the_stream());
+    subjects.extend(looks_for_its_own(name));
+    subjects
+}
+
+/// Whoever comes first makes the stream.
+fn about_the_stream() -> [String; 3] {
+    [
+        "$JS.API.INFO",
+        "$JS.API.STREAM.CREATE.SHOP",
+        "$JS.API.STREAM.INFO.SHOP",
+    ]
+    .map(str::to_owned)
+}
+
+/// Whether the broker still has what it acknowledged is seen through a consumer of the service's own events.
+fn looks_for_its_own(name: &ServiceName) -> [String; 3] {
+    [
+        format!("$JS.API.CONSUMER.CREATE.SHOP.{name}-outbox.shop.{name}.>"),
+        format!("$JS.API.CONSUMER.DELETE.SHOP.{name}-outbox"),
+        format!("$JS.API.CONSUMER.MSG.NEXT.SHOP.{name}-outbox"),
     ]
 }
 

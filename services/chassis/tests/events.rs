@@ -4,7 +4,7 @@ mod notes;
 
 use std::time::{Duration, Instant};
 
-use async_nats::jetstream::consumer::{PullConsumer, pull};
+use async_nats::jetstream::consumer::PullConsumer;
 use chassis::testing::{self, Backends, TestEvent, TestService, eventually, look};
 use notes::{NEWS, Notes, NotesNext, SUBSCRIBED, write_note};
 use reqwest::StatusCode;
@@ -211,29 +211,6 @@ async fn what_is_published_while_only_the_old_version_runs_waits_for_the_new_one
     );
     old.stop().await;
     new.stop().await;
-}
-
-#[tokio::test]
-async fn the_consumer_that_all_kinds_shared_goes_when_no_old_version_uses_it() {
-    let backends = Backends::new().await;
-    let service = testing::start::<Notes>(&backends, &[]).await;
-    let stream = backends.jetstream().await.get_stream("SHOP").await.unwrap();
-    // As the previous version made it.
-    let shared = pull::Config {
-        durable_name: Some("notes".to_owned()),
-        filter_subjects: vec![SUBSCRIBED.to_owned(), NEWS.to_owned()],
-        ..Default::default()
-    };
-    stream.create_consumer(shared).await.unwrap();
-    service.stop().await;
-    let service = testing::start::<Notes>(&backends, &[]).await;
-    eventually("its end is set", || async {
-        let shared: PullConsumer = stream.get_consumer("notes").await.ok()?;
-        let threshold = shared.cached_info().config.inactive_threshold;
-        (threshold == Duration::from_secs(3600)).then_some(())
-    })
-    .await;
-    service.stop().await;
 }
 
 #[tokio::test]

@@ -44,6 +44,7 @@ pub(crate) struct Connection(u64);
 /// The way to the broker; connects in the background and for ever.
 #[derive(Clone)]
 pub(crate) struct Broker {
+    pub(crate) service: &'static str,
     pub(crate) jetstream: jetstream::Context,
     /// What the stream is brought to.
     size: Option<StreamSize>,
@@ -51,7 +52,7 @@ pub(crate) struct Broker {
 
 impl Broker {
     pub(crate) async fn connect(
-        service: &str,
+        service: &'static str,
         url: &SecretString,
         size: Option<StreamSize>,
     ) -> Result<Self, SettingError> {
@@ -70,7 +71,10 @@ impl Broker {
             .ping_interval(Duration::from_secs(10))
             .event_callback(|event| async move { tracing::debug!(%event, "broker") });
         if let (Some(user), Some(password)) = (address.username(), address.password()) {
-            options = options.user_and_password(user.to_owned(), password.to_owned());
+            // A login may listen under its own name alone: answers to others are none of its business.
+            options = options
+                .custom_inbox_prefix(format!("_INBOX.{user}"))
+                .user_and_password(user.to_owned(), password.to_owned());
         }
         let client = options
             .connect(address)
@@ -81,7 +85,11 @@ impl Broker {
             .ack_timeout(Duration::from_secs(3))
             .max_ack_inflight(1024)
             .build(client);
-        Ok(Self { jetstream, size })
+        Ok(Self {
+            service,
+            jetstream,
+            size,
+        })
     }
 
     /// The stream, made when it is not there, and brought to its limits by a process that was given them.

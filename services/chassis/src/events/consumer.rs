@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use async_nats::jetstream::consumer::{self, AckPolicy, PullConsumer, pull};
-use async_nats::jetstream::{AckKind, Message, stream::Stream};
+use async_nats::jetstream::consumer::{AckPolicy, PullConsumer, pull};
+use async_nats::jetstream::{AckKind, Message};
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -29,8 +29,6 @@ const ACK_WAIT: Duration = Duration::from_secs(30);
 const PAUSE: Duration = Duration::from_secs(1);
 /// Before an event that is handed back is sent to somebody else: by then the broker knows that this process takes no more.
 const HAND_BACK: Duration = Duration::from_millis(200);
-/// How long nobody must have pulled from the consumer that previous versions had for all kinds, before the broker removes it.
-const PREVIOUS_VERSION_GONE: Duration = Duration::from_secs(3600);
 
 /// The name of the durable consumer of one service and kind: `email-shop-orders-order-confirmed-v1`. A name must not have
 /// dots.
@@ -104,7 +102,7 @@ impl Consumer {
             .stream()
             .await
             .context("the broker does not answer")?;
-        let consumer = stream
+        stream
             .create_consumer(pull::Config {
                 durable_name: Some(durable_name(self.service, self.kind)),
                 filter_subject: self.kind.to_owned(),
@@ -115,9 +113,7 @@ impl Consumer {
                 ..Default::default()
             })
             .await
-            .context("the broker does not take the consumer")?;
-        retire_shared(&stream, self.service).await;
-        Ok(consumer)
+            .context("the broker does not take the consumer")
     }
 
     /// One message to its end, once there is a place for it. Never fails: what goes wrong is answered to the broker.
@@ -158,25 +154,6 @@ async fn hand_back(mut batch: pull::Batch) {
         if let Err(error) = message.ack_with(AckKind::Nak(Some(HAND_BACK))).await {
             tracing::debug!(%error, "an event could not be handed back; it is sent again after its time");
         }
-    }
-}
-
-/// Previous versions had one consumer for all kinds, under the name of the service. Their processes go on with it for as
-/// long as they run; then the broker removes it.
-async fn retire_shared(stream: &Stream, service: &str) {
-    let Ok(shared) = stream.get_consumer::<consumer::Config>(service).await else {
-        return;
-    };
-    let config = shared.cached_info().config.clone();
-    if !config.inactive_threshold.is_zero() {
-        return;
-    }
-    let retiring = consumer::Config {
-        inactive_threshold: PREVIOUS_VERSION_GONE,
-        ..config
-    };
-    if let Err(error) = stream.create_consumer(retiring).await {
-        tracing::warn!(%error, service, "the consumer of previous versions stays at the broker; remove it by hand");
     }
 }
 

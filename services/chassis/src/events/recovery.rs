@@ -5,16 +5,29 @@
 //! is the end of what was published: the newest event is looked at, and if it is lost, the first lost one is searched for.
 //! That holds as long as nothing is noted as published between the loss and this look, so the relay looks on each new connection
 //! before it notes anything.
+//!
+//! A service may read its own events and those that it subscribes to. The API that shows the message of a sequence shows that of
+//! anybody, so the look goes through a consumer with a filter on the service's own subjects, made anew for each sequence.
+
+use std::time::Duration;
 
 use anyhow::Context;
 use async_nats::header::NATS_MESSAGE_ID;
-use async_nats::jetstream::stream::{LastRawMessageErrorKind, Stream};
+use async_nats::jetstream::ErrorCode;
+use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, PullConsumer, pull};
+use async_nats::jetstream::stream::{ConsumerErrorKind, Stream};
+use futures::StreamExt;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::broker::Broker;
-use crate::db::{self, Db};
+use crate::application::SUBJECTS;
+use crate::db::{self, Db, Transaction};
 
+/// The consumer has one name, so one replica looks at a time; the number itself means nothing.
+const LOCK: i64 = 0x4f55_5442;
+/// The broker removes the consumer of a look that broke off.
+const LOOK_ENDED: Duration = Duration::from_secs(30);
 /// Rows in one statement. A week of events in one would not end within its time.
 const PART: i64 = 2_000;
 
@@ -36,7 +49,11 @@ pub(crate) async fn recover(db: &Db, broker: &Broker) -> anyhow::Result<Fullness
         bytes: i64::try_from(info.state.bytes).unwrap_or(i64::MAX),
         max_bytes: info.config.max_bytes,
     };
-    let lost = match first_lost(db, &mut stream).await? {
+    let mut own = OwnEvents {
+        stream: &mut stream,
+        service: broker.service,
+    };
+    let lost = match first_lost(db, &mut own).await? {
         Some(sequence) => publish_again(db, Lost::FromSequence(sequence)).await?,
         None => 0,
     };
@@ -51,20 +68,23 @@ pub(crate) async fn recover(db: &Db, broker: &Broker) -> anyhow::Result<Fullness
 }
 
 /// The lowest acknowledged sequence whose event is lost.
-async fn first_lost(db: &Db, stream: &mut Stream) -> anyhow::Result<Option<i64>> {
-    let Some(newest) = newest_published(db, 0, i64::MAX).await? else {
+async fn first_lost(db: &Db, own: &mut OwnEvents<'_>) -> anyhow::Result<Option<i64>> {
+    let mut connection = db.get().await?;
+    let tx = db::transaction(&mut connection).await?;
+    db::execute(&tx, "select pg_advisory_xact_lock($1)", &[&LOCK]).await?;
+    let Some(newest) = newest_published(&tx, 0, i64::MAX).await? else {
         return Ok(None);
     };
-    if is_there(stream, &newest).await? {
+    if own.has(&newest).await? {
         return Ok(None);
     }
     // Everything up to `there` is there, and `lost` is not.
     let (mut there, mut lost) = (0, newest.sequence);
     while lost - there > 1 {
         let middle = there + (lost - there) / 2;
-        match newest_published(db, there, middle).await? {
+        match newest_published(&tx, there, middle).await? {
             None => there = middle,
-            Some(event) if is_there(stream, &event).await? => there = middle,
+            Some(event) if own.has(&event).await? => there = middle,
             Some(event) => lost = event.sequence,
         }
     }
@@ -78,9 +98,13 @@ struct Published {
 }
 
 /// The newest event with a sequence above `after` and not above `up_to`.
-async fn newest_published(db: &Db, after: i64, up_to: i64) -> Result<Option<Published>, db::Error> {
+async fn newest_published(
+    tx: &Transaction<'_>,
+    after: i64,
+    up_to: i64,
+) -> Result<Option<Published>, db::Error> {
     let row = db::query_opt(
-        &db.get().await?,
+        tx,
         "select id, stream_sequence from outbox
          where published_at is not null and stream_sequence > $1 and stream_sequence <= $2
          order by stream_sequence desc limit 1",
@@ -93,18 +117,59 @@ async fn newest_published(db: &Db, after: i64, up_to: i64) -> Result<Option<Publ
     }))
 }
 
-/// Whether the broker has the event. One that the stream let go because of its limits counts as there: it was not lost.
-async fn is_there(stream: &mut Stream, event: &Published) -> anyhow::Result<bool> {
-    let sequence = u64::try_from(event.sequence).context("a sequence below zero")?;
-    match stream.get_raw_message(sequence).await {
-        Ok(message) => {
-            let id = message.headers.get(NATS_MESSAGE_ID);
-            Ok(id.is_some_and(|id| id.as_str() == event.id.to_string()))
+/// The service's own events in the stream.
+struct OwnEvents<'a> {
+    stream: &'a mut Stream,
+    service: &'static str,
+}
+
+impl OwnEvents<'_> {
+    /// Whether the broker has the event. One that the stream let go because of its limits counts as there: it was not lost.
+    async fn has(&mut self, event: &Published) -> anyhow::Result<bool> {
+        let sequence = u64::try_from(event.sequence).context("a sequence below zero")?;
+        let consumer = self.starting_at(sequence).await?;
+        let messages = consumer.fetch().max_messages(1).messages().await;
+        let mut messages = messages.context("the broker does not show an event")?;
+        if let Some(message) = messages.next().await {
+            let message = message.map_err(|error| anyhow::anyhow!(error));
+            let message = message.context("the broker does not show an event")?;
+            let found = message.info().map_err(|error| anyhow::anyhow!(error))?;
+            if found.stream_sequence == sequence {
+                let id = message
+                    .headers
+                    .as_ref()
+                    .and_then(|h| h.get(NATS_MESSAGE_ID));
+                return Ok(id.is_some_and(|id| id.as_str() == event.id.to_string()));
+            }
         }
-        Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => {
-            Ok(sequence < stream.info().await?.state.first_sequence)
+        Ok(sequence < self.stream.info().await?.state.first_sequence)
+    }
+
+    /// A consumer cannot be moved, so it is made anew.
+    async fn starting_at(&self, sequence: u64) -> anyhow::Result<PullConsumer> {
+        let name = format!("{}-outbox", self.service);
+        match self.stream.delete_consumer(&name).await {
+            Ok(_) => {}
+            Err(error) if matches!(error.kind(), ConsumerErrorKind::JetStream(e) if e.error_code() == ErrorCode::CONSUMER_NOT_FOUND) =>
+                {}
+            Err(error) => {
+                return Err(error).context("the broker keeps the consumer of an older look");
+            }
         }
-        Err(error) => Err(error).context("the broker does not show an event"),
+        self.stream
+            .create_consumer(pull::Config {
+                name: Some(name),
+                filter_subject: format!("{SUBJECTS}.{}.>", self.service),
+                deliver_policy: DeliverPolicy::ByStartSequence {
+                    start_sequence: sequence,
+                },
+                ack_policy: AckPolicy::None,
+                headers_only: true,
+                inactive_threshold: LOOK_ENDED,
+                ..Default::default()
+            })
+            .await
+            .context("the broker does not take the consumer of a look")
     }
 }
 

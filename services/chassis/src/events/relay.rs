@@ -5,11 +5,13 @@
 //! under the same `Nats-Msg-Id`, and consumers have an inbox: once in effect. The sequence that the broker acknowledges is kept
 //! with the row, see [`super::recovery`].
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::IntoFuture;
-use std::time::Duration;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use async_nats::jetstream::context::PublishError;
+use async_nats::jetstream::context::{PublishError, PublishErrorKind};
 use async_nats::jetstream::message::PublishMessage;
 use futures::stream::{FuturesUnordered, StreamExt};
 use tokio_util::sync::CancellationToken;
@@ -28,6 +30,10 @@ const POLL: Duration = Duration::from_millis(500);
 /// A wake-up comes before the commit it is about: so many short looks follow it.
 const LOOKS: [u64; 5] = [1, 5, 15, 40, 100];
 
+/// How long events wait on whose subject nothing was acknowledged: the broker says nothing to a login that may not publish
+/// there, and those of all other subjects are not to wait for that.
+const ASIDE: Duration = Duration::from_secs(10);
+
 /// An event that is published again is kept no longer than if the broker had never lost it.
 const PUBLISHED: &str = "
     update outbox o set published_at = case when o.stream_sequence is null then now() else o.created_at end,
@@ -41,6 +47,28 @@ pub(crate) struct Relay {
     pub(crate) broker: Broker,
     pub(crate) metrics: EventMetrics,
     pub(crate) connected: Condition,
+    pub(crate) aside: Aside,
+}
+
+/// Subjects on which nothing was acknowledged, and until when they wait.
+#[derive(Default)]
+pub(crate) struct Aside(Mutex<BTreeMap<String, Instant>>);
+
+impl Aside {
+    fn put(&self, subject: String, now: Instant) {
+        self.lock().insert(subject, now + ASIDE);
+    }
+
+    fn subjects(&self, now: Instant) -> Vec<String> {
+        let mut waiting = self.lock();
+        waiting.retain(|_, until| *until > now);
+        waiting.keys().cloned().collect()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Instant>> {
+        // Each change is whole, so a panic elsewhere has spoilt nothing.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Relay {
@@ -104,9 +132,10 @@ impl Relay {
         let tx = db::transaction(&mut client).await?;
         let rows = db::query(
             &tx,
-            "select id, subject, envelope, traceparent from outbox where published_at is null
+            "select id, subject, envelope, traceparent from outbox
+             where published_at is null and subject <> all($2)
              order by id limit $1 for update skip locked",
-            &[&BATCH],
+            &[&BATCH, &self.aside.subjects(Instant::now())],
         )
         .await?;
         if rows.is_empty() {
@@ -123,6 +152,13 @@ impl Relay {
             db::execute(&client, UNPUBLISHED, &[&sent.ids]).await?;
             return Ok(0);
         }
+        for subject in sent.unanswered {
+            tracing::warn!(
+                subject,
+                "the broker acknowledges nothing on this subject; it must stand under `publishes` in the service's document"
+            );
+            self.aside.put(subject, Instant::now());
+        }
         self.metrics.published.inc_by(sent.ids.len() as u64);
         match sent.failure {
             None => Ok(sent.ids.len()),
@@ -134,6 +170,7 @@ impl Relay {
         let mut waiting = FuturesUnordered::new();
         for row in rows {
             let id: Uuid = row.get("id");
+            let subject: String = row.get("subject");
             let mut message = PublishMessage::build()
                 .message_id(id.to_string())
                 .payload(row.get::<_, String>("envelope").into());
@@ -143,19 +180,22 @@ impl Relay {
             let acknowledgement = self
                 .broker
                 .jetstream
-                .send_publish(row.get::<_, String>("subject"), message)
+                .send_publish(subject.clone(), message)
                 .await
                 .context("the broker does not take events")?;
-            waiting.push(async move { (id, acknowledgement.into_future().await) });
+            waiting.push(async move { (id, subject, acknowledgement.into_future().await) });
         }
         let mut sent = Sent::default();
-        while let Some((id, acknowledged)) = waiting.next().await {
+        while let Some((id, subject, acknowledged)) = waiting.next().await {
             match acknowledged {
                 Ok(acknowledged) => {
                     sent.ids.push(id);
                     // The broker counts from one and does not get that far.
                     let sequence = i64::try_from(acknowledged.sequence).unwrap_or(i64::MAX);
                     sent.sequences.push(sequence);
+                }
+                Err(error) if error.kind() == PublishErrorKind::TimedOut => {
+                    sent.unanswered.insert(subject);
                 }
                 Err(error) => sent.failure = Some(error),
             }
@@ -164,10 +204,11 @@ impl Relay {
     }
 }
 
-/// What the broker has acknowledged, and the last failure among the rest.
+/// What the broker has acknowledged, the subjects on which it did not answer, and the last failure among the rest.
 #[derive(Default)]
 struct Sent {
     ids: Vec<Uuid>,
     sequences: Vec<i64>,
+    unanswered: BTreeSet<String>,
     failure: Option<PublishError>,
 }

@@ -113,6 +113,15 @@ impl Backends {
         &self.nats_url
     }
 
+    /// The broker as a service sees it in a Shop, through the proxy: with the rights of `tests/notes` and no more.
+    pub fn nats_url_as_notes(&self) -> String {
+        let mut url: Url = self.nats_url.parse().expect("a URL");
+        let user = url.username().replacen('t', "n", 1);
+        url.set_username(&user)
+            .expect("a URL with a host takes a user");
+        url.to_string()
+    }
+
     /// The database past the proxy, for a look at what is in it.
     pub fn direct_db(&self) -> Db {
         pool(&self.direct_database_url)

@@ -1,0 +1,51 @@
+//! What a service needs at the broker: the rights that the operator gives it by its document, and no more.
+
+mod notes;
+
+use chassis::testing::{self, Backends, eventually, look};
+use notes::{Notes, SUBSCRIBED, WRITTEN, write_note};
+use serde_json::json;
+
+/// Older than all others, and more than the relay takes at once.
+const REFUSED: &str = "
+    insert into outbox (id, subject, envelope)
+    select ('00000000-0000-7000-8000-' || lpad(n::text, 12, '0'))::uuid, 'shop.notes.note.forgotten.v1', '{}'
+    from generate_series(1, 250) n";
+
+#[tokio::test]
+async fn a_service_works_with_the_rights_that_its_document_gives_it() {
+    let backends = Backends::new().await;
+    let broker = backends.nats_url_as_notes();
+    let service = testing::start::<Notes>(&backends, &[("NATS_URL", &broker)]).await;
+    write_note(&service, "mine").await;
+    backends
+        .publish_event(SUBSCRIBED, "theirs", 1, json!({"when": "now"}))
+        .await;
+    eventually("both events have arrived", || async {
+        let applied = look(&backends.direct_db(), "select 1 from received", &[]).await;
+        (backends.published(WRITTEN).await.len() == 1 && applied.len() == 1).then_some(())
+    })
+    .await;
+    service.stop().await;
+    // It is ready once it has seen that the broker still has what it published.
+    let again = testing::start::<Notes>(&backends, &[("NATS_URL", &broker)]).await;
+    again.stop().await;
+}
+
+#[tokio::test]
+async fn events_that_the_broker_does_not_take_hold_up_no_others() {
+    let backends = Backends::new().await;
+    let broker = backends.nats_url_as_notes();
+    let service = testing::start::<Notes>(&backends, &[("NATS_URL", &broker)]).await;
+    let db = backends.direct_db();
+    let connection = db.get().await.expect("the test's database");
+    connection.batch_execute(REFUSED).await.expect("rows");
+    write_note(&service, "after").await;
+    eventually("the note is published", || async {
+        (backends.published(WRITTEN).await.len() == 1).then_some(())
+    })
+    .await;
+    let kept = look(&db, "select 1 from outbox where published_at is null", &[]).await;
+    assert_eq!(kept.len(), 250, "what is refused is kept");
+    service.stop().await;
+}

@@ -39,15 +39,37 @@ const STOP_RELAY: Duration = Duration::from_secs(7);
 
 /// A running service.
 pub(crate) struct Running {
+    #[cfg(feature = "testing")]
     pub(crate) api: SocketAddr,
+    #[cfg(feature = "testing")]
     pub(crate) admin: SocketAddr,
-    readiness: Readiness,
+    health: Health,
     http: TaskTracker,
     work: TaskTracker,
     relay: TaskTracker,
     stops: Stops,
     /// The watch over the schema: says why the process should end, if it should.
     schema: JoinHandle<Option<Behind>>,
+}
+
+/// What a service says about itself.
+#[derive(Clone)]
+pub(crate) struct Health {
+    readiness: Readiness,
+    schema: Schema,
+}
+
+impl Health {
+    /// # Errors
+    /// Why it is not ready.
+    pub(crate) fn is_ready(&self) -> Result<(), String> {
+        match (self.readiness.is_ready(), self.schema.trouble()) {
+            (Ok(()), None) => Ok(()),
+            // It was current before, so its condition stays met.
+            (Ok(()), Some(trouble)) => Err(trouble.to_string()),
+            (Err(missing), _) => Err(format!("waiting for: {}", missing.join(", "))),
+        }
+    }
 }
 
 /// The steps of a stop, in their order.
@@ -129,7 +151,11 @@ pub(crate) async fn start<S: Service>(env: &Env) -> anyhow::Result<Running> {
     let routes = S::routes().with_state(state).split_for_parts().0;
     let ports = Ports::listen(&basics).await?;
     let (api, admin) = (ports.api.local_addr()?, ports.admin.local_addr()?);
-    let admin_routes = background.admin_routes(readiness.clone(), chassis.registry);
+    let health = Health {
+        readiness,
+        schema: background.schema.clone(),
+    };
+    let admin_routes = background.admin_routes(health.clone(), chassis.registry);
     let schema = background.schema.clone();
     let http = ports.serve(
         basics.edge,
@@ -143,10 +169,13 @@ pub(crate) async fn start<S: Service>(env: &Env) -> anyhow::Result<Running> {
     let mut workers = chassis.workers;
     workers.extend(background.workers());
     let schema = background.schema;
+    tracing::info!(version = S::VERSION, %api, %admin, "listening");
     Ok(Running {
+        #[cfg(feature = "testing")]
         api,
+        #[cfg(feature = "testing")]
         admin,
-        readiness,
+        health,
         http,
         work: run_after(&migrated, workers, &stops.work),
         relay: run_after(&migrated, [relay_worker(relay)], &stops.relay),
@@ -169,10 +198,9 @@ struct Background {
 }
 
 impl Background {
-    fn admin_routes(&self, readiness: Readiness, registry: Registry) -> Router {
-        let (schema, db) = (self.schema.clone(), self.db.clone());
-        let processor = self.processor.clone();
-        admin::routes(readiness, schema, Arc::new(registry), db, processor)
+    fn admin_routes(&self, health: Health, registry: Registry) -> Router {
+        let (db, processor) = (self.db.clone(), self.processor.clone());
+        admin::routes(health, Arc::new(registry), db, processor)
     }
 
     fn relay(&self, connected: Condition) -> Arc<Relay> {
@@ -295,10 +323,14 @@ fn run_after(
 }
 
 impl Running {
+    pub(crate) fn health(&self) -> Health {
+        self.health.clone()
+    }
+
     /// Gives clients that hold a connection the time to take another one, at another replica: requests are still
     /// answered, and each answer says that its connection ends.
     pub(crate) async fn leave(&self) {
-        self.readiness.stop();
+        self.health.readiness.stop();
         self.stops.leaving.cancel();
         tokio::time::sleep(LEAVE).await;
     }
@@ -314,7 +346,7 @@ impl Running {
 
     /// Stops: not ready, no new request, requests finish, events and workers finish, the outbox is published.
     pub(crate) async fn stop(self) {
-        self.readiness.stop();
+        self.health.readiness.stop();
         self.stops.work.cancel();
         tokio::join!(
             ended("requests", STOP_WORK, &self.http),

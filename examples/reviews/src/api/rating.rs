@@ -31,7 +31,7 @@ pub(super) struct Rating {
 /// The rating of a product
 ///
 /// A product without reviews, one that is no longer sold and one that never was have a count of 0.
-#[utoipa::path(get, path = "/products/{sku}/rating", tag = "reviews", operation_id = "read_rating", params(("sku" = Sku, Path)), responses(
+#[utoipa::path(get, path = "/products/{sku}/rating", tag = "reviews", operation_id = "read_rating", params(("sku" = Sku, Path)), security(()), responses(
     (status = 200, description = "The rating", body = Rating),
     (status = 404, description = "`not_found`: no sku is written like this", body = Problem, content_type = "application/problem+json"),
     Common,

@@ -47,7 +47,7 @@ pub(super) struct ReviewList {
 /// The reviews of a product, newest first
 ///
 /// A product that is no longer sold has none.
-#[utoipa::path(get, path = "/products/{sku}/reviews", tag = "reviews", operation_id = "list_reviews", params(("sku" = Sku, Path), ListQuery), responses(
+#[utoipa::path(get, path = "/products/{sku}/reviews", tag = "reviews", operation_id = "list_reviews", params(("sku" = Sku, Path), ListQuery), security(()), responses(
     (status = 200, description = "A page of reviews", body = ReviewList),
     (status = 404, description = "`not_found`: no sku is written like this", body = Problem, content_type = "application/problem+json"),
     (status = 422, description = "`invalid` with the parameters", body = Problem, content_type = "application/problem+json"),

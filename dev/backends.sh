@@ -55,18 +55,27 @@ postgres() { # CONNECTIONS RULES... : so many at most, and how each is asked for
   until_ready "$name" docker exec "$name" pg_isready -q -h 127.0.0.1 -U postgres
 }
 
-nats() {
+nats() { # an account for each test, with a login that may do everything and one with what the operator would give the test's service
   local name=shopkeeper-$purpose-nats n
   running "$name" && return
   say "starting NATS on 127.0.0.1:$NATS_PORT"
   { echo 'port: 4222'
     echo 'jetstream { store_dir: "/data", max_memory_store: 1GB, max_file_store: 8GB }'
     echo 'accounts {'
-    for n in $(seq 0 255); do echo "  t$n { jetstream: enabled, users: [{user: t$n, password: t}] }"; done
+    for n in $(seq 0 255); do echo "  t$n { jetstream: enabled, users: [{user: t$n, password: t}, {user: n$n, password: t, permissions: $(rights_of_notes "n$n")}] }"; done
+    echo '  run { jetstream: enabled, users: [{user: run, password: run}] }'   # of dev/run.sh
     echo '}'
   } > "$conf/nats.conf"
   container "$name" $NATS_PORT -p "127.0.0.1:$NATS_PORT:4222" --tmpfs /data:mode=1777 -v "$conf/nats.conf:/nats.conf:ro" "$NATS_IMAGE" -c /nats.conf
   until_ready "$name" timeout 2 bash -c "head -c 4 < /dev/tcp/127.0.0.1/$NATS_PORT | grep -q INFO"
+}
+
+rights_of_notes() { # USER : as operator/src/objects/broker.rs has them, for the service of services/chassis/tests/notes
+  local api="\$JS.API" consumer=notes-shop-others-note-published-v1 kind=shop.others.note.published.v1
+  echo "{publish: [shop.notes.note.written.v1, \"$api.INFO\", \"$api.STREAM.CREATE.SHOP\", \"$api.STREAM.INFO.SHOP\", \"$api.STREAM.UPDATE.SHOP\"," \
+    "\"$api.CONSUMER.CREATE.SHOP.notes-outbox.shop.notes.>\", \"$api.CONSUMER.DELETE.SHOP.notes-outbox\", \"$api.CONSUMER.MSG.NEXT.SHOP.notes-outbox\"," \
+    "\"$api.CONSUMER.CREATE.SHOP.$consumer.$kind\", \"$api.CONSUMER.INFO.SHOP.$consumer\", \"$api.CONSUMER.MSG.NEXT.SHOP.$consumer\", \"\$JS.ACK.SHOP.$consumer.>\"]," \
+    "subscribe: [\"_INBOX.$1.>\"]}"
 }
 
 credentials() { # a certificate authority, the API server's certificate, a key for service accounts, an administrator's token

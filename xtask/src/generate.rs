@@ -15,8 +15,8 @@ use crate::workspace::{self, Program, Workspace};
 /// Prints what is generated from the operator's types: package and binary. A program of its own, because xtask itself is compiled
 /// before every command, and kube with it would make the first one minutes slower.
 const SHOP_API: &str = "xtask-shop-api";
-/// Folders that hold generated files and nothing else.
-const FOLDERS: [&str; 2] = ["contracts/openapi", "contracts/events"];
+/// Folders of contracts that hold generated files and nothing else.
+const FOLDERS: [&str; 2] = ["openapi", "events"];
 
 #[derive(Args)]
 pub(crate) struct Options {
@@ -43,7 +43,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     )?;
 
     let files = generated(&workspace)?;
-    let stale = stale(&workspace.root, &files)?;
+    let stale = stale(&workspace.root, &services, &files)?;
     let different: Vec<_> = files
         .iter()
         .filter(|(path, content)| {
@@ -77,13 +77,20 @@ fn generated(workspace: &Workspace) -> Result<Files> {
     );
     for service in &workspace.services() {
         let document = output(workspace, &service.binary, &["openapi"])?;
-        files.insert(
-            format!("contracts/openapi/{}.json", service.binary).into(),
-            document,
-        );
+        let file = format!("openapi/{}.json", service.binary);
+        files.insert(contracts(service).join(file), document);
         events(workspace, service, &mut files)?;
     }
     Ok(files)
+}
+
+/// Where the contracts of a service are: those of the shop's own together, those of an example beside it.
+fn contracts(service: &Program) -> PathBuf {
+    if service.is_example() {
+        service.folder.join("contracts")
+    } else {
+        "contracts".into()
+    }
 }
 
 fn events(workspace: &Workspace, service: &Program, files: &mut Files) -> Result<()> {
@@ -95,7 +102,7 @@ fn events(workspace: &Workspace, service: &Program, files: &mut Files) -> Result
     output(workspace, &service.binary, &["events", path])?;
     for entry in fs::read_dir(folder.path())? {
         let entry = entry?;
-        let path = Path::new("contracts/events").join(entry.file_name());
+        let path = contracts(service).join("events").join(entry.file_name());
         let twice = files
             .insert(path.clone(), fs::read(entry.path())?)
             .is_some();
@@ -127,14 +134,18 @@ fn output(workspace: &Workspace, program: &str, arguments: &[&str]) -> Result<Ve
 }
 
 /// Files in generated folders that no program writes any more.
-fn stale(root: &Path, files: &Files) -> Result<BTreeSet<PathBuf>> {
+fn stale(root: &Path, services: &[Program], files: &Files) -> Result<BTreeSet<PathBuf>> {
+    let contracts: BTreeSet<_> = services.iter().map(contracts).collect();
+    let folders = contracts
+        .iter()
+        .flat_map(|path| FOLDERS.map(|folder| path.join(folder)));
     let mut stale = BTreeSet::new();
-    for folder in FOLDERS {
-        let Ok(entries) = fs::read_dir(root.join(folder)) else {
+    for folder in folders {
+        let Ok(entries) = fs::read_dir(root.join(&folder)) else {
             continue;
         };
         for entry in entries {
-            let path = Path::new(folder).join(entry?.file_name());
+            let path = folder.join(entry?.file_name());
             if !files.contains_key(&path) {
                 stale.insert(path);
             }

@@ -23,7 +23,7 @@ const USER: u32 = 65532;
 
 #[derive(Args)]
 pub(crate) struct Options {
-    /// Only this program (may be given several times); all without it
+    /// Only this program (may be given several times); without it all but those of `examples`
     #[arg(long = "service", value_name = "NAME")]
     services: Vec<String>,
     /// Append this to the version in the image's tag
@@ -81,7 +81,7 @@ pub(crate) fn build(options: &Options) -> Result<Vec<Written>> {
         .collect()
 }
 
-/// The programs of these names, or all.
+/// The programs of these names, or all that a shop needs.
 fn wanted(workspace: &Workspace, names: &[String]) -> Result<Vec<Program>> {
     let mut programs = workspace.programs();
     let all: Vec<_> = programs.iter().map(|p| p.binary.clone()).collect();
@@ -92,7 +92,10 @@ fn wanted(workspace: &Workspace, names: &[String]) -> Result<Vec<Program>> {
             all.join(", ")
         );
     }
-    programs.retain(|program| names.is_empty() || names.contains(&program.binary));
+    programs.retain(|program| match names {
+        [] => !program.is_example(),
+        names => names.contains(&program.binary),
+    });
     Ok(programs)
 }
 

@@ -15,6 +15,15 @@ pub(crate) struct Program {
     pub(crate) binary: String,
     /// What it does when its image is started without arguments.
     pub(crate) command: &'static str,
+    /// Below the workspace's root.
+    pub(crate) folder: PathBuf,
+}
+
+impl Program {
+    /// Whether it is a service of another team, that a Shop brings and not the operator.
+    pub(crate) fn is_example(&self) -> bool {
+        self.folder.starts_with("examples")
+    }
 }
 
 /// The package of the tools that people run beside a cluster.
@@ -66,16 +75,17 @@ impl Workspace {
         serde_json::from_slice(&output.stdout).context("cargo metadata answers something unknown")
     }
 
-    /// The services that come with the operator: crates with a document beside their manifest.
+    /// The services: crates with a document beside their manifest.
     pub(crate) fn services(&self) -> Vec<Program> {
         let packages = self.packages.iter();
         let services = packages.filter(|package| package.folder().join("service.yaml").exists());
         let service = |package: &Package| {
-            let name = package.folder().file_name()?.to_str()?;
+            let folder = package.folder().strip_prefix(&self.root).ok()?;
             Some(Program {
                 package: package.name.clone(),
-                binary: name.to_owned(),
+                binary: folder.file_name()?.to_str()?.to_owned(),
                 command: "serve",
+                folder: folder.to_owned(),
             })
         };
         services.filter_map(service).collect()
@@ -88,6 +98,7 @@ impl Workspace {
             package: OPERATOR.into(),
             binary: OPERATOR.into(),
             command: "run",
+            folder: "operator".into(),
         });
         programs
     }

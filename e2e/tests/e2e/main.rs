@@ -10,6 +10,6 @@ mod network;
 mod outages;
 mod rollout;
 mod scaling;
-mod services;
 mod steady_state;
 mod support;
+mod your_own_service;

@@ -15,7 +15,7 @@ use serde_json::json;
 use crate::support::{PATIENCE, World, is_ready, world};
 
 /// What must not change when another service is rolled out: generations of workloads and uids of pods.
-async fn footprint(world: &World, service: &str) -> Result<BTreeMap<String, String>> {
+pub(crate) async fn footprint(world: &World, service: &str) -> Result<BTreeMap<String, String>> {
     let mut footprint = BTreeMap::new();
     let name = format!("{SHOP}-{service}");
     let deployment = world.cluster.api::<Deployment>().get(&name).await?;
@@ -45,7 +45,7 @@ async fn footprint(world: &World, service: &str) -> Result<BTreeMap<String, Stri
 }
 
 /// Gives the image of a service a second name on every node: a new version to roll out.
-fn tag_on_nodes(service: &str, from: &str, to: &str) -> Result<()> {
+pub(crate) fn tag_on_nodes(service: &str, from: &str, to: &str) -> Result<()> {
     let nodes = Command::new("docker")
         .args([
             "ps",
@@ -248,7 +248,6 @@ fn image(deployment: &Deployment) -> &str {
         .unwrap_or_default()
 }
 
-/// Whether all pods are of the newest template, whose image ends with `suffix`.
 /// When the migration with this very image ended well. The Job itself says so up to a second later.
 async fn migrated_with(world: &World, service: &str, image: &str) -> Result<Time> {
     let labels = format!(
@@ -272,7 +271,8 @@ async fn migrated_with(world: &World, service: &str, image: &str) -> Result<Time
         .with_context(|| format!("no migration of {service} ended well with {image}"))
 }
 
-fn rolled_out(deployment: &Deployment, suffix: &str) -> bool {
+/// Whether all pods are of the newest template, whose image ends with `suffix`.
+pub(crate) fn rolled_out(deployment: &Deployment, suffix: &str) -> bool {
     let status = deployment.status.clone().unwrap_or_default();
     image(deployment).ends_with(suffix)
         && status.observed_generation == deployment.metadata.generation

@@ -166,6 +166,34 @@ fn right() -> Vec<Value> {
     ]
 }
 
+/// The documents of a YAML file of `examples`.
+fn example(file: &str) -> Vec<Value> {
+    let path = format!("{}/../examples/{file}", env!("CARGO_MANIFEST_DIR"));
+    let text = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{path}: {e}"));
+    let documents = text.split("\n---\n");
+    let documents = documents.map(|text| serde_yaml::from_str(text).expect("YAML"));
+    documents.collect()
+}
+
+#[test]
+fn the_example_brings_reviews_as_its_document_says_and_else_the_demo_shop() {
+    let with_reviews = example("shop-with-reviews.yaml").pop().expect("a Shop");
+    let mut spec = with_reviews["spec"].clone();
+    assert!(validate(&shop(spec.clone()), &config()).is_ok());
+    let reviews = spec["services"]["reviews"].take();
+    assert_eq!(
+        [reviews["definition"].clone()][..],
+        example("reviews/service.yaml")
+    );
+
+    let demo = example("shop.yaml").pop().expect("a Shop");
+    spec.as_object_mut().expect("fields").remove("services");
+    assert_eq!(
+        (&spec, &with_reviews["metadata"]),
+        (&demo["spec"], &demo["metadata"])
+    );
+}
+
 #[test]
 fn what_does_not_fit_together_is_named() {
     for (services, reason) in wrong() {

@@ -35,6 +35,16 @@ fn a_service_of_ones_own_says_what_it_is_and_a_built_in_one_does_not() {
 }
 
 #[test]
+fn the_example_with_a_service_of_its_own_is_taken() {
+    let text = include_str!("../../../../examples/shop-with-reviews.yaml");
+    let documents = text.split("\n---\n");
+    let shop = documents
+        .last()
+        .map(serde_yaml::from_str::<crate::api::Shop>);
+    assert!(shop.expect("a Shop").expect("YAML").validate_cel().is_ok());
+}
+
+#[test]
 fn names_that_would_meet_others_are_refused() {
     for name in crate::definition::built_in::RESERVED_NAMES
         .into_iter()

@@ -108,7 +108,7 @@ main() { # read whole before it runs, so that an edit or a pull meanwhile does n
     step "Cluster '$cluster'" cluster_up
     step "Operator" operator
     step "Clients of the contracts buy" clients_buy
-  step "Image of a service of one's own" own_service
+    step "Image of a service of one's own" own_service
     step "End-to-end tests" end_to_end
   fi
 }

@@ -133,9 +133,8 @@ fn publishes(service: &ValidService) -> Vec<String> {
     let definition = &service.definition;
     let mut subjects = definition.publishes.clone();
     subjects.extend(about_the_stream());
-    if !definition.publishes.is_empty() {
-        subjects.extend(looks_for_its_own(&service.name));
-    }
+    // Even where it publishes nothing: an earlier version may have.
+    subjects.extend(looks_for_its_own(&service.name));
     if service.limits_stream {
         subjects.push("$JS.API.STREAM.UPDATE.SHOP".to_owned());
     }

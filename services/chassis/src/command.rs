@@ -36,7 +36,7 @@ pub fn run<S: Service>() -> ExitCode {
     install_crypto();
     let alone = || {
         let env = Env::of_process();
-        Process::new(vec![(Hosted::new::<S>(), env.clone())], &env)
+        Process::new(S::NAME, vec![(Hosted::new::<S>(), env.clone())], &env)
     };
     exit(match Arguments::parse().command.unwrap_or(Command::Serve) {
         Command::Serve => alone().and_then(|process| process.serve(|_| std::future::pending())),

@@ -5,6 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use tokio::sync::Notify;
 
+use crate::db::Schema;
+
 /// One thing a service waits for before it is ready. Once met it stays met.
 #[derive(Clone)]
 pub struct Condition {
@@ -120,6 +122,35 @@ impl Readiness {
             Ok(())
         } else {
             Err(missing)
+        }
+    }
+}
+
+/// What a service says about itself.
+#[derive(Clone)]
+pub(crate) struct Health {
+    readiness: Readiness,
+    schema: Schema,
+}
+
+impl Health {
+    pub(crate) fn new(readiness: Readiness, schema: Schema) -> Self {
+        Self { readiness, schema }
+    }
+
+    /// From here on it is not ready.
+    pub(crate) fn stop(&self) {
+        self.readiness.stop();
+    }
+
+    /// # Errors
+    /// Why it is not ready.
+    pub(crate) fn is_ready(&self) -> Result<(), String> {
+        match (self.readiness.is_ready(), self.schema.trouble()) {
+            (Ok(()), None) => Ok(()),
+            // It was current before, so its condition stays met.
+            (Ok(()), Some(trouble)) => Err(trouble.to_string()),
+            (Err(missing), _) => Err(format!("waiting for: {}", missing.join(", "))),
         }
     }
 }

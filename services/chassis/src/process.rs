@@ -10,7 +10,8 @@ use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::db::{self, Behind, Db, MaxConnections};
-use crate::server::{self, Health, Running};
+use crate::health::Health;
+use crate::server::{self, Running};
 use crate::service::Service;
 use crate::settings::{Env, SettingError};
 use crate::telemetry::{Identity, Telemetry, work_for};
@@ -46,6 +47,7 @@ impl Hosted {
     /// known by its name, and one that is kept busy by one service is no other's.
     fn runtime(self) -> anyhow::Result<Runtime> {
         tokio::runtime::Builder::new_multi_thread()
+            .thread_name(self.name())
             .on_thread_start(move || work_for(self.identity.name))
             .enable_all()
             .build()
@@ -71,8 +73,13 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// Prepares to run these services, each with its settings. `env` is that of the process.
-    pub(crate) fn new(services: Vec<(Hosted, Env)>, env: &Env) -> anyhow::Result<Self> {
+    /// Prepares to run these services, each with its settings. `name` and `env` are those of the process.
+    pub(crate) fn new(
+        name: &'static str,
+        services: Vec<(Hosted, Env)>,
+        env: &Env,
+    ) -> anyhow::Result<Self> {
+        work_for(name);
         let identities: Vec<_> = services.iter().map(|(s, _)| s.identity).collect();
         // The OTLP exporter brings a blocking client, which must be made and ended outside of the runtime.
         let telemetry = Telemetry::install(&identities, env)?;
@@ -135,11 +142,29 @@ impl Guest {
         work: fn(Env) -> BoxFuture<'static, anyhow::Result<T>>,
     ) -> anyhow::Result<T> {
         let outcome = self.runtime.spawn(work(self.env.clone())).await;
-        let outcome = outcome.context("it panicked").and_then(|outcome| outcome);
+        self.named(outcome.context("it panicked").and_then(|outcome| outcome))
+    }
+
+    /// Says whose error it is where there is more than one service.
+    fn named<T>(&self, outcome: anyhow::Result<T>) -> anyhow::Result<T> {
         if self.has_company {
-            outcome.with_context(|| self.hosted.identity.name)
+            outcome.with_context(|| self.hosted.name())
         } else {
             outcome
+        }
+    }
+
+    async fn stop(&self, running: Running, leaving: Leaving) {
+        let stopped = self.runtime.spawn(async move {
+            tracing::info!("told to stop");
+            match leaving {
+                Leaving::First => running.leave().await,
+                Leaving::AtOnce => {}
+            }
+            running.stop().await;
+        });
+        if let Err(error) = stopped.await {
+            tracing::error!(%error, service = self.hosted.name(), "the stop broke off");
         }
     }
 }
@@ -185,16 +210,20 @@ where
     let mut running = try_join_all(starting).await?;
     let beside = beside(running.iter().map(Running::health).collect());
     let outdated = select_all(running.iter_mut().map(|r| r.outdated().boxed()));
-    let behind = tokio::select! {
-        _ = term.recv() => None,
-        _ = interrupt.recv() => None,
-        (behind, ..) = outdated => Some(behind),
-        failed = beside => { failed?; None }
+    let (outcome, leaving) = tokio::select! {
+        _ = term.recv() => (Ok(()), Leaving::First),
+        _ = interrupt.recv() => (Ok(()), Leaving::First),
+        (behind, which, _) = outdated => (guests[which].named(Err(behind.into())), Leaving::AtOnce),
+        ended = beside => (ended, Leaving::First),
     };
-    if behind.is_none() {
-        tracing::info!("told to stop");
-        join_all(running.iter().map(Running::leave)).await;
-    }
-    join_all(running.into_iter().map(Running::stop)).await;
-    behind.map_or(Ok(()), |behind| Err(behind.into()))
+    let stopping = guests.iter().zip(running);
+    join_all(stopping.map(|(guest, running)| guest.stop(running, leaving))).await;
+    outcome
+}
+
+/// Whether clients are given the time to move on.
+#[derive(Clone, Copy)]
+enum Leaving {
+    First,
+    AtOnce,
 }

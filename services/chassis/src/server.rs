@@ -22,7 +22,7 @@ use crate::events::processor::Processor;
 use crate::events::relay::{Aside, Relay};
 use crate::events::retries;
 use crate::events::subscriptions::Subscriptions;
-use crate::health::{Condition, Readiness};
+use crate::health::{Condition, Health, Readiness};
 use crate::http::{EdgeSettings, HttpMetrics, Server, TrustedProxies};
 use crate::metrics::EventMetrics;
 use crate::service::{Chassis, Service};
@@ -50,26 +50,6 @@ pub(crate) struct Running {
     stops: Stops,
     /// The watch over the schema: says why the process should end, if it should.
     schema: JoinHandle<Option<Behind>>,
-}
-
-/// What a service says about itself.
-#[derive(Clone)]
-pub(crate) struct Health {
-    readiness: Readiness,
-    schema: Schema,
-}
-
-impl Health {
-    /// # Errors
-    /// Why it is not ready.
-    pub(crate) fn is_ready(&self) -> Result<(), String> {
-        match (self.readiness.is_ready(), self.schema.trouble()) {
-            (Ok(()), None) => Ok(()),
-            // It was current before, so its condition stays met.
-            (Ok(()), Some(trouble)) => Err(trouble.to_string()),
-            (Err(missing), _) => Err(format!("waiting for: {}", missing.join(", "))),
-        }
-    }
 }
 
 /// The steps of a stop, in their order.
@@ -151,10 +131,7 @@ pub(crate) async fn start<S: Service>(env: &Env) -> anyhow::Result<Running> {
     let routes = S::routes().with_state(state).split_for_parts().0;
     let ports = Ports::listen(&basics).await?;
     let (api, admin) = (ports.api.local_addr()?, ports.admin.local_addr()?);
-    let health = Health {
-        readiness,
-        schema: background.schema.clone(),
-    };
+    let health = Health::new(readiness, background.schema.clone());
     let admin_routes = background.admin_routes(health.clone(), chassis.registry);
     let schema = background.schema.clone();
     let http = ports.serve(
@@ -330,7 +307,7 @@ impl Running {
     /// Gives clients that hold a connection the time to take another one, at another replica: requests are still
     /// answered, and each answer says that its connection ends.
     pub(crate) async fn leave(&self) {
-        self.health.readiness.stop();
+        self.health.stop();
         self.stops.leaving.cancel();
         tokio::time::sleep(LEAVE).await;
     }
@@ -346,7 +323,7 @@ impl Running {
 
     /// Stops: not ready, no new request, requests finish, events and workers finish, the outbox is published.
     pub(crate) async fn stop(self) {
-        self.health.readiness.stop();
+        self.health.stop();
         self.stops.work.cancel();
         tokio::join!(
             ended("requests", STOP_WORK, &self.http),

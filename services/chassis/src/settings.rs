@@ -6,6 +6,9 @@ use std::str::FromStr;
 
 use secrecy::SecretString;
 
+/// At the end of the name of a variable that names a file with a secret.
+const FILE: &str = "_FILE";
+
 /// The environment of a process, or of a test.
 #[derive(Clone, Default)]
 pub struct Env {
@@ -40,11 +43,21 @@ impl Env {
     /// What one of several services in a process reads: `ORDERS__NAME` for `orders`, else `NAME`.
     pub(crate) fn of_service(&self, service: &str) -> Self {
         let prefix = format!("{}__", service.to_ascii_uppercase());
-        let own = self.variables.iter().filter_map(|(name, value)| {
-            Some((name.strip_prefix(&prefix)?.to_owned(), value.clone()))
-        });
         let mut variables = self.variables.clone();
-        variables.extend(own);
+        for (name, value) in &self.variables {
+            let Some(name) = name.strip_prefix(&prefix) else {
+                continue;
+            };
+            // A secret of its own, however it is given, takes the place of the one of all.
+            let other = match name.strip_suffix(FILE) {
+                Some(secret) => secret.to_owned(),
+                None => format!("{name}{FILE}"),
+            };
+            if !self.variables.contains_key(&format!("{prefix}{other}")) {
+                variables.remove(&other);
+            }
+            variables.insert(name.to_owned(), value.clone());
+        }
         Self { variables }
     }
 
@@ -104,7 +117,7 @@ impl Env {
         if let Some(text) = self.text(name) {
             return Ok(Some(text.to_owned().into()));
         }
-        let file_name = format!("{name}_FILE");
+        let file_name = format!("{name}{FILE}");
         let Some(path) = self.text(&file_name) else {
             return Ok(None);
         };

@@ -6,6 +6,8 @@ mod identity;
 mod log_limit;
 mod log_lines;
 
+use std::time::Duration;
+
 use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_otlp::SpanExporter;
 use opentelemetry_sdk::Resource;
@@ -63,7 +65,12 @@ impl Identity {
 /// Holds the exporter until the end, so that the last spans get out.
 pub(crate) struct Telemetry {
     tracer: SdkTracerProvider,
+    /// For the last spans of each service, one after the other.
+    patience: Duration,
 }
+
+/// How long the end of the process waits for an endpoint that takes no spans.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 impl Telemetry {
     /// Installs logs and traces for the whole process and all services in it.
@@ -113,12 +120,16 @@ impl Telemetry {
             .with(spans)
             .with(lines)
             .init();
-        Ok(Self { tracer })
+        let count = u32::try_from(services.len().max(1)).unwrap_or(u32::MAX);
+        Ok(Self {
+            tracer,
+            patience: PATIENCE / count,
+        })
     }
 
-    /// Exports what is left. Blocks for as long as the exporter's time-out.
+    /// Exports what is left. Blocks for [`PATIENCE`] at most.
     pub(crate) fn flush(self) {
-        if let Err(error) = self.tracer.shutdown() {
+        if let Err(error) = self.tracer.shutdown_with_timeout(self.patience) {
             tracing::debug!(%error, "the last spans did not get out");
         }
     }

@@ -1,5 +1,6 @@
 //! Several services in one process: the same services, each with its settings, ports, pool, workers and a runtime of its own.
 
+use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use anyhow::Context;
@@ -9,8 +10,8 @@ use axum::routing::get;
 use clap::{Parser, Subcommand};
 use tokio::net::TcpListener;
 
+use crate::health::Health;
 use crate::process::{Hosted, Process, exit, install_crypto};
-use crate::server::Health;
 use crate::settings::{Env, SettingError, wrong};
 
 #[derive(Parser)]
@@ -27,23 +28,23 @@ enum Command {
     Migrate,
 }
 
-/// The whole `main` of a process that hosts those of `all` that the setting `SERVICES` names, or all. A setting of the service
-/// `orders` is `ORDERS__NAME`, or `NAME` where it is the same for all.
-pub fn run_together(all: &[Hosted]) -> ExitCode {
+/// The whole `main` of the process `name`, which hosts those of `all` that the setting `SERVICES` names, or all. A setting of the
+/// service `orders` is `ORDERS__NAME`, or `NAME` where it is the same for all.
+pub fn run_together(name: &'static str, all: &[Hosted]) -> ExitCode {
     install_crypto();
-    exit(run(all, &Env::of_process()))
+    exit(run(name, all, &Env::of_process()))
 }
 
-fn run(all: &[Hosted], env: &Env) -> anyhow::Result<()> {
+fn run(name: &'static str, all: &[Hosted], env: &Env) -> anyhow::Result<()> {
     let command = Arguments::parse().command.unwrap_or(Command::Serve);
-    let address = env.or("ADMIN_ADDR", "0.0.0.0:9090".to_owned())?;
+    let address = env.or("ADMIN_ADDR", SocketAddr::from(([0, 0, 0, 0], 9090)))?;
     let services = chosen(all, env)?;
     let names: Vec<_> = services.iter().map(|(service, _)| service.name()).collect();
-    let process = Process::new(services, env)?;
+    let process = Process::new(name, services, env)?;
     match command {
         Command::Serve => process.serve(async move |health| {
             let health = names.into_iter().zip(health).collect();
-            administration(&address, health).await
+            administration(address, health).await
         }),
         Command::Migrate => process.migrate(),
     }
@@ -70,7 +71,7 @@ fn chosen(all: &[Hosted], env: &Env) -> Result<Vec<(Hosted, Env)>, SettingError>
 
 /// Whether all are well, for the probes of the process. Each service has an administration port of its own for the rest.
 async fn administration(
-    address: &str,
+    address: SocketAddr,
     services: Vec<(&'static str, Health)>,
 ) -> anyhow::Result<()> {
     let listener = TcpListener::bind(address)

@@ -27,9 +27,50 @@ async fn a_service_works_with_the_rights_that_its_document_gives_it() {
     })
     .await;
     service.stop().await;
+    let db = backends.direct_db();
+    let published =
+        "select id, stream_sequence, published_at::text from outbox where published_at is not null";
+    let before = look(&db, published, &[]).await;
+    assert_eq!(before.len(), 1);
     // It is ready once it has seen that the broker still has what it published.
     let again = testing::start::<Notes>(&backends, &[("NATS_URL", &broker)]).await;
     again.stop().await;
+    let after = look(&db, published, &[]).await;
+    let what = |rows: &[chassis::db::Row]| -> Vec<(uuid::Uuid, i64, String)> {
+        rows.iter()
+            .map(|row| (row.get(0), row.get(1), row.get(2)))
+            .collect()
+    };
+    assert_eq!(what(&after), what(&before), "nothing was published again");
+}
+
+#[tokio::test]
+async fn replicas_take_turns_at_looking_for_what_the_broker_lost() {
+    let backends = Backends::new().await;
+    let broker = backends.nats_url_as_notes();
+    let settings = [("NATS_URL", broker.as_str())];
+    let first = testing::start::<Notes>(&backends, &settings).await;
+    for text in ["a", "b", "c"] {
+        write_note(&first, text).await;
+    }
+    eventually("all is acknowledged", || async {
+        let sql = "select 1 from outbox where published_at is not null";
+        (look(&backends.direct_db(), sql, &[]).await.len() == 3).then_some(())
+    })
+    .await;
+    // Each looks before it is ready.
+    let others = (0..4).map(|_| testing::start::<Notes>(&backends, &settings));
+    let others = futures::future::join_all(others).await;
+    let unpublished = "select 1 from outbox where published_at is null";
+    assert!(
+        look(&backends.direct_db(), unpublished, &[])
+            .await
+            .is_empty()
+    );
+    assert_eq!(backends.published(WRITTEN).await.len(), 3);
+    for service in others.into_iter().chain([first]) {
+        service.stop().await;
+    }
 }
 
 #[tokio::test]

@@ -3,11 +3,14 @@
 use chassis::Hosted;
 
 fn main() -> std::process::ExitCode {
-    chassis::run_together(&[
-        Hosted::new::<shop_users::Users>(),
-        Hosted::new::<shop_search::Search>(),
-        Hosted::new::<shop_payments::Payments>(),
-        Hosted::new::<shop_orders::Orders>(),
-        Hosted::new::<shop_email::Email>(),
-    ])
+    chassis::run_together(
+        "monolith",
+        &[
+            Hosted::new::<shop_users::Users>(),
+            Hosted::new::<shop_search::Search>(),
+            Hosted::new::<shop_payments::Payments>(),
+            Hosted::new::<shop_orders::Orders>(),
+            Hosted::new::<shop_email::Email>(),
+        ],
+    )
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::process::{Child, Command, Output};
+use std::sync::{Arc, Mutex};
 
 use chassis::testing::{Backends, eventually, token};
 use reqwest::StatusCode;
@@ -108,6 +109,41 @@ impl Monolith {
     }
 }
 
+/// Takes spans, as an OpenTelemetry collector does.
+struct Collector {
+    url: String,
+    bodies: Arc<Mutex<Vec<Vec<u8>>>>,
+}
+
+impl Collector {
+    async fn start() -> Self {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let bodies = Arc::new(Mutex::new(vec![]));
+        let taken = bodies.clone();
+        let traces = axum::routing::post(async move |body: axum::body::Bytes| {
+            taken.lock().unwrap().push(body.to_vec());
+        });
+        let routes = axum::Router::new().route("/v1/traces", traces);
+        tokio::spawn(async move { axum::serve(listener, routes).await });
+        Self { url, bodies }
+    }
+
+    /// Whose spans have come: an attribute `service.name` of the resource, which protobuf writes as its length and its text.
+    fn services(&self) -> BTreeSet<String> {
+        const NAME: &[u8] = b"service.name";
+        let bodies = self.bodies.lock().unwrap();
+        let value = |body: &Vec<u8>| {
+            let at = body.windows(NAME.len()).position(|w| w == NAME)? + NAME.len();
+            // Tag and length of the value, tag of its text, length of the text.
+            let length = usize::from(*body.get(at + 3)?);
+            let text = body.get(at + 4..at + 4 + length)?;
+            Some(String::from_utf8_lossy(text).into_owned())
+        };
+        bodies.iter().filter_map(value).collect()
+    }
+}
+
 impl Drop for Monolith {
     fn drop(&mut self) {
         if let Some(process) = &mut self.process {
@@ -120,6 +156,12 @@ impl Drop for Monolith {
 #[tokio::test(flavor = "multi_thread")]
 async fn five_services_in_one_process_are_the_shop() {
     let mut monolith = Monolith::new().await;
+    let collector = Collector::start().await;
+    let endpoint = (
+        "OTEL_EXPORTER_OTLP_ENDPOINT".to_owned(),
+        collector.url.clone(),
+    );
+    monolith.settings.push(endpoint);
     monolith.migrate();
     monolith.serve().await;
     let (http, host) = (reqwest::Client::new(), monolith.host.clone());
@@ -134,6 +176,11 @@ async fn five_services_in_one_process_are_the_shop() {
         .json(&json!({"email": "admin@shop.example", "password": PASSWORD}));
     let session: Value = log_in.send().await.unwrap().json().await.unwrap();
     let admin = session["access_token"].as_str().expect("a token");
+    for (n, service) in SERVICES.iter().enumerate() {
+        let nowhere = http.get(format!("http://{host}:808{n}/nowhere"));
+        let status = nowhere.send().await.unwrap().status();
+        assert_eq!(status, StatusCode::NOT_FOUND, "{service}");
+    }
     // From users by its outbox, the broker and the inbox of email.
     eventually("email has written to her", || async {
         let mails = http
@@ -147,10 +194,9 @@ async fn five_services_in_one_process_are_the_shop() {
     assert_eq!(monolith.stop().await, Some(0));
 
     let lines = monolith.lines();
-    let named = lines
-        .iter()
-        .filter_map(|line| line["service.name"].as_str());
-    assert_eq!(named.collect::<BTreeSet<_>>(), SERVICES.into());
+    let named = lines.iter().map(|line| line["service.name"].as_str());
+    assert_eq!(named.collect::<BTreeSet<_>>(), SERVICES.map(Some).into());
+    assert_eq!(collector.services(), SERVICES.map(str::to_owned).into());
     let applied = lines.iter().find(|line| line["condition"] == "index");
     assert_eq!(
         applied.expect("search has an index")["service.name"],
@@ -189,6 +235,7 @@ async fn what_is_wrong_names_the_service_and_the_setting() {
             "SERVICES is wrong: there is no service cellar; there are users, search,",
         ),
         ("LOG", "=", "LOG is wrong"),
+        ("ADMIN_ADDR", "everywhere", "ADMIN_ADDR is wrong"),
     ] {
         monolith.settings.push((name.to_owned(), value.to_owned()));
         let output = monolith.command("serve").output().expect("it starts");
@@ -201,7 +248,7 @@ async fn what_is_wrong_names_the_service_and_the_setting() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_token_of_another_signer_is_refused_by_each() {
+async fn a_token_of_another_signer_is_refused() {
     let mut monolith = Monolith::new().await;
     monolith.migrate();
     monolith.serve().await;

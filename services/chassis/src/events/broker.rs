@@ -1,12 +1,15 @@
 //! NATS JetStream: one stream for all events, made by whoever comes first. Its limits are the operator's: a process that is
 //! given them brings the stream to them.
 
+use std::collections::BTreeSet;
 use std::str::FromStr;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_nats::connection::State;
 use async_nats::jetstream::{self, stream};
+use async_nats::{Event, ServerError};
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::application::{STREAM, SUBJECTS};
@@ -48,6 +51,8 @@ pub(crate) struct Broker {
     pub(crate) jetstream: jetstream::Context,
     /// What the stream is brought to.
     size: Option<StreamSize>,
+    /// Subjects on which the broker has refused something since it was asked for last.
+    refused: Arc<Mutex<BTreeSet<String>>>,
 }
 
 impl Broker {
@@ -60,6 +65,7 @@ impl Broker {
             .expose_secret()
             .parse()
             .map_err(|_| wrong("NATS_URL", "give nats://user:password@host:4222"))?;
+        let refused = Arc::new(Mutex::new(BTreeSet::new()));
         let mut options = async_nats::ConnectOptions::new()
             .name(service)
             .retry_on_initial_connect()
@@ -69,7 +75,18 @@ impl Broker {
             })
             .connection_timeout(Duration::from_secs(2))
             .ping_interval(Duration::from_secs(10))
-            .event_callback(|event| async move { tracing::debug!(%event, "broker") });
+            .event_callback({
+                let refused = refused.clone();
+                move |event| {
+                    if let Some(subject) = refused_subject(&event) {
+                        refused
+                            .lock()
+                            .unwrap_or_else(PoisonError::into_inner)
+                            .insert(subject);
+                    }
+                    async move { tracing::debug!(%event, "broker") }
+                }
+            });
         if let (Some(user), Some(password)) = (address.username(), address.password()) {
             // A login may listen under its own name alone: answers to others are none of its business.
             options = options
@@ -89,6 +106,7 @@ impl Broker {
             service,
             jetstream,
             size,
+            refused,
         })
     }
 
@@ -119,6 +137,12 @@ impl Broker {
         (client.connection_state() == State::Connected).then_some(Connection(count))
     }
 
+    /// Whether the broker has said that it takes nothing on `subject` from this login. Asked once, it is forgotten.
+    pub(crate) fn has_refused(&self, subject: &str) -> bool {
+        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        refused.remove(subject)
+    }
+
     /// Sends what is still on its way to the broker.
     pub(crate) async fn flush(&self) {
         if let Err(error) = self.jetstream.client().flush().await {
@@ -146,6 +170,15 @@ impl Broker {
     }
 }
 
+/// The subject in `Permissions Violation for Publish to "shop.email.email.read.v1"`.
+fn refused_subject(event: &Event) -> Option<String> {
+    let Event::ServerError(ServerError::Other(text)) = event else {
+        return None;
+    };
+    let (_, quoted) = text.split_once("ublish to \"")?;
+    Some(quoted.split_once('"')?.0.to_owned())
+}
+
 fn limited(config: stream::Config, size: StreamSize) -> stream::Config {
     stream::Config {
         discard: stream::DiscardPolicy::Old,
@@ -159,6 +192,22 @@ fn limited(config: stream::Config, size: StreamSize) -> stream::Config {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_subject_of_a_refusal_is_read_from_its_words() {
+        let said = |text: &str| Event::ServerError(ServerError::Other(text.to_owned()));
+        let refusal = said("Permissions Violation for Publish to \"shop.notes.x.v1\"");
+        assert_eq!(
+            refused_subject(&refusal).as_deref(),
+            Some("shop.notes.x.v1")
+        );
+        for other in [
+            said("Permissions Violation for Subscription to \"_INBOX.>\""),
+            Event::Connected,
+        ] {
+            assert_eq!(refused_subject(&other), None);
+        }
+    }
 
     #[test]
     fn the_size_of_the_stream_is_a_number_of_bytes_that_has_room_for_events() {

@@ -9,7 +9,7 @@
 //! A service may read its own events and those that it subscribes to. The API that shows the message of a sequence shows that of
 //! anybody, so the look goes through a consumer with a filter on the service's own subjects, made anew for each sequence.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use async_nats::header::NATS_MESSAGE_ID;
@@ -26,6 +26,10 @@ use crate::db::{self, Db, Transaction};
 
 /// The consumer has one name, so one replica looks at a time; the number itself means nothing.
 const LOCK: i64 = 0x4f55_5442;
+/// How long a replica waits for its turn.
+const TURN: Duration = Duration::from_secs(5);
+/// How long the broker may take to show an event.
+const ANSWER: Duration = Duration::from_secs(3);
 /// The broker removes the consumer of a look that broke off.
 const LOOK_ENDED: Duration = Duration::from_secs(30);
 /// Rows in one statement. A week of events in one would not end within its time.
@@ -67,16 +71,40 @@ pub(crate) async fn recover(db: &Db, broker: &Broker) -> anyhow::Result<Fullness
     Ok(fullness)
 }
 
-/// The lowest acknowledged sequence whose event is lost.
+/// The lowest acknowledged sequence whose event is lost. Waits for another replica that looks.
 async fn first_lost(db: &Db, own: &mut OwnEvents<'_>) -> anyhow::Result<Option<i64>> {
+    let until = Instant::now() + TURN;
+    loop {
+        if let Looked::Found(lost) = look(db, own).await? {
+            return Ok(lost);
+        }
+        anyhow::ensure!(
+            Instant::now() < until,
+            "another replica looks for what the broker lost, and does not come to an end"
+        );
+        tokio::time::sleep(TURN / 100).await;
+    }
+}
+
+enum Looked {
+    /// Another replica is at it.
+    Busy,
+    /// The lowest sequence that is lost, if any.
+    Found(Option<i64>),
+}
+
+async fn look(db: &Db, own: &mut OwnEvents<'_>) -> anyhow::Result<Looked> {
     let mut connection = db.get().await?;
     let tx = db::transaction(&mut connection).await?;
-    db::execute(&tx, "select pg_advisory_xact_lock($1)", &[&LOCK]).await?;
+    let locked = db::query_one(&tx, "select pg_try_advisory_xact_lock($1)", &[&LOCK]).await?;
+    if !locked.get::<_, bool>(0) {
+        return Ok(Looked::Busy);
+    }
     let Some(newest) = newest_published(&tx, 0, i64::MAX).await? else {
-        return Ok(None);
+        return Ok(Looked::Found(None));
     };
     if own.has(&newest).await? {
-        return Ok(None);
+        return Ok(Looked::Found(None));
     }
     // Everything up to `there` is there, and `lost` is not.
     let (mut there, mut lost) = (0, newest.sequence);
@@ -88,7 +116,9 @@ async fn first_lost(db: &Db, own: &mut OwnEvents<'_>) -> anyhow::Result<Option<i
             Some(event) => lost = event.sequence,
         }
     }
-    Ok(Some(lost))
+    // Fails where the transaction has ended meanwhile, and with it the lock: then another may have used the consumer.
+    tx.commit().await?;
+    Ok(Looked::Found(Some(lost)))
 }
 
 /// A published event, and where the broker has put it.
@@ -125,23 +155,43 @@ struct OwnEvents<'a> {
 
 impl OwnEvents<'_> {
     /// Whether the broker has the event. One that the stream let go because of its limits counts as there: it was not lost.
+    ///
+    /// # Errors
+    /// The broker does not answer, or gives what this look has not asked for. Only what it shows says that an event is lost.
     async fn has(&mut self, event: &Published) -> anyhow::Result<bool> {
         let sequence = u64::try_from(event.sequence).context("a sequence below zero")?;
         let consumer = self.starting_at(sequence).await?;
-        let messages = consumer.fetch().max_messages(1).messages().await;
-        let mut messages = messages.context("the broker does not show an event")?;
-        if let Some(message) = messages.next().await {
-            let message = message.map_err(|error| anyhow::anyhow!(error));
-            let message = message.context("the broker does not show an event")?;
-            let found = message.info().map_err(|error| anyhow::anyhow!(error))?;
-            if found.stream_sequence == sequence {
-                let id = message
-                    .headers
-                    .as_ref()
-                    .and_then(|h| h.get(NATS_MESSAGE_ID));
-                return Ok(id.is_some_and(|id| id.as_str() == event.id.to_string()));
-            }
+        if consumer.cached_info().num_pending == 0 {
+            return self.was_let_go(sequence).await;
         }
+        let first = async {
+            let mut messages = consumer.fetch().max_messages(1).messages().await?;
+            messages
+                .next()
+                .await
+                .transpose()
+                .map_err(anyhow::Error::msg)
+        };
+        // A request that is lost with its connection is answered by nobody.
+        let first = tokio::time::timeout(ANSWER, first).await;
+        let first = first.context("the broker does not show an event")??;
+        let message = first.context("the broker does not show an event that it has")?;
+        let found = message.info().map_err(anyhow::Error::msg)?;
+        anyhow::ensure!(
+            found.consumer_sequence == 1 && found.stream_sequence >= sequence,
+            "somebody else uses the consumer of the look"
+        );
+        if found.stream_sequence > sequence {
+            return self.was_let_go(sequence).await;
+        }
+        let id = message
+            .headers
+            .as_ref()
+            .and_then(|h| h.get(NATS_MESSAGE_ID));
+        Ok(id.is_some_and(|id| id.as_str() == event.id.to_string()))
+    }
+
+    async fn was_let_go(&mut self, sequence: u64) -> anyhow::Result<bool> {
         Ok(sequence < self.stream.info().await?.state.first_sequence)
     }
 

@@ -5,13 +5,13 @@
 //! under the same `Nats-Msg-Id`, and consumers have an inbox: once in effect. The sequence that the broker acknowledges is kept
 //! with the row, see [`super::recovery`].
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::future::IntoFuture;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use async_nats::jetstream::context::{PublishError, PublishErrorKind};
+use async_nats::jetstream::context::PublishError;
 use async_nats::jetstream::message::PublishMessage;
 use futures::stream::{FuturesUnordered, StreamExt};
 use tokio_util::sync::CancellationToken;
@@ -30,9 +30,9 @@ const POLL: Duration = Duration::from_millis(500);
 /// A wake-up comes before the commit it is about: so many short looks follow it.
 const LOOKS: [u64; 5] = [1, 5, 15, 40, 100];
 
-/// How long events wait on whose subject nothing was acknowledged: the broker says nothing to a login that may not publish
-/// there, and those of all other subjects are not to wait for that.
-const ASIDE: Duration = Duration::from_secs(10);
+/// How long events wait on a subject that the broker refuses to this login. Each try costs the time of an acknowledgement that
+/// does not come, for which those of all other subjects wait as well.
+const ASIDE: Duration = Duration::from_secs(60);
 
 /// An event that is published again is kept no longer than if the broker had never lost it.
 const PUBLISHED: &str = "
@@ -50,13 +50,17 @@ pub(crate) struct Relay {
     pub(crate) aside: Aside,
 }
 
-/// Subjects on which nothing was acknowledged, and until when they wait.
+/// Subjects that the broker refuses, and until when they wait.
 #[derive(Default)]
 pub(crate) struct Aside(Mutex<BTreeMap<String, Instant>>);
 
 impl Aside {
     fn put(&self, subject: String, now: Instant) {
         self.lock().insert(subject, now + ASIDE);
+    }
+
+    fn has(&self, subject: &str, now: Instant) -> bool {
+        self.lock().get(subject).is_some_and(|until| *until > now)
     }
 
     fn subjects(&self, now: Instant) -> Vec<String> {
@@ -152,18 +156,24 @@ impl Relay {
             db::execute(&client, UNPUBLISHED, &[&sent.ids]).await?;
             return Ok(0);
         }
-        for subject in sent.unanswered {
-            tracing::warn!(
-                subject,
-                "the broker acknowledges nothing on this subject; it must stand under `publishes` in the service's document"
-            );
-            self.aside.put(subject, Instant::now());
-        }
         self.metrics.published.inc_by(sent.ids.len() as u64);
         match sent.failure {
-            None => Ok(sent.ids.len()),
+            None => Ok(rows.len()),
             Some(error) => Err(error).context("the broker did not acknowledge all events"),
         }
+    }
+
+    /// Whether the broker refuses the subject; then its events wait by themselves.
+    fn is_aside(&self, subject: &str) -> bool {
+        let now = Instant::now();
+        if self.broker.has_refused(subject) {
+            tracing::warn!(
+                subject,
+                "the broker refuses this kind of event; it must stand under `publishes` in the service's document"
+            );
+            self.aside.put(subject.to_owned(), now);
+        }
+        self.aside.has(subject, now)
     }
 
     async fn send(&self, rows: &[db::Row]) -> anyhow::Result<Sent> {
@@ -194,9 +204,7 @@ impl Relay {
                     let sequence = i64::try_from(acknowledged.sequence).unwrap_or(i64::MAX);
                     sent.sequences.push(sequence);
                 }
-                Err(error) if error.kind() == PublishErrorKind::TimedOut => {
-                    sent.unanswered.insert(subject);
-                }
+                Err(_) if self.is_aside(&subject) => {}
                 Err(error) => sent.failure = Some(error),
             }
         }
@@ -204,11 +212,10 @@ impl Relay {
     }
 }
 
-/// What the broker has acknowledged, the subjects on which it did not answer, and the last failure among the rest.
+/// What the broker has acknowledged, and the last failure among the rest.
 #[derive(Default)]
 struct Sent {
     ids: Vec<Uuid>,
     sequences: Vec<i64>,
-    unanswered: BTreeSet<String>,
     failure: Option<PublishError>,
 }

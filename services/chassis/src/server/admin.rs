@@ -11,10 +11,10 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 
-use super::Health;
 use crate::db::Db;
 use crate::events::admin as events;
 use crate::events::processor::Processor;
+use crate::health::Health;
 
 pub(super) fn routes(
     health: Health,

@@ -12,12 +12,12 @@ thread_local! {
     static SERVICE: Cell<Option<&'static str>> = const { Cell::new(None) };
 }
 
-/// From here on this thread works for `service`.
+/// From here on this thread works for `service`, or for the process of this name.
 pub(crate) fn work_for(service: &'static str) {
     SERVICE.set(Some(service));
 }
 
-/// The service that this thread works for; none on threads of the process itself.
+/// What this thread works for; none on threads that a library has started by itself.
 pub(super) fn current() -> Option<&'static str> {
     SERVICE.get()
 }

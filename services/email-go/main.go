@@ -82,7 +82,8 @@ func serve(told context.Context, env settings.Env) error {
 	if err != nil {
 		return err
 	}
-	slog.Info("listening", "version", strings.TrimSpace(version), "api", running.API(), "admin", running.Admin())
+	slog.Info("listening", "version", strings.TrimSpace(version),
+		"api", running.API().String(), "admin", running.Admin().String())
 	select {
 	case <-told.Done():
 		slog.Info("told to stop")
@@ -103,16 +104,18 @@ func migrate(ctx context.Context, env settings.Env) error {
 	return database.Migrate(ctx, url, service.Name)
 }
 
-// limitMemory keeps the heap below the limit of the container, so that garbage is collected in time.
+// limitMemory keeps the heap below the limit of the container (cgroup 2 or 1), so that garbage is collected in time.
 func limitMemory() {
 	if os.Getenv("GOMEMLIMIT") != "" {
 		return
 	}
-	text, err := os.ReadFile("/sys/fs/cgroup/memory.max")
-	if err != nil {
-		return
-	}
-	if limit, err := strconv.ParseInt(strings.TrimSpace(string(text)), 10, 64); err == nil {
-		debug.SetMemoryLimit(limit / 10 * 9)
+	for _, file := range []string{"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"} {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			continue
+		}
+		if limit, err := strconv.ParseInt(strings.TrimSpace(string(text)), 10, 64); err == nil {
+			debug.SetMemoryLimit(limit / 10 * 9)
+		}
 	}
 }

@@ -24,7 +24,7 @@ import (
 
 const (
 	// One replica looks at a time, because they share the consumer by which they look.
-	recoveryLock = 0x5348_4f50_4f42
+	recoveryLock = 0x4f55_5442
 	// Rows in one statement. A week of events in one would not end within its time.
 	markBatch = 2000
 	// For the look itself; it takes a handful of requests for each doubling of what was published.

@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -20,6 +23,9 @@ const (
 	relayBatch = 200
 	// The longest time between two looks when nobody wakes the relay: another replica may have died with its rows.
 	relayPoll = 500 * time.Millisecond
+	// How long events wait on whose subject nothing was acknowledged: the broker says nothing to a login that may not publish there,
+	// and those of all other subjects are not to wait for that.
+	asideTime = 10 * time.Second
 	// For one transaction: the database's part and the broker's.
 	relayPatience = database.WithoutCaller + brokerPatience
 )
@@ -37,6 +43,8 @@ type Relay struct {
 	Broker    *Broker
 	Metrics   *Metrics
 	Connected *health.Condition
+	// Subjects on which nothing was acknowledged, and until when they wait.
+	aside map[string]time.Time
 }
 
 // Run publishes until stop, and then what is left.
@@ -125,7 +133,7 @@ func (r *Relay) publishBatch(ctx context.Context, on connection) (int, error) {
 	defer cancel()
 	var sent acknowledged
 	err := r.DB.Tx(ctx, func(ctx context.Context, tx pgx.Tx) error {
-		rows, err := unpublished(ctx, tx)
+		rows, err := unpublished(ctx, tx, r.waiting(time.Now()))
 		if err != nil || len(rows) == 0 {
 			return err
 		}
@@ -149,6 +157,11 @@ func (r *Relay) publishBatch(ctx context.Context, on connection) (int, error) {
 			return err
 		})
 	}
+	for subject := range sent.unanswered {
+		slog.Warn("the broker acknowledges nothing on this subject; it must stand under `publishes` in the service's document",
+			"subject", subject)
+		r.aside[subject] = time.Now().Add(asideTime)
+	}
 	r.Metrics.published.Add(float64(len(sent.ids)))
 	if sent.failure != nil {
 		return len(sent.ids), fmt.Errorf("the broker did not acknowledge all events: %w", sent.failure)
@@ -163,9 +176,18 @@ type row struct {
 	traceparent *string
 }
 
-func unpublished(ctx context.Context, tx pgx.Tx) ([]row, error) {
-	rows, err := tx.Query(ctx, `select id, subject, envelope, traceparent from outbox where published_at is null
-order by id limit $1 for update skip locked`, relayBatch)
+// waiting are the subjects that are not tried now.
+func (r *Relay) waiting(now time.Time) []string {
+	if r.aside == nil {
+		r.aside = map[string]time.Time{}
+	}
+	maps.DeleteFunc(r.aside, func(_ string, until time.Time) bool { return until.Before(now) })
+	return slices.AppendSeq([]string{}, maps.Keys(r.aside))
+}
+
+func unpublished(ctx context.Context, tx pgx.Tx, without []string) ([]row, error) {
+	rows, err := tx.Query(ctx, `select id, subject, envelope, traceparent from outbox
+where published_at is null and subject <> all($2) order by id limit $1 for update skip locked`, relayBatch, without)
 	if err != nil {
 		return nil, err
 	}
@@ -175,14 +197,16 @@ order by id limit $1 for update skip locked`, relayBatch)
 	})
 }
 
-// acknowledged is what the broker has acknowledged, and the last failure among the rest.
+// acknowledged is what the broker has acknowledged, the subjects on which it did not answer, and the last failure among the rest.
 type acknowledged struct {
-	ids       []string
-	sequences []int64
-	failure   error
+	ids        []string
+	sequences  []int64
+	unanswered map[string]bool
+	failure    error
 }
 
-func (r *Relay) send(ctx context.Context, rows []row) (sent acknowledged) {
+func (r *Relay) send(ctx context.Context, rows []row) acknowledged {
+	sent := acknowledged{unanswered: map[string]bool{}}
 	futures := make([]jetstream.PubAckFuture, 0, len(rows))
 	for _, row := range rows {
 		message := nats.NewMsg(row.subject)
@@ -204,7 +228,11 @@ func (r *Relay) send(ctx context.Context, rows []row) (sent acknowledged) {
 			sent.ids = append(sent.ids, rows[i].id.String())
 			sent.sequences = append(sent.sequences, int64(ack.Sequence))
 		case err := <-future.Err():
-			sent.failure = err
+			if errors.Is(err, jetstream.ErrAsyncPublishTimeout) {
+				sent.unanswered[rows[i].subject] = true
+			} else {
+				sent.failure = err
+			}
 		case <-ctx.Done():
 			sent.failure = ctx.Err()
 		}

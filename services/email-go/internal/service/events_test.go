@@ -215,3 +215,15 @@ func TestWhatTheBrokerLostIsPublishedAgain(t *testing.T) {
 	s.running = s.startAnother(nil)
 	s.untilPublished(emailSent, 12)
 }
+
+func TestEventsThatTheBrokerDoesNotTakeHoldUpNoOthers(t *testing.T) {
+	s := start(t, nil)
+	s.Swallow("elsewhere.v1")
+	s.Execute(`insert into outbox (id, subject, envelope)
+select ('00000000-0000-7000-8000-' || lpad(n::text, 12, '0'))::uuid, 'elsewhere.v1', '{}' from generate_series(1, 250) n`)
+	s.register("zoe@home.example")
+	s.untilPublished(emailSent, 1)
+	if kept := testsupport.Query[int](s.Backends, "select count(*) from outbox where published_at is null"); kept != 250 {
+		t.Error(kept)
+	}
+}

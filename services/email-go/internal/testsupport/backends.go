@@ -23,6 +23,7 @@ const accounts = 256
 type Backends struct {
 	DatabaseURL, BrokerURL string
 	t                      testing.TB
+	conn                   *nats.Conn
 	js                     jetstream.JetStream
 }
 
@@ -52,12 +53,11 @@ func NewBackends(t testing.TB) *Backends {
 	database.Path = name
 	broker.User = url.UserPassword(fmt.Sprintf("t%d", account%accounts), "t")
 	b := &Backends{DatabaseURL: database.String(), BrokerURL: broker.String(), t: t}
-	conn, err := nats.Connect(b.BrokerURL)
-	if err != nil {
+	if b.conn, err = nats.Connect(b.BrokerURL); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(conn.Close)
-	if b.js, err = jetstream.New(conn); err != nil {
+	t.Cleanup(b.conn.Close)
+	if b.js, err = jetstream.New(b.conn); err != nil {
 		t.Fatal(err)
 	}
 	// An account that was used before must not bring its old events.
@@ -94,6 +94,14 @@ func (b *Backends) LoseStream() {
 		b.t.Fatal(err)
 	}
 	b.MakeStream()
+}
+
+// Swallow hears what is published on a subject and says nothing, as the broker does to who may not publish there.
+func (b *Backends) Swallow(subject string) {
+	b.t.Helper()
+	if _, err := b.conn.Subscribe(subject, func(*nats.Msg) {}); err != nil {
+		b.t.Fatal(err)
+	}
 }
 
 // Publish publishes an event of another service under an id of its own, and returns that.

@@ -92,6 +92,11 @@ impl Workspace {
         programs
     }
 
+    /// Under which license all of it is, as an SPDX expression.
+    pub(crate) fn license(&self) -> &str {
+        self.packages.first().map_or("", |package| &package.license)
+    }
+
     /// What cargo says about the package of a program.
     pub(crate) fn package(&self, program: &Program) -> Result<&Package> {
         let mut packages = self.packages.iter();

@@ -153,7 +153,7 @@ func apply(ctx context.Context, conn *pgx.Conn, folder, history string) (int, er
 	count := 0
 	for _, m := range all {
 		if checksum, ok := known[m.version]; ok && checksum != m.checksum() {
-			return count, fmt.Errorf("V%d__%s was applied with another content", m.version, m.name)
+			return count, fmt.Errorf("the migration V%d__%s was applied with another content", m.version, m.name)
 		}
 		// What is older than what was applied is never made up for.
 		if m.version <= highest {
@@ -169,7 +169,7 @@ func apply(ctx context.Context, conn *pgx.Conn, folder, history string) (int, er
 			return err
 		})
 		if err != nil {
-			return count, fmt.Errorf("V%d__%s: %w", m.version, m.name, err)
+			return count, fmt.Errorf("the migration V%d__%s: %w", m.version, m.name, err)
 		}
 		count++
 	}

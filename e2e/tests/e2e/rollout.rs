@@ -248,7 +248,6 @@ fn image(deployment: &Deployment) -> &str {
         .unwrap_or_default()
 }
 
-/// Whether all pods are of the newest template, whose image ends with `suffix`.
 /// When the migration with this very image ended well. The Job itself says so up to a second later.
 async fn migrated_with(world: &World, service: &str, image: &str) -> Result<Time> {
     let labels = format!(
@@ -272,7 +271,8 @@ async fn migrated_with(world: &World, service: &str, image: &str) -> Result<Time
         .with_context(|| format!("no migration of {service} ended well with {image}"))
 }
 
-fn rolled_out(deployment: &Deployment, suffix: &str) -> bool {
+/// Whether all pods are of the newest template, whose image ends with `suffix`.
+pub(crate) fn rolled_out(deployment: &Deployment, suffix: &str) -> bool {
     let status = deployment.status.clone().unwrap_or_default();
     image(deployment).ends_with(suffix)
         && status.observed_generation == deployment.metadata.generation

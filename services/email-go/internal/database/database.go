@@ -14,7 +14,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
-	"github.com/jackc/pgx/v5/pgconn/ctxwatch"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"golang.org/x/sys/unix"
 )
@@ -76,7 +75,6 @@ func Open(url, service string, most int32) (*DB, error) {
 	config.MinConns = 0
 	config.MaxConnIdleTime = idle
 	config.HealthCheckPeriod = 10 * time.Second
-	config.PingTimeout = unreachable
 	pool, err := pgxpool.NewWithConfig(context.Background(), config)
 	if err != nil {
 		return nil, err
@@ -86,8 +84,7 @@ func Open(url, service string, most int32) (*DB, error) {
 	return db, nil
 }
 
-// harden sets what every connection here has: no TLS, a password by SCRAM or not at all, a server that is gone is noticed, and a
-// statement ends with its caller.
+// harden sets what every connection here has: no TLS, a password by SCRAM or not at all, and a server that is gone is noticed.
 func harden(config *pgx.ConnConfig) error {
 	if config.TLSConfig != nil && len(config.Fallbacks) == 0 {
 		return errors.New("it asks for TLS (sslmode), which connections to the database do not have; leave it out")
@@ -106,9 +103,6 @@ func harden(config *pgx.ConnConfig) error {
 		},
 	}
 	config.DialFunc = dialer.DialContext
-	config.BuildContextWatcherHandler = func(conn *pgconn.PgConn) ctxwatch.Handler {
-		return &pgconn.CancelRequestContextWatcherHandler{Conn: conn, DeadlineDelay: unreachable}
-	}
 	return nil
 }
 
@@ -142,14 +136,9 @@ func (db *DB) with(ctx context.Context, fn func(context.Context, *pgxpool.Conn) 
 	defer conn.Release()
 	bounded, cancel := context.WithTimeout(ctx, patience(ctx))
 	defer cancel()
-	err = fn(bounded, conn)
-	if bounded.Err() != nil {
-		// Nobody is told when a cancellation takes effect: it could hit the next statement.
-		closing, end := context.WithTimeout(context.Background(), unreachable)
-		defer end()
-		_ = conn.Conn().Close(closing)
-	}
-	return classify(err)
+	// A statement that is broken off ends its connection: the pool gives its place to another one when the server has cancelled it,
+	// and the caller does not wait for that.
+	return classify(fn(bounded, conn))
 }
 
 // patience is how long whoever asks now can wait.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/url"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -27,6 +28,11 @@ const (
 type Broker struct {
 	conn *nats.Conn
 	js   jetstream.JetStream
+
+	mu sync.Mutex
+	// Ends with the present connection: what was asked for on it is not answered any more.
+	present context.Context
+	end     context.CancelFunc
 }
 
 // connection is which of the connections that followed each other. A broker that lost something was away, so its connection is
@@ -40,7 +46,10 @@ var refusals telemetry.LogLimit
 
 // Connect does not wait for the broker. A login may hear nothing but the inbox of its user.
 func Connect(service string, address *url.URL) (*Broker, error) {
+	b := &Broker{}
+	b.present, b.end = context.WithCancel(context.Background())
 	options := []nats.Option{
+		nats.DisconnectErrHandler(func(*nats.Conn, error) { b.ended() }),
 		nats.Name(service),
 		nats.RetryOnFailedConnect(true),
 		nats.MaxReconnects(-1),
@@ -66,9 +75,36 @@ func Connect(service string, address *url.URL) (*Broker, error) {
 	if err != nil {
 		return nil, err
 	}
-	js, err := jetstream.New(conn, jetstream.WithDefaultTimeout(brokerPatience),
+	b.conn = conn
+	b.js, err = jetstream.New(conn, jetstream.WithDefaultTimeout(brokerPatience),
 		jetstream.WithPublishAsyncMaxPending(1024), jetstream.WithPublishAsyncTimeout(brokerPatience))
-	return &Broker{conn, js}, err
+	return b, err
+}
+
+func (b *Broker) ended() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.end()
+	b.present, b.end = context.WithCancel(context.Background())
+}
+
+// whileConnected is a context that ends with the present connection, too.
+func (b *Broker) whileConnected(ctx context.Context) (context.Context, context.CancelFunc) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	ctx, cancel := context.WithCancel(ctx)
+	release := context.AfterFunc(b.present, cancel)
+	return ctx, func() { release(); cancel() }
+}
+
+// await waits until there is a connection, or for stop.
+func (b *Broker) await(stop context.Context) {
+	for !b.conn.IsConnected() && stop.Err() == nil {
+		select {
+		case <-stop.Done():
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
 }
 
 // Close ends the connection.

@@ -45,13 +45,18 @@ type Consumer struct {
 // Run handles events until stop: those begun are finished, those pulled and not begun are handed back. An error: the broker is
 // away, or the consumer is gone; to be run again, which makes it anew.
 func (c *Consumer) Run(stop context.Context) error {
+	c.Broker.await(stop)
 	durable, err := c.durable(stop)
 	if err != nil {
+		if stop.Err() != nil {
+			return nil
+		}
 		return err
 	}
 	var begun sync.WaitGroup
 	for err == nil && stop.Err() == nil {
 		err = c.ask(stop, durable, &begun)
+		c.Broker.await(stop)
 	}
 	begun.Wait()
 	_ = c.Broker.conn.FlushTimeout(time.Second) // What does not reach the broker comes again, and the inbox knows it.
@@ -85,12 +90,14 @@ func durableName(service, kind string) string {
 
 // ask makes one request for events. All that come have a place before the next are asked for.
 func (c *Consumer) ask(stop context.Context, durable jetstream.Consumer, begun *sync.WaitGroup) error {
+	connected, release := c.Broker.whileConnected(stop)
+	defer release()
 	// The client waits a little longer than the broker.
-	asking, cancel := context.WithTimeout(stop, askAgain*11/10)
+	asking, cancel := context.WithTimeout(connected, askAgain*11/10)
 	defer cancel()
 	batch, err := durable.Fetch(pullBatch, jetstream.FetchContext(asking))
 	if err != nil {
-		if stop.Err() != nil {
+		if connected.Err() != nil {
 			return nil
 		}
 		return fmt.Errorf("the broker gives no events: %w", err)

@@ -37,6 +37,7 @@ func (h *Housekeeping) Run(stop context.Context) error {
 		if err := h.DB.Do(ctx, deleteOld); err != nil {
 			return err
 		}
+		h.Broker.await(stop)
 		stream, err := recoverLost(ctx, h.DB, h.Broker, h.Service)
 		if err != nil {
 			return err

@@ -61,7 +61,9 @@ func (r *Relay) run(stop context.Context) error {
 	ctx := context.WithoutCancel(stop)
 	var on connection
 	var err error
+	r.Connected.NotYet("no connection yet")
 	for stop.Err() == nil {
+		r.Broker.await(stop)
 		if on, err = r.recovered(ctx, on); err != nil {
 			return err
 		}

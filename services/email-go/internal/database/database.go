@@ -93,8 +93,10 @@ func harden(config *pgx.ConnConfig) error {
 	if config.RequireAuth == "" {
 		config.RequireAuth = "scram-sha-256,none"
 	}
-	config.ConnectTimeout = unreachable
+	// A server that takes the connection and is slow to go on is busy.
+	config.ConnectTimeout = longest
 	dialer := &net.Dialer{
+		Timeout:         unreachable,
 		KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 15 * time.Second, Interval: 2 * time.Second, Count: 3},
 		Control: func(_, _ string, raw syscall.RawConn) error {
 			return raw.Control(func(fd uintptr) {

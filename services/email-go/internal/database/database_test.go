@@ -3,6 +3,7 @@ package database
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"golang.org/x/sys/unix"
 
 	"shopkeeper.dev/email/internal/testsupport"
 )
@@ -173,14 +175,34 @@ func TestNobodyWaitsForADatabaseThatIsAbsent(t *testing.T) {
 	}
 }
 
-// A port that takes connections and says nothing on them.
-func TestNobodyWaitsInLineForADatabaseThatIsSilent(t *testing.T) {
-	silent, err := net.Listen("tcp", "127.0.0.1:0")
+// silentPort neither takes nor refuses connections, as of a machine that is gone: its queue is full.
+func silentPort(t *testing.T) string {
+	t.Helper()
+	socket, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = silent.Close() })
-	db := open(t, "postgres://nobody@"+silent.Addr().String()+"/none", 2)
+	t.Cleanup(func() { _ = unix.Close(socket) })
+	err = errors.Join(unix.Bind(socket, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}), unix.Listen(socket, 1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	name, err := unix.Getsockname(socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := fmt.Sprintf("127.0.0.1:%d", name.(*unix.SockaddrInet4).Port)
+	for {
+		conn, err := net.DialTimeout("tcp", address, 500*time.Millisecond)
+		if err != nil {
+			return address
+		}
+		t.Cleanup(func() { _ = conn.Close() })
+	}
+}
+
+func TestNobodyWaitsInLineForADatabaseThatIsSilent(t *testing.T) {
+	db := open(t, "postgres://nobody@"+silentPort(t)+"/none", 2)
 	started := time.Now()
 	var all sync.WaitGroup
 	for range 20 {
@@ -194,6 +216,21 @@ func TestNobodyWaitsInLineForADatabaseThatIsSilent(t *testing.T) {
 	all.Wait()
 	if time.Since(started) > 4*unreachable {
 		t.Error(time.Since(started))
+	}
+}
+
+// A server that takes the connection is there, however long it says nothing.
+func TestADatabaseThatIsSlowToAnswerIsWaitedFor(t *testing.T) {
+	backends := testsupport.NewBackends(t)
+	config, err := pgx.ParseConfig(backends.DatabaseURL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	proxy := testsupport.NewProxy(t, fmt.Sprintf("%s:%d", config.Host, config.Port))
+	proxy.Silence(3 * time.Second)
+	db := open(t, strings.Replace(backends.DatabaseURL, fmt.Sprintf("%s:%d", config.Host, config.Port), proxy.Address, 1), 2)
+	if err := db.Do(within(t, 20*time.Second), selectOne); err != nil {
+		t.Error(err)
 	}
 }
 

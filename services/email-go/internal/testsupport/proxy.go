@@ -5,15 +5,17 @@ import (
 	"net"
 	"sync"
 	"testing"
+	"time"
 )
 
 // Proxy stands between a service and a server, and can be cut.
 type Proxy struct {
 	Address string
 
-	mu    sync.Mutex
-	isCut bool
-	conns map[net.Conn]bool
+	mu      sync.Mutex
+	isCut   bool
+	silence time.Duration
+	conns   map[net.Conn]bool
 }
 
 // NewProxy passes on until the test ends.
@@ -54,6 +56,20 @@ func (p *Proxy) Mend() {
 	p.isCut = false
 }
 
+// Silence takes connections from now on, and passes on what is said on them only after so long.
+func (p *Proxy) Silence(length time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.silence = length
+}
+
+func (p *Proxy) wait() {
+	p.mu.Lock()
+	silence := p.silence
+	p.mu.Unlock()
+	time.Sleep(silence)
+}
+
 // keep says whether the connection may go on.
 func (p *Proxy) keep(conn net.Conn) bool {
 	p.mu.Lock()
@@ -71,6 +87,7 @@ func (p *Proxy) pass(client net.Conn, to string) {
 	if !p.keep(client) {
 		return
 	}
+	p.wait()
 	server, err := net.Dial("tcp", to)
 	if err != nil || !p.keep(server) {
 		return

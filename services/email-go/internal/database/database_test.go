@@ -85,7 +85,8 @@ func TestASchemaThatIsAheadIsFineAndOneOfAnotherContentIsNot(t *testing.T) {
 		if err := Migrate(t.Context(), backends.DatabaseURL, "test"); err != nil {
 			t.Fatal(err)
 		}
-		backends.Execute("insert into " + serviceHistory + " values (99, 'later', '2026-01-01T00:00:00Z', '1') on conflict do nothing")
+		backends.Execute("insert into " + serviceHistory +
+			" values (99, 'later', '2026-01-01T00:00:00Z', '1') on conflict do nothing")
 	}
 	backends.Execute("update " + serviceHistory + " set checksum = '7' where version = 1")
 	if err := Migrate(t.Context(), backends.DatabaseURL, "test"); err == nil || !strings.Contains(err.Error(), "another content") {

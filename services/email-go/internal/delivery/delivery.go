@@ -122,7 +122,7 @@ func (d *Delivery) deferred(ctx context.Context, m *store.Claimed, attempt smtp.
 		return err
 	}
 	d.count(m, "deferred")
-	slog.InfoContext(ctx, "mail put off by the mail server", "smtp_code", attempt.Code, "pause_s", int(pause.Seconds()))
+	slog.InfoContext(ctx, "mail put off by the mail server", smtpCode(attempt.Code), slog.Int("pause_s", int(pause.Seconds())))
 	return nil
 }
 
@@ -150,7 +150,7 @@ func (d *Delivery) fail(ctx context.Context, m *store.Claimed, reason mail.Bounc
 	ended, err := d.end(ctx, m, ending{mail.Failed, reason, code, &cause})
 	if ended {
 		slog.WarnContext(ctx, "mail failed; GET /mails/{id} says why, POST /mails/{id}/retry sends it again",
-			"smtp_code", code, "reason", reason)
+			smtpCode(code), slog.Any("reason", reason))
 	}
 	return err
 }

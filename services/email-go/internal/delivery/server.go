@@ -83,10 +83,18 @@ func (s *Server) fails(trouble Trouble, code int) {
 		now.Since, now.failures = before.Since, before.failures+1
 	}
 	if s.stopped == nil || s.stopped.Trouble != trouble {
-		slog.Warn("no mail goes out, all wait: "+advice[trouble], "reason", trouble, "smtp_code", code)
+		slog.Warn("no mail goes out, all wait: "+advice[trouble], slog.Any("reason", trouble), smtpCode(code))
 	}
 	s.stopped = now
 	s.show()
+}
+
+// smtpCode is nothing where the server gave none.
+func smtpCode(code int) slog.Attr {
+	if code == 0 {
+		return slog.Attr{}
+	}
+	return slog.Int("smtp_code", code)
 }
 
 func (s *Server) show() {

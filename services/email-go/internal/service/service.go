@@ -73,49 +73,51 @@ func Start(s settings.Settings) (*Running, error) {
 	if err != nil {
 		return nil, err
 	}
-	metrics := web.NewMetrics(registry)
-	measured := events.NewMetrics(registry)
-	processor := events.NewProcessor(r.db, schema, measured, subscriptions.All(renderer)...)
-	verifier := auth.NewVerifier(s.UsersURL)
-	server := delivery.NewServer(registry)
+	metrics, measured := web.NewMetrics(registry), events.NewMetrics(registry)
 	r.measureConnections(registry)
-
 	if r.api, err = web.Listen(s.API, "HTTP_ADDR", s.Proxies, metrics); err != nil {
 		return nil, err
 	}
 	if r.admin, err = web.Listen(s.Admin, "ADMIN_ADDR", nil, metrics); err != nil {
 		return nil, err
 	}
+	verifier, server := auth.NewVerifier(s.UsersURL), delivery.NewServer(registry)
+	processor := events.NewProcessor(r.db, schema, measured, subscriptions.All(renderer)...)
 	migrated, connected := r.readiness.Condition("database"), r.readiness.Condition("broker")
+
 	routes := web.NewRoutes(schema)
 	(&api.API{DB: r.db, Server: server, Sends: s.Mail.Server != nil}).AddRoutes(routes, verifier)
 	r.api.Serve(web.Edge(routes, s.Origins, metrics, r.leaving))
 	r.admin.Serve(r.adminRoutes(schema, registry, processor))
-
-	outbox := events.NewOutbox(Name)
 	go func() {
 		if behind := schema.Watch(r.work.stop, migrated); behind != nil {
 			r.outdated <- behind
 		}
 	}()
-	begin := func(name string, run work) { r.work.start(migrated.Done(), name, run) }
-	begin("housekeeping", (&events.Housekeeping{Service: Name, DB: r.db, Broker: r.broker, Metrics: measured}).Run)
-	begin("retries", processor.Retry)
-	places := events.NewPlaces()
-	for _, kind := range processor.Kinds() {
-		begin(kind, (&events.Consumer{
-			Service: Name, Kind: kind, Broker: r.broker, Processor: processor, Places: places,
-		}).Run)
-	}
-	begin("jwks", verifier.KeepFresh)
-	begin("retention", delivery.Retention(r.db))
-	begin("sender", sender(s.Mail, &delivery.Delivery{
+	outbox := events.NewOutbox(Name)
+	r.handleEvents(migrated, connected, outbox, processor, measured)
+	r.work.start(migrated.Done(), "jwks", verifier.KeepFresh)
+	r.work.start(migrated.Done(), "retention", delivery.Retention(r.db))
+	r.work.start(migrated.Done(), "sender", sender(s.Mail, &delivery.Delivery{
 		DB: r.db, Outbox: outbox, Metrics: delivery.NewMetrics(registry), Server: server, From: s.Mail.From,
 	}).Run)
-	r.relay.start(migrated.Done(), "relay", (&events.Relay{
-		Outbox: outbox, DB: r.db, Broker: r.broker, Metrics: measured, Connected: connected,
-	}).Run)
 	return r, nil
+}
+
+// handleEvents starts what every service has for its events, and a consumer for each kind.
+func (r *Running) handleEvents(
+	migrated, connected *health.Condition, outbox *events.Outbox, processor *events.Processor, metrics *events.Metrics,
+) {
+	housekeeping := &events.Housekeeping{Service: Name, DB: r.db, Broker: r.broker, Metrics: metrics}
+	r.work.start(migrated.Done(), "housekeeping", housekeeping.Run)
+	r.work.start(migrated.Done(), "retries", processor.Retry)
+	places := events.NewPlaces()
+	for _, kind := range processor.Kinds() {
+		consumer := &events.Consumer{Service: Name, Kind: kind, Broker: r.broker, Processor: processor, Places: places}
+		r.work.start(migrated.Done(), kind, consumer.Run)
+	}
+	relay := &events.Relay{Outbox: outbox, DB: r.db, Broker: r.broker, Metrics: metrics, Connected: connected}
+	r.relay.start(migrated.Done(), "relay", relay.Run)
 }
 
 func sender(s settings.Mail, d *delivery.Delivery) *delivery.Sender {

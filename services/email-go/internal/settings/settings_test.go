@@ -66,7 +66,8 @@ func TestAWrongSettingIsNamedInOneSentenceWithoutItsSecret(t *testing.T) {
 		"setting NATS_URL_FILE names the file /nowhere, which cannot be read": {"NATS_URL": "", "NATS_URL_FILE": "/nowhere"},
 	} {
 		_, err := Read(env(given))
-		if _, ok := errors.AsType[*Error](err); !ok || !strings.HasPrefix(err.Error(), begin) || strings.Contains(err.Error(), "s3cret") {
+		_, ok := errors.AsType[*Error](err)
+		if !ok || !strings.HasPrefix(err.Error(), begin) || strings.Contains(err.Error(), "s3cret") {
 			t.Errorf("%s: %v", begin, err)
 		}
 	}

@@ -63,6 +63,9 @@ func NewSink(t testing.TB, encryption Encryption) *Sink {
 			if err != nil {
 				return
 			}
+			s.mu.Lock()
+			s.accepted++
+			s.mu.Unlock()
 			go s.serve(conn)
 		}
 	}()
@@ -125,9 +128,6 @@ func (s *Sink) hear(command string) (unusual string) {
 
 func (s *Sink) serve(conn net.Conn) {
 	defer func() { _ = conn.Close() }()
-	s.mu.Lock()
-	s.accepted++
-	s.mu.Unlock()
 	encrypted := s.encryption == ImplicitTLS
 	if encrypted {
 		conn = tls.Server(conn, s.tls)
@@ -158,8 +158,7 @@ func (s *Sink) serve(conn net.Conn) {
 		case unusual != "":
 			say(unusual)
 		case strings.HasPrefix(command, "EHLO"):
-			say("250-sink\r\n250-8BITMIME" + map[bool]string{true: "\r\n250-AUTH PLAIN LOGIN"}[encrypted] +
-				map[bool]string{true: "\r\n250-STARTTLS"}[s.encryption == StartTLS && !encrypted] + "\r\n250 OK")
+			say(s.greeting(encrypted))
 		case command == "STARTTLS":
 			say("220 go on")
 			conn = tls.Server(conn, s.tls)
@@ -170,14 +169,30 @@ func (s *Sink) serve(conn net.Conn) {
 			say("221 bye")
 			return
 		default:
-			if command == "." {
-				s.mu.Lock()
-				s.mails = append(s.mails, mail)
-				s.mu.Unlock()
-			}
+			s.take(command, mail)
 			say("250 fine")
 		}
 	}
+}
+
+func (s *Sink) greeting(encrypted bool) string {
+	text := "250-sink\r\n250-8BITMIME\r\n"
+	if encrypted {
+		text += "250-AUTH PLAIN LOGIN\r\n"
+	} else if s.encryption == StartTLS {
+		text += "250-STARTTLS\r\n"
+	}
+	return text + "250 OK"
+}
+
+// take keeps the mail when its end has come.
+func (s *Sink) take(command, mail string) {
+	if command != "." {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.mails = append(s.mails, mail)
 }
 
 func body(lines *bufio.Reader) string {

@@ -60,8 +60,9 @@ func NewBackends(t testing.TB) *Backends {
 	if b.js, err = jetstream.New(b.conn); err != nil {
 		t.Fatal(err)
 	}
-	// An account that was used before must not bring its old events.
+	// An account that was used before must not bring its old events, nor keep its place on the broker.
 	_ = b.js.DeleteStream(ctx, "SHOP")
+	t.Cleanup(func() { _ = b.js.DeleteStream(context.Background(), "SHOP") })
 	b.MakeStream()
 	return b
 }

@@ -101,6 +101,7 @@ func (a *API) preview(w http.ResponseWriter, r *http.Request) error {
 	header.Set("X-Content-Type-Options", "nosniff")
 	header.Set("Referrer-Policy", "no-referrer")
 	header.Set("Cache-Control", "no-store")
+	w.WriteHeader(http.StatusOK)
 	_, _ = io.WriteString(w, found.HTML) // The client has gone.
 	return nil
 }

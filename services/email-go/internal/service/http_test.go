@@ -80,6 +80,9 @@ func TestWrongInputIsToldFieldByField(t *testing.T) {
 			t.Error(path, answer)
 		}
 	}
+	if answer := s.api("GET", "/mails?order_id="); !strings.Contains(answer.text, "must not be empty: leave it out instead") {
+		t.Error(answer)
+	}
 	for path, code := range map[string]string{
 		"/mails/" + newID().String(): "not_found", "/mails/x": "not_found", "/nothing": "not_found", "//mails": "not_found",
 		"/mails/": "not_found",

@@ -79,14 +79,14 @@ type endKey struct{}
 func announceClose(leaving <-chan struct{}, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		end, _ := r.Context().Value(endKey{}).(time.Time)
-		if isDone(leaving) || time.Now().After(end) || r.ContentLength != 0 {
+		if time.Now().After(end) || r.ContentLength != 0 {
 			w.Header().Set("Connection", "close")
 		}
 		next.ServeHTTP(closing{w, leaving}, r)
 	})
 }
 
-// closing looks once more when the answer begins: the stop may have come meanwhile.
+// closing looks for the stop when the answer begins: it may have come while the request was at work.
 type closing struct {
 	http.ResponseWriter
 	leaving <-chan struct{}

@@ -10,10 +10,11 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 
 use crate::{
+    go::{self, GoProgram},
     oci::{self, Digest, Entry, Layer},
     release, revision,
     revision::Sources,
-    workspace::{OPERATOR, Package, Program, Workspace},
+    workspace::{OPERATOR, Program, Workspace},
 };
 
 const REGISTRY: &str = "localhost/shopkeeper";
@@ -23,7 +24,8 @@ const USER: u32 = 65532;
 
 #[derive(Args)]
 pub(crate) struct Options {
-    /// Only this program (may be given several times); without it all but those of `examples`
+    /// Only this program (may be given several times); without it all that a shop needs: none of `examples`, and none in Go, which
+    /// takes the place of another
     #[arg(long = "service", value_name = "NAME")]
     services: Vec<String>,
     /// Append this to the version in the image's tag
@@ -67,24 +69,34 @@ pub(crate) struct Written {
 /// Builds and writes the archives.
 pub(crate) fn build(options: &Options) -> Result<Vec<Written>> {
     let workspace = Workspace::load()?;
-    let programs = wanted(&workspace, &options.services)?;
+    let (programs, in_go) = wanted(&workspace, &options.services)?;
     let base = base_layer()?;
     let binaries: Vec<_> = programs.iter().map(|p| p.binary.as_str()).collect();
-    release::build(&workspace, &[], &binaries)?;
+    if !binaries.is_empty() {
+        release::build(&workspace, &[], &binaries)?;
+    }
+    let mut built = vec![];
+    for program in &programs {
+        built.push(Built::in_rust(&workspace, program)?);
+    }
+    for program in &in_go {
+        built.push(Built::in_go(&workspace, program)?);
+    }
 
     let out = workspace.root.join(&options.out);
     fs::create_dir_all(&out)
         .with_context(|| format!("the folder {} cannot be made", out.display()))?;
-    programs
+    built
         .iter()
-        .map(|program| write_image(options, program, &workspace, &base, &out))
+        .map(|program| write_image(options, program, &workspace.root, &base, &out))
         .collect()
 }
 
-/// The programs of these names, or all that a shop needs.
-fn wanted(workspace: &Workspace, names: &[String]) -> Result<Vec<Program>> {
-    let mut programs = workspace.programs();
-    let all: Vec<_> = programs.iter().map(|p| p.binary.clone()).collect();
+/// The programs of these names; without names all that a shop needs.
+fn wanted(workspace: &Workspace, names: &[String]) -> Result<(Vec<Program>, Vec<GoProgram>)> {
+    let (mut programs, mut in_go) = (workspace.programs(), go::programs(workspace)?);
+    let all = programs.iter().map(|p| p.binary.clone());
+    let all: Vec<_> = all.chain(in_go.iter().map(|p| p.name.clone())).collect();
     let unknown = names.iter().find(|name| !all.contains(name));
     if let Some(unknown) = unknown {
         bail!(
@@ -96,47 +108,88 @@ fn wanted(workspace: &Workspace, names: &[String]) -> Result<Vec<Program>> {
         [] => !program.is_example(),
         names => names.contains(&program.binary),
     });
-    Ok(programs)
+    in_go.retain(|program| names.contains(&program.name));
+    Ok((programs, in_go))
+}
+
+/// A program that was built, whatever its language, and what its image says of it.
+struct Built<'a> {
+    name: &'a str,
+    version: &'a str,
+    license: &'a str,
+    /// What it does when its image is started without arguments.
+    command: &'static str,
+    binary: PathBuf,
+    sources: Sources<'a>,
+}
+
+impl<'a> Built<'a> {
+    fn in_rust(workspace: &'a Workspace, program: &'a Program) -> Result<Self> {
+        let package = workspace.package(program)?;
+        Ok(Self {
+            name: &program.binary,
+            version: &package.version,
+            license: &package.license,
+            command: program.command,
+            binary: release::path(workspace, &program.binary),
+            sources: Sources {
+                folders: workspace.folders(package),
+                documents: program.binary == OPERATOR,
+            },
+        })
+    }
+
+    fn in_go(workspace: &'a Workspace, program: &'a GoProgram) -> Result<Self> {
+        Ok(Self {
+            name: &program.name,
+            version: &program.version,
+            license: workspace.license(),
+            command: "serve",
+            binary: go::build(workspace, program)?,
+            sources: Sources {
+                folders: [program.folder.as_path()].into(),
+                documents: false,
+            },
+        })
+    }
 }
 
 fn write_image(
     options: &Options,
-    program: &Program,
-    workspace: &Workspace,
+    program: &Built<'_>,
+    root: &Path,
     base: &Layer,
     out: &Path,
 ) -> Result<Written> {
-    let binary = release::path(workspace, &program.binary);
-    let content =
-        fs::read(&binary).with_context(|| format!("{} cannot be read", binary.display()))?;
-    let layer = Layer::new(&[Entry::file(&program.binary, &content, 0o755)])?;
+    let content = fs::read(&program.binary)
+        .with_context(|| format!("{} cannot be read", program.binary.display()))?;
+    let layer = Layer::new(&[Entry::file(program.name, &content, 0o755)])?;
 
-    let package = workspace.package(program)?;
-    let version = &package.version;
+    let version = program.version;
     let tag = match (&options.tag, options.unique) {
         (Some(suffix), _) => format!("{version}-{suffix}"),
         (None, true) => format!("{version}-{}", &layer.digest.hex()[..12]),
-        (None, false) => version.clone(),
+        (None, false) => version.to_owned(),
     };
     let image = oci::Image {
-        name: format!("{REGISTRY}/{}:{tag}", program.binary),
+        name: format!("{REGISTRY}/{}:{tag}", program.name),
         user: format!("{USER}:{USER}"),
         env: vec![
             format!("SSL_CERT_FILE={CA_BUNDLE}"),
             // Huge pages make the allocator of an idle service hold twice the memory.
             "MIMALLOC_ALLOW_THP=0".to_owned(),
         ],
-        entrypoint: format!("/{}", program.binary),
+        entrypoint: format!("/{}", program.name),
         command: program.command.to_owned(),
-        labels: labels(workspace, program, package)?,
+        labels: labels(program, root)?,
         layers: [base, &layer],
     };
-    let archive = out.join(&program.binary).with_extension("tar");
+    let archive = out.join(program.name).with_extension("tar");
     let digest = image
         .write(&archive)
         .with_context(|| format!("{} cannot be written", archive.display()))?;
     Ok(Written {
-        program: program.binary.clone(),
+        program: program.name.to_owned(),
         tag,
         digest,
         archive,
@@ -145,21 +198,19 @@ fn write_image(
 }
 
 /// The labels of the image specification's annotations. There is no `source`, because the workspace names no repository.
-fn labels(
-    workspace: &Workspace,
-    program: &Program,
-    package: &Package,
-) -> Result<BTreeMap<&'static str, String>> {
+fn labels(program: &Built<'_>, root: &Path) -> Result<BTreeMap<&'static str, String>> {
     let mut labels = BTreeMap::from([
-        ("org.opencontainers.image.title", program.binary.to_owned()),
-        ("org.opencontainers.image.version", package.version.clone()),
-        ("org.opencontainers.image.licenses", package.license.clone()),
+        ("org.opencontainers.image.title", program.name.to_owned()),
+        (
+            "org.opencontainers.image.version",
+            program.version.to_owned(),
+        ),
+        (
+            "org.opencontainers.image.licenses",
+            program.license.to_owned(),
+        ),
     ]);
-    let sources = Sources {
-        folders: workspace.folders(package),
-        documents: program.binary == OPERATOR,
-    };
-    if let Some(revision) = revision::of(&sources, &workspace.root)? {
+    if let Some(revision) = revision::of(&program.sources, root)? {
         labels.insert("org.opencontainers.image.revision", revision);
     }
     Ok(labels)

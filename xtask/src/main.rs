@@ -1,6 +1,7 @@
 //! Chores of the workspace: `cargo xtask images`, `push`, `run` and `generate`.
 
 mod generate;
+mod go;
 mod images;
 mod oci;
 mod push;

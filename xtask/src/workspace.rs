@@ -103,6 +103,11 @@ impl Workspace {
         programs
     }
 
+    /// Under which license all of it is, as an SPDX expression.
+    pub(crate) fn license(&self) -> &str {
+        self.packages.first().map_or("", |package| &package.license)
+    }
+
     /// What cargo says about the package of a program.
     pub(crate) fn package(&self, program: &Program) -> Result<&Package> {
         let mut packages = self.packages.iter();
@@ -227,7 +232,7 @@ mod tests {
                 >= 4
         };
         let lists: Vec<_> = tracked.lines().filter(lists).collect();
-        // It prints where the demo shop is reached.
-        assert_eq!(lists, ["dev/up.sh"]);
+        // They print where the shop is reached.
+        assert_eq!(lists, ["dev/run.sh", "dev/up.sh"]);
     }
 }

@@ -7,6 +7,7 @@ mod checkout;
 mod data;
 mod journey;
 mod network;
+mod other_language;
 mod outages;
 mod rollout;
 mod scaling;

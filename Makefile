@@ -1,6 +1,6 @@
 # The few commands people type. What they do lies in dev/, xtask/ and e2e/.
 .DEFAULT_GOAL := help
-.PHONY: help run up down demo ship figures bench-operator test test-fast contracts-fuzz fmt lint generate clean-cache
+.PHONY: help run up down demo ship figures bench-operator test test-fast contract contracts-fuzz fmt lint generate clean-cache
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,6 +31,9 @@ test: ## All tests, end to end too, on a cluster of its own (KEEP=1 leaves it)
 
 test-fast: ## All tests that need no cluster
 	@dev/test.sh fast
+
+contract: ## SERVICE=email [IMAGE=…]: prove that an image, or an archive of one, keeps the contract of a service
+	@dev/contract.sh "$(SERVICE)" "$(IMAGE)" $(ARGUMENTS)
 
 contracts-fuzz: ## Schemathesis against the public services of the running shop (2 minutes)
 	@dev/contracts/fuzz.sh 30

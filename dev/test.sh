@@ -40,6 +40,13 @@ images()     { # and that of email in Go, which the end-to-end tests give to ema
   mv "$STATE/images.table.new" "$STATE/images.table"
   cat "$STATE/images.table" >&2
 }
+# As many at once as the machine takes: they wait more than they work.
+contracts()  {
+  local document services=()
+  for document in "$ROOT"/services/*/service.yaml; do services+=("$(basename "$(dirname "$document")")"); done
+  cargo build --quiet --locked --package conformance
+  printf '%s\n' "${services[@]}" | xargs -P 3 -I{} "$DEV/contract.sh" {} "$STATE/images/{}.tar" --quiet >&2
+}
 # A figure of a machine that does other things too says little, but a restart must write nothing, nor may rest.
 bench()      { "$DEV/bench-operator.sh" 20 --edits 10 --rest 5 >&2; }
 cluster_up() {
@@ -108,6 +115,7 @@ main() { # read whole before it runs, so that an edit or a pull meanwhile does n
   if [ "${1:-all}" = all ]; then
     export KUBECONFIG=$STATE/e2e.kubeconfig KUBE_CONTEXT=kind-$cluster
     step "Images" images
+    step "The contract of a service" contracts
     step "Push to a registry" "$DEV/push-test.sh"
     step "The operator with 20 Shops, measured" bench
     made=yes

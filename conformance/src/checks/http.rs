@@ -1,0 +1,222 @@
+//! What the port of the API answers, whatever the service does.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, anyhow, bail, ensure};
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use uuid::Uuid;
+
+use crate::check::{Check, Need, Scenario};
+use crate::events::new_trace;
+use crate::run::Run;
+use crate::scene::Scene;
+use crate::service::answer;
+use crate::trial::Words;
+
+pub(super) const UNKNOWN_PATH: Check = Check {
+    line: "http.problems",
+    expects: "an unknown path is a problem document 404 with the trace_id of `traceparent`",
+    needs: &[],
+    run: |scene| Box::pin(unknown_path(scene)),
+};
+pub(super) const ADMIN_APART: Check = Check {
+    line: "ports.apart",
+    expects: "nothing of the administration port is on the port of the API",
+    needs: &[],
+    run: |scene| Box::pin(admin_apart(scene)),
+};
+pub(super) const HEAD_SIZE: Check = Check {
+    line: "http.head-size",
+    expects: "a head of 32 KiB is answered 431",
+    needs: &[],
+    run: |scene| Box::pin(head_size(scene)),
+};
+pub(super) const REQUEST: Check = Check {
+    line: "http.works",
+    expects: "the request of conformance.yaml is answered with 2xx",
+    needs: &[Need::Request],
+    run: |scene| Box::pin(request(scene)),
+};
+pub(super) const LOGIN: Check = Check {
+    line: "http.login",
+    expects: "the same request without a token is a problem document 401 with WWW-Authenticate",
+    needs: &[Need::Login],
+    run: |scene| Box::pin(login(scene)),
+};
+pub(super) const BODY_SIZE: Check = Check {
+    line: "http.body-size",
+    expects: "a body of 1 MiB is a problem document 413",
+    needs: &[Need::Body],
+    run: |scene| Box::pin(body_size(scene)),
+};
+pub(super) const BODY_SHAPE: Check = Check {
+    line: "http.body-shape",
+    expects: "a body that is a list is a problem document 422",
+    needs: &[Need::Body],
+    run: |scene| Box::pin(body_shape(scene)),
+};
+pub(super) const IDEMPOTENCY: Check = Check {
+    line: "http.idempotency",
+    expects: "the same Idempotency-Key gets the same answer, and with another body 422",
+    needs: &[Need::IdempotencyKey],
+    run: |scene| Box::pin(idempotency(scene)),
+};
+
+async fn unknown_path(scene: &mut Scene) -> Result<String> {
+    let (trace, traceparent) = new_trace();
+    let answer = scene
+        .service
+        .get("/no/such/path", &[("traceparent", &traceparent)])
+        .await?;
+    answer.problem(404).map_err(|wrong| anyhow!(wrong))?;
+    ensure!(
+        answer.json()["trace_id"] == trace.as_str(),
+        "trace {trace}, and {answer}"
+    );
+    Ok(answer.to_string())
+}
+
+async fn admin_apart(scene: &mut Scene) -> Result<String> {
+    for path in [
+        "/livez",
+        "/readyz",
+        "/metrics",
+        "/dead-letters",
+        "/parked-events",
+    ] {
+        let answer = scene.service.get(path, &[]).await?;
+        ensure!(
+            answer.status == 404,
+            "GET {path} on the port of the API: {answer}"
+        );
+    }
+    Ok("404 for each of its paths".to_owned())
+}
+
+async fn head_size(scene: &mut Scene) -> Result<String> {
+    let large = "x".repeat(32 * 1024);
+    let head = format!("GET / HTTP/1.1\r\nhost: shop\r\nx-large: {large}\r\n\r\n");
+    let answer = scene.service.raw(head.as_bytes()).await?;
+    let line = answer.lines().next().unwrap_or("no answer").to_owned();
+    ensure!(line.starts_with("HTTP/1.1 431"), "{line}");
+    Ok(line)
+}
+
+async fn request(scene: &mut Scene) -> Result<String> {
+    let answer = scene.service.ask(&scene.run).await?;
+    ensure!(answer.status.is_success(), "{answer}");
+    Ok(answer.status.to_string())
+}
+
+async fn login(scene: &mut Scene) -> Result<String> {
+    let mut request = scene.run.request()?.clone();
+    request.r#as = crate::document::Caller::Nobody;
+    let answer = answer(
+        scene
+            .service
+            .request(&scene.run, &request, &Words::fresh())?,
+    )
+    .await?;
+    answer.problem(401).map_err(|wrong| anyhow!(wrong))?;
+    ensure!(
+        answer.header("www-authenticate").is_some(),
+        "401 without WWW-Authenticate"
+    );
+    Ok(answer.to_string())
+}
+
+async fn body_size(scene: &mut Scene) -> Result<String> {
+    let body = json!({ "large": "x".repeat(1024 * 1024) });
+    let request = scene.service.request_with(
+        &scene.run,
+        scene.run.request()?,
+        &Words::fresh(),
+        Some(&body),
+    )?;
+    let answer = answer(request).await?;
+    answer.problem(413).map_err(|wrong| anyhow!(wrong))?;
+    Ok(answer.to_string())
+}
+
+async fn body_shape(scene: &mut Scene) -> Result<String> {
+    let body = json!([]);
+    let request = scene.service.request_with(
+        &scene.run,
+        scene.run.request()?,
+        &Words::fresh(),
+        Some(&body),
+    )?;
+    let answer = answer(request).await?;
+    answer.problem(422).map_err(|wrong| anyhow!(wrong))?;
+    Ok(answer.to_string())
+}
+
+async fn idempotency(scene: &mut Scene) -> Result<String> {
+    let mut asked = scene.run.request()?.clone();
+    asked.idempotency_key = false;
+    let (key, words) = (Uuid::now_v7().to_string(), Words::fresh());
+    let ask = |words: &Words| {
+        let request = scene.service.request(&scene.run, &asked, words)?;
+        anyhow::Ok(request.header("Idempotency-Key", &key))
+    };
+    let (first, second, other) = (ask(&words)?, ask(&words)?, ask(&words.with_other())?);
+    let (first, second) = (answer(first).await?, answer(second).await?);
+    ensure!(first.status.is_success(), "{first}");
+    ensure!(
+        first.status == second.status
+            && without_trace(&first.json()) == without_trace(&second.json()),
+        "first {first}, then {second}"
+    );
+    let other = answer(other).await?;
+    other
+        .problem(422)
+        .map_err(|wrong| anyhow!("with another body: {wrong}"))?;
+    Ok(format!("twice {}, then {}", first.status, other.status))
+}
+
+fn without_trace(body: &Value) -> Value {
+    let mut body = body.clone();
+    if let Some(fields) = body.as_object_mut() {
+        fields.remove("trace_id");
+    }
+    body
+}
+
+/// What takes as long as connections live.
+pub(super) static CONNECTIONS: Scenario = Scenario {
+    name: "connections",
+    slow: true,
+    set_up: |run: Arc<Run>| Box::pin(Scene::ready(run, &[])),
+    checks: &[Check {
+        line: "http.connection-age",
+        expects: "a connection that is used all the time is ended with `Connection: close` within 90 s",
+        needs: &[],
+        run: |scene| Box::pin(connection_age(scene)),
+    }],
+};
+
+async fn connection_age(scene: &mut Scene) -> Result<String> {
+    let mut stream = TcpStream::connect(scene.service.http).await?;
+    let started = Instant::now();
+    let mut bytes = vec![0; 16 * 1024];
+    while started.elapsed() < Duration::from_secs(90) {
+        stream
+            .write_all(b"GET /no/such/path HTTP/1.1\r\nhost: shop\r\n\r\n")
+            .await?;
+        let count = stream.read(&mut bytes).await?;
+        let text = String::from_utf8_lossy(&bytes[..count]).to_ascii_lowercase();
+        ensure!(
+            count > 0,
+            "it was closed after {:.0} s without a word",
+            started.elapsed().as_secs_f64()
+        );
+        if text.contains("connection: close") {
+            return Ok(format!("after {:.0} s", started.elapsed().as_secs_f64()));
+        }
+        tokio::time::sleep(Duration::from_millis(250)).await;
+    }
+    bail!("it lives after 90 s")
+}

@@ -1,0 +1,68 @@
+//! A schema that is behind ends the process.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Result, bail, ensure};
+
+use crate::check::{Check, Need, Scenario};
+use crate::run::Run;
+use crate::scene::Scene;
+use crate::service::last_words;
+use crate::stage::Stage;
+
+pub(super) static NEVER_MIGRATED: Scenario = Scenario {
+    name: "never migrated",
+    slow: false,
+    set_up: |run| Box::pin(never_migrated(run)),
+    checks: &[Check {
+        line: "schema.never-migrated",
+        expects: "never ready with a schema that stays behind, and after its minute it ends with 3",
+        needs: &[Need::Database],
+        run: |scene| Box::pin(ends(scene, Duration::from_secs(75))),
+    }],
+};
+
+pub(super) static REPLACED: Scenario = Scenario {
+    name: "schema replaced",
+    slow: false,
+    set_up: |run: Arc<Run>| Box::pin(Scene::ready(run, &[])),
+    checks: &[Check {
+        line: "schema.replaced",
+        expects: "a process whose schema was current and is replaced by an empty one ends with 3 within 30 s",
+        needs: &[Need::Database],
+        run: |scene| Box::pin(replaced(scene)),
+    }],
+};
+
+async fn never_migrated(run: Arc<Run>) -> Result<Scene> {
+    let stage = Stage::empty(&run).await?;
+    Scene::start(run, stage, &[]).await
+}
+
+async fn replaced(scene: &mut Scene) -> Result<String> {
+    let database = scene.stage.database_name()?;
+    let administrator = scene.run.backends.administrator(database).await?;
+    let role = scene.run.backends.role();
+    let sql = format!("drop schema public cascade; create schema public authorization \"{role}\"");
+    administrator.batch_execute(&sql).await?;
+    ends(scene, Duration::from_secs(30)).await
+}
+
+/// Waits for the end with 3; until then it must not be ready.
+async fn ends(scene: &mut Scene, limit: Duration) -> Result<String> {
+    let container = &scene.service.container;
+    let sentence = "the schema of the database is behind";
+    match container.ended(limit).await? {
+        None => bail!(
+            "it runs after {} s; /readyz: {}",
+            limit.as_secs(),
+            scene.service.admin("/readyz").await?
+        ),
+        Some(code) => {
+            let words = last_words(container).await?;
+            ensure!(code == 3 && words.contains(sentence), "{words}");
+            Ok(words)
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! The local docker engine, by its command line.
+
+use std::net::IpAddr;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use tokio::process::Command;
+
+/// What marks everything that a run has made, with the run's name as value.
+const LABEL: &str = "dev.shopkeeper.conformance";
+
+/// Runs `docker`, and returns what it prints.
+pub(crate) async fn docker(arguments: &[&str]) -> Result<String> {
+    let (stdout, _) = both(arguments).await?;
+    Ok(stdout.trim().to_owned())
+}
+
+async fn both(arguments: &[&str]) -> Result<(String, String)> {
+    let output = Command::new("docker")
+        .args(arguments)
+        .stdin(Stdio::null())
+        .output()
+        .await
+        .context("docker does not start; is it installed?")?;
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
+    if !output.status.success() {
+        let words: Vec<_> = stderr.split_whitespace().collect();
+        bail!("docker {}: {}", arguments[0], words.join(" "));
+    }
+    Ok((stdout, stderr))
+}
+
+/// The engine's own network, and the containers that a run has started in it. Dropped, they are removed.
+///
+/// No network of the run's own: the engine forgets an endpoint now and then when many containers go at once, and then such a
+/// network cannot be removed any more.
+pub(crate) struct Network {
+    name: String,
+    /// Where containers reach this process.
+    pub(crate) host: IpAddr,
+}
+
+impl Network {
+    /// `name` is that of the run.
+    pub(crate) async fn of(name: String) -> Result<Self> {
+        let format = "{{range .IPAM.Config}}{{.Gateway}}{{end}}";
+        let gateway = docker(&["network", "inspect", "--format", format, "bridge"]).await?;
+        let host = gateway
+            .parse()
+            .with_context(|| format!("the engine's network has the gateway {gateway:?}"))?;
+        Ok(Self { name, host })
+    }
+
+    /// Starts a container. `arguments` are those of `docker run`, the image and what follows it.
+    pub(crate) async fn start(&self, arguments: &[&str]) -> Result<Container> {
+        let label = format!("{LABEL}={}", self.name);
+        let run = ["run", "--detach", "--network", "bridge", "--label", &label];
+        let id = docker(&[run.as_slice(), arguments].concat()).await?;
+        Ok(Container { id })
+    }
+}
+
+impl Drop for Network {
+    fn drop(&mut self) {
+        let started = Instant::now();
+        let filter = format!("label={LABEL}={}", self.name);
+        let containers = ["ps", "--all", "--quiet", "--filter", &filter];
+        while started.elapsed() < Duration::from_secs(60) {
+            let ids = blocking(&containers).unwrap_or_default();
+            let ids: Vec<&str> = ids.split_whitespace().collect();
+            if ids.is_empty() {
+                return;
+            }
+            // Those that were dropped are on their way.
+            if started.elapsed() > Duration::from_secs(10) {
+                blocking(&[["rm", "--force", "--volumes"].as_slice(), &ids].concat());
+            }
+            std::thread::sleep(Duration::from_millis(200));
+        }
+        eprintln!("containers of the run stay; see 'docker ps --all --filter {filter}'");
+    }
+}
+
+/// What `docker` prints, if it ends well. For the end of a run, where nothing can be waited for otherwise.
+fn blocking(arguments: &[&str]) -> Option<String> {
+    let output = std::process::Command::new("docker")
+        .args(arguments)
+        .output()
+        .ok()?;
+    let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+    output.status.success().then_some(printed)
+}
+
+/// A container. Dropped, it is removed.
+pub(crate) struct Container {
+    id: String,
+}
+
+/// How a container is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum State {
+    Running,
+    Ended { code: i32, out_of_memory: bool },
+}
+
+impl Container {
+    /// Its address in the network of the run.
+    pub(crate) async fn address(&self) -> Result<IpAddr> {
+        let format = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}";
+        let address = docker(&["inspect", "--format", format, &self.id]).await?;
+        // One that has ended has none any more.
+        address
+            .parse()
+            .with_context(|| "the container has ended".to_owned())
+    }
+
+    pub(crate) async fn state(&self) -> Result<State> {
+        let format = "{{.State.Running}} {{.State.ExitCode}} {{.State.OOMKilled}}";
+        let state = docker(&["inspect", "--format", format, &self.id]).await?;
+        match state.split(' ').collect::<Vec<_>>().as_slice() {
+            ["true", ..] => Ok(State::Running),
+            [_, code, killed] => Ok(State::Ended {
+                code: code.parse()?,
+                out_of_memory: *killed == "true",
+            }),
+            _ => bail!("docker says {state:?} of a container"),
+        }
+    }
+
+    /// Waits until it has ended, and returns its exit code; `None` where that takes longer than `limit`.
+    pub(crate) async fn ended(&self, limit: Duration) -> Result<Option<i32>> {
+        match tokio::time::timeout(limit, docker(&["wait", &self.id])).await {
+            Ok(code) => Ok(Some(code?.parse()?)),
+            Err(_) => Ok(None),
+        }
+    }
+
+    pub(crate) async fn signal(&self, signal: &str) -> Result<()> {
+        docker(&["kill", "--signal", signal, &self.id])
+            .await
+            .map(drop)
+    }
+
+    /// What it has written on standard output and standard error.
+    pub(crate) async fn logs(&self) -> Result<(String, String)> {
+        both(&["logs", &self.id]).await
+    }
+
+    /// The users of its processes, as numbers.
+    pub(crate) async fn users(&self) -> Result<Vec<String>> {
+        let table = docker(&["top", &self.id, "-eo", "pid,uid"]).await?;
+        let users = table.lines().skip(1);
+        Ok(users
+            .filter_map(|line| line.split_whitespace().nth(1).map(str::to_owned))
+            .collect())
+    }
+
+    /// The memory that it uses, as docker writes it: `12.5MiB / 256MiB`.
+    pub(crate) async fn memory(&self) -> Result<String> {
+        docker(&[
+            "stats",
+            "--no-stream",
+            "--format",
+            "{{.MemUsage}}",
+            &self.id,
+        ])
+        .await
+    }
+}
+
+impl Drop for Container {
+    fn drop(&mut self) {
+        // Not waited for: the end of the run removes what is left.
+        let _ = std::process::Command::new("docker")
+            .args(["rm", "--force", "--volumes", &self.id])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn();
+    }
+}

@@ -1,0 +1,192 @@
+//! What is read of a service's document (docs/service-document.md), and of the file beside it that says how the service is asked
+//! for something.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+/// The document of a service, as far as it is needed here.
+#[derive(Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Document {
+    pub name: String,
+    #[serde(default)]
+    pub(crate) ports: Ports,
+    pub(crate) database: Option<String>,
+    #[serde(default = "serve")]
+    pub(crate) serve: Vec<String>,
+    #[serde(default)]
+    pub(crate) migrate: Vec<String>,
+    #[serde(default)]
+    pub(crate) calls: Vec<Call>,
+    #[serde(default)]
+    pub(crate) publishes: Vec<String>,
+    #[serde(default)]
+    pub(crate) subscribes: Vec<String>,
+    #[serde(default)]
+    pub(crate) keys: Vec<Key>,
+    #[serde(default)]
+    pub(crate) settings: Vec<Setting>,
+    #[serde(default)]
+    pub(crate) scratch: Vec<Scratch>,
+    #[serde(default)]
+    pub(crate) sends_mail: bool,
+    #[serde(default)]
+    pub(crate) limits_stream: bool,
+}
+
+fn serve() -> Vec<String> {
+    vec!["serve".to_owned()]
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub(crate) struct Ports {
+    pub(crate) http: u16,
+    pub(crate) admin: u16,
+}
+
+impl Default for Ports {
+    fn default() -> Self {
+        Self {
+            http: 8080,
+            admin: 9090,
+        }
+    }
+}
+
+#[derive(Clone, Deserialize)]
+pub(crate) struct Call {
+    pub(crate) url: String,
+    pub(crate) token: Option<Token>,
+}
+
+#[derive(Clone, Deserialize)]
+pub(crate) struct Token {
+    pub(crate) variable: String,
+}
+
+#[derive(Clone, Deserialize)]
+pub(crate) struct Key {
+    pub(crate) name: String,
+    pub(crate) shape: Shape,
+}
+
+#[derive(Clone, Copy, Deserialize)]
+pub(crate) enum Shape {
+    Seed,
+    Password,
+}
+
+#[derive(Clone, Deserialize)]
+pub(crate) struct Setting {
+    pub(crate) name: String,
+    pub(crate) value: String,
+}
+
+#[derive(Clone, Deserialize)]
+pub(crate) struct Scratch {
+    pub(crate) path: String,
+    pub(crate) variable: String,
+}
+
+/// How the service is asked for something: `conformance.yaml` beside its document. Without the file the checks that need a
+/// request do not apply.
+#[derive(Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct Trial {
+    /// A request that is answered with 2xx and needs the database, where there is one.
+    pub(crate) request: Option<Request>,
+    /// The kind of event among those it subscribes to whose example is applied by itself. Without it, the first.
+    pub(crate) event: Option<String>,
+    /// Kinds of events whose examples are dead letters here, because they are about something that never was.
+    #[serde(default)]
+    pub(crate) refuses: Vec<String>,
+}
+
+#[derive(Clone, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct Request {
+    pub(crate) method: String,
+    /// `{new}` and `{new-uuid}` become something that was never there before, here and in texts of the body, and stand in what the
+    /// service publishes because of it. `{other}` and `{other-uuid}` as well, but that they change where the `Idempotency-Key` must
+    /// not be taken for another request.
+    pub(crate) path: String,
+    /// Who asks.
+    #[serde(default)]
+    pub(crate) r#as: Caller,
+    pub(crate) body: Option<Value>,
+    /// It carries an `Idempotency-Key`.
+    #[serde(default)]
+    pub(crate) idempotency_key: bool,
+    /// The kind of event that it makes the service publish, once.
+    pub(crate) publishes: Option<String>,
+}
+
+#[derive(Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Caller {
+    #[default]
+    Nobody,
+    /// Somebody with an access token of users and the role admin.
+    Admin,
+    /// A service that shows this key of the document.
+    #[serde(untagged)]
+    Key(String),
+}
+
+/// Where a document and what belongs to it lie.
+pub struct Place {
+    pub document: PathBuf,
+    /// Examples and schemas of events: of others under `contracts/events`, of its own maybe elsewhere.
+    pub events: Vec<PathBuf>,
+}
+
+impl Place {
+    /// `service` is the name of one that comes with the operator, or the path of a document; `events` a folder of its own events.
+    pub fn find(service: &str, events: Option<PathBuf>) -> Result<Self> {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let built_in = root.join("services").join(service).join("service.yaml");
+        let document = if built_in.exists() {
+            built_in
+        } else {
+            PathBuf::from(service)
+        };
+        ensure!(
+            document.is_file(),
+            "{service} is neither a service in services/ nor the path of a document"
+        );
+        let beside = document.with_file_name("events");
+        let folders = events
+            .into_iter()
+            .chain([beside, root.join("contracts/events")]);
+        Ok(Self {
+            document,
+            events: folders.filter(|folder| folder.is_dir()).collect(),
+        })
+    }
+
+    pub fn read(&self) -> Result<Document> {
+        read(&self.document)
+    }
+
+    pub(crate) fn trial(&self) -> Result<Trial> {
+        let path = self.document.with_file_name("conformance.yaml");
+        if path.exists() {
+            read(&path)
+        } else {
+            Ok(Trial::default())
+        }
+    }
+}
+
+fn read<T: DeserializeOwned>(path: &Path) -> Result<T> {
+    let text =
+        fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()))?;
+    serde_yaml::from_str(&text)
+        .with_context(|| format!("{} is not as it should be", path.display()))
+}

@@ -97,7 +97,8 @@ async fn serve<S: Service>(env: Env) -> anyhow::Result<()> {
     let mut term = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut running = server::start::<S>(&env).await?;
-    tracing::info!(version = S::VERSION, api = %running.api, admin = %running.admin, "listening");
+    let grpc = running.grpc.map(tracing::field::display);
+    tracing::info!(version = S::VERSION, api = %running.api, admin = %running.admin, grpc, "listening");
     tokio::select! {
         _ = term.recv() => {}
         _ = interrupt.recv() => {}

@@ -39,6 +39,8 @@ pub fn traces() {
 pub struct TestService {
     pub url: Url,
     pub admin_url: Url,
+    /// `grpc://host:port`, where it serves gRPC.
+    pub grpc_url: Option<Url>,
     pub http: reqwest::Client,
     running: Option<Running>,
 }
@@ -79,17 +81,19 @@ pub async fn start_unmigrated<S: Service>(
         ("EVENTS_MAX_BYTES", "16777216"),
         ("HTTP_ADDR", "127.0.0.1:0"),
         ("ADMIN_ADDR", "127.0.0.1:0"),
+        ("GRPC_ADDR", "127.0.0.1:0"),
     ];
     let env = Env::of(usual.into_iter().chain(settings.iter().copied()));
     let running = server::start::<S>(&env).await.expect("the service starts");
-    let url = |address: SocketAddr| -> Url {
-        format!("http://{address}")
+    let url = |scheme: &str, address: SocketAddr| -> Url {
+        format!("{scheme}://{address}")
             .parse()
             .expect("an address is a URL")
     };
     TestService {
-        url: url(running.api),
-        admin_url: url(running.admin),
+        url: url("http", running.api),
+        admin_url: url("http", running.admin),
+        grpc_url: running.grpc.map(|address| url("grpc", address)),
         http: reqwest::Client::new(),
         running: Some(running),
     }

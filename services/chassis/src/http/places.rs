@@ -25,7 +25,7 @@ pub(super) struct Places {
 pub(super) struct Free(OwnedSemaphorePermit);
 
 /// A place that is taken. Dropped, it is free again.
-pub(super) struct Taken {
+pub(crate) struct Taken {
     _place: OwnedSemaphorePermit,
     client: Option<IpAddr>,
     clients: Arc<Mutex<HashMap<IpAddr, usize>>>,

@@ -152,8 +152,13 @@ fn labels(
         ("org.opencontainers.image.version", package.version.clone()),
         ("org.opencontainers.image.licenses", package.license.clone()),
     ]);
+    let contracts = workspace.root.join("contracts/grpc");
+    let mut folders = workspace.folders(package);
+    if package.compiles_contracts() {
+        folders.insert(&contracts);
+    }
     let sources = Sources {
-        folders: workspace.folders(package),
+        folders,
         documents: program.binary == OPERATOR,
     };
     if let Some(revision) = revision::of(&sources, &workspace.root)? {

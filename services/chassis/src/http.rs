@@ -22,6 +22,6 @@ pub(crate) use edge::{BODY_LIMIT, CONCURRENCY, EdgeSettings, LONGEST, layer};
 pub use extract::{IdempotencyKey, Json, Path, Query, body_problem, validated};
 pub(crate) use listener::Listener;
 pub(crate) use observe::{HttpMetrics, SECONDS};
-pub(crate) use places::Taken;
+pub use places::{Places, Taken};
 pub use precondition::{Preconditions, etag};
 pub use problem::{FieldError, Problem};

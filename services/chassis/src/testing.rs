@@ -17,6 +17,8 @@ use std::time::{Duration, Instant};
 use opentelemetry::trace::TracerProvider;
 use opentelemetry_sdk::trace::SdkTracerProvider;
 use serde::de::DeserializeOwned;
+use tonic::transport::{Channel, Endpoint};
+use tonic_types::StatusExt;
 use tracing_subscriber::layer::SubscriberExt;
 use url::Url;
 
@@ -110,6 +112,14 @@ impl TestService {
         self.admin_url.join(path).expect("a path")
     }
 
+    /// A connection to its gRPC port.
+    pub async fn channel(&self) -> Channel {
+        let url = self.grpc_url.as_ref().expect("a service with gRPC");
+        let address = url.as_str().replacen("grpc", "http", 1);
+        let endpoint = Endpoint::from_shared(address).expect("an address");
+        endpoint.connect().await.expect("a connection")
+    }
+
     /// Waits until `/readyz` says so.
     pub async fn ready(&self) {
         eventually("the service is ready", || async {
@@ -165,6 +175,13 @@ impl TestService {
             running.stop().await;
         }
     }
+}
+
+/// The code of a refused call, and the stable code of the problem that it stands for.
+pub fn refused_as(status: &tonic::Status) -> (tonic::Code, String) {
+    let details = status.get_error_details();
+    let info = details.error_info().expect("an ErrorInfo");
+    (status.code(), info.reason.clone())
 }
 
 /// The data of the examples that the owner of `event` (`order.placed`) has checked in, as a consumer reads it.

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use tonic::transport::server::Connected;
 
-use crate::http::{HEAD_BYTES, LIFE, Listener, Taken, max_age};
+use crate::http::{HEAD_BYTES, LIFE, Listener, Taken};
 
 /// Calls at once on one connection; the next one waits at the client.
 const STREAMS: u32 = 100;
@@ -29,6 +29,8 @@ const ANSWER: Duration = Duration::from_secs(10);
 pub(crate) struct Server {
     pub(crate) listener: Listener,
     pub(crate) routes: Routes,
+    /// A connection ends after it. Each process has another one, so that not all connections of a shop end together.
+    pub(crate) max_age: Duration,
 }
 
 impl Server {
@@ -51,9 +53,8 @@ impl Server {
             .http2_max_header_list_size(HEAD_BYTES as u32)
             .http2_keepalive_interval(Some(ASK))
             .http2_keepalive_timeout(Some(ANSWER))
-            // Each process has another age, so that not all connections of a shop end together.
-            .max_connection_age(max_age())
-            .max_connection_age_grace(LIFE - max_age())
+            .max_connection_age(self.max_age)
+            .max_connection_age_grace(LIFE - self.max_age)
             .add_routes(self.routes)
             .serve_with_incoming_shutdown(incoming, stop.cancelled_owned())
             .await;
@@ -119,5 +120,65 @@ impl AsyncWrite for Held {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error as _;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Instant;
+
+    use hyper_util::rt::TokioIo;
+    use prometheus_client::metrics::counter::Counter;
+    use tokio::net::TcpListener;
+    use tonic::transport::Endpoint;
+    use tonic::{Code, Request};
+    use tonic_health::pb::HealthCheckRequest;
+    use tonic_health::pb::health_client::HealthClient;
+    use tower::service_fn;
+
+    use super::*;
+    use crate::http::TrustedProxies;
+
+    #[tokio::test]
+    async fn old_connections_end_and_no_call_is_lost() {
+        let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = socket.local_addr().unwrap();
+        let stop = CancellationToken::new();
+        let server = Server {
+            listener: Listener::new(socket, TrustedProxies::default(), Counter::default()),
+            routes: Routes::default(),
+            max_age: Duration::from_millis(50),
+        };
+        let server = tokio::spawn(server.serve(stop.clone()));
+        let connections = Arc::new(AtomicUsize::new(0));
+        let counted = connections.clone();
+        let connector = service_fn(move |_| {
+            counted.fetch_add(1, Ordering::Relaxed);
+            async move { TcpStream::connect(address).await.map(TokioIo::new) }
+        });
+        let endpoint = Endpoint::from_static("http://notes");
+        let mut client = HealthClient::new(endpoint.connect_with_connector_lazy(connector));
+        let until = Instant::now() + Duration::from_secs(60);
+        while connections.load(Ordering::Relaxed) < 4 {
+            // A call that has not left when its connection ends is for the client to send again, as `GrpcPeer` does.
+            let mut code = Code::Ok;
+            for _ in 0..3 {
+                let answer = client.check(Request::new(HealthCheckRequest::default()));
+                let status = answer.await.unwrap_err();
+                code = status.code();
+                if status.source().is_none() {
+                    break;
+                }
+            }
+            // Answered by the server, which serves nothing here.
+            assert_eq!(code, Code::Unimplemented);
+            assert!(Instant::now() < until, "connections do not end");
+        }
+        stop.cancel();
+        drop(client);
+        server.await.unwrap();
     }
 }

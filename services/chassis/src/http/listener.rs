@@ -23,7 +23,7 @@ impl Listener {
     pub(crate) fn new(socket: TcpListener, proxies: TrustedProxies, refused: Counter) -> Self {
         Self {
             socket,
-            places: Places::new(proxies),
+            places: Places::of_port(proxies),
             refused,
         }
     }

@@ -74,6 +74,7 @@ impl Ports {
             let server = grpc::Server {
                 listener: Listener::new(socket, proxies.clone(), refused),
                 routes: grpc::layer(routes, proxies.clone(), metrics, schema.clone()),
+                max_age: http::max_age(),
             };
             requests.spawn(server.serve(stops.work.clone()));
         }

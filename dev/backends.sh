@@ -57,16 +57,15 @@ postgres() { # CONNECTIONS RULES... : so many at most, and how each is asked for
 
 nats() { # an account for each test, with a login that may do everything and one with what the operator would give the test's service
   local name=shopkeeper-$purpose-nats n
+  running "$name" && return
+  say "starting NATS on 127.0.0.1:$NATS_PORT"
   { echo 'port: 4222'
     echo 'jetstream { store_dir: "/data", max_memory_store: 1GB, max_file_store: 8GB }'
     echo 'accounts {'
     for n in $(seq 0 255); do echo "  t$n { jetstream: enabled, users: [{user: t$n, password: t}, {user: n$n, password: t, permissions: $(rights_of_notes "n$n")}] }"; done
+    echo '  run { jetstream: enabled, users: [{user: run, password: run}] }'   # of dev/run.sh
     echo '}'
-  } > "$conf/nats.conf.new"
-  if running "$name" && cmp -s "$conf/nats.conf.new" "$conf/nats.conf"; then return; fi
-  docker rm -fv "$name" >/dev/null 2>&1 || true
-  mv "$conf/nats.conf.new" "$conf/nats.conf"
-  say "starting NATS on 127.0.0.1:$NATS_PORT"
+  } > "$conf/nats.conf"
   container "$name" $NATS_PORT -p "127.0.0.1:$NATS_PORT:4222" --tmpfs /data:mode=1777 -v "$conf/nats.conf:/nats.conf:ro" "$NATS_IMAGE" -c /nats.conf
   until_ready "$name" timeout 2 bash -c "head -c 4 < /dev/tcp/127.0.0.1/$NATS_PORT | grep -q INFO"
 }

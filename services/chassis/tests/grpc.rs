@@ -5,6 +5,9 @@ mod notes;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
+use axum::http::uri::PathAndQuery;
+use chassis::deadline;
+use chassis::grpc::GrpcPeer;
 use chassis::testing::{self, Backends, eventually, refused_as};
 use notes::grpc::SERVICE;
 use notes::{Notes, NotesNext};
@@ -29,12 +32,15 @@ fn asked(what: &str) -> Request<Asked> {
     })
 }
 
+fn do_it() -> PathAndQuery {
+    format!("/{SERVICE}/Do").parse().unwrap()
+}
+
 async fn call(channel: &Channel, request: Request<Asked>) -> Result<i32, Status> {
     let mut client = Grpc::new(channel.clone());
     client.ready().await.expect("a connection");
-    let path = format!("/{SERVICE}/Do").parse().unwrap();
     let codec = ProstCodec::<Asked, Answer>::default();
-    let answer = client.unary(request, path, codec).await?;
+    let answer = client.unary(request, do_it(), codec).await?;
     Ok(answer.into_inner().status)
 }
 
@@ -74,6 +80,44 @@ async fn the_callers_time_is_kept_whichever_way_it_is_told() {
         service.metrics().await.contains(&told(2)).then_some(())
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_neighbour_is_asked_within_what_is_left_and_not_longer() {
+    let backends = Backends::new().await;
+    let service = testing::start::<Notes>(&backends, &[]).await;
+    let url = service.grpc_url.as_ref().unwrap();
+    let peer = GrpcPeer::new("notes", url, None).unwrap();
+    let ask = async |what: &str| {
+        let message = asked(what).into_inner();
+        peer.call("Do", message, async |channel, request| {
+            let mut client = Grpc::new(channel);
+            client.ready().await.expect("a lazy channel");
+            let codec = ProstCodec::<Asked, Answer>::default();
+            client.unary(request, do_it(), codec).await
+        })
+        .await
+    };
+    let soon = || Instant::now() + Duration::from_secs(2);
+    let left = deadline::within(soon(), ask("remaining")).await.unwrap();
+    assert!((1..2_000).contains(&left.status), "{} ms", left.status);
+    let left = ask("remaining").await.unwrap();
+    assert!((2_000..=5_000).contains(&left.status), "a neighbour's time");
+    let until = soon();
+    let slow = deadline::within(until, ask("sleep 60000"))
+        .await
+        .unwrap_err();
+    assert!(slow.is_transient(), "{slow}");
+    assert!(
+        until.elapsed() < Duration::from_secs(1),
+        "{:?}",
+        until.elapsed()
+    );
+    let unclear = ask("panic").await.unwrap_err();
+    assert_eq!(
+        unclear.to_string().split(':').next(),
+        Some("notes answered 500 Internal Server Error")
+    );
 }
 
 #[tokio::test]

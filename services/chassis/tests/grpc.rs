@@ -14,7 +14,7 @@ use notes::{Notes, NotesNext};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpSocket;
 use tonic::client::Grpc;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Channel;
 use tonic::{Code, Request, Status};
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;

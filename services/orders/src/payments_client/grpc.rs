@@ -86,32 +86,36 @@ impl Client {
         };
         let call = async |channel, request| client(channel).list(request).await;
         let answer = self.peer.call("List", message, call).await?;
-        let newest = answer.payments.into_iter().next();
-        newest
-            .map(|payment| self.payment(Some(payment)))
-            .transpose()
+        match answer.payments.into_iter().next() {
+            Some(newest) => self.payment(Some(newest)).map(Some),
+            None => Ok(None),
+        }
     }
 
-    /// What is read of a payment. Without a known status it is none that is in the contract.
-    fn payment(&self, payment: Option<proto::Payment>) -> Result<Payment, PeerError> {
-        let malformed = |cause: &str| self.peer.malformed(cause);
-        let payment = payment.ok_or_else(|| malformed("no payment"))?;
-        let id = payment.id.parse().map_err(|_| malformed("no id"))?;
-        let status = match payment.status() {
-            proto::PaymentStatus::Unspecified => return Err(malformed("no status")),
-            proto::PaymentStatus::Processing => PaymentStatus::Processing,
-            proto::PaymentStatus::Authorised => PaymentStatus::Authorised,
-            proto::PaymentStatus::Captured | proto::PaymentStatus::PartiallyRefunded => {
-                PaymentStatus::Captured
-            }
-            proto::PaymentStatus::Refunded => PaymentStatus::Refunded,
-            proto::PaymentStatus::Voided => PaymentStatus::Voided,
-            proto::PaymentStatus::Declined => PaymentStatus::Declined {
-                reason: payment.decline_reason,
-            },
-        };
-        Ok(Payment { id, status })
+    #[expect(clippy::result_large_err, reason = "the error of the calls around it")]
+    fn payment(&self, answer: Option<proto::Payment>) -> Result<Payment, PeerError> {
+        read(answer).map_err(|cause| self.peer.malformed(cause))
     }
+}
+
+/// What is read of a payment. One without a known status is none that is in the contract.
+fn read(payment: Option<proto::Payment>) -> Result<Payment, &'static str> {
+    let payment = payment.ok_or("no payment")?;
+    let id = payment.id.parse().map_err(|_| "no id")?;
+    let status = match payment.status() {
+        proto::PaymentStatus::Unspecified => return Err("no status"),
+        proto::PaymentStatus::Processing => PaymentStatus::Processing,
+        proto::PaymentStatus::Authorised => PaymentStatus::Authorised,
+        proto::PaymentStatus::Captured | proto::PaymentStatus::PartiallyRefunded => {
+            PaymentStatus::Captured
+        }
+        proto::PaymentStatus::Refunded => PaymentStatus::Refunded,
+        proto::PaymentStatus::Voided => PaymentStatus::Voided,
+        proto::PaymentStatus::Declined => PaymentStatus::Declined {
+            reason: payment.decline_reason,
+        },
+    };
+    Ok(Payment { id, status })
 }
 
 fn client(channel: Channel) -> PaymentsServiceClient<Channel> {

@@ -64,14 +64,18 @@ impl Export {
         self.complete = products.len() == read && read < pages::PAGE;
         self.stream.metrics.sent(products.len());
         let (since, sku) = (self.since, self.sku.clone());
-        let watch = Position::Watch {
-            at: since,
-            sku: String::new(),
+        let watch_position = match self.complete {
+            true => Position::Watch {
+                at: since,
+                sku: String::new(),
+            }
+            .to_string(),
+            false => String::new(),
         };
         let response = ExportResponse {
             products,
             position: Position::Export { since, sku }.to_string(),
-            watch_position: self.complete.then(|| watch.to_string()).unwrap_or_default(),
+            watch_position,
         };
         Ok((response, self))
     }

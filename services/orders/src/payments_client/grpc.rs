@@ -40,7 +40,7 @@ impl Client {
         };
         let call = async |channel, request| client(channel).authorise(request).await;
         let answer = self.peer.call("Authorise", message, call).await?;
-        self.payment(answer.payment)
+        read(answer.payment).map_err(|cause| self.peer.malformed(cause))
     }
 
     pub(super) async fn read(&self, payment: Uuid) -> Result<Payment, PeerError> {
@@ -49,7 +49,7 @@ impl Client {
         };
         let call = async |channel, request| client(channel).get(request).await;
         let answer = self.peer.call("Get", message, call).await?;
-        self.payment(answer.payment)
+        read(answer.payment).map_err(|cause| self.peer.malformed(cause))
     }
 
     pub(super) async fn change(
@@ -77,7 +77,7 @@ impl Client {
                 self.peer.call("Void", message, call).await?.payment
             }
         };
-        self.payment(after)
+        read(after).map_err(|cause| self.peer.malformed(cause))
     }
 
     pub(super) async fn newest_of(&self, order: Uuid) -> Result<Option<Payment>, PeerError> {
@@ -86,15 +86,11 @@ impl Client {
         };
         let call = async |channel, request| client(channel).list(request).await;
         let answer = self.peer.call("List", message, call).await?;
+        let malformed = |cause| self.peer.malformed(cause);
         match answer.payments.into_iter().next() {
-            Some(newest) => self.payment(Some(newest)).map(Some),
+            Some(newest) => read(Some(newest)).map(Some).map_err(malformed),
             None => Ok(None),
         }
-    }
-
-    #[expect(clippy::result_large_err, reason = "the error of the calls around it")]
-    fn payment(&self, answer: Option<proto::Payment>) -> Result<Payment, PeerError> {
-        read(answer).map_err(|cause| self.peer.malformed(cause))
     }
 }
 

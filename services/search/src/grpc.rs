@@ -44,18 +44,20 @@ impl SearchService for Handlers {
         &self,
         request: Request<proto::ExportRequest>,
     ) -> Result<Response<Self::ExportStream>, Status> {
-        let stream = Stream::begin(&self.0, "export", request.extensions())?;
+        let (stream, messages) = Stream::begin(&self.0, "export", request.extensions())?;
         let position = Position::given(&request.get_ref().position)?;
-        Ok(Response::new(Export::begin(stream, position).await?))
+        let export = Export::begin(stream, position).await?;
+        Ok(Response::new(messages.of(export.run())))
     }
 
     async fn watch(
         &self,
         request: Request<proto::WatchRequest>,
     ) -> Result<Response<Self::WatchStream>, Status> {
-        let stream = Stream::begin(&self.0, "watch", request.extensions())?;
+        let (stream, messages) = Stream::begin(&self.0, "watch", request.extensions())?;
         let position = Position::given(&request.get_ref().position)?;
-        Ok(Response::new(Watch::begin(stream, position).await?))
+        let watch = Watch::begin(stream, position).await?;
+        Ok(Response::new(messages.of(watch.run())))
     }
 }
 

@@ -1,16 +1,14 @@
-//! What changes, page by page, in the order of transactions. Each page is read when the client has taken the one before.
+//! What changes, page by page, in the order of transactions.
 
 use std::pin::pin;
 use std::time::Duration;
 
 use chassis::http::Problem;
-use futures::stream::{BoxStream, StreamExt, try_unfold};
-use tonic::Status;
 
 use super::position::{Position, wrong};
 use super::proto::change::Change as What;
 use super::proto::{Change, Removal, WatchResponse};
-use super::streams::{Stream, fitting};
+use super::streams::{End, Stream, fitting};
 use crate::store::changes::Horizon;
 use crate::store::pages;
 
@@ -19,64 +17,55 @@ const POLL: Duration = Duration::from_secs(1);
 
 /// A watch on its way.
 pub(super) struct Watch {
-    stream: Stream,
+    stream: Stream<WatchResponse>,
     /// Every change was told up to this sku of this transaction.
     at: Horizon,
     sku: String,
-    begun: bool,
 }
 
 impl Watch {
     pub(super) async fn begin(
-        stream: Stream,
+        stream: Stream<WatchResponse>,
         position: Option<Position>,
-    ) -> Result<BoxStream<'static, Result<WatchResponse, Status>>, Problem> {
+    ) -> Result<Self, Problem> {
         let given = match position {
             None => None,
             Some(Position::Watch { at, sku }) => Some((at, sku)),
             Some(Position::Export { .. }) => return Err(wrong()),
         };
-        let connection = stream.connection().await?;
-        let now = stream
-            .horizon(&connection, given.as_ref().map(|(at, _)| *at))
-            .await?;
-        drop(connection);
+        let then = given.as_ref().map(|(at, _)| *at);
+        let (_, now) = stream.look(then).await?;
         let (at, sku) = given.unwrap_or((now, String::new()));
-        let watch = Self {
-            stream,
-            at,
-            sku,
-            begun: false,
-        };
-        let pages = try_unfold(watch, |watch| async { Ok(Some(watch.next().await?)) });
-        Ok(pages.boxed())
+        Ok(Self { stream, at, sku })
     }
 
-    async fn next(mut self) -> Result<(WatchResponse, Self), Problem> {
-        let mut changes = vec![];
-        while self.begun && changes.is_empty() {
-            let news = self.stream.state.news.clone();
-            let mut news = pin!(news.notified());
+    /// Sends where it begins, and then each change, until the stream ends.
+    pub(super) async fn run(mut self) -> Result<(), End> {
+        self.send(vec![]).await?;
+        let heard = self.stream.state.news.clone();
+        loop {
+            let mut news = pin!(heard.notified());
             // Heard from before the look, so that no change falls between the two.
             news.as_mut().enable();
-            changes = self.look().await?;
-            if changes.is_empty() {
-                self.stream.wait(news, POLL).await?;
+            let changes = self.page().await?;
+            match changes.is_empty() {
+                true => self.stream.wait(news, POLL).await?,
+                false => self.send(changes).await?,
             }
         }
-        self.begun = true;
-        self.stream.metrics.sent(changes.len());
-        let (at, sku) = (self.at, self.sku.clone());
+    }
+
+    async fn send(&self, changes: Vec<Change>) -> Result<(), End> {
+        let (at, sku, count) = (self.at, self.sku.clone(), changes.len());
         let position = Position::Watch { at, sku }.to_string();
-        Ok((WatchResponse { changes, position }, self))
+        let response = WatchResponse { changes, position };
+        self.stream.send(response, count).await
     }
 
     /// The next page of changes, and the place after it.
-    async fn look(&mut self) -> Result<Vec<Change>, Problem> {
-        let connection = self.stream.connection().await?;
-        self.stream.horizon(&connection, Some(self.at)).await?;
+    async fn page(&mut self) -> Result<Vec<Change>, Problem> {
+        let (connection, _) = self.stream.look(Some(self.at)).await?;
         let page = pages::changed_after(&connection, (self.at.xid, &self.sku)).await?;
-        drop(connection);
         let places: Vec<_> = page
             .iter()
             .map(|change| (change.xid, change.product.sku.clone()))

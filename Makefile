@@ -1,9 +1,12 @@
 # The few commands people type. What they do lies in dev/, xtask/ and e2e/.
 .DEFAULT_GOAL := help
-.PHONY: help up down demo ship figures bench-operator test test-fast contracts-fuzz fmt lint generate clean-cache
+.PHONY: help run up down demo ship figures bench-operator test test-fast contracts-fuzz fmt lint generate clean-cache
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: ## The shop in one process on this machine, without a cluster: the quickest way to see it
+	@dev/run.sh
 
 up: ## A cluster with the operator and a running shop, at the state of this tree
 	@dev/up.sh

@@ -17,6 +17,12 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 #[derive(Parser)]
 struct Arguments {
+    /// The first two digits of the ports: 30 are those of `make up`
+    #[arg(long, default_value_t = 30)]
+    ports: u16,
+    /// The administrator's password; without it the one of the shop in the cluster
+    #[arg(long, env = "ADMIN_PASSWORD")]
+    admin_password: Option<String>,
     #[command(subcommand)]
     command: Command,
 }
@@ -31,22 +37,30 @@ enum Command {
 
 #[tokio::main]
 async fn main() -> Result<()> {
-    let command = Arguments::parse().command;
-    let shop = Shop::new(30)?;
-    let cluster = Cluster::local().await?;
-    let password = cluster
-        .secret(&format!("{SHOP}-users-keys"), "ADMIN_PASSWORD")
-        .await
-        .context("the shop does not run yet; `make up` starts it")?;
+    let arguments = Arguments::parse();
+    let shop = Shop::new(arguments.ports)?;
+    let password = match arguments.admin_password {
+        Some(password) => password,
+        None => password_in_the_cluster().await?,
+    };
     // The account is made by a worker of users a moment after its start.
     let admin = until("the administrator can log in", PATIENCE, || async {
         shop.log_in(ADMIN_EMAIL, &password).await.map(Some)
     })
     .await?;
-    match command {
+    match arguments.command {
         Command::Seed => seed(&shop, &admin).await,
         Command::Story => story(&shop, &admin).await,
     }
+}
+
+async fn password_in_the_cluster() -> Result<String> {
+    let secret = format!("{SHOP}-users-keys");
+    let password = Cluster::local()
+        .await?
+        .secret(&secret, "ADMIN_PASSWORD")
+        .await;
+    password.context("the shop does not run yet; `make up` starts it")
 }
 
 async fn seed(shop: &Shop, admin: &Account) -> Result<()> {

@@ -344,7 +344,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_first_request_waits_for_an_issuer_that_is_just_coming() {
-        crate::command::install_crypto();
+        crate::process::install_crypto();
         let port = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = port.local_addr().unwrap();
         drop(port);
@@ -364,7 +364,7 @@ mod tests {
 
     #[tokio::test]
     async fn requests_do_not_pile_up_behind_an_issuer_that_does_not_answer() {
-        crate::command::install_crypto();
+        crate::process::install_crypto();
         let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", silent.local_addr().unwrap());
         let verifier = Verifier::remote(url.parse().unwrap());

@@ -61,6 +61,8 @@ pub struct Db {
     failure: Arc<Failure>,
     /// Tells those who wait that the server has just been found absent.
     absent: Arc<Notify>,
+    /// Tells the relay that an event was added, see [`crate::outbox`].
+    pub(crate) event_added: Arc<Notify>,
 }
 
 impl Db {
@@ -99,6 +101,7 @@ impl Db {
             listeners: Arc::new(Semaphore::new(listeners)),
             failure: Arc::default(),
             absent: Arc::default(),
+            event_added: Arc::default(),
         })
     }
 
@@ -135,7 +138,8 @@ impl Db {
                     if Object::metrics(&object).recycle_count == 0 {
                         self.places.served();
                     }
-                    return Ok(Connection::new(object, place, self.scram_only));
+                    let event_added = self.event_added.clone();
+                    return Ok(Connection::new(object, place, self.scram_only, event_added));
                 }
                 Err(error) => error,
             };

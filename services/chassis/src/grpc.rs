@@ -13,7 +13,7 @@ mod status;
 pub use api::Api;
 pub use client::GrpcPeer;
 pub(crate) use edge::layer;
-pub(crate) use health::Health;
+pub(crate) use health::HealthService;
 pub(crate) use observe::GrpcMetrics;
 pub(crate) use server::Server;
 

@@ -19,12 +19,14 @@ mod health;
 pub mod http;
 pub mod idempotency;
 pub mod metrics;
+mod process;
 mod server;
 pub mod service;
 pub mod settings;
 pub mod telemetry;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod together;
 mod worker;
 
 pub use command::run;
@@ -32,8 +34,10 @@ pub use events::contract::{Event, EventContract};
 pub use events::handler::{Handler, Outcome, Received};
 pub use events::{inbox, outbox, parked};
 pub use health::Condition;
+pub use process::Hosted;
 pub use service::{Chassis, Service};
 pub use settings::{Env, SettingError};
+pub use together::run_together;
 pub use tokio_util::sync::CancellationToken;
 
 /// Half the CPU of the system allocator on JSON endpoints; every service uses it.

@@ -21,7 +21,7 @@ use crate::events::processor::Processor;
 use crate::events::relay::{Aside, Relay};
 use crate::events::retries;
 use crate::events::subscriptions::Subscriptions;
-use crate::grpc::{GrpcMetrics, Health};
+use crate::grpc::{GrpcMetrics, HealthService};
 use crate::health::{Condition, Readiness};
 use crate::http::{EdgeSettings, HttpMetrics};
 use crate::metrics::EventMetrics;
@@ -42,10 +42,13 @@ const STOP_RELAY: Duration = Duration::from_secs(7);
 
 /// A running service.
 pub(crate) struct Running {
+    #[cfg(feature = "testing")]
     pub(crate) api: SocketAddr,
+    #[cfg(feature = "testing")]
     pub(crate) admin: SocketAddr,
+    #[cfg(feature = "testing")]
     pub(crate) grpc: Option<SocketAddr>,
-    readiness: Readiness,
+    health: Health,
     /// Over HTTP and gRPC.
     requests: TaskTracker,
     work: TaskTracker,
@@ -53,6 +56,26 @@ pub(crate) struct Running {
     stops: Stops,
     /// The watch over the schema: says why the process should end, if it should.
     schema: JoinHandle<Option<Behind>>,
+}
+
+/// What a service says about itself.
+#[derive(Clone)]
+pub(crate) struct Health {
+    readiness: Readiness,
+    schema: Schema,
+}
+
+impl Health {
+    /// # Errors
+    /// Why it is not ready.
+    pub(crate) fn is_ready(&self) -> Result<(), String> {
+        match (self.readiness.is_ready(), self.schema.trouble()) {
+            (Ok(()), None) => Ok(()),
+            // It was current before, so its condition stays met.
+            (Ok(()), Some(trouble)) => Err(trouble.to_string()),
+            (Err(missing), _) => Err(format!("waiting for: {}", missing.join(", "))),
+        }
+    }
 }
 
 /// The steps of a stop, in their order.
@@ -135,12 +158,16 @@ pub(crate) async fn start<S: Service>(env: &Env) -> anyhow::Result<Running> {
     };
 
     let routes = S::routes().with_state(state).split_for_parts().0;
+    let health = Health {
+        readiness,
+        schema: background.schema.clone(),
+    };
     let ports = Ports::listen(&basics, grpc.is_some()).await?;
     let (api, admin, grpc_address) = ports.addresses()?;
     let served = Served {
         edge: basics.edge,
         routes,
-        admin_routes: background.admin_routes(readiness.clone(), chassis.registry),
+        admin_routes: background.admin_routes(health.clone(), chassis.registry),
         grpc,
         metrics: http_metrics,
         schema: background.schema.clone(),
@@ -150,11 +177,16 @@ pub(crate) async fn start<S: Service>(env: &Env) -> anyhow::Result<Running> {
     let mut workers = chassis.workers;
     workers.extend(background.workers());
     let schema = background.schema;
+    let grpc = grpc_address.map(tracing::field::display);
+    tracing::info!(version = S::VERSION, %api, %admin, grpc, "listening");
     Ok(Running {
+        #[cfg(feature = "testing")]
         api,
+        #[cfg(feature = "testing")]
         admin,
+        #[cfg(feature = "testing")]
         grpc: grpc_address,
-        readiness,
+        health,
         requests,
         work: run_after(&migrated, workers, &stops.work),
         relay: run_after(&migrated, [relay_worker(relay)], &stops.relay),
@@ -175,9 +207,11 @@ fn grpc_api<S: Service>(
     let Some(api) = S::grpc(state) else {
         return Ok(None);
     };
-    let health = Health {
-        readiness: chassis.readiness.clone(),
-        schema: schema.clone(),
+    let health = HealthService {
+        health: Health {
+            readiness: chassis.readiness.clone(),
+            schema: schema.clone(),
+        },
         service: api.name(),
         stop: chassis.stop(),
     };
@@ -196,10 +230,9 @@ struct Background {
 }
 
 impl Background {
-    fn admin_routes(&self, readiness: Readiness, registry: Registry) -> Router {
-        let (schema, db) = (self.schema.clone(), self.db.clone());
-        let processor = self.processor.clone();
-        admin::routes(readiness, schema, Arc::new(registry), db, processor)
+    fn admin_routes(&self, health: Health, registry: Registry) -> Router {
+        let (db, processor) = (self.db.clone(), self.processor.clone());
+        admin::routes(health, Arc::new(registry), db, processor)
     }
 
     fn relay(&self, connected: Condition) -> Arc<Relay> {
@@ -277,10 +310,14 @@ fn run_after(
 }
 
 impl Running {
+    pub(crate) fn health(&self) -> Health {
+        self.health.clone()
+    }
+
     /// Gives clients that hold a connection the time to take another one, at another replica: requests are still
     /// answered, and each answer says that its connection ends.
     pub(crate) async fn leave(&self) {
-        self.readiness.stop();
+        self.health.readiness.stop();
         self.stops.leaving.cancel();
         tokio::time::sleep(LEAVE).await;
     }
@@ -296,7 +333,7 @@ impl Running {
 
     /// Stops: not ready, no new request, requests finish, events and workers finish, the outbox is published.
     pub(crate) async fn stop(self) {
-        self.readiness.stop();
+        self.health.readiness.stop();
         self.stops.work.cancel();
         tokio::join!(
             ended("requests", STOP_WORK, &self.requests),

@@ -37,6 +37,17 @@ impl Env {
         }
     }
 
+    /// What one of several services in a process reads: `ORDERS__NAME` for `orders`, else `NAME`.
+    pub(crate) fn of_service(&self, service: &str) -> Self {
+        let prefix = format!("{}__", service.to_ascii_uppercase());
+        let own = self.variables.iter().filter_map(|(name, value)| {
+            Some((name.strip_prefix(&prefix)?.to_owned(), value.clone()))
+        });
+        let mut variables = self.variables.clone();
+        variables.extend(own);
+        Self { variables }
+    }
+
     /// An environment of exactly these variables; later ones win.
     pub fn of<K: Into<String>, V: Into<String>>(
         variables: impl IntoIterator<Item = (K, V)>,

@@ -2,6 +2,7 @@
 //! is set. Metrics are in [`crate::metrics`].
 
 mod context;
+mod identity;
 mod log_limit;
 mod log_lines;
 
@@ -9,7 +10,7 @@ use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_otlp::SpanExporter;
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
-use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider};
+use opentelemetry_sdk::trace::{BatchSpanProcessor, Sampler, SdkTracerProvider};
 use tracing::{Level, Metadata};
 use tracing_subscriber::filter::{FilterExt, filter_fn};
 use tracing_subscriber::layer::SubscriberExt;
@@ -20,9 +21,12 @@ pub use context::{
     continue_trace, continue_traceparent, current_trace_id, current_traceparent, http_method,
     inject, trace_id_of,
 };
+use identity::SpansOf;
+pub(crate) use identity::work_for;
 pub(crate) use log_limit::LogLimit;
 use log_lines::LogLines;
 
+use crate::service::Service;
 use crate::settings::{Env, SettingError, wrong};
 
 /// The exporter's own HTTP client must not make spans that are exported again.
@@ -32,22 +36,42 @@ fn is_traced(m: &Metadata<'_>) -> bool {
         && !m.target().starts_with("reqwest")
 }
 
+/// What a service is called in logs and traces.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Identity {
+    pub(crate) name: &'static str,
+    pub(crate) version: &'static str,
+}
+
+impl Identity {
+    pub(crate) fn of<S: Service>() -> Self {
+        Self {
+            name: S::NAME,
+            version: S::VERSION,
+        }
+    }
+
+    fn resource(self) -> Resource {
+        let version = opentelemetry::KeyValue::new("service.version", self.version);
+        Resource::builder()
+            .with_service_name(self.name)
+            .with_attribute(version)
+            .build()
+    }
+}
+
 /// Holds the exporter until the end, so that the last spans get out.
 pub(crate) struct Telemetry {
     tracer: SdkTracerProvider,
 }
 
 impl Telemetry {
-    /// Installs logs and traces for the whole process.
+    /// Installs logs and traces for the whole process and all services in it.
     ///
     /// Without an OTLP endpoint spans are still made, because their ids go into logs, problems and events; they are just
     /// not exported. With one, a thread of its own exports from a bounded queue: an endpoint that is away costs spans,
     /// never a request.
-    pub(crate) fn install(
-        service: &'static str,
-        version: &'static str,
-        env: &Env,
-    ) -> Result<Self, SettingError> {
+    pub(crate) fn install(services: &[Identity], env: &Env) -> Result<Self, SettingError> {
         let filter: String = env.or("LOG", "info".to_owned())?;
         let filter: EnvFilter =
             format!("info,async_nats=warn,refinery_core=warn,tantivy=warn,{filter}")
@@ -57,35 +81,34 @@ impl Telemetry {
         if !(0.0..=1.0).contains(&ratio) {
             return Err(wrong("OTEL_TRACES_SAMPLER_ARG", "give a ratio from 0 to 1"));
         }
-        let mut tracer = SdkTracerProvider::builder()
-            .with_resource(
-                Resource::builder()
-                    .with_service_name(service)
-                    .with_attribute(opentelemetry::KeyValue::new("service.version", version))
-                    .build(),
-            )
-            .with_sampler(Sampler::ParentBased(Box::new(Sampler::TraceIdRatioBased(
-                ratio,
-            ))));
+        let mut tracer = SdkTracerProvider::builder().with_sampler(Sampler::ParentBased(Box::new(
+            Sampler::TraceIdRatioBased(ratio),
+        )));
         if env
             .optional::<String>("OTEL_EXPORTER_OTLP_ENDPOINT")?
             .is_some()
         {
-            let exporter = SpanExporter::builder()
-                .with_http()
-                .build()
-                .map_err(|e| wrong("OTEL_EXPORTER_OTLP_ENDPOINT", e))?;
-            tracer = tracer.with_batch_exporter(exporter);
+            for service in services {
+                let exporter = SpanExporter::builder()
+                    .with_http()
+                    .build()
+                    .map_err(|e| wrong("OTEL_EXPORTER_OTLP_ENDPOINT", e))?;
+                tracer = tracer.with_span_processor(SpansOf {
+                    service: service.name,
+                    resource: service.resource(),
+                    inner: BatchSpanProcessor::builder(exporter).build(),
+                });
+            }
         }
         let tracer = tracer.build();
         opentelemetry::global::set_text_map_propagator(TraceContextPropagator::new());
         opentelemetry::global::set_tracer_provider(tracer.clone());
         // Traces are the same whatever LOG says: their ids go into warnings, problems and events.
         let spans = tracing_opentelemetry::layer()
-            .with_tracer(tracer.tracer(service))
+            .with_tracer(tracer.tracer("chassis"))
             .with_filter(filter_fn(is_traced));
-        let lines = LogLines::new(service)
-            .with_filter(filter.or(filter_fn(|m| m.is_span() && is_traced(m))));
+        let lines =
+            LogLines::default().with_filter(filter.or(filter_fn(|m| m.is_span() && is_traced(m))));
         tracing_subscriber::registry()
             .with(spans)
             .with(lines)

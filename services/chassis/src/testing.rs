@@ -75,7 +75,7 @@ pub async fn start_unmigrated<S: Service>(
     backends: &Backends,
     settings: &[(&str, &str)],
 ) -> TestService {
-    crate::command::install_crypto();
+    crate::process::install_crypto();
     let usual = [
         ("DATABASE_URL", backends.database_url()),
         ("NATS_URL", backends.nats_url()),

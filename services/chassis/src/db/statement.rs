@@ -2,13 +2,13 @@
 
 use std::future::Future;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use deadpool_postgres::{ClientWrapper, GenericClient, Object};
 use postgres_auth::ScramOnly;
 use tokio::runtime::Handle;
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{Notify, OwnedSemaphorePermit};
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
@@ -23,6 +23,7 @@ pub struct Connection {
     held: Option<Held>,
     scram_only: ScramOnly,
     running: Running,
+    event_added: Arc<Notify>,
 }
 
 /// The place goes back after the connection, so that whoever gets it next finds the connection in the pool.
@@ -35,6 +36,7 @@ struct Held {
 pub struct Transaction<'a> {
     inner: deadpool_postgres::Transaction<'a>,
     running: &'a Running,
+    event_added: &'a Notify,
     /// What the database may still take for it, where no caller's deadline bounds it.
     left: Option<Mutex<Duration>>,
 }
@@ -63,11 +65,17 @@ mod sealed {
 }
 
 impl Connection {
-    pub(super) fn new(object: Object, place: OwnedSemaphorePermit, scram_only: ScramOnly) -> Self {
+    pub(super) fn new(
+        object: Object,
+        place: OwnedSemaphorePermit,
+        scram_only: ScramOnly,
+        event_added: Arc<Notify>,
+    ) -> Self {
         Self {
             held: Some(Held { object, place }),
             scram_only,
             running: Running::default(),
+            event_added,
         }
     }
 
@@ -87,6 +95,7 @@ impl Connection {
         Ok(Transaction {
             inner,
             running: &self.running,
+            event_added: &self.event_added,
             left,
         })
     }
@@ -143,6 +152,11 @@ async fn end(held: Held, scram_only: ScramOnly) {
 }
 
 impl Transaction<'_> {
+    /// Wakes the relay: an event is in the outbox once this commits.
+    pub(crate) fn event_added(&self) {
+        self.event_added.notify_one();
+    }
+
     /// Ends the transaction and keeps what it did.
     ///
     /// # Errors

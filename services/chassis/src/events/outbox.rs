@@ -1,15 +1,10 @@
 //! Publishing an event: a row in the transaction that made it true. The relay takes it from there.
 
-use tokio::sync::Notify;
 use uuid::Uuid;
 
 use super::contract::{Envelope, Event};
 use crate::db::{self, Transaction};
 use crate::telemetry::current_traceparent;
-
-/// Wakes the relay of this process. One for the process, because whoever publishes an event should not have to carry a
-/// handle through every layer to do so.
-pub(crate) static ADDED: Notify = Notify::const_new();
 
 /// Publishes `event` about `aggregate` when the transaction commits. `sequence` counts up per aggregate: consumers for which
 /// only the latest counts drop what comes late.
@@ -31,7 +26,7 @@ pub async fn add<E: Event>(
         &[&envelope.id, &envelope.kind, &text, &envelope.traceparent],
     )
     .await?;
-    ADDED.notify_one();
+    tx.event_added();
     Ok(envelope.id)
 }
 
@@ -59,6 +54,6 @@ pub async fn add_all<E: Event>(
         &[&ids, &subjects, &texts, &traceparent],
     )
     .await?;
-    ADDED.notify_one();
+    tx.event_added();
     Ok(())
 }

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::broker::{Broker, Connection};
-use super::{outbox, recovery};
+use super::recovery;
 use crate::db::{self, Db};
 use crate::health::Condition;
 use crate::metrics::EventMetrics;
@@ -80,7 +80,7 @@ impl Relay {
             self.connected.met();
             tokio::select! {
                 () = stop.cancelled() => {}
-                () = outbox::ADDED.notified() => self.publish_soon(connection).await?,
+                () = self.db.event_added.notified() => self.publish_soon(connection).await?,
                 () = tokio::time::sleep(POLL) => self.publish_all(connection).await.map(drop)?,
             }
         }

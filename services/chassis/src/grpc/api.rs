@@ -9,7 +9,7 @@ use tonic::server::NamedService;
 use tonic::service::Routes;
 use tonic_health::pb::health_server::HealthServer;
 
-use super::health::Health;
+use super::health::HealthService;
 
 /// The gRPC API of a service.
 pub struct Api {
@@ -42,7 +42,7 @@ impl Api {
     }
 
     /// All that the port answers.
-    pub(crate) fn routes(self, health: Health) -> anyhow::Result<Routes> {
+    pub(crate) fn routes(self, health: HealthService) -> anyhow::Result<Routes> {
         let reflection = tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(self.descriptors)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)

@@ -9,29 +9,27 @@ use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_server;
 use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 
-use crate::db::Schema;
-use crate::health::Readiness;
+use crate::server::Health;
 
 /// How often a watched state is looked at.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// The health of the process and of the one service that it serves.
 #[derive(Clone)]
-pub(crate) struct Health {
-    pub(crate) readiness: Readiness,
-    pub(crate) schema: Schema,
+pub(crate) struct HealthService {
+    pub(crate) health: Health,
     /// The service's name; the empty one stands for the process.
     pub(crate) service: &'static str,
     /// Ends what watches.
     pub(crate) stop: CancellationToken,
 }
 
-impl Health {
+impl HealthService {
     fn of(&self, service: &str) -> ServingStatus {
         if !service.is_empty() && service != self.service {
             return ServingStatus::ServiceUnknown;
         }
-        if self.readiness.is_ready().is_ok() && self.schema.trouble().is_none() {
+        if self.health.is_ready().is_ok() {
             ServingStatus::Serving
         } else {
             ServingStatus::NotServing
@@ -46,7 +44,7 @@ fn response(status: ServingStatus) -> HealthCheckResponse {
 }
 
 #[tonic::async_trait]
-impl health_server::Health for Health {
+impl health_server::Health for HealthService {
     type WatchStream = BoxStream<'static, Result<HealthCheckResponse, Status>>;
 
     async fn check(

@@ -11,14 +11,13 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 
-use crate::db::{Db, Schema};
+use super::Health;
+use crate::db::Db;
 use crate::events::admin as events;
 use crate::events::processor::Processor;
-use crate::health::Readiness;
 
 pub(super) fn routes(
-    readiness: Readiness,
-    schema: Schema,
+    health: Health,
     registry: Arc<Registry>,
     db: Db,
     processor: Arc<Processor>,
@@ -26,7 +25,7 @@ pub(super) fn routes(
     let connections = Arc::new(db);
     Router::new()
         .route("/livez", get(async || "ok"))
-        .route("/readyz", get(async move || ready(&readiness, &schema)))
+        .route("/readyz", get(async move || ready(&health)))
         .route(
             "/metrics",
             get(async move || metrics(&registry, &connections)),
@@ -34,15 +33,10 @@ pub(super) fn routes(
         .merge(events::routes(processor))
 }
 
-fn ready(readiness: &Readiness, schema: &Schema) -> impl IntoResponse + use<> {
-    match (readiness.is_ready(), schema.trouble()) {
-        (Ok(()), None) => (StatusCode::OK, "ready".to_owned()),
-        // It was current before, so its condition stays met.
-        (Ok(()), Some(trouble)) => (StatusCode::SERVICE_UNAVAILABLE, trouble.to_string()),
-        (Err(missing), _) => (
-            StatusCode::SERVICE_UNAVAILABLE,
-            format!("waiting for: {}", missing.join(", ")),
-        ),
+fn ready(health: &Health) -> impl IntoResponse + use<> {
+    match health.is_ready() {
+        Ok(()) => (StatusCode::OK, "ready".to_owned()),
+        Err(missing) => (StatusCode::SERVICE_UNAVAILABLE, missing),
     }
 }
 

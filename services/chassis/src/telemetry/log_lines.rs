@@ -19,20 +19,15 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
 use tracing_subscriber::registry::LookupSpan;
 
+use super::identity;
+
+#[derive(Default)]
 pub(super) struct LogLines {
-    service: &'static str,
     /// The way to the span's OpenTelemetry context; set when the subscriber is installed.
     dispatch: OnceLock<WeakDispatch>,
 }
 
 impl LogLines {
-    pub(super) fn new(service: &'static str) -> Self {
-        Self {
-            service,
-            dispatch: OnceLock::new(),
-        }
-    }
-
     fn add_trace_ids(&self, span: &Id, line: &mut Map<String, Value>) {
         let Some(dispatch) = self.dispatch.get().and_then(WeakDispatch::upgrade) else {
             return;
@@ -83,7 +78,9 @@ where
             .unwrap_or_default();
         line.insert("timestamp".to_owned(), now.into());
         line.insert("level".to_owned(), event.metadata().level().as_str().into());
-        line.insert("service.name".to_owned(), self.service.into());
+        if let Some(service) = identity::current() {
+            line.insert("service.name".to_owned(), service.into());
+        }
         line.insert("target".to_owned(), event.metadata().target().into());
         // From the root inwards: the innermost value of a field wins, and the event's own over all.
         for span in context

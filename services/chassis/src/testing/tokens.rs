@@ -20,7 +20,7 @@ fn key() -> EncodingKey {
 
 /// An access token for `user`, valid for a quarter of an hour.
 pub fn token(user: Uuid, roles: &[&str]) -> String {
-    crate::command::install_crypto();
+    crate::process::install_crypto();
     let now = time::OffsetDateTime::now_utc().unix_timestamp();
     let claims = Claims {
         sub: user,
@@ -39,7 +39,7 @@ pub fn token(user: Uuid, roles: &[&str]) -> String {
 
 /// Serves the key that [`token`] signs with, and returns the base URL for `USERS_URL`.
 pub async fn jwks_server() -> String {
-    crate::command::install_crypto();
+    crate::process::install_crypto();
     let mut jwk = Jwk::from_encoding_key(&key(), Algorithm::EdDSA).expect("a key");
     jwk.common.key_id = Some(KEY_ID.to_owned());
     let keys = JwkSet { keys: vec![jwk] };

@@ -1,0 +1,200 @@
+//! The process around one service or several: telemetry, a runtime for each, signals, the exit code.
+
+use std::future::Future;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use futures::FutureExt;
+use futures::future::{BoxFuture, join_all, select_all, try_join_all};
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::db::{self, Behind, Db, MaxConnections};
+use crate::server::{self, Health, Running};
+use crate::service::Service;
+use crate::settings::{Env, SettingError};
+use crate::telemetry::{Identity, Telemetry, work_for};
+
+/// A wrong setting, as `sysexits` has no better and clap uses for wrong usage.
+const WRONG_SETTING: u8 = 2;
+/// The schema of the database is behind: whoever started the process must migrate again.
+const SCHEMA_BEHIND: u8 = 3;
+
+/// A service as a process holds it.
+#[derive(Clone, Copy)]
+pub struct Hosted {
+    pub(crate) identity: Identity,
+    start: fn(Env) -> BoxFuture<'static, anyhow::Result<Running>>,
+    migrate: fn(Env) -> BoxFuture<'static, anyhow::Result<()>>,
+}
+
+impl Hosted {
+    /// `S`, to be run in a process beside others.
+    pub fn new<S: Service>() -> Self {
+        Self {
+            identity: Identity::of::<S>(),
+            start: |env| async move { server::start::<S>(&env).await }.boxed(),
+            migrate: |env| migrate_one::<S>(env).boxed(),
+        }
+    }
+
+    pub(crate) fn name(&self) -> &'static str {
+        self.identity.name
+    }
+
+    /// A runtime of its own, with as many threads as the cgroup has cores (the standard library reads the quota): its threads are
+    /// known by its name, and one that is kept busy by one service is no other's.
+    fn runtime(self) -> anyhow::Result<Runtime> {
+        tokio::runtime::Builder::new_multi_thread()
+            .on_thread_start(move || work_for(self.identity.name))
+            .enable_all()
+            .build()
+            .context("cannot start the runtime")
+    }
+}
+
+/// A service with its settings, on its runtime.
+struct Guest {
+    hosted: Hosted,
+    env: Env,
+    runtime: Runtime,
+    /// It is not the only one, so what goes wrong says whose it is.
+    has_company: bool,
+}
+
+/// The process, until it ends.
+pub(crate) struct Process {
+    telemetry: Telemetry,
+    /// Of the process itself: signals, the start and the stop.
+    runtime: Runtime,
+    guests: Vec<Guest>,
+}
+
+impl Process {
+    /// Prepares to run these services, each with its settings. `env` is that of the process.
+    pub(crate) fn new(services: Vec<(Hosted, Env)>, env: &Env) -> anyhow::Result<Self> {
+        let identities: Vec<_> = services.iter().map(|(s, _)| s.identity).collect();
+        // The OTLP exporter brings a blocking client, which must be made and ended outside of the runtime.
+        let telemetry = Telemetry::install(&identities, env)?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .context("cannot start the runtime")?;
+        let has_company = services.len() > 1;
+        let guest = |(hosted, env): (Hosted, Env)| {
+            Ok(Guest {
+                runtime: hosted.runtime()?,
+                hosted,
+                env,
+                has_company,
+            })
+        };
+        Ok(Self {
+            telemetry,
+            runtime,
+            guests: services
+                .into_iter()
+                .map(guest)
+                .collect::<anyhow::Result<_>>()?,
+        })
+    }
+
+    /// Serves until SIGTERM, and runs `beside` as long, on what the services say about themselves.
+    pub(crate) fn serve<F>(self, beside: impl FnOnce(Vec<Health>) -> F) -> anyhow::Result<()>
+    where
+        F: Future<Output = anyhow::Result<()>>,
+    {
+        let outcome = self.runtime.block_on(serve(&self.guests, beside));
+        self.end();
+        outcome
+    }
+
+    /// Brings the schemas of all up to date, one after the other.
+    pub(crate) fn migrate(self) -> anyhow::Result<()> {
+        let outcome = self.runtime.block_on(async {
+            for guest in &self.guests {
+                guest.run(guest.hosted.migrate).await?;
+            }
+            Ok(())
+        });
+        self.end();
+        outcome
+    }
+
+    fn end(self) {
+        drop(self.guests);
+        drop(self.runtime);
+        self.telemetry.flush();
+    }
+}
+
+impl Guest {
+    /// Runs `work` on the threads of the service.
+    async fn run<T: Send + 'static>(
+        &self,
+        work: fn(Env) -> BoxFuture<'static, anyhow::Result<T>>,
+    ) -> anyhow::Result<T> {
+        let outcome = self.runtime.spawn(work(self.env.clone())).await;
+        let outcome = outcome.context("it panicked").and_then(|outcome| outcome);
+        if self.has_company {
+            outcome.with_context(|| self.hosted.identity.name)
+        } else {
+            outcome
+        }
+    }
+}
+
+/// Migrates the database of one service.
+async fn migrate_one<S: Service>(env: Env) -> anyhow::Result<()> {
+    let url = env.secret("DATABASE_URL", db::URL_HINT)?;
+    // It needs one connection, whatever the service itself may have.
+    let db = Db::new(S::NAME, url, MaxConnections::default(), 0)?;
+    db::migrate::<S>(&db).await
+}
+
+/// What a cluster is told of a process that ends: the code, and the error with its causes as the one last line of the output.
+pub(crate) fn exit(outcome: anyhow::Result<()>) -> ExitCode {
+    let Err(error) = outcome else {
+        return ExitCode::SUCCESS;
+    };
+    let text = format!("{error:#}");
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    eprintln!("{line}");
+    if error.is::<SettingError>() {
+        ExitCode::from(WRONG_SETTING)
+    } else if error.is::<Behind>() {
+        ExitCode::from(SCHEMA_BEHIND)
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+/// One TLS provider for the process; two by feature unification would be a panic at the first connection.
+pub(crate) fn install_crypto() {
+    // An error means that it is installed already, as in a test with several services.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+}
+
+async fn serve<F>(guests: &[Guest], beside: impl FnOnce(Vec<Health>) -> F) -> anyhow::Result<()>
+where
+    F: Future<Output = anyhow::Result<()>>,
+{
+    let mut term = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let starting = guests.iter().map(|guest| guest.run(guest.hosted.start));
+    let mut running = try_join_all(starting).await?;
+    let beside = beside(running.iter().map(Running::health).collect());
+    let outdated = select_all(running.iter_mut().map(|r| r.outdated().boxed()));
+    let behind = tokio::select! {
+        _ = term.recv() => None,
+        _ = interrupt.recv() => None,
+        (behind, ..) = outdated => Some(behind),
+        failed = beside => { failed?; None }
+    };
+    if behind.is_none() {
+        tracing::info!("told to stop");
+        join_all(running.iter().map(Running::leave)).await;
+    }
+    join_all(running.into_iter().map(Running::stop)).await;
+    behind.map_or(Ok(()), |behind| Err(behind.into()))
+}

@@ -2,13 +2,17 @@
 
 use std::time::Instant;
 
+use chassis::client::Peer;
+use chassis::grpc::GrpcPeer;
 use futures::StreamExt;
-use reqwest::StatusCode;
+use secrecy::SecretString;
+use serde_json::Value;
 use uuid::Uuid;
 
+use crate::grpc::authorise;
+use crate::grpc::proto::PaymentStatus;
 use crate::grpc::proto::payments_service_client::PaymentsServiceClient;
-use crate::grpc::{authorise, shown};
-use crate::harness::{Answer, Shop, order};
+use crate::harness::{Shop, TOKEN, order};
 
 const CALLS: usize = 2_000;
 const AT_ONCE: usize = 16;
@@ -22,20 +26,27 @@ const ROUNDS: usize = 3;
 #[ignore = "takes half a minute"]
 async fn cpu_per_authorisation() {
     let shop = Shop::open().await;
-    let channel = shop.service.channel().await;
+    let token = SecretString::from(TOKEN);
+    // As services call one another.
+    let over_http = Peer::new("payments", shop.service.url.clone(), Some(token.clone()));
+    let url = shop.service.grpc_url.as_ref().expect("a gRPC port");
+    let over_grpc = GrpcPeer::new("payments", url, Some(&token)).expect("a peer");
     let (mut http, mut grpc) = (f64::INFINITY, f64::INFINITY);
     for _ in 0..ROUNDS {
         let cost = per_call(|| async {
-            let key = Uuid::now_v7().to_string();
-            let answer = Answer::of(shop.post("/payments", &key, &order("tok_approved"))).await;
-            answer.payment(StatusCode::CREATED);
+            let call = over_http.post("/payments").json(&order("tok_approved"));
+            let call = call.idempotency_key(Uuid::now_v7().to_string());
+            let payment: Value = call.send().await.expect("a payment");
+            assert_eq!(payment["status"], "authorised");
         });
         http = http.min(cost.await);
         let cost = per_call(|| async {
             let message = authorise(&Uuid::now_v7().to_string(), &order("tok_approved"));
-            let mut client = PaymentsServiceClient::new(channel.clone());
-            let answer = client.authorise(shown(message)).await.expect("an answer");
-            assert!(answer.into_inner().payment.is_some());
+            let answer = over_grpc.call("Authorise", message, async |channel, request| {
+                PaymentsServiceClient::new(channel).authorise(request).await
+            });
+            let payment = answer.await.expect("an answer").payment.expect("a payment");
+            assert_eq!(payment.status(), PaymentStatus::Authorised);
         });
         grpc = grpc.min(cost.await);
     }

@@ -27,7 +27,7 @@ pub(crate) mod proto {
 const SERVICE: &str = "shop.payments.v1.PaymentsService";
 
 /// A request of somebody who shows the token.
-pub(crate) fn shown<T>(message: T) -> Request<T> {
+fn shown<T>(message: T) -> Request<T> {
     let mut request = Request::new(message);
     let token = format!("Bearer {TOKEN}").parse().expect("a token");
     let _: Option<MetadataValue<_>> = request.metadata_mut().insert("authorization", token);

@@ -24,6 +24,7 @@ settings() {
     psql -c "select 1 from pg_database where datname = 'run_$service'" | grep -q 1 || psql -c "create database run_$service"
     export "${name}__DATABASE_URL=${TEST_DATABASE_URL%/*}/run_$service"
     export "${name}__HTTP_ADDR=127.0.0.1:${ports}08$n" "${name}__ADMIN_ADDR=127.0.0.1:${ports}09$n"
+    export "${name}__GRPC_ADDR=127.0.0.1:${ports}07$n"
   done
 }
 

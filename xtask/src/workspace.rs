@@ -54,6 +54,7 @@ pub(crate) struct Package {
 
 #[derive(Deserialize)]
 struct Dependency {
+    name: String,
     /// None for what the program is built from, else `dev` or `build`.
     kind: Option<String>,
     /// The folder of a crate of this workspace.
@@ -130,6 +131,12 @@ impl Workspace {
 }
 
 impl Package {
+    /// Whether its build compiles contracts of contracts/grpc.
+    pub(crate) fn compiles_contracts(&self) -> bool {
+        let mut dependencies = self.dependencies.iter();
+        dependencies.any(|dependency| dependency.name == "protox")
+    }
+
     fn folder(&self) -> &Path {
         let parent = self.manifest_path.parent();
         parent.expect("cargo gives the whole path of each Cargo.toml")

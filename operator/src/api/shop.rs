@@ -62,6 +62,7 @@ pub struct ShopSpec {
         validation = topology::named_as_defined(),
         validation = topology::calls(),
         validation = topology::tokens(),
+        validation = topology::protocols(),
         validation = topology::no_circle(),
         validation = topology::subscriptions(),
         validation = topology::callers_of_what_is_off()

@@ -123,6 +123,26 @@ pub(super) fn tokens() -> Rule {
     .message("definition.calls[].token.key must be a key of the called service with forCallers: true; its other keys are its own")
 }
 
+/// Who is called over gRPC answers it.
+pub(super) fn protocols() -> Rule {
+    let answering = built_in::services().values().filter_map(|service| {
+        let definition = &service.definition;
+        definition.ports.grpc.map(|_| definition.name.as_str())
+    });
+    let built_in = list(answering);
+    let callee = "self[call.service].definition";
+    let own = format!(
+        "(call.service in self && has({callee}) && has({callee}.ports) && has({callee}.ports.grpc))"
+    );
+    let is_answered = format!(
+        "!has(call.protocol) || call.protocol != 'Grpc' || call.service in {built_in} || {own}"
+    );
+    let (off, all_are) = (off("name"), all("name", "calls", "call", &is_answered));
+    Rule::new(format!("self.all(name, {off} || {all_are})")).message(
+        "definition.calls[].protocol must be Http, unless the called service has a port grpc in its definition",
+    )
+}
+
 /// Calls do not come back to where they began.
 pub(super) fn no_circle() -> Rule {
     // Whoever calls nobody of the rest falls out; after so many rounds only circles, and what leads to one, are left.

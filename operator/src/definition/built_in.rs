@@ -58,9 +58,10 @@ pub const RESERVED_NAMES: [&str; 12] = [
 ];
 
 /// Variables that the operator sets for any service.
-pub const SET_FOR_ANY: [&str; 14] = [
+pub const SET_FOR_ANY: [&str; 15] = [
     "HTTP_ADDR",
     "ADMIN_ADDR",
+    "GRPC_ADDR",
     "DATABASE_URL",
     "DATABASE_URL_FILE",
     "NATS_URL",

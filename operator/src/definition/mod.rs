@@ -111,7 +111,9 @@ fn serve() -> Vec<String> {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[x_kube(
     validation = Rule::new("!has(self.http) || !has(self.admin) || self.http != self.admin")
-        .message("http and admin must be two ports: whoever reaches the API must not reach the administration")
+        .message("http and admin must be two ports: whoever reaches the API must not reach the administration"),
+    validation = Rule::new("!has(self.grpc) || ((!has(self.http) || self.grpc != self.http) && (!has(self.admin) || self.grpc != self.admin))")
+        .message("grpc must be a port of its own")
 )]
 pub struct PortsDefinition {
     /// Its API. Default: 8080.
@@ -122,6 +124,10 @@ pub struct PortsDefinition {
     #[serde(default = "admin")]
     #[schemars(range(min = 1024, max = 65535))]
     pub admin: i32,
+    /// Its API over gRPC, for services that call it so. Without this field it has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1024, max = 65535))]
+    pub grpc: Option<i32>,
 }
 
 fn http() -> i32 {
@@ -137,6 +143,7 @@ impl Default for PortsDefinition {
         Self {
             http: http(),
             admin: admin(),
+            grpc: None,
         }
     }
 }
@@ -155,12 +162,49 @@ pub struct CallDefinition {
     /// Whom it calls.
     #[schemars(length(min = 1, max = 15))]
     pub service: String,
-    /// The variable that gets the other's base URL.
+    /// The variable that gets the other's base URL: `http://<shop>-<service>:8080`, or over gRPC `grpc://<shop>-<service>:8081`.
     #[schemars(length(min = 1, max = 100), regex(pattern = VARIABLE))]
     pub url: String,
+    /// How it calls. The other must have a port for it. Default: Http.
+    #[serde(default, skip_serializing_if = "Protocol::is_http")]
+    pub protocol: Protocol,
     /// What it shows to prove who it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token: Option<TokenDefinition>,
+}
+
+/// How a service calls another.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Protocol {
+    /// JSON over HTTP.
+    #[default]
+    Http,
+    /// gRPC.
+    Grpc,
+}
+
+impl Protocol {
+    fn is_http(&self) -> bool {
+        *self == Self::Http
+    }
+
+    /// The scheme of the URL by which the caller knows it.
+    pub fn scheme(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Grpc => "grpc",
+        }
+    }
+}
+
+impl PortsDefinition {
+    /// The port where it answers this protocol, if it does.
+    pub fn of(&self, protocol: Protocol) -> Option<i32> {
+        match protocol {
+            Protocol::Http => Some(self.http),
+            Protocol::Grpc => self.grpc,
+        }
+    }
 }
 
 /// What a caller shows to prove who it is.

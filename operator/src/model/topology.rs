@@ -114,8 +114,9 @@ fn check_definition(name: &str, definition: &Definition, wrong: &mut Vec<String>
              both"
         ));
     }
-    if definition.ports.http == definition.ports.admin {
-        wrong.push(format!("{path}.ports: http and admin must be two ports"));
+    let ports = &definition.ports;
+    if ports.http == ports.admin || [Some(ports.http), Some(ports.admin)].contains(&ports.grpc) {
+        wrong.push(format!("{path}.ports: each must be a port of its own"));
     }
     let own = format!("shop.{name}.");
     for kind in definition
@@ -199,6 +200,12 @@ fn check_calls(
         if call.service == *caller {
             wrong.push(format!(
                 "{path}: a service cannot call itself: leave it out"
+            ));
+        }
+        if callee.definition.ports.of(call.protocol).is_none() {
+            wrong.push(format!(
+                "{path}: {} has no port grpc in its definition: call it over Http",
+                call.service
             ));
         }
         let Some(token) = &call.token else { continue };

@@ -16,7 +16,7 @@ use crate::{
     },
     config::Config,
     definition::{
-        Definition,
+        Definition, Protocol,
         built_in::{self, BuiltIn},
     },
     model::{defaults, topology},
@@ -145,11 +145,15 @@ pub enum Replicas {
 }
 
 impl ValidShop {
-    /// The services that call this one.
-    pub fn callers(&self, service: &ServiceName) -> impl Iterator<Item = &ServiceName> {
-        let calls = |caller: &&ValidService| {
+    /// The services that call this one over a protocol.
+    pub fn callers(
+        &self,
+        service: &ServiceName,
+        protocol: Protocol,
+    ) -> impl Iterator<Item = &ServiceName> {
+        let calls = move |caller: &&ValidService| {
             let mut calls = caller.definition.calls.iter();
-            calls.any(|call| call.service == service.as_str())
+            calls.any(|call| call.service == service.as_str() && call.protocol == protocol)
         };
         self.services
             .values()

@@ -27,6 +27,7 @@ use crate::{
     naming::{
         labels::{Component, VERSION_LABEL},
         names,
+        ports::GRPC_PORT,
     },
     progress::decide::Release,
 };
@@ -133,10 +134,7 @@ fn container(
         image_pull_policy: Some(shop.pull_policy.as_str().into()),
         args: Some(service.definition.serve.clone()),
         env: Some(env),
-        ports: Some(vec![
-            pod::port("http", ports.http),
-            pod::port("admin", ports.admin),
-        ]),
+        ports: Some(pod::ports(ports)),
         resources: Some(pod::requirements(&service.resources)),
         // No startup probe: a service listens within 100 ms, and one that waits for its database must not be restarted.
         readiness_probe: Some(Probe {
@@ -211,14 +209,16 @@ fn environment(shop: &ValidShop, service: &ValidService, stream_size: u64) -> Ve
 /// Where it listens, unless that is where every service does.
 fn addresses(service: &ValidService) -> Vec<EnvVar> {
     let (ports, usual) = (&service.definition.ports, PortsDefinition::default());
-    let listens = |port| format!("0.0.0.0:{port}");
-    if *ports == usual {
-        return Vec::new();
+    let listens = |variable, port| pod::variable(variable, format!("0.0.0.0:{port}"));
+    let mut env = Vec::new();
+    if (ports.http, ports.admin) != (usual.http, usual.admin) {
+        env.push(listens("HTTP_ADDR", ports.http));
+        env.push(listens("ADMIN_ADDR", ports.admin));
     }
-    vec![
-        pod::variable("HTTP_ADDR", listens(ports.http)),
-        pod::variable("ADMIN_ADDR", listens(ports.admin)),
-    ]
+    if let Some(port) = ports.grpc.filter(|port| *port != GRPC_PORT) {
+        env.push(listens("GRPC_ADDR", port));
+    }
+    env
 }
 
 /// Its logins at the database, where it has one, and at the broker.
@@ -239,11 +239,17 @@ fn calls(shop: &ValidShop, service: &ValidService) -> Vec<EnvVar> {
         let Some(callee) = shop.services.get(call.service.as_str()) else {
             continue;
         };
-        let (host, port) = (
+        let Some(port) = callee.definition.ports.of(call.protocol) else {
+            continue;
+        };
+        let (scheme, host) = (
+            call.protocol.scheme(),
             names::service(&shop.name, &callee.name),
-            callee.definition.ports.http,
         );
-        env.push(pod::variable(&call.url, format!("http://{host}:{port}")));
+        env.push(pod::variable(
+            &call.url,
+            format!("{scheme}://{host}:{port}"),
+        ));
         if let Some(token) = &call.token {
             let keys = names::keys(&shop.name, &callee.name);
             env.push(pod::secret_variable(&token.variable, keys, &token.key));

@@ -9,6 +9,7 @@ use k8s_openapi::{
 };
 
 use crate::{
+    definition::Protocol,
     facts::credentials::Credentials,
     model::{
         metadata,
@@ -30,11 +31,12 @@ const NAMESPACE_NAME_LABEL: &str = "kubernetes.io/metadata.name";
 pub fn service(shop: &ValidShop, service: &ValidService) -> NetworkPolicy {
     let definition = &service.definition;
     let exposed = definition.public || service.node_port.is_some();
-    let callers = || {
-        let callers = shop.callers(&service.name);
+    let callers = |protocol| {
+        let callers = shop.callers(&service.name, protocol);
         let callers: Vec<_> = callers.map(|caller| pods(shop, caller.as_str())).collect();
         callers
     };
+    let grpc = definition.ports.grpc;
     let administrators = namespace_peer(ADMIN_NAMESPACE_LABEL, "true");
 
     let component = |app, component| peer(metadata::selector(shop, app, component));
@@ -48,7 +50,8 @@ pub fn service(shop: &ValidShop, service: &ValidService) -> NetworkPolicy {
     egress.extend(definition.calls.iter().filter_map(|call| {
         let callee = shop.services.get(call.service.as_str())?;
         let pods = pods(shop, &call.service);
-        Some(to(vec![pods], callee.definition.ports.http))
+        let port = callee.definition.ports.of(call.protocol)?;
+        Some(to(vec![pods], port))
     }));
     if let Some(port) = shop.otlp_endpoint.as_deref().and_then(port_of) {
         egress.push(to_anywhere(vec![policy_port("TCP", port)]));
@@ -69,8 +72,10 @@ pub fn service(shop: &ValidShop, service: &ValidService) -> NetworkPolicy {
         [
             match exposed {
                 true => Some(from_anywhere(definition.ports.http)),
-                false => from(callers(), definition.ports.http),
+                false => from(callers(Protocol::Http), definition.ports.http),
             },
+            // For callers alone, whoever may call the API over HTTP.
+            grpc.and_then(|port| from(callers(Protocol::Grpc), port)),
             from(vec![administrators], definition.ports.admin),
         ],
         egress,

@@ -15,6 +15,7 @@ use kube::api::ObjectMeta;
 
 use crate::{
     api::{AmountsSpec, ResourcesSpec, SchedulingSpec, TaintEffect, TolerationOperator},
+    definition::PortsDefinition,
     model::validate::{ValidService, ValidShop},
 };
 
@@ -128,6 +129,13 @@ pub(super) fn secret_variable(name: &str, secret: String, key: &str) -> EnvVar {
             ..EnvVarSource::default()
         }),
     }
+}
+
+/// The ports of a service.
+pub(super) fn ports(ports: &PortsDefinition) -> Vec<ContainerPort> {
+    let usual = [port("http", ports.http), port("admin", ports.admin)];
+    let grpc = ports.grpc.map(|number| port("grpc", number));
+    usual.into_iter().chain(grpc).collect()
 }
 
 /// A port by name.

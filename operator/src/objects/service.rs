@@ -16,6 +16,16 @@ use crate::{
 /// The Service of a service.
 pub fn service(shop: &ValidShop, service: &ValidService) -> Service {
     let node_port = service.node_port;
+    let numbers = &service.definition.ports;
+    let http = ServicePort {
+        node_port,
+        ..port("http", numbers.http)
+    };
+    // A node's port is for the API over HTTP alone.
+    let grpc = numbers.grpc.map(|number| ServicePort {
+        app_protocol: Some("kubernetes.io/h2c".into()),
+        ..port("grpc", number)
+    });
     Service {
         metadata: metadata::object(
             shop,
@@ -37,10 +47,7 @@ pub fn service(shop: &ValidShop, service: &ValidService) -> Service {
                 service.name.as_str(),
                 Component::Service,
             )),
-            ports: Some(vec![ServicePort {
-                node_port,
-                ..port("http", service.definition.ports.http)
-            }]),
+            ports: Some([http].into_iter().chain(grpc).collect()),
             ..ServiceSpec::default()
         }),
         status: None,

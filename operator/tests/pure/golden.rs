@@ -2,6 +2,9 @@
 
 use std::sync::Arc;
 
+use k8s_openapi::{
+    api::networking::v1::NetworkPolicyEgressRule, apimachinery::pkg::util::intstr::IntOrString,
+};
 use kube::api::ObjectMeta;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -131,6 +134,58 @@ fn ports_of_its_own_are_told_to_a_service() {
     assert!(
         !text.contains("DATABASE_URL") && !text.contains("StatefulSet"),
         "{text}"
+    );
+}
+
+#[test]
+fn a_call_over_grpc_goes_to_the_port_for_it_and_nobody_else_reaches_that() {
+    let call = json!({"service": "payments", "url": "PAYMENTS_URL", "protocol": "Grpc"});
+    let ports = json!({"grpc": 9191, "admin": 9292});
+    let banners = json!({"image": "r/banners:1", "definition": {"name": "banners", "calls": [call], "ports": ports}});
+    let shop = fixtures::valid(json!({"version": "1", "services": {"banners": banners}}));
+    let text = of_app(&shop, "banners");
+    for expected in [
+        "grpc://corner-payments:8081",
+        "0.0.0.0:9191",
+        "appProtocol: kubernetes.io/h2c",
+    ] {
+        assert!(text.contains(expected), "{expected}: {text}");
+    }
+    let policy = |service: &str| {
+        let policy = network_policy::service(&shop, &shop.services[service]);
+        policy.spec.expect("a spec")
+    };
+    // Each rule's port, with the services that it is for.
+    let ingress: Vec<_> = policy("payments")
+        .ingress
+        .expect("rules")
+        .into_iter()
+        .map(|rule| {
+            let port = rule.ports.expect("ports")[0].port.clone();
+            let peers = rule.from.into_iter().flatten();
+            let labels = peers.filter_map(|peer| {
+                peer.pod_selector?
+                    .match_labels?
+                    .remove("app.kubernetes.io/name")
+            });
+            (port, labels.collect::<Vec<_>>())
+        })
+        .collect();
+    let port = |number| Some(IntOrString::Int(number));
+    let expected = [
+        (port(8080), vec!["orders".to_owned()]),
+        (port(8081), vec!["banners".to_owned()]),
+        (port(9090), vec![]),
+    ];
+    assert_eq!(ingress, expected);
+    let egress = policy("banners").egress.expect("rules");
+    let to_payments =
+        |rule: &NetworkPolicyEgressRule| rule.ports.iter().flatten().any(|p| p.port == port(8081));
+    assert!(egress.iter().any(to_payments), "{egress:?}");
+    assert_eq!(
+        policy("banners").ingress.expect("rules").len(),
+        1,
+        "nobody calls it"
     );
 }
 

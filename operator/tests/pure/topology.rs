@@ -18,6 +18,10 @@ fn calls(service: &str) -> Value {
     json!({"calls": [{"service": service, "url": "PEER_URL"}]})
 }
 
+fn over_grpc(service: &str) -> Value {
+    json!({"calls": [{"service": service, "url": "PEER_URL", "protocol": "Grpc"}]})
+}
+
 /// A chain of so many services, each of which calls the next.
 fn chain(length: usize) -> Value {
     let service = |n: usize| {
@@ -98,7 +102,15 @@ fn wrong() -> Vec<(Value, &'static str)> {
         ),
         (
             reviews(json!({"ports": {"http": 9000, "admin": 9000}})),
-            "ports: http and admin must be two ports",
+            "ports: each must be a port of its own",
+        ),
+        (
+            reviews(json!({"ports": {"grpc": 9090}})),
+            "ports: each must be a port of its own",
+        ),
+        (
+            reviews(over_grpc("users")),
+            "users has no port grpc in its definition",
         ),
         (
             reviews(setting("DATABASE_URL")),
@@ -162,6 +174,11 @@ fn right() -> Vec<Value> {
             services
         },
         json!({"email": {"enabled": false}}),
+        json!({"reviews": own("reviews", over_grpc("payments"))}),
+        json!({
+            "reviews": own("reviews", over_grpc("ratings")),
+            "ratings": own("ratings", json!({"ports": {"grpc": 9000}})),
+        }),
         json!({"reviews": own("reviews", calls("payments")), "search": {"enabled": true}}),
     ]
 }

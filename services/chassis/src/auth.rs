@@ -5,6 +5,7 @@ use std::sync::{Arc, RwLock};
 use std::time::{Duration, Instant};
 
 use axum::extract::{FromRef, FromRequestParts};
+use axum::http::HeaderMap;
 use axum::http::request::Parts;
 use headers::authorization::Bearer;
 use headers::{Authorization, HeaderMapExt};
@@ -15,6 +16,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use tokio_util::sync::CancellationToken;
+use tonic::service::Interceptor;
+use tonic::{Request, Status};
 use url::Url;
 use uuid::Uuid;
 
@@ -244,8 +247,8 @@ fn unauthenticated() -> Problem {
     )
 }
 
-fn bearer(parts: &Parts) -> Result<Authorization<Bearer>, Problem> {
-    parts.headers.typed_get().ok_or_else(unauthenticated)
+fn bearer(headers: &HeaderMap) -> Result<Authorization<Bearer>, Problem> {
+    headers.typed_get().ok_or_else(unauthenticated)
 }
 
 impl<S> FromRequestParts<S> for Principal
@@ -256,7 +259,7 @@ where
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let shown = bearer(parts)?;
+        let shown = bearer(&parts.headers)?;
         Verifier::from_ref(state).verify(shown.token()).await
     }
 }
@@ -295,6 +298,25 @@ impl ApiToken {
     pub fn new(token: SecretString) -> Self {
         Self(Arc::new(token))
     }
+
+    fn check(&self, headers: &HeaderMap) -> Result<Trusted, Problem> {
+        let shown = bearer(headers)?;
+        // Digests, so that not even the length of the token shows in the time taken.
+        let [shown, expected] = [shown.token(), self.0.expose_secret()].map(Sha256::digest);
+        if shown.ct_eq(&expected).into() {
+            Ok(Trusted)
+        } else {
+            Err(unauthenticated())
+        }
+    }
+}
+
+/// Lets through the calls of those who show the token.
+impl Interceptor for ApiToken {
+    fn call(&mut self, request: Request<()>) -> Result<Request<()>, Status> {
+        self.check(request.metadata().as_ref())?;
+        Ok(request)
+    }
 }
 
 /// Proof that the caller showed the right [`ApiToken`].
@@ -309,15 +331,7 @@ where
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let ApiToken(expected) = ApiToken::from_ref(state);
-        let shown = bearer(parts)?;
-        // Digests, so that not even the length of the token shows in the time taken.
-        let [shown, expected] = [shown.token(), expected.expose_secret()].map(Sha256::digest);
-        if shown.ct_eq(&expected).into() {
-            Ok(Self)
-        } else {
-            Err(unauthenticated())
-        }
+        ApiToken::from_ref(state).check(&parts.headers)
     }
 }
 

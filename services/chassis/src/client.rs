@@ -144,17 +144,7 @@ impl Call<'_> {
             server.address = self.peer.base.host_str().unwrap_or_default(),
             url.path = self.path,
         );
-        let peer = self.peer;
-        peer.budget.deposit();
-        (|| self.once())
-            .retry(
-                ExponentialBuilder::default()
-                    .with_min_delay(Duration::from_millis(50))
-                    .with_max_times(2)
-                    .with_jitter(),
-            )
-            .when(|error: &PeerError| repeatable && error.is_transient() && peer.budget.withdraw())
-            .notify(|error, _| tracing::debug!(%error, "asking again"))
+        repeatedly(&self.peer.budget, repeatable, || self.once())
             .instrument(span)
             .await
     }
@@ -163,12 +153,7 @@ impl Call<'_> {
         let name = self.peer.name;
         let unreachable = |cause: String| PeerError::Unreachable { peer: name, cause };
         let malformed = |cause: String| PeerError::Malformed { peer: name, cause };
-        let wait = deadline::remaining()
-            .map_or(LONGEST, |d| d.saturating_sub(MARGIN))
-            .min(LONGEST);
-        if wait.is_zero() {
-            return Err(unreachable("no time is left".to_owned()));
-        }
+        let wait = patience().ok_or_else(|| unreachable("no time is left".to_owned()))?;
         let url = self
             .peer
             .base
@@ -232,9 +217,38 @@ fn describe(error: &reqwest::Error) -> String {
     cause.to_string()
 }
 
+/// How long an answer is waited for now; `None` when no time is left.
+pub(crate) fn patience() -> Option<Duration> {
+    let wait = deadline::remaining()
+        .map_or(LONGEST, |d| d.saturating_sub(MARGIN))
+        .min(LONGEST);
+    (!wait.is_zero()).then_some(wait)
+}
+
+/// Asks up to three times, where asking again is safe and may help.
+pub(crate) async fn repeatedly<T, F>(
+    budget: &TpsBudget,
+    repeatable: bool,
+    once: impl FnMut() -> F,
+) -> Result<T, PeerError>
+where
+    F: Future<Output = Result<T, PeerError>>,
+{
+    budget.deposit();
+    once.retry(
+        ExponentialBuilder::default()
+            .with_min_delay(Duration::from_millis(50))
+            .with_max_times(2)
+            .with_jitter(),
+    )
+    .when(|error: &PeerError| repeatable && error.is_transient() && budget.withdraw())
+    .notify(|error, _| tracing::debug!(%error, "asking again"))
+    .await
+}
+
 /// Retries may make up a tenth of the requests of the last ten seconds, and one a second: a neighbour that is down is not asked
 /// three times as often.
-fn budget() -> TpsBudget {
+pub(crate) fn budget() -> TpsBudget {
     TpsBudget::new(Duration::from_secs(10), 1, 0.1)
 }
 

@@ -14,6 +14,7 @@ mod command;
 pub mod db;
 pub mod deadline;
 pub mod events;
+pub mod grpc;
 mod health;
 pub mod http;
 pub mod idempotency;

@@ -4,15 +4,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
 use axum::Router;
 use prometheus_client::registry::Registry;
 use secrecy::SecretString;
-use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tonic::service::Routes;
 
 use crate::db::{self, Behind, Db, MaxConnections, Schema};
 use crate::events::broker::{Broker, StreamSize};
@@ -22,14 +21,18 @@ use crate::events::processor::Processor;
 use crate::events::relay::{Aside, Relay};
 use crate::events::retries;
 use crate::events::subscriptions::Subscriptions;
+use crate::grpc::{GrpcMetrics, HealthService};
 use crate::health::{Condition, Health, Readiness};
-use crate::http::{EdgeSettings, HttpMetrics, Server, TrustedProxies};
+use crate::http::{EdgeSettings, HttpMetrics};
 use crate::metrics::EventMetrics;
 use crate::service::{Chassis, Service};
 use crate::settings::{Env, SettingError};
 use crate::worker::Worker;
 
 mod admin;
+mod ports;
+
+use ports::{Ports, Served};
 
 /// Within a grace period of 30 s less 5 s of `preStop`: clients move on; requests and the work beside them end, side by
 /// side; then the relay.
@@ -43,8 +46,11 @@ pub(crate) struct Running {
     pub(crate) api: SocketAddr,
     #[cfg(feature = "testing")]
     pub(crate) admin: SocketAddr,
+    #[cfg(feature = "testing")]
+    pub(crate) grpc: Option<SocketAddr>,
     health: Health,
-    http: TaskTracker,
+    /// Over HTTP and gRPC.
+    requests: TaskTracker,
     work: TaskTracker,
     relay: TaskTracker,
     stops: Stops,
@@ -72,6 +78,7 @@ struct Basics {
     stream_size: Option<StreamSize>,
     api: SocketAddr,
     admin: SocketAddr,
+    grpc: SocketAddr,
     edge: EdgeSettings,
 }
 
@@ -84,12 +91,13 @@ impl Basics {
             stream_size: env.optional("EVENTS_MAX_BYTES")?,
             api: env.or("HTTP_ADDR", SocketAddr::from(([0, 0, 0, 0], 8080)))?,
             admin: env.or("ADMIN_ADDR", SocketAddr::from(([0, 0, 0, 0], 9090)))?,
+            grpc: env.or("GRPC_ADDR", SocketAddr::from(([0, 0, 0, 0], 8081)))?,
             edge: EdgeSettings::read(env)?,
         })
     }
 }
 
-/// Starts `S` with the settings of `env`. Returns as soon as both ports listen.
+/// Starts `S` with the settings of `env`. Returns as soon as its ports listen.
 pub(crate) async fn start<S: Service>(env: &Env) -> anyhow::Result<Running> {
     let basics = Basics::read(env)?;
     let settings = S::settings(env)?;
@@ -114,6 +122,7 @@ pub(crate) async fn start<S: Service>(env: &Env) -> anyhow::Result<Running> {
         stop: stops.work.clone(),
     };
     let state = S::start(settings, &mut chassis)?;
+    let grpc = grpc_api::<S>(state.clone(), &mut chassis, &schema)?;
     let background = Background {
         service: S::NAME,
         processor: Arc::new(Processor {
@@ -129,31 +138,33 @@ pub(crate) async fn start<S: Service>(env: &Env) -> anyhow::Result<Running> {
     };
 
     let routes = S::routes().with_state(state).split_for_parts().0;
-    let ports = Ports::listen(&basics).await?;
-    let (api, admin) = (ports.api.local_addr()?, ports.admin.local_addr()?);
     let health = Health::new(readiness, background.schema.clone());
-    let admin_routes = background.admin_routes(health.clone(), chassis.registry);
-    let schema = background.schema.clone();
-    let http = ports.serve(
-        basics.edge,
+    let ports = Ports::listen(&basics, grpc.is_some()).await?;
+    let (api, admin, grpc_address) = ports.addresses()?;
+    let served = Served {
+        edge: basics.edge,
         routes,
-        admin_routes,
-        schema,
-        &http_metrics,
-        &stops,
-    );
+        admin_routes: background.admin_routes(health.clone(), chassis.registry),
+        grpc,
+        metrics: http_metrics,
+        schema: background.schema.clone(),
+    };
+    let requests = ports.serve(served, &stops);
     let relay = background.relay(connected);
     let mut workers = chassis.workers;
     workers.extend(background.workers());
     let schema = background.schema;
-    tracing::info!(version = S::VERSION, %api, %admin, "listening");
+    let grpc = grpc_address.map(tracing::field::display);
+    tracing::info!(version = S::VERSION, %api, %admin, grpc, "listening");
     Ok(Running {
         #[cfg(feature = "testing")]
         api,
         #[cfg(feature = "testing")]
         admin,
+        #[cfg(feature = "testing")]
+        grpc: grpc_address,
         health,
-        http,
+        requests,
         work: run_after(&migrated, workers, &stops.work),
         relay: run_after(&migrated, [relay_worker(relay)], &stops.relay),
         schema: tokio::spawn({
@@ -162,6 +173,27 @@ pub(crate) async fn start<S: Service>(env: &Env) -> anyhow::Result<Running> {
         }),
         stops,
     })
+}
+
+/// What the gRPC port answers and measures; `None` for a service without.
+fn grpc_api<S: Service>(
+    state: S::State,
+    chassis: &mut Chassis,
+    schema: &Schema,
+) -> anyhow::Result<Option<(Routes, Arc<GrpcMetrics>)>> {
+    let Some(api) = S::grpc(state) else {
+        return Ok(None);
+    };
+    let health = HealthService {
+        health: Health {
+            readiness: chassis.readiness.clone(),
+            schema: schema.clone(),
+        },
+        service: api.name(),
+        stop: chassis.stop(),
+    };
+    let metrics = GrpcMetrics::new(&mut chassis.registry);
+    Ok(Some((api.routes(health)?, metrics)))
 }
 
 /// What runs beside the requests is made of.
@@ -241,51 +273,6 @@ fn relay_worker(relay: Arc<Relay>) -> Worker {
     })
 }
 
-/// Both ports, listening.
-struct Ports {
-    api: TcpListener,
-    admin: TcpListener,
-}
-
-impl Ports {
-    async fn listen(basics: &Basics) -> anyhow::Result<Self> {
-        Ok(Self {
-            api: listen(basics.api, "HTTP_ADDR").await?,
-            admin: listen(basics.admin, "ADMIN_ADDR").await?,
-        })
-    }
-
-    /// Answers on both; what is tracked are the requests of the public one.
-    fn serve(
-        self,
-        edge: EdgeSettings,
-        routes: Router,
-        admin_routes: Router,
-        schema: Schema,
-        metrics: &Arc<HttpMetrics>,
-        stops: &Stops,
-    ) -> TaskTracker {
-        let proxies = edge.proxies.clone();
-        let leaving = stops.leaving.clone();
-        let api = Server {
-            listener: self.api,
-            routes: crate::http::layer(routes, edge, metrics.clone(), schema, leaving),
-            proxies,
-            refused: metrics.refused_connections.clone(),
-        };
-        let admin = Server {
-            listener: self.admin,
-            routes: admin_routes,
-            proxies: TrustedProxies::default(),
-            refused: metrics.refused_connections.clone(),
-        };
-        let http = TaskTracker::new();
-        http.spawn(api.serve(stops.work.clone()));
-        tokio::spawn(admin.serve(stops.admin.clone()));
-        http
-    }
-}
-
 /// Runs the workers from the moment that `condition` is met.
 fn run_after(
     condition: &Condition,
@@ -326,7 +313,7 @@ impl Running {
         self.health.stop();
         self.stops.work.cancel();
         tokio::join!(
-            ended("requests", STOP_WORK, &self.http),
+            ended("requests", STOP_WORK, &self.requests),
             ended("workers", STOP_WORK, &self.work),
         );
         self.stops.relay.cancel();
@@ -345,12 +332,6 @@ async fn ended(what: &str, limit: Duration, tasks: &TaskTracker) {
             "did not end in time and is cut"
         );
     }
-}
-
-async fn listen(address: SocketAddr, setting: &str) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address)
-        .await
-        .with_context(|| format!("cannot listen on {address}, as {setting} says"))
 }
 
 /// Runs `worker` from the moment the schema is there.

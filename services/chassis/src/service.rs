@@ -13,6 +13,7 @@ use crate::db::Db;
 use crate::events::contract::EventContract;
 use crate::events::handler::Handler;
 use crate::events::subscriptions::Subscriptions;
+use crate::grpc;
 use crate::health::{Condition, Readiness};
 use crate::settings::{Env, SettingError};
 use crate::worker::Worker;
@@ -34,6 +35,10 @@ pub trait Service: Send + Sync + 'static {
     fn migrations() -> refinery::Runner;
     /// Its routes with their OpenAPI description.
     fn routes() -> OpenApiRouter<Self::State>;
+    /// Its gRPC API, where it has one; without, the port stays closed.
+    fn grpc(_state: Self::State) -> Option<grpc::Api> {
+        None
+    }
     /// The events it publishes.
     fn events() -> Vec<EventContract>;
     /// Builds the state, registers what runs beside the requests. Must not wait for a dependency.

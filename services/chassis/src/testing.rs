@@ -17,6 +17,8 @@ use std::time::{Duration, Instant};
 use opentelemetry::trace::TracerProvider;
 use opentelemetry_sdk::trace::SdkTracerProvider;
 use serde::de::DeserializeOwned;
+use tonic::transport::{Channel, Endpoint};
+use tonic_types::StatusExt;
 use tracing_subscriber::layer::SubscriberExt;
 use url::Url;
 
@@ -39,6 +41,8 @@ pub fn traces() {
 pub struct TestService {
     pub url: Url,
     pub admin_url: Url,
+    /// `grpc://host:port`, where it serves gRPC.
+    pub grpc_url: Option<Url>,
     pub http: reqwest::Client,
     running: Option<Running>,
 }
@@ -79,17 +83,19 @@ pub async fn start_unmigrated<S: Service>(
         ("EVENTS_MAX_BYTES", "16777216"),
         ("HTTP_ADDR", "127.0.0.1:0"),
         ("ADMIN_ADDR", "127.0.0.1:0"),
+        ("GRPC_ADDR", "127.0.0.1:0"),
     ];
     let env = Env::of(usual.into_iter().chain(settings.iter().copied()));
     let running = server::start::<S>(&env).await.expect("the service starts");
-    let url = |address: SocketAddr| -> Url {
-        format!("http://{address}")
+    let url = |scheme: &str, address: SocketAddr| -> Url {
+        format!("{scheme}://{address}")
             .parse()
             .expect("an address is a URL")
     };
     TestService {
-        url: url(running.api),
-        admin_url: url(running.admin),
+        url: url("http", running.api),
+        admin_url: url("http", running.admin),
+        grpc_url: running.grpc.map(|address| url("grpc", address)),
         http: reqwest::Client::new(),
         running: Some(running),
     }
@@ -104,6 +110,14 @@ impl TestService {
     /// The full URL of a path of the administration port.
     pub fn admin_at(&self, path: &str) -> Url {
         self.admin_url.join(path).expect("a path")
+    }
+
+    /// A connection to its gRPC port.
+    pub async fn channel(&self) -> Channel {
+        let url = self.grpc_url.as_ref().expect("a service with gRPC");
+        let address = url.as_str().replacen("grpc", "http", 1);
+        let endpoint = Endpoint::from_shared(address).expect("an address");
+        endpoint.connect().await.expect("a connection")
     }
 
     /// Waits until `/readyz` says so.
@@ -161,6 +175,13 @@ impl TestService {
             running.stop().await;
         }
     }
+}
+
+/// The code of a refused call, and the stable code of the problem that it stands for.
+pub fn refused_as(status: &tonic::Status) -> (tonic::Code, String) {
+    let details = status.get_error_details();
+    let info = details.error_info().expect("an ErrorInfo");
+    (status.code(), info.reason.clone())
 }
 
 /// The data of the examples that the owner of `event` (`order.placed`) has checked in, as a consumer reads it.

@@ -38,6 +38,7 @@ impl Monolith {
             ));
             settings.push((format!("{name}__HTTP_ADDR"), format!("{host}:808{n}")));
             settings.push((format!("{name}__ADMIN_ADDR"), format!("{host}:909{n}")));
+            settings.push((format!("{name}__GRPC_ADDR"), format!("{host}:807{n}")));
             backends.push(own);
         }
         let index = std::env::temp_dir().join(format!("monolith-{}", Uuid::new_v4().simple()));

@@ -23,7 +23,6 @@ mod unpaid;
 
 use std::sync::Arc;
 
-use chassis::client::Peer;
 use chassis::{Chassis, Env, EventContract, Service, SettingError};
 use tokio::sync::Semaphore;
 use utoipa_axum::router::OpenApiRouter;
@@ -80,14 +79,9 @@ impl Service for Orders {
             stop: chassis.stop(),
         };
         subscriptions::subscribe(chassis, &state.signals);
-        let peer = Peer::new(
-            "payments",
-            settings.payments_url,
-            Some(settings.payments_token),
-        );
         let runner = Runner {
             db: state.db.clone(),
-            payments: PaymentsClient::new(peer),
+            payments: PaymentsClient::new(settings.payments_url, settings.payments_token)?,
             signals: state.signals.clone(),
             metrics: state.metrics.clone(),
         };

@@ -1,67 +1,65 @@
 //! Asking payments. Every request carries a key derived from order and step, so that asking twice does nothing twice. What
 //! the provider has refused is asked again under a new key: payments answers the old one for ever as it did first.
 
+mod grpc;
+mod http;
+
+use ::http::StatusCode;
 use chassis::client::{Peer, PeerError};
-use http::StatusCode;
-use secrecy::{ExposeSecret, SecretString};
-use serde::{Deserialize, Serialize};
+use chassis::grpc::GrpcPeer;
+use secrecy::SecretString;
+use url::Url;
 use uuid::Uuid;
 
 use crate::money::Money;
 use crate::saga::{PaymentStatus, Step, StepOutcome};
 use crate::store::sagas::Claimed;
 
-/// The neighbour that moves the money, over HTTP.
+/// The neighbour that moves the money, over the protocol that its URL names.
 #[derive(Clone)]
-pub(crate) struct PaymentsClient {
-    peer: Peer,
+pub(crate) enum PaymentsClient {
+    Http(http::Client),
+    Grpc(grpc::Client),
 }
 
-#[derive(Serialize)]
+/// A payment to be made.
 struct NewPayment<'a> {
     order_id: Uuid,
     buyer_id: Uuid,
     amount: Money,
-    token: &'a str,
+    token: &'a SecretString,
 }
 
 /// What is read of a payment.
-#[derive(Deserialize)]
 struct Payment {
     id: Uuid,
-    status: Status,
-    decline_reason: Option<String>,
+    status: PaymentStatus,
 }
 
-#[derive(Clone, Copy, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Status {
-    Processing,
-    Authorised,
-    Captured,
-    Voided,
-    Declined,
-    Refunded,
-    PartiallyRefunded,
-}
-
-#[derive(Deserialize)]
-struct PaymentList {
-    items: Vec<Payment>,
+/// What is done to a payment that there is.
+#[derive(Clone, Copy)]
+enum Change {
+    Capture,
+    Void,
 }
 
 impl PaymentsClient {
-    pub(crate) fn new(peer: Peer) -> Self {
-        Self { peer }
+    /// Over gRPC where the URL says `grpc://`, over HTTP otherwise.
+    pub(crate) fn new(url: Url, token: SecretString) -> anyhow::Result<Self> {
+        const NAME: &str = "payments";
+        Ok(match url.scheme() {
+            "grpc" => Self::Grpc(grpc::Client::new(GrpcPeer::new(NAME, &url, Some(&token))?)),
+            _ => Self::Http(http::Client::new(Peer::new(NAME, url, Some(token)))),
+        })
     }
 
     /// Does what the saga's step needs and says how the payment stands afterwards.
     pub(crate) async fn perform(&self, claimed: &Claimed) -> StepOutcome {
         let outcome = match claimed.saga.step {
             Step::Authorise { payment: None } => self.authorise(claimed).await,
-            Step::Authorise { payment: Some(id) } => self.read(id).await,
-            Step::Capture { payment } => self.change(payment, claimed).await,
-            Step::Void { payment: Some(id) } => self.change(id, claimed).await,
+            Step::Authorise { payment: Some(id) } => self.look(id).await,
+            Step::Capture { payment } => self.change(payment, Change::Capture, claimed).await,
+            Step::Void { payment: Some(id) } => self.change(id, Change::Void, claimed).await,
             Step::Void { payment: None } => self.find_and_void(claimed).await,
         };
         outcome.unwrap_or_else(|error| StepOutcome::Unclear {
@@ -76,18 +74,17 @@ impl PaymentsClient {
                 why: "the payment token is gone".to_owned(),
             });
         };
-        let answer = self
-            .peer
-            .post("/payments")
-            .json(&NewPayment {
-                order_id: claimed.order_id,
-                buyer_id: claimed.buyer_id,
-                amount: claimed.total,
-                token: SecretString::expose_secret(token),
-            })
-            .idempotency_key(key(claimed))
-            .send::<Payment>()
-            .await;
+        let new = NewPayment {
+            order_id: claimed.order_id,
+            buyer_id: claimed.buyer_id,
+            amount: claimed.total,
+            token,
+        };
+        let key = key(claimed);
+        let answer = match self {
+            Self::Http(client) => client.authorise(&new, key).await,
+            Self::Grpc(client) => client.authorise(&new, key).await,
+        };
         match answer {
             Ok(payment) => Ok(payment.into()),
             Err(error) if is_refusal(&error) => Ok(StepOutcome::Refused {
@@ -97,13 +94,12 @@ impl PaymentsClient {
         }
     }
 
-    async fn read(&self, payment: Uuid) -> Result<StepOutcome, PeerError> {
-        match self
-            .peer
-            .get(&format!("/payments/{payment}"))
-            .send::<Payment>()
-            .await
-        {
+    async fn look(&self, payment: Uuid) -> Result<StepOutcome, PeerError> {
+        let answer = match self {
+            Self::Http(client) => client.read(payment).await,
+            Self::Grpc(client) => client.read(payment).await,
+        };
+        match answer {
             Ok(payment) => Ok(payment.into()),
             Err(error) if status_of(&error) == Some(StatusCode::NOT_FOUND) => {
                 Ok(StepOutcome::NoPayment)
@@ -114,18 +110,21 @@ impl PaymentsClient {
 
     /// Captures or voids. When payments says that this cannot be done to the payment as it stands, it may have been done
     /// already: look.
-    async fn change(&self, payment: Uuid, claimed: &Claimed) -> Result<StepOutcome, PeerError> {
-        let path = format!("/payments/{payment}/{}", claimed.saga.step.into_str());
-        let answer = self
-            .peer
-            .post(&path)
-            .idempotency_key(key(claimed))
-            .send::<Payment>()
-            .await;
+    async fn change(
+        &self,
+        payment: Uuid,
+        change: Change,
+        claimed: &Claimed,
+    ) -> Result<StepOutcome, PeerError> {
+        let key = key(claimed);
+        let answer = match self {
+            Self::Http(client) => client.change(payment, change, key).await,
+            Self::Grpc(client) => client.change(payment, change, key).await,
+        };
         match answer {
             Ok(payment) => Ok(payment.into()),
             Err(error) if status_of(&error).is_some_and(|s| s.is_client_error()) => {
-                let standing = self.read(payment).await?;
+                let standing = self.look(payment).await?;
                 let is_undone = matches!(
                     standing,
                     StepOutcome::Payment {
@@ -143,11 +142,13 @@ impl PaymentsClient {
     }
 
     async fn find_and_void(&self, claimed: &Claimed) -> Result<StepOutcome, PeerError> {
-        let path = format!("/payments?order_id={}", claimed.order_id);
-        let found = self.peer.get(&path).send::<PaymentList>().await?;
-        match found.items.first() {
+        let found = match self {
+            Self::Http(client) => client.newest_of(claimed.order_id).await?,
+            Self::Grpc(client) => client.newest_of(claimed.order_id).await?,
+        };
+        match found {
             None => Ok(StepOutcome::NoPayment),
-            Some(payment) => self.change(payment.id, claimed).await,
+            Some(payment) => self.change(payment.id, Change::Void, claimed).await,
         }
     }
 }
@@ -204,20 +205,7 @@ fn describe(error: &PeerError) -> String {
 }
 
 impl From<Payment> for StepOutcome {
-    fn from(payment: Payment) -> Self {
-        let status = match payment.status {
-            Status::Processing => PaymentStatus::Processing,
-            Status::Authorised => PaymentStatus::Authorised,
-            Status::Captured | Status::PartiallyRefunded => PaymentStatus::Captured,
-            Status::Refunded => PaymentStatus::Refunded,
-            Status::Voided => PaymentStatus::Voided,
-            Status::Declined => PaymentStatus::Declined {
-                reason: payment.decline_reason,
-            },
-        };
-        Self::Payment {
-            id: payment.id,
-            status,
-        }
+    fn from(Payment { id, status }: Payment) -> Self {
+        Self::Payment { id, status }
     }
 }

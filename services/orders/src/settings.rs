@@ -1,5 +1,6 @@
 //! What orders must be told.
 
+use chassis::settings::wrong;
 use chassis::{Env, SettingError};
 use secrecy::SecretString;
 use url::Url;
@@ -12,14 +13,20 @@ pub struct Settings {
 
 impl Settings {
     pub(crate) fn read(env: &Env) -> Result<Self, SettingError> {
-        Ok(Self {
+        let settings = Self {
             users_url: env
                 .required("USERS_URL", "the base URL of users, like http://users:8080")?,
             payments_url: env.required(
                 "PAYMENTS_URL",
-                "the base URL of payments, like http://payments:8080",
+                "the base URL of payments, like http://payments:8080, or grpc://payments:8081 to call it over gRPC",
             )?,
             payments_token: env.secret("PAYMENTS_TOKEN", "the API_TOKEN of payments")?,
-        })
+        };
+        let url = &settings.payments_url;
+        if !matches!(url.scheme(), "http" | "https" | "grpc") || !url.has_host() {
+            let cause = "it must begin with http:// or, to call payments over gRPC, with grpc://, and name a host";
+            return Err(wrong("PAYMENTS_URL", cause));
+        }
+        Ok(settings)
     }
 }

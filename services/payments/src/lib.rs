@@ -5,6 +5,7 @@ mod api;
 mod app;
 mod backoff;
 mod events;
+mod grpc;
 mod ledger;
 mod metrics;
 mod money;
@@ -53,6 +54,10 @@ impl Service for Payments {
 
     fn routes() -> OpenApiRouter<App> {
         api::routes()
+    }
+
+    fn grpc(app: App) -> Option<chassis::grpc::Api> {
+        Some(grpc::api(app))
     }
 
     fn events() -> Vec<EventContract> {

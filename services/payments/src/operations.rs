@@ -78,6 +78,17 @@ pub(crate) async fn change(
     answer(app, key).await
 }
 
+/// A payment as it is now.
+pub(crate) async fn read(app: &App, id: Uuid) -> Result<Payment, Problem> {
+    let found = payments::find(&app.db.get().await?, id).await?;
+    found.ok_or_else(|| unknown(id))
+}
+
+/// The payments of an order, newest first, at most 100.
+pub(crate) async fn of_order(app: &App, order: Uuid) -> Result<Vec<Payment>, Problem> {
+    Ok(payments::of_order(&app.db.get().await?, order).await?)
+}
+
 /// Phase 1 of an authorisation. `None`: the key was used before.
 async fn begin_authorisation(
     app: &App,
@@ -287,7 +298,7 @@ fn refused(id: Uuid, refusal: &Refusal) -> Problem {
     }
 }
 
-pub(crate) fn unknown(id: Uuid) -> Problem {
+fn unknown(id: Uuid) -> Problem {
     Problem::not_found(format!("There is no payment {id}."))
 }
 

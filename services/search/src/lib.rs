@@ -3,6 +3,7 @@
 
 mod api;
 mod events;
+mod grpc;
 mod index;
 mod metrics;
 mod product;
@@ -69,6 +70,10 @@ impl Service for Search {
             .routes(routes!(api::import::import))
     }
 
+    fn grpc(state: State) -> Option<chassis::grpc::Api> {
+        Some(grpc::api(state))
+    }
+
     fn events() -> Vec<EventContract> {
         vec![
             EventContract::of::<ProductUpserted>(),
@@ -79,6 +84,7 @@ impl Service for Search {
     fn start(settings: Settings, chassis: &mut Chassis) -> anyhow::Result<State> {
         let freshness = Freshness::default();
         let wrote = Arc::new(Notify::new());
+        let news = Arc::new(Notify::new());
         let index = ProductIndex::create(&settings.index_dir)?;
         let follower = Follower {
             db: chassis.db(),
@@ -86,6 +92,7 @@ impl Service for Search {
             freshness: freshness.clone(),
             built: chassis.readiness("index"),
             wrote: Arc::clone(&wrote),
+            news: Arc::clone(&news),
         };
         chassis.worker("index", move |stop| follower.clone().run(stop));
         chassis.subscribe(StockHandler);
@@ -96,6 +103,9 @@ impl Service for Search {
             searches: WorkQueue::of_process(),
             metrics: Metrics::register(chassis.metrics(), freshness),
             wrote,
+            news,
+            streams: grpc::places(),
+            stop: chassis.stop(),
         })
     }
 }

@@ -3,6 +3,7 @@
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 use crate::index::freshness::Freshness;
@@ -30,9 +31,16 @@ struct Labels {
     answer: &'static str,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StreamLabels {
+    stream: &'static str,
+}
+
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Metrics {
     searches: Family<Labels, Counter>,
+    streams: Family<StreamLabels, Gauge>,
+    streamed: Family<StreamLabels, Counter>,
 }
 
 impl Metrics {
@@ -44,6 +52,16 @@ impl Metrics {
             "Searches, by what came of them",
             metrics.searches.clone(),
         );
+        registry.register(
+            "shop_search_streams",
+            "Streams of the catalogue that clients hold",
+            metrics.streams.clone(),
+        );
+        registry.register(
+            "shop_search_streamed_products",
+            "Products and removals that were sent in streams",
+            metrics.streamed.clone(),
+        );
         registry.register_collector(Box::new(freshness));
         metrics
     }
@@ -54,5 +72,34 @@ impl Metrics {
                 answer: answer.into_str(),
             })
             .inc();
+    }
+
+    /// Counts a stream for as long as the result lives.
+    pub(crate) fn streaming(&self, stream: &'static str) -> Streaming {
+        let labels = StreamLabels { stream };
+        let streaming = Streaming {
+            streams: self.streams.get_or_create_owned(&labels),
+            streamed: self.streamed.get_or_create_owned(&labels),
+        };
+        streaming.streams.inc();
+        streaming
+    }
+}
+
+/// A stream that is counted.
+pub(crate) struct Streaming {
+    streams: Gauge,
+    streamed: Counter,
+}
+
+impl Streaming {
+    pub(crate) fn sent(&self, products: usize) {
+        self.streamed.inc_by(products as u64);
+    }
+}
+
+impl Drop for Streaming {
+    fn drop(&mut self) {
+        self.streams.dec();
     }
 }

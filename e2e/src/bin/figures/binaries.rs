@@ -23,6 +23,7 @@ fn environment(service: &Service, port: u16) -> Vec<(String, String)> {
         text("NATS_URL", "nats://127.0.0.1:1"),
         text("HTTP_ADDR", &format!("127.0.0.1:{port}")),
         text("ADMIN_ADDR", &format!("127.0.0.1:{}", port + 1)),
+        text("GRPC_ADDR", &format!("127.0.0.1:{}", port + 2)),
     ];
     for call in &service.calls {
         env.push((call.url.clone(), nobody()));
@@ -56,7 +57,7 @@ pub(crate) fn starts(services: &[Service]) -> Result<()> {
         );
         let mut times = vec![];
         for n in 0..STARTS {
-            times.push(start(&binary, service, 46_000 + 2 * n as u16)?);
+            times.push(start(&binary, service, 46_000 + 3 * n as u16)?);
         }
         times.sort();
         row(

@@ -101,6 +101,34 @@ fn calls_go_to_others_that_are_there_and_form_no_circle() {
 }
 
 #[test]
+fn who_is_called_over_grpc_has_a_port_for_it_and_it_is_one_of_its_own() {
+    let over_grpc = |service: &str| json!({"calls": [{"service": service, "url": "PEER_URL", "protocol": "Grpc"}]});
+    let with_port = |port: i32| own("ratings", json!({"ports": {"grpc": port}}));
+    for (service, ratings) in [
+        ("payments", own("ratings", json!({}))),
+        ("ratings", with_port(9000)),
+    ] {
+        let services = json!({"reviews": own("reviews", over_grpc(service)), "ratings": ratings});
+        assert!(with(services).is_ok(), "{service}");
+    }
+    for service in ["users", "ratings"] {
+        let services = json!({"reviews": own("reviews", over_grpc(service)), "ratings": own("ratings", json!({}))});
+        let reason = "unless the called service has a port grpc";
+        refused(with(services), "spec.services", reason);
+    }
+    for port in [8080, 9090] {
+        let mut ratings = with_port(port);
+        ratings["definition"]["ports"]["http"] = json!(8080);
+        ratings["definition"]["ports"]["admin"] = json!(9090);
+        refused(
+            with(json!({"ratings": ratings})),
+            "definition.ports",
+            "grpc must be a port of its own",
+        );
+    }
+}
+
+#[test]
 fn a_caller_gets_only_keys_that_are_for_callers() {
     let shows = |service: &str, key: &str| {
         let token = json!({"variable": "PEER_TOKEN", "key": key});

@@ -47,7 +47,7 @@ impl TrustedProxies {
 
     /// The client behind `peer`: of the addresses that trusted proxies have noted, the last that is no trusted proxy
     /// itself. What stands before that one may be invented.
-    pub(super) fn client(&self, peer: IpAddr, headers: &HeaderMap) -> ClientIp {
+    pub(crate) fn client(&self, peer: IpAddr, headers: &HeaderMap) -> ClientIp {
         let mut client = peer.to_canonical();
         let noted = headers.get_all(FORWARDED_FOR).iter();
         let noted: Vec<_> = noted.filter_map(|value| value.to_str().ok()).collect();

@@ -17,22 +17,18 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
-use prometheus_client::metrics::counter::Counter;
-use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
 use super::body::Watched;
-use super::client_ip::TrustedProxies;
-use super::places::{Free, Places};
+use super::listener::Listener;
 use super::transport::{AtWork, Transport};
-use crate::telemetry::LogLimit;
 
 /// How long the head of a request may take, the pause before it counted. Longer than clients commonly keep an idle
 /// connection (ours: 30 s), because a server that closes first may meet a request that is under way.
 const SILENCE: Duration = Duration::from_secs(120);
 /// The largest head, in bytes. With as many connections as there are places, heads take 16 MiB.
-const HEAD_BYTES: usize = 16 * 1024;
+pub(crate) const HEAD_BYTES: usize = 16 * 1024;
 /// What is read ahead of a body, and what is kept of an answer that its client does not read, in bytes.
 const BUFFER_BYTES: usize = 32 * 1024;
 /// A connection is ended after this age, plus or minus a fifth, so that new replicas behind a plain Service get their
@@ -40,7 +36,7 @@ const BUFFER_BYTES: usize = 32 * 1024;
 const AGE: Duration = Duration::from_secs(60);
 /// No connection lives longer: its age, a request, and then silence. It ends one whose client never reads its answers,
 /// which no other limit notices.
-const LIFE: Duration = Duration::from_secs(300);
+pub(crate) const LIFE: Duration = Duration::from_secs(300);
 
 /// When and from where a connection was accepted.
 #[derive(Clone, Copy)]
@@ -53,12 +49,8 @@ pub(super) struct Connection {
 
 /// A port and what is served there.
 pub(crate) struct Server {
-    pub(crate) listener: TcpListener,
+    pub(crate) listener: Listener,
     pub(crate) routes: Router,
-    /// They are not held to a client's number of connections.
-    pub(crate) proxies: TrustedProxies,
-    /// Counts connections that were closed because their client had too many.
-    pub(crate) refused: Counter,
 }
 
 impl Server {
@@ -66,16 +58,10 @@ impl Server {
     /// ended.
     pub(crate) async fn serve(self, stop: CancellationToken) {
         let connections = GracefulShutdown::new();
-        let places = Places::new(self.proxies.clone());
         let protocol = protocol();
-        while let Some((stream, peer, place)) = stop
-            .run_until_cancelled(next(&self.listener, &places))
-            .await
+        while let Some((stream, peer, place)) =
+            stop.run_until_cancelled(self.listener.accept()).await
         {
-            let Some(place) = places.take(place, peer) else {
-                self.refuse(peer);
-                continue;
-            };
             let at_work = AtWork::default();
             let transport = TokioIo::new(Transport::new(stream, at_work.clone()));
             let service = service(self.routes.clone(), peer, at_work);
@@ -93,14 +79,6 @@ impl Server {
         drop(self.listener);
         connections.shutdown().await;
     }
-
-    fn refuse(&self, peer: IpAddr) {
-        static LINES: LogLimit = LogLimit::new();
-        self.refused.inc();
-        if let Some(left_out) = LINES.due() {
-            tracing::warn!(%peer, left_out, "a connection was closed: its client has as many as one may have");
-        }
-    }
 }
 
 fn protocol() -> http1::Builder {
@@ -111,6 +89,11 @@ fn protocol() -> http1::Builder {
         .max_header_size(HEAD_BYTES)
         .max_buf_size(BUFFER_BYTES);
     protocol
+}
+
+/// [`AGE`], plus or minus a fifth.
+pub(crate) fn max_age() -> Duration {
+    AGE.mul_f64(rand::random_range(0.8..1.2))
 }
 
 /// Answers the requests of one connection.
@@ -126,7 +109,7 @@ fn service(
 > {
     let connection = Connection {
         accepted: Instant::now(),
-        max_age: AGE.mul_f64(rand::random_range(0.8..1.2)),
+        max_age: max_age(),
         peer,
     };
     service_fn(move |request: hyper::Request<Incoming>| {
@@ -141,28 +124,6 @@ fn service(
             answer
         }
     })
-}
-
-/// The next connection, once there is a place for it.
-async fn next(listener: &TcpListener, places: &Places) -> (TcpStream, IpAddr, Free) {
-    let place = places.free().await;
-    loop {
-        match listener.accept().await {
-            Ok((stream, peer)) => {
-                // A small answer lost to Nagle's delay costs 40 ms; failing to set it costs nothing else.
-                let _ = stream.set_nodelay(true);
-                return (stream, peer.ip(), place);
-            }
-            // The client went away again, or file descriptors ran out: a pause lets others end.
-            Err(error) => {
-                static LINES: LogLimit = LogLimit::new();
-                if let Some(left_out) = LINES.due() {
-                    tracing::warn!(%error, left_out, "a connection could not be accepted");
-                }
-                tokio::time::sleep(Duration::from_millis(100)).await;
-            }
-        }
-    }
 }
 
 /// Tells the client with the answer that its connection ends: when it is old, when the service is about to stop, and when
@@ -189,9 +150,12 @@ pub(super) async fn announce_close(
 
 #[cfg(test)]
 mod tests {
+    use prometheus_client::metrics::counter::Counter;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::{TcpListener, TcpStream};
 
     use super::*;
+    use crate::http::TrustedProxies;
 
     /// What a client that sends `request` reads until the server closes the connection.
     async fn answer_to(request: &[u8]) -> String {
@@ -201,10 +165,8 @@ mod tests {
             .unwrap();
         let stop = CancellationToken::new();
         let server = Server {
-            listener,
+            listener: Listener::new(listener, TrustedProxies::default(), Counter::default()),
             routes: Router::new(),
-            proxies: TrustedProxies::default(),
-            refused: Counter::default(),
         };
         let server = tokio::spawn(server.serve(stop.clone()));
         client.write_all(request).await.unwrap();

@@ -27,11 +27,11 @@ use crate::settings::{Env, SettingError};
 
 /// Bodies are small here; a route that takes more says so itself with its own `DefaultBodyLimit`, and asks first who
 /// sends it. As many requests as are worked on at once hold 8 MiB.
-const BODY_LIMIT: usize = 16 * 1024;
+pub(crate) const BODY_LIMIT: usize = 16 * 1024;
 /// Requests worked on at once; the next one is answered 503 rather than queued.
-const CONCURRENCY: usize = 512;
+pub(crate) const CONCURRENCY: usize = 512;
 /// The longest a request may take, and what it gets when the caller names no deadline.
-const LONGEST: Duration = Duration::from_secs(30);
+pub(crate) const LONGEST: Duration = Duration::from_secs(30);
 
 /// An answer that fits into one packet, in bytes, is not made smaller.
 const COMPRESSED_ABOVE: u64 = 1400;
@@ -142,13 +142,7 @@ async fn keep_deadline(request: Request, next: Next) -> Response {
     let until = Instant::now() + asked.unwrap_or(LONGEST).min(LONGEST);
     match tokio::time::timeout_at(until.into(), deadline::within(until, next.run(request))).await {
         Ok(response) => response,
-        Err(_) => Problem::new(
-            StatusCode::GATEWAY_TIMEOUT,
-            "deadline",
-            "The answer was not ready within the time the caller gave.",
-        )
-        .retry_after(1)
-        .into_response(),
+        Err(_) => Problem::deadline().into_response(),
     }
 }
 

@@ -35,6 +35,21 @@ impl IdempotencyKey {
     }
 }
 
+impl TryFrom<&str> for IdempotencyKey {
+    type Error = Problem;
+
+    fn try_from(key: &str) -> Result<Self, Problem> {
+        if (1..=255).contains(&key.len()) && key.bytes().all(|b| b.is_ascii_graphic()) {
+            Ok(Self(key.to_owned()))
+        } else {
+            Err(Problem::invalid(
+                "invalid",
+                "The Idempotency-Key must be 1 to 255 visible ASCII characters.",
+            ))
+        }
+    }
+}
+
 impl<T, S> FromRequest<S> for Json<T>
 where
     T: DeserializeOwned + Validate<Context = ()>,
@@ -92,17 +107,8 @@ impl<S: Send + Sync> FromRequestParts<S> for IdempotencyKey {
                 "Send an Idempotency-Key header, a new one for each thing you want done, the same one when you try again.",
             ));
         };
-        match value.to_str() {
-            Ok(key)
-                if (1..=255).contains(&key.len()) && key.bytes().all(|b| b.is_ascii_graphic()) =>
-            {
-                Ok(Self(key.to_owned()))
-            }
-            _ => Err(Problem::invalid(
-                "invalid",
-                "The Idempotency-Key must be 1 to 255 visible ASCII characters.",
-            )),
-        }
+        // What is no ASCII is refused like other wrong characters.
+        Self::try_from(value.to_str().unwrap_or_default())
     }
 }
 
@@ -120,7 +126,8 @@ impl<S: Send + Sync> OptionalFromRequestParts<S> for IdempotencyKey {
     }
 }
 
-fn validated<T: Validate<Context = ()>>(value: T) -> Result<T, Problem> {
+/// The value, or a problem that names each field that is wrong.
+pub fn validated<T: Validate<Context = ()>>(value: T) -> Result<T, Problem> {
     match value.validate() {
         Ok(()) => Ok(value),
         Err(report) => {

@@ -14,9 +14,11 @@ const CONNECTIONS: usize = 1024;
 /// many clients.
 const PER_CLIENT: usize = CONNECTIONS / 4;
 
+/// Places for what clients hold: connections, or streams.
 #[derive(Clone)]
-pub(super) struct Places {
+pub struct Places {
     all: Arc<Semaphore>,
+    per_client: usize,
     clients: Arc<Mutex<HashMap<IpAddr, usize>>>,
     proxies: TrustedProxies,
 }
@@ -25,19 +27,35 @@ pub(super) struct Places {
 pub(super) struct Free(OwnedSemaphorePermit);
 
 /// A place that is taken. Dropped, it is free again.
-pub(super) struct Taken {
+pub struct Taken {
     _place: OwnedSemaphorePermit,
     client: Option<IpAddr>,
     clients: Arc<Mutex<HashMap<IpAddr, usize>>>,
 }
 
 impl Places {
-    pub(super) fn new(proxies: TrustedProxies) -> Self {
+    /// So many places, and so many of them for one client.
+    pub fn new(all: usize, per_client: usize) -> Self {
         Self {
-            all: Arc::new(Semaphore::new(CONNECTIONS)),
+            all: Arc::new(Semaphore::new(all)),
+            per_client,
             clients: Arc::default(),
-            proxies,
+            proxies: TrustedProxies::default(),
         }
+    }
+
+    /// Those of a port. `proxies` have as many as they want.
+    pub(super) fn of_port(proxies: TrustedProxies) -> Self {
+        Self {
+            proxies,
+            ..Self::new(CONNECTIONS, PER_CLIENT)
+        }
+    }
+
+    /// A place for this client now, unless all are taken or it has as many as it may have.
+    pub fn try_take(&self, ClientIp(client): ClientIp) -> Option<Taken> {
+        let place = self.all.clone().try_acquire_owned().ok()?;
+        self.take(Free(place), client)
     }
 
     /// Waits for a place.
@@ -53,7 +71,7 @@ impl Places {
         if let Some(client) = client {
             let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
             let count = clients.entry(client).or_default();
-            if *count >= PER_CLIENT {
+            if *count >= self.per_client {
                 return None;
             }
             *count += 1;
@@ -85,7 +103,7 @@ mod tests {
 
     #[tokio::test]
     async fn one_client_has_a_quarter_of_the_places_and_a_proxy_has_all() {
-        let places = Places::new("10.0.0.1".parse().unwrap());
+        let places = Places::of_port("10.0.0.1".parse().unwrap());
         let (greedy, other, proxy): (IpAddr, IpAddr, IpAddr) = (
             [192, 0, 2, 1].into(),
             [192, 0, 2, 2].into(),
@@ -111,5 +129,18 @@ mod tests {
         held.clear();
         let left = places.clients.lock().unwrap().len();
         assert_eq!(left, 0, "who has no connection takes no memory");
+    }
+
+    #[test]
+    fn whoever_does_not_wait_is_told_that_there_is_no_place() {
+        let client = |last| ClientIp([192, 0, 2, last].into());
+        let places = Places::new(3, 2);
+        let held = [1, 1, 2].map(|last| places.try_take(client(last)));
+        assert!(held.iter().all(Option::is_some));
+        assert!(places.try_take(client(3)).is_none(), "all are taken");
+        drop(held);
+        let _two = [1, 1].map(|last| places.try_take(client(last)));
+        assert!(places.try_take(client(1)).is_none(), "it has two");
+        assert!(places.try_take(client(2)).is_some());
     }
 }

@@ -81,6 +81,18 @@ impl Problem {
         self
     }
 
+    /// When to come back, in seconds.
+    pub(crate) fn seconds_to_wait(&self) -> Option<u16> {
+        self.retry_after
+    }
+
+    /// What the database said, where a statement named what is not there.
+    pub(crate) fn something_missing(&self) -> Option<&str> {
+        self.something_missing
+            .as_deref()
+            .map(|SomethingMissing(cause)| cause.as_str())
+    }
+
     pub fn not_found(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_FOUND, "not_found", detail)
     }
@@ -111,8 +123,18 @@ impl Problem {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", detail).retry_after(1)
     }
 
+    /// The caller's time is over.
+    pub(crate) fn deadline() -> Self {
+        Self::new(
+            StatusCode::GATEWAY_TIMEOUT,
+            "deadline",
+            "The answer was not ready within the time the caller gave.",
+        )
+        .retry_after(1)
+    }
+
     /// The database was replaced by an older one; whoever runs the service must migrate it again.
-    pub(super) fn schema_behind(behind: &db::Behind) -> Self {
+    pub(crate) fn schema_behind(behind: &db::Behind) -> Self {
         static LINES: LogLimit = LogLimit::new();
         if let Some(left_out) = LINES.due() {
             tracing::warn!(left_out, "{behind}");

@@ -22,6 +22,8 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
+pub(crate) mod grpc;
+
 mod embedded {
     refinery::embed_migrations!("tests/notes/migrations");
 }
@@ -76,6 +78,10 @@ impl Service for Notes {
             .routes(routes!(broken))
             .routes(routes!(large))
             .routes(routes!(me))
+    }
+
+    fn grpc(app: App) -> Option<chassis::grpc::Api> {
+        Some(grpc::api(app.db))
     }
 
     fn events() -> Vec<EventContract> {

@@ -8,6 +8,32 @@ mod faults;
 mod growth;
 mod orders;
 mod payments;
-mod saga;
 mod shop;
 mod stock;
+
+/// The checkout with payments asked over HTTP.
+#[path = "."]
+mod over_http {
+    use crate::payments::Protocol;
+    use crate::shop::Shop;
+
+    mod saga;
+
+    async fn open() -> Shop {
+        Shop::open_over(Protocol::Http).await
+    }
+}
+
+/// The same over gRPC.
+#[path = "."]
+mod over_grpc {
+    use crate::payments::Protocol;
+    use crate::shop::Shop;
+
+    #[expect(clippy::duplicate_mod, reason = "the same tests over another protocol")]
+    mod saga;
+
+    async fn open() -> Shop {
+        Shop::open_over(Protocol::Grpc).await
+    }
+}

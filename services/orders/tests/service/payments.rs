@@ -1,23 +1,27 @@
 //! Payments as orders knows it: its contract, with outcomes that the test decides.
 
+mod grpc;
+mod http;
+
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
-use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
-use axum::{Json, Router};
-use chassis::http::Query;
+use chassis::http::Problem;
 use chassis::testing::Proxy;
-use garde::Validate;
-use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use uuid::Uuid;
 
 pub(crate) const TOKEN: &str = "token-of-orders";
+
+/// How payments is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Protocol {
+    Http,
+    Grpc,
+}
 
 /// How payments takes one kind of operation from now on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,12 +53,15 @@ pub(crate) struct Call {
     pub(crate) traceparent: Option<String>,
 }
 
+type Shared = Arc<Mutex<World>>;
+
 /// The neighbour. Its world can be looked at and changed while orders asks.
 #[derive(Clone)]
 pub(crate) struct Payments {
-    world: Arc<Mutex<World>>,
+    world: Shared,
     /// Between orders and payments.
     pub(crate) proxy: Arc<Proxy>,
+    protocol: Protocol,
 }
 
 #[derive(Default)]
@@ -78,22 +85,28 @@ struct Payment {
 }
 
 impl Payments {
-    pub(crate) async fn start() -> Self {
-        let world = Arc::new(Mutex::new(World::default()));
-        let routes = Router::new()
-            .route("/payments", post(authorise).get(list))
-            .route("/payments/{id}", get(read))
-            .route("/payments/{id}/{operation}", post(change))
-            .with_state(world.clone());
+    pub(crate) async fn start(protocol: Protocol) -> Self {
+        let world = Shared::default();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        tokio::spawn(async move { axum::serve(listener, routes).await });
+        match protocol {
+            Protocol::Http => drop(tokio::spawn(http::serve(listener, world.clone()))),
+            Protocol::Grpc => drop(tokio::spawn(grpc::serve(listener, world.clone()))),
+        }
         let proxy = Arc::new(Proxy::start(&address.to_string()).await);
-        Self { world, proxy }
+        Self {
+            world,
+            proxy,
+            protocol,
+        }
     }
 
     pub(crate) fn url(&self) -> String {
-        format!("http://127.0.0.1:{}", self.proxy.port())
+        let scheme = match self.protocol {
+            Protocol::Http => "http",
+            Protocol::Grpc => "grpc",
+        };
+        format!("{scheme}://127.0.0.1:{}", self.proxy.port())
     }
 
     fn world(&self) -> MutexGuard<'_, World> {
@@ -176,160 +189,137 @@ impl Payments {
     }
 }
 
-type Shared = State<Arc<Mutex<World>>>;
+/// What a request for an operation says of itself.
+struct Asked<'a> {
+    headers: &'a HeaderMap,
+    key: String,
+}
+
+/// An answer, and what it is held back for.
+type Answer = Result<(Payment, Option<Arc<Notify>>), Problem>;
 
 impl World {
     fn manner(&self, operation: &str) -> Manner {
         self.manners.get(operation).copied().unwrap_or(Manner::Fine)
     }
 
-    fn note(&mut self, operation: &'static str, order: Uuid, headers: &HeaderMap) -> String {
-        let text = |name| headers.get(name).map(|v| v.to_str().unwrap().to_owned());
-        let key = text("idempotency-key").expect("an idempotency key");
+    fn note(&mut self, operation: &'static str, order: Uuid, asked: &Asked<'_>) {
+        let traceparent = asked.headers.get("traceparent");
         self.calls.push(Call {
             operation,
             order,
-            key: key.clone(),
-            traceparent: text("traceparent"),
+            key: asked.key.clone(),
+            traceparent: traceparent.map(|v| v.to_str().unwrap().to_owned()),
         });
-        key
     }
 
     fn payment(&mut self, id: Uuid) -> Option<&mut Payment> {
         self.payments.iter_mut().find(|p| p.id == id)
     }
-}
 
-fn show(payment: &Payment) -> Value {
-    json!({
-        "id": payment.id, "order_id": payment.order, "status": payment.status, "amount": payment.amount,
-        "decline_reason": (payment.status == "declined").then_some("insufficient_funds"),
-    })
-}
-
-fn problem(status: StatusCode, code: &str) -> Response {
-    let body = json!({"type": "about:blank", "title": code, "status": status.as_u16(), "code": code, "detail": code});
-    (status, Json(body)).into_response()
-}
-
-fn may_ask(headers: &HeaderMap) -> bool {
-    headers
-        .get("authorization")
-        .is_some_and(|v| *v == format!("Bearer {TOKEN}"))
-}
-
-async fn authorise(State(world): Shared, headers: HeaderMap, Json(body): Json<Value>) -> Response {
-    if !may_ask(&headers) {
-        return problem(StatusCode::UNAUTHORIZED, "unauthenticated");
+    fn held_back(&self, manner: Manner) -> Option<Arc<Notify>> {
+        let hangs = matches!(manner, Manner::Hangs | Manner::HangsStillAtIt);
+        hangs.then(|| self.answer_at_last.clone())
     }
-    let (answer, hung_on) = {
-        let mut world = world.lock().unwrap();
-        let order: Uuid = body["order_id"].as_str().unwrap().parse().unwrap();
-        let key = world.note("authorise", order, &headers);
-        let manner = world.manner("authorise");
-        match manner {
-            Manner::Unavailable => return problem(StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
-            Manner::Refuses => return problem(StatusCode::UNPROCESSABLE_ENTITY, "unknown_token"),
-            Manner::Fine
-            | Manner::Declines
-            | Manner::ProviderRefuses
-            | Manner::Hangs
-            | Manner::HangsStillAtIt
-            | Manner::StillAtIt => {}
-        }
-        let id = *world.done.entry(key).or_insert_with(Uuid::now_v7);
-        if world.payment(id).is_none() {
-            let status = match manner {
-                Manner::Declines | Manner::ProviderRefuses => "declined",
-                Manner::StillAtIt | Manner::HangsStillAtIt => "processing",
-                Manner::Fine | Manner::Hangs | Manner::Refuses | Manner::Unavailable => {
-                    "authorised"
-                }
-            };
-            world.payments.push(Payment {
+
+    fn authorise(&mut self, asked: Asked<'_>, order: Uuid, amount: Value, token: String) -> Answer {
+        may_ask(asked.headers)?;
+        self.note("authorise", order, &asked);
+        let manner = self.manner("authorise");
+        let status = match manner {
+            Manner::Unavailable => {
+                return problem(StatusCode::SERVICE_UNAVAILABLE, "unavailable");
+            }
+            Manner::Refuses => {
+                return problem(StatusCode::UNPROCESSABLE_ENTITY, "unknown_token");
+            }
+            Manner::Declines | Manner::ProviderRefuses => "declined",
+            Manner::StillAtIt | Manner::HangsStillAtIt => "processing",
+            Manner::Fine | Manner::Hangs => "authorised",
+        };
+        let id = *self.done.entry(asked.key).or_insert_with(Uuid::now_v7);
+        if self.payment(id).is_none() {
+            self.payments.push(Payment {
                 id,
                 order,
                 status,
-                amount: body["amount"].clone(),
-                token: body["token"].as_str().unwrap().to_owned(),
+                amount,
+                token,
             });
         }
-        let hung_on = (matches!(manner, Manner::Hangs | Manner::HangsStillAtIt))
-            .then(|| world.answer_at_last.clone());
-        (show(world.payment(id).unwrap()), hung_on)
-    };
-    if let Some(release) = hung_on {
-        release.notified().await;
+        let payment = self.payment(id).unwrap().clone();
+        Ok((payment, self.held_back(manner)))
     }
-    (StatusCode::CREATED, Json(answer)).into_response()
-}
 
-async fn change(
-    State(world): Shared,
-    Path((id, operation)): Path<(Uuid, String)>,
-    headers: HeaderMap,
-) -> Response {
-    if !may_ask(&headers) {
-        return problem(StatusCode::UNAUTHORIZED, "unauthenticated");
-    }
-    let (operation, after) = match operation.as_str() {
-        "capture" => ("capture", "captured"),
-        "void" => ("void", "voided"),
-        _ => return problem(StatusCode::NOT_FOUND, "not_found"),
-    };
-    let (answer, hung_on) = {
-        let mut world = world.lock().unwrap();
-        let Some(order) = world.payment(id).map(|p| p.order) else {
+    /// `capture` or `void`, after which the payment is `after`.
+    fn change(
+        &mut self,
+        asked: Asked<'_>,
+        id: Uuid,
+        operation: &'static str,
+        after: &'static str,
+    ) -> Answer {
+        may_ask(asked.headers)?;
+        let Some(order) = self.payment(id).map(|p| p.order) else {
             return problem(StatusCode::NOT_FOUND, "not_found");
         };
-        let key = world.note(operation, order, &headers);
-        let manner = world.manner(operation);
+        self.note(operation, order, &asked);
+        let manner = self.manner(operation);
         match manner {
-            Manner::Unavailable => return problem(StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
+            Manner::Unavailable => {
+                return problem(StatusCode::SERVICE_UNAVAILABLE, "unavailable");
+            }
             Manner::Refuses | Manner::Declines => return problem(StatusCode::CONFLICT, "conflict"),
-            Manner::ProviderRefuses => drop(world.refused.insert(key.clone())),
+            Manner::ProviderRefuses => drop(self.refused.insert(asked.key.clone())),
             Manner::Fine | Manner::Hangs | Manner::HangsStillAtIt | Manner::StillAtIt => {}
         }
-        if world.refused.contains(&key) {
+        if self.refused.contains(&asked.key) {
             return problem(StatusCode::CONFLICT, "refused_by_provider");
         }
-        let is_new = world.done.insert(key, id).is_none();
-        let payment = world.payment(id).unwrap();
+        let is_new = self.done.insert(asked.key, id).is_none();
+        let payment = self.payment(id).unwrap();
         if is_new && payment.status != "authorised" {
             return problem(StatusCode::CONFLICT, "conflict");
         }
         payment.status = after;
-        let answer = show(payment);
-        let hung_on = (matches!(manner, Manner::Hangs | Manner::HangsStillAtIt))
-            .then(|| world.answer_at_last.clone());
-        (answer, hung_on)
-    };
-    if let Some(release) = hung_on {
+        let payment = payment.clone();
+        Ok((payment, self.held_back(manner)))
+    }
+
+    fn read(&mut self, id: Uuid) -> Result<Payment, Problem> {
+        match self.payment(id) {
+            Some(payment) => Ok(payment.clone()),
+            None => problem(StatusCode::NOT_FOUND, "not_found"),
+        }
+    }
+
+    fn of_order(&self, order: Uuid) -> Vec<Payment> {
+        let of_order = self.payments.iter().filter(|p| p.order == order);
+        of_order.cloned().collect()
+    }
+}
+
+/// The payment, when the test lets it be told.
+async fn at_last(answer: Answer) -> Result<Payment, Problem> {
+    let (payment, held_back) = answer?;
+    if let Some(release) = held_back {
         release.notified().await;
     }
-    Json(answer).into_response()
+    Ok(payment)
 }
 
-async fn read(State(world): Shared, Path(id): Path<Uuid>) -> Response {
-    match world.lock().unwrap().payment(id) {
-        Some(payment) => Json(show(payment)).into_response(),
-        None => problem(StatusCode::NOT_FOUND, "not_found"),
+fn decline_reason(payment: &Payment) -> Option<&'static str> {
+    (payment.status == "declined").then_some("insufficient_funds")
+}
+
+fn problem<T>(status: StatusCode, code: &str) -> Result<T, Problem> {
+    Err(Problem::new(status, code, code))
+}
+
+fn may_ask(headers: &HeaderMap) -> Result<(), Problem> {
+    let shown = headers.get("authorization");
+    match shown.is_some_and(|v| *v == format!("Bearer {TOKEN}")) {
+        true => Ok(()),
+        false => problem(StatusCode::UNAUTHORIZED, "unauthenticated"),
     }
-}
-
-#[derive(Deserialize, Validate)]
-struct Of {
-    #[garde(skip)]
-    order_id: Uuid,
-}
-
-async fn list(State(world): Shared, Query(of): Query<Of>) -> Json<Value> {
-    let world = world.lock().unwrap();
-    let items: Vec<_> = world
-        .payments
-        .iter()
-        .filter(|p| p.order == of.order_id)
-        .map(show)
-        .collect();
-    Json(json!({ "items": items }))
 }

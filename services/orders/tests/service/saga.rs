@@ -1,4 +1,4 @@
-//! The checkout when payments is slow, says no, is away, or answers too late.
+//! The checkout when payments is slow, says no, is away, or answers too late, whatever protocol it speaks.
 
 use std::time::Instant;
 
@@ -8,12 +8,13 @@ use uuid::Uuid;
 
 use chassis::testing::{eventually, look};
 
+use super::open;
 use crate::payments::Manner;
 use crate::shop::{Person, Shop};
 
 #[tokio::test]
 async fn a_declined_payment_cancels_the_order_and_frees_the_stock() {
-    let shop = Shop::open().await;
+    let shop = open().await;
     shop.sell("mug", 100, 3).await;
     shop.payments.take("authorise", Manner::Declines);
     let order = shop.buy(&Person::buyer(), "mug", 2).await;
@@ -60,7 +61,7 @@ async fn a_declined_payment_cancels_the_order_and_frees_the_stock() {
 
 #[tokio::test]
 async fn a_request_that_payments_refuses_cancels_the_order() {
-    let shop = Shop::open().await;
+    let shop = open().await;
     shop.sell("mug", 100, 3).await;
     shop.payments.take("authorise", Manner::Refuses);
     let order = shop.buy(&Person::buyer(), "mug", 1).await;
@@ -71,7 +72,7 @@ async fn a_request_that_payments_refuses_cancels_the_order() {
 
 #[tokio::test]
 async fn an_answer_that_is_not_clear_yet_is_asked_for_again_never_guessed() {
-    let shop = Shop::open().await;
+    let shop = open().await;
     shop.sell("mug", 100, 3).await;
     shop.payments.take("authorise", Manner::StillAtIt);
     let order = shop.buy(&Person::buyer(), "mug", 1).await;
@@ -97,7 +98,7 @@ async fn an_answer_that_is_not_clear_yet_is_asked_for_again_never_guessed() {
 
 #[tokio::test]
 async fn an_event_that_is_received_while_a_step_runs_is_not_forgotten() {
-    let shop = Shop::open().await;
+    let shop = open().await;
     shop.sell("mug", 100, 3).await;
     shop.payments.take("authorise", Manner::Unavailable);
     let order = shop.buy(&Person::buyer(), "mug", 1).await;
@@ -134,7 +135,7 @@ async fn an_event_that_is_received_while_a_step_runs_is_not_forgotten() {
 
 #[tokio::test]
 async fn payments_dies_between_authorise_and_capture_and_comes_back() {
-    let shop = Shop::open().await;
+    let shop = open().await;
     let buyer = Person::buyer();
     shop.sell("mug", 100, 3).await;
     shop.payments.take("capture", Manner::Unavailable);
@@ -174,7 +175,7 @@ async fn payments_dies_between_authorise_and_capture_and_comes_back() {
 
 #[tokio::test]
 async fn an_order_that_times_out_frees_its_stock_and_voids_what_was_authorised() {
-    let shop = Shop::open().await;
+    let shop = open().await;
     shop.sell("mug", 100, 3).await;
     shop.payments.take("authorise", Manner::Hangs);
     let order = shop.buy(&Person::buyer(), "mug", 3).await;
@@ -204,7 +205,7 @@ async fn an_order_that_times_out_frees_its_stock_and_voids_what_was_authorised()
 
 #[tokio::test]
 async fn an_order_times_out_while_payments_is_away_and_is_voided_when_it_is_back() {
-    let shop = Shop::open().await;
+    let shop = open().await;
     shop.sell("mug", 100, 1).await;
     shop.payments.take("authorise", Manner::StillAtIt);
     let order = shop.buy(&Person::buyer(), "mug", 1).await;
@@ -229,7 +230,7 @@ async fn an_order_times_out_while_payments_is_away_and_is_voided_when_it_is_back
 
 #[tokio::test]
 async fn a_payment_that_turns_up_after_the_end_is_voided() {
-    let shop = Shop::open().await;
+    let shop = open().await;
     shop.sell("mug", 100, 1).await;
     shop.payments.take("authorise", Manner::Refuses);
     let order = shop.buy(&Person::buyer(), "mug", 1).await;
@@ -249,7 +250,7 @@ async fn a_payment_that_turns_up_after_the_end_is_voided() {
 
 #[tokio::test]
 async fn two_replicas_share_the_work_and_do_nothing_twice() {
-    let shop = Shop::open().await;
+    let shop = open().await;
     let other = shop.replica().await;
     shop.sell("mug", 100, 1000).await;
     let buyers: Vec<_> = (0..40).map(|_| Person::buyer()).collect();
@@ -274,7 +275,7 @@ async fn two_replicas_share_the_work_and_do_nothing_twice() {
 
 #[tokio::test]
 async fn who_lost_the_lease_writes_nothing() {
-    let shop = Shop::open().await;
+    let shop = open().await;
     shop.sell("mug", 100, 3).await;
     shop.payments.take("authorise", Manner::Hangs);
     let order = shop.buy(&Person::buyer(), "mug", 1).await;
@@ -319,7 +320,7 @@ async fn who_lost_the_lease_writes_nothing() {
 
 #[tokio::test]
 async fn what_a_dead_replica_left_behind_is_taken_up() {
-    let shop = Shop::open().await;
+    let shop = open().await;
     shop.sell("mug", 100, 3).await;
     shop.payments.take("authorise", Manner::Unavailable);
     let order = shop.buy(&Person::buyer(), "mug", 1).await;
@@ -339,7 +340,7 @@ async fn what_a_dead_replica_left_behind_is_taken_up() {
 
 #[tokio::test]
 async fn a_stop_finishes_what_has_begun() {
-    let shop = Shop::open().await;
+    let shop = open().await;
     shop.sell("mug", 100, 100).await;
     let buyers: Vec<_> = (0..10).map(|_| Person::buyer()).collect();
     let orders: Vec<Uuid> = join_all(buyers.iter().map(|buyer| shop.buy(buyer, "mug", 1))).await;
@@ -359,7 +360,7 @@ async fn a_stop_finishes_what_has_begun() {
 
 #[tokio::test]
 async fn the_metrics_tell_how_checkouts_go() {
-    let shop = Shop::open().await;
+    let shop = open().await;
     shop.sell("mug", 100, 100).await;
     let paid = shop.buy(&Person::buyer(), "mug", 1).await;
     shop.until(paid, "paid").await;
@@ -384,7 +385,7 @@ async fn the_metrics_tell_how_checkouts_go() {
 
 #[tokio::test]
 async fn what_the_provider_refused_is_asked_again_under_a_new_key() {
-    let shop = Shop::open().await;
+    let shop = open().await;
     let buyer = Person::buyer();
     shop.sell("mug", 100, 10).await;
     shop.payments.take("capture", Manner::ProviderRefuses);
@@ -413,7 +414,7 @@ async fn what_the_provider_refused_is_asked_again_under_a_new_key() {
 
 #[tokio::test]
 async fn a_refused_void_is_asked_again_under_a_new_key() {
-    let shop = Shop::open().await;
+    let shop = open().await;
     let buyer = Person::buyer();
     shop.sell("mug", 100, 10).await;
     shop.payments.take("authorise", Manner::StillAtIt);

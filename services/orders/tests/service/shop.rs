@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use shop_orders::Orders;
 use uuid::Uuid;
 
-use crate::payments::{self, Payments};
+use crate::payments::{self, Payments, Protocol};
 
 pub(crate) struct Shop {
     pub(crate) backends: Backends,
@@ -66,10 +66,19 @@ impl Shop {
         Self::open_with(&[]).await
     }
 
+    /// With payments asked over this protocol.
+    pub(crate) async fn open_over(protocol: Protocol) -> Self {
+        Self::new(protocol, &[]).await
+    }
+
     /// With these settings beside the usual ones.
     pub(crate) async fn open_with(settings: &[(&str, &str)]) -> Self {
+        Self::new(Protocol::Http, settings).await
+    }
+
+    async fn new(protocol: Protocol, settings: &[(&str, &str)]) -> Self {
         let backends = Backends::new().await;
-        let payments = Payments::start().await;
+        let payments = Payments::start(protocol).await;
         let users_url = testing::jwks_server().await;
         let service = instance(&backends, &payments, &users_url, settings).await;
         Self {

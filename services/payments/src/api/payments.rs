@@ -15,7 +15,6 @@ use crate::app::App;
 use crate::money::Money;
 use crate::operations::{self, Authorisation};
 use crate::provider::Token;
-use crate::store::payments;
 
 /// A payment to be made.
 #[derive(Deserialize, Validate, ToSchema)]
@@ -89,9 +88,7 @@ pub(super) async fn read(
     State(app): State<App>,
     Path(id): Path<Uuid>,
 ) -> Result<axum::Json<Payment>, Problem> {
-    let payment = payments::find(&app.db.get().await?, id)
-        .await?
-        .ok_or_else(|| operations::unknown(id))?;
+    let payment = operations::read(&app, id).await?;
     Ok(axum::Json(payment.into()))
 }
 
@@ -130,7 +127,7 @@ pub(super) async fn list(
     State(app): State<App>,
     Query(of): Query<OfOrder>,
 ) -> Result<axum::Json<PaymentList>, Problem> {
-    let found = payments::of_order(&app.db.get().await?, of.order_id).await?;
+    let found = operations::of_order(&app, of.order_id).await?;
     let items = found.into_iter().map(Payment::from).collect();
     Ok(axum::Json(PaymentList { items }))
 }

@@ -2,7 +2,9 @@
 //! written into its database by the tests.
 
 mod access;
+mod cost;
 mod growth;
+mod grpc;
 mod harness;
 mod idempotency;
 mod ledger;

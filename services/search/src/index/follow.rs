@@ -30,6 +30,8 @@ pub(crate) struct Follower {
     pub(crate) built: Condition,
     /// A write of this very process, which need not come back through the database to be noticed.
     pub(crate) wrote: Arc<Notify>,
+    /// Wakes those who watch the catalogue.
+    pub(crate) news: Arc<Notify>,
 }
 
 /// Why a step was not taken to its end.
@@ -135,6 +137,9 @@ impl Follower {
         let changes = changes::since(&connection, position.horizon()).await?;
         let news = position.new_in(&changes)?;
         let count = news.len();
+        if count > 0 {
+            self.news.notify_waiters();
+        }
         for skus in news.chunks(BATCH) {
             let products = current::load(&connection, skus).await?;
             writer.write(Write::Apply(products)).await?;

@@ -23,9 +23,9 @@ const MOST_CHANGES: usize = 50_000;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Horizon {
     /// Every transaction below has ended.
-    xid: Xid,
+    pub(crate) xid: Xid,
     /// The files of both tables. A restored dump lies in others.
-    tables: (i64, i64),
+    pub(crate) tables: (i64, i64),
 }
 
 /// The horizon of this moment.

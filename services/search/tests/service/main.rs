@@ -3,6 +3,7 @@
 mod catalogue;
 mod events;
 mod freshness;
+mod grpc;
 mod import;
 mod load;
 mod million;

@@ -1,0 +1,55 @@
+//! What is served: the service's own API, its health, and the description of both.
+
+use std::convert::Infallible;
+
+use axum::response::IntoResponse;
+use tonic::body::Body;
+use tonic::codegen::{Service, http};
+use tonic::server::NamedService;
+use tonic::service::Routes;
+use tonic_health::pb::health_server::HealthServer;
+
+use super::health::HealthService;
+
+/// The gRPC API of a service.
+pub struct Api {
+    routes: Routes,
+    name: &'static str,
+    descriptors: &'static [u8],
+}
+
+impl Api {
+    /// `server` is the generated one, `descriptors` the encoded set that it was generated from.
+    pub fn new<S>(server: S, descriptors: &'static [u8]) -> Self
+    where
+        S: Service<http::Request<Body>, Error = Infallible, Response: IntoResponse, Future: Send>
+            + NamedService
+            + Clone
+            + Send
+            + Sync
+            + 'static,
+    {
+        Self {
+            routes: Routes::new(server),
+            name: S::NAME,
+            descriptors,
+        }
+    }
+
+    /// The name of the service as it stands in its package: `shop.payments.v1.PaymentsService`.
+    pub(crate) fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// All that the port answers.
+    pub(crate) fn routes(self, health: HealthService) -> anyhow::Result<Routes> {
+        let reflection = tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(self.descriptors)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+            .build_v1()?;
+        Ok(self
+            .routes
+            .add_service(HealthServer::new(health))
+            .add_service(reflection))
+    }
+}

@@ -1,0 +1,99 @@
+//! The ports of a process: its API over HTTP and, where it has one, over gRPC; administration.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use anyhow::Context;
+use axum::Router;
+use tokio::net::TcpListener;
+use tokio_util::task::TaskTracker;
+use tonic::service::Routes;
+
+use super::{Basics, Stops};
+use crate::db::Schema;
+use crate::grpc::{self, GrpcMetrics};
+use crate::http::{self, EdgeSettings, HttpMetrics, Listener, TrustedProxies};
+
+/// All ports, listening.
+pub(super) struct Ports {
+    api: TcpListener,
+    admin: TcpListener,
+    grpc: Option<TcpListener>,
+}
+
+/// What is served there.
+pub(super) struct Served {
+    pub(super) edge: EdgeSettings,
+    pub(super) routes: Router,
+    pub(super) admin_routes: Router,
+    pub(super) grpc: Option<(Routes, Arc<GrpcMetrics>)>,
+    pub(super) metrics: Arc<HttpMetrics>,
+    pub(super) schema: Schema,
+}
+
+impl Ports {
+    pub(super) async fn listen(basics: &Basics, has_grpc: bool) -> anyhow::Result<Self> {
+        let grpc = match has_grpc {
+            true => Some(listen(basics.grpc, "GRPC_ADDR").await?),
+            false => None,
+        };
+        Ok(Self {
+            api: listen(basics.api, "HTTP_ADDR").await?,
+            admin: listen(basics.admin, "ADMIN_ADDR").await?,
+            grpc,
+        })
+    }
+
+    /// Where they are: the API, administration, gRPC.
+    pub(super) fn addresses(
+        &self,
+    ) -> std::io::Result<(SocketAddr, SocketAddr, Option<SocketAddr>)> {
+        let grpc = self
+            .grpc
+            .as_ref()
+            .map(TcpListener::local_addr)
+            .transpose()?;
+        Ok((self.api.local_addr()?, self.admin.local_addr()?, grpc))
+    }
+
+    /// Answers on all; what is tracked are the requests of the public ones.
+    pub(super) fn serve(self, served: Served, stops: &Stops) -> TaskTracker {
+        let Served {
+            edge,
+            routes,
+            admin_routes,
+            grpc,
+            metrics,
+            schema,
+        } = served;
+        let proxies = edge.proxies.clone();
+        let refused = || metrics.refused_connections.clone();
+        let requests = TaskTracker::new();
+        if let Some((socket, (routes, metrics))) = self.grpc.zip(grpc) {
+            let refused = metrics.refused_connections.clone();
+            let server = grpc::Server {
+                listener: Listener::new(socket, proxies.clone(), refused),
+                routes: grpc::layer(routes, proxies.clone(), metrics, schema.clone()),
+                max_age: http::max_age(),
+            };
+            requests.spawn(server.serve(stops.work.clone()));
+        }
+        let api = http::Server {
+            listener: Listener::new(self.api, proxies, refused()),
+            routes: http::layer(routes, edge, metrics.clone(), schema, stops.leaving.clone()),
+        };
+        let admin = http::Server {
+            listener: Listener::new(self.admin, TrustedProxies::default(), refused()),
+            routes: admin_routes,
+        };
+        requests.spawn(api.serve(stops.work.clone()));
+        tokio::spawn(admin.serve(stops.admin.clone()));
+        requests
+    }
+}
+
+async fn listen(address: SocketAddr, setting: &str) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address)
+        .await
+        .with_context(|| format!("cannot listen on {address}, as {setting} says"))
+}

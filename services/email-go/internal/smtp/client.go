@@ -27,6 +27,8 @@ const (
 	idleTime = 5 * time.Second
 	// How long an answer to QUIT is waited for.
 	goodBye = 2 * time.Second
+	// Bytes of a cause that are kept: a server may say as much as it likes.
+	causeMax = 1000
 )
 
 // Outcome is what became of one attempt.
@@ -49,8 +51,8 @@ const (
 	LogInRefused Outcome = "log-in refused"
 )
 
-// Attempt is an outcome with the server's reply code, 0 where it gave none, and the cause in words. They name no address, except
-// where the server itself repeats it.
+// Attempt is an outcome with the server's reply code, 0 where it gave none, and the cause in words that a database takes. They name
+// no address, except where the server itself repeats it.
 type Attempt struct {
 	Outcome Outcome
 	Code    int
@@ -105,7 +107,7 @@ func (c *Client) ready() *Attempt {
 	}
 	if err := c.connect(); err != nil {
 		c.Close()
-		return &Attempt{Outcome: Unreachable, Cause: err.Error()}
+		return &Attempt{Outcome: Unreachable, Cause: words(err)}
 	}
 	if c.server.Username == "" {
 		return nil
@@ -117,7 +119,7 @@ func (c *Client) ready() *Attempt {
 		if code, _ := replyOf(err); code >= 500 || errors.Is(err, errNoMechanism) {
 			outcome = LogInRefused
 		}
-		return &Attempt{Outcome: outcome, Cause: "the server does not accept the log-in: " + err.Error()}
+		return &Attempt{Outcome: outcome, Cause: "the server does not accept the log-in: " + words(err)}
 	}
 	return nil
 }
@@ -183,7 +185,7 @@ func isASCII(text string) bool {
 // judge says what a failure means.
 func judge(at stage, err error) Attempt {
 	code, text := replyOf(err)
-	attempt := Attempt{Code: code, Cause: err.Error()}
+	attempt := Attempt{Code: code, Cause: words(err)}
 	switch {
 	case errors.Is(err, errNotASCII):
 		attempt.Outcome = Refused
@@ -195,6 +197,17 @@ func judge(at stage, err error) Attempt {
 		attempt.Outcome = Deferred
 	}
 	return attempt
+}
+
+// words are what an error says, without what is no text: a server may answer any bytes. Whether net/textproto quotes them depends
+// on its version.
+func words(err error) string {
+	text := err.Error()
+	if reply, ok := errors.AsType[*textproto.Error](err); ok {
+		text = strings.Replace(text, reply.Error(), fmt.Sprintf("%d %s", reply.Code, reply.Msg), 1)
+	}
+	text = strings.ToValidUTF8(text[:min(len(text), causeMax)], "\uFFFD")
+	return strings.ReplaceAll(text, "\x00", "\uFFFD")
 }
 
 // replyOf is what the server answered; 0 where it gave no answer.

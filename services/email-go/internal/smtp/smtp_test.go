@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/google/uuid"
 
@@ -216,7 +217,8 @@ func TestTheCertificateOfAStrangerIsRefused(t *testing.T) {
 func TestAServerWithoutTLSIsNotTalkedTo(t *testing.T) {
 	sink := testsupport.NewSink(t, testsupport.Plain)
 	sink.Refuse("STARTTLS", "502 what?")
-	if attempt := send(t, client(sink, settings.StartTLS)); attempt.Outcome != Unreachable || len(sink.Commands("AUTH")) > 0 {
+	attempt := send(t, client(sink, settings.StartTLS))
+	if attempt.Outcome != Unreachable || len(sink.Commands("AUTH")) > 0 || !strings.HasSuffix(attempt.Cause, "encrypted: 502 what?") {
 		t.Error(attempt)
 	}
 }
@@ -256,6 +258,21 @@ func TestWhatAServerSaysDecides(t *testing.T) {
 		sink.Behave(nil)
 		if attempt := send(t, c); attempt.Outcome != Taken {
 			t.Errorf("after %s %s: %+v", test.command, test.reply, attempt)
+		}
+	}
+}
+
+func TestACauseIsTextOfBoundedLength(t *testing.T) {
+	long := strings.Repeat("é", causeMax)
+	for command, outcome := range map[string]Outcome{"AUTH": LogInRefused, "MAIL": SenderRefused, "RCPT": Refused} {
+		for _, reply := range []string{"550 5.1.1 \xfc", "550 5.1.1 \x00", "550 5.1.1 " + long} {
+			sink := testsupport.NewSink(t, testsupport.ImplicitTLS)
+			sink.Refuse(command, reply)
+			attempt := send(t, client(sink, settings.ImplicitTLS))
+			if attempt.Outcome != outcome || !utf8.ValidString(attempt.Cause) || strings.Contains(attempt.Cause, "\x00") ||
+				len(attempt.Cause) > causeMax+100 || !strings.Contains(attempt.Cause, "5.1.1") {
+				t.Errorf("%s %.20q: %+v", command, reply, attempt)
+			}
 		}
 	}
 }

@@ -159,10 +159,17 @@ var errNotASCII = errors.New("the server takes ASCII addresses only")
 
 // transfer sends one mail over a connection that stands, and says how far it got.
 func (c *Client) transfer(from, to string, message []byte) (stage, error) {
-	if takesAll, _ := c.open.Extension("SMTPUTF8"); !takesAll && !isASCII(from+to) {
-		return recipient, errNotASCII
+	parameters := ""
+	if !isASCII(from + to) {
+		if takesAll, _ := c.open.Extension("SMTPUTF8"); !takesAll {
+			return recipient, errNotASCII
+		}
+		parameters += " SMTPUTF8"
 	}
-	if err := c.open.Mail(from); err != nil {
+	if takesBytes, _ := c.open.Extension("8BITMIME"); takesBytes && !isASCII(string(message)) {
+		parameters += " BODY=8BITMIME"
+	}
+	if err := c.mailFrom(from, parameters); err != nil {
 		return sender, err
 	}
 	if err := c.open.Rcpt(to); err != nil {
@@ -176,6 +183,18 @@ func (c *Client) transfer(from, to string, message []byte) (stage, error) {
 		return content, err
 	}
 	return content, data.Close()
+}
+
+// mailFrom begins a mail. The one of net/smtp asks for whatever the server offers, which servers behind it may not have.
+func (c *Client) mailFrom(from, parameters string) error {
+	id, err := c.open.Text.Cmd("MAIL FROM:<%s>%s", from, parameters)
+	if err != nil {
+		return err
+	}
+	c.open.Text.StartResponse(id)
+	defer c.open.Text.EndResponse(id)
+	_, _, err = c.open.Text.ReadResponse(250)
+	return err
 }
 
 func isASCII(text string) bool {

@@ -7,6 +7,7 @@ import (
 	"mime/multipart"
 	"mime/quotedprintable"
 	"net/mail"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -305,12 +306,19 @@ func TestAnAddressThatIsNotASCIINeedsAServerThatTakesSuch(t *testing.T) {
 	}
 	sink.Behave(func(command string) string {
 		if strings.HasPrefix(command, "EHLO") {
-			return "250-sink\r\n250-AUTH PLAIN\r\n250 SMTPUTF8"
+			return "250-sink\r\n250-AUTH PLAIN\r\n250-8BITMIME\r\n250 SMTPUTF8"
 		}
 		return ""
 	})
-	if attempt := c.Send("shop@shop.example", "zoë@home.example", []byte("x")); attempt.Outcome != Taken {
-		t.Error(attempt)
+	for _, mail := range [][2]string{{"zoë@home.example", "To: zoë@home.example"}, {"zoe@home.example", "To: zoe@home.example"}} {
+		if attempt := c.Send("shop@shop.example", mail[0], []byte(mail[1])); attempt.Outcome != Taken {
+			t.Error(attempt)
+		}
+	}
+	// Nothing is asked for that a mail does not need.
+	expected := []string{"MAIL FROM:<shop@shop.example> SMTPUTF8 BODY=8BITMIME", "MAIL FROM:<shop@shop.example>"}
+	if said := sink.Commands("MAIL"); !slices.Equal(said, expected) {
+		t.Error(said)
 	}
 }
 

@@ -108,9 +108,7 @@ func TestABrokerThatComesBackWithoutItsEventsGetsThemAgain(t *testing.T) {
 	user := s.register("zoe@home.example")
 	for round := 1; round <= 4; round++ {
 		s.untilPublished(emailSent, round)
-		testsupport.Eventually(t, "everything is noted as published", func() bool {
-			return testsupport.Query[int](s.Backends, "select count(*) from outbox where published_at is null") == 0
-		})
+		s.untilAllNoted()
 		proxy.Cut()
 		s.LoseStream()
 		s.order(user)

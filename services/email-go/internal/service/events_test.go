@@ -271,15 +271,3 @@ func (s *shop) places() []string {
 	return testsupport.Query[[]string](s.Backends,
 		"select array_agg(stream_sequence || ' at ' || published_at order by id) from outbox where published_at is not null")
 }
-
-func TestEventsThatTheBrokerDoesNotTakeHoldUpNoOthers(t *testing.T) {
-	s := start(t, nil)
-	s.Swallow("elsewhere.v1")
-	s.Execute(`insert into outbox (id, subject, envelope)
-select ('00000000-0000-7000-8000-' || lpad(n::text, 12, '0'))::uuid, 'elsewhere.v1', '{}' from generate_series(1, 250) n`)
-	s.register("zoe@home.example")
-	s.untilPublished(emailSent, 1)
-	if kept := testsupport.Query[int](s.Backends, "select count(*) from outbox where published_at is null"); kept != 250 {
-		t.Error(kept)
-	}
-}

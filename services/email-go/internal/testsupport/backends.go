@@ -133,7 +133,7 @@ func (b *Backends) LetGo() {
 	}
 }
 
-// Swallow hears what is published on a subject and says nothing, as the broker does to who may not publish there.
+// Swallow hears what is published on a subject outside of the stream, and says nothing.
 func (b *Backends) Swallow(subject string) {
 	b.t.Helper()
 	if _, err := b.conn.Subscribe(subject, func(*nats.Msg) {}); err != nil {

@@ -7,12 +7,15 @@
 #
 # backends.sh up|down bench : the same for bench-operator.sh, which wants them empty and for itself: another API server and etcd
 # ($CACHE/backends-bench/kubeconfig), and a PostgreSQL that takes every password, on the port where the operator looks for databases.
+#
+# backends.sh up|down run : those of run.sh, PostgreSQL and NATS alone; they keep what they hold as long as they live.
 . "$(dirname "$0")/common.sh"
 purpose=${2:-test}
 case $purpose in
   test)  POSTGRES_PORT=55432 NATS_PORT=54222 API_PORT=56443 conf=$CACHE/backends ;;
   bench) POSTGRES_PORT=5432 API_PORT=57443 conf=$CACHE/backends-bench ;;
-  *)     die "there are the back ends 'test' and 'bench', and not '$purpose'" ;;
+  run)   POSTGRES_PORT=56432 NATS_PORT=56222 conf=$CACHE/backends-run ;;
+  *)     die "there are the back ends 'test', 'bench' and 'run', and not '$purpose'" ;;
 esac
 ETCD_IMAGE=registry.k8s.io/etcd:${ETCD#v}-0 API_IMAGE=registry.k8s.io/kube-apiserver:$KUBERNETES
 
@@ -63,7 +66,6 @@ nats() { # an account for each test, with a login that may do everything and one
     echo 'jetstream { store_dir: "/data", max_memory_store: 1GB, max_file_store: 8GB }'
     echo 'accounts {'
     for n in $(seq 0 255); do echo "  t$n { jetstream: enabled, users: [{user: t$n, password: t}, {user: n$n, password: t, permissions: $(rights_of_notes "n$n")}] }"; done
-    echo '  run { jetstream: enabled, users: [{user: run, password: run}] }'   # of dev/run.sh
     echo '}'
   } > "$conf/nats.conf"
   container "$name" $NATS_PORT -p "127.0.0.1:$NATS_PORT:4222" --tmpfs /data:mode=1777 -v "$conf/nats.conf:/nats.conf:ro" "$NATS_IMAGE" -c /nats.conf
@@ -135,14 +137,19 @@ up() {
       ;;
     bench)
       postgres 1000 'host all all all trust' ;;
+    run)
+      [ "$SHOPKEEPER_IMAGES" = published ] || "$DEV/nats/image.sh"
+      postgres 100 'host all all all scram-sha-256'
+      nats
+      return ;;
   esac
   docker image inspect "$API_IMAGE" "$ETCD_IMAGE" >/dev/null 2>&1 || [ "$SHOPKEEPER_IMAGES" = published ] || "$DEV/node/image.sh"
   kubernetes
 }
 
 case ${1:-} in
-  up)   exclusive "backends-$purpose"; up >&2; [ "$purpose" != test ] || exports ;;
+  up)   exclusive "backends-$purpose"; up >&2; [ "$purpose" = bench ] || exports ;;
   env)  exports ;;
   down) docker rm -fv shopkeeper-"$purpose"-{postgres,nats,kubernetes,etcd} >/dev/null 2>&1 || true ;;
-  *)    die "usage: dev/backends.sh up|down [test|bench], dev/backends.sh env" ;;
+  *)    die "usage: dev/backends.sh up|down [test|bench|run], dev/backends.sh env" ;;
 esac

@@ -4,16 +4,16 @@
 . "$(dirname "$0")/common.sh"
 cd "$ROOT"
 ports=32 password=keeper-of-shops services=(users search orders email payments)
-psql() { docker exec -i shopkeeper-test-postgres psql -qAtU postgres "$@"; }
+psql() { docker exec -i shopkeeper-run-postgres psql -qAtU postgres "$@"; }
 
-back_ends() { eval "$("$DEV/backends.sh" up)"; }
+back_ends() { local exports; exports=$("$DEV/backends.sh" up run); eval "$exports"; }
 build()     { cargo build --locked --package shop-monolith --package e2e --bin monolith --bin demo; }
 
 # Each service has a database, ports and a login at the broker of its own, as in a cluster.
 settings() {
   local n=0 service name
   export ADMIN_ADDR=127.0.0.1:${ports}090 LOG=${LOG:-warn}
-  export NATS_URL=${TEST_NATS_URL/:\/\//:\/\/run:run@} EVENTS_MAX_BYTES=268435456
+  export NATS_URL=${TEST_NATS_URL/:\/\//:\/\/t0:t@} EVENTS_MAX_BYTES=268435456
   export USERS_URL=http://127.0.0.1:${ports}081 PAYMENTS_URL=http://127.0.0.1:${ports}085
   export API_TOKEN=between-services PAYMENTS_TOKEN=between-services
   export ADMIN_EMAIL=admin@shop.example ADMIN_PASSWORD=$password INDEX_DIR=$STATE/run-index
@@ -21,8 +21,8 @@ settings() {
   mkdir -p "$INDEX_DIR"
   for service in "${services[@]}"; do
     n=$((n + 1)) name=${service^^}
-    psql -c "select 1 from pg_database where datname = 'run_$service'" | grep -q 1 || psql -c "create database run_$service"
-    export "${name}__DATABASE_URL=${TEST_DATABASE_URL%/*}/run_$service"
+    psql -c "select 1 from pg_database where datname = '$service'" | grep -q 1 || psql -c "create database $service"
+    export "${name}__DATABASE_URL=${TEST_DATABASE_URL%/*}/$service"
     export "${name}__HTTP_ADDR=127.0.0.1:${ports}08$n" "${name}__ADMIN_ADDR=127.0.0.1:${ports}09$n"
     export "${name}__GRPC_ADDR=127.0.0.1:${ports}07$n"
   done
@@ -39,14 +39,14 @@ await_ready() {
 
 welcome() { cat <<X1
 
-The shop runs in one process ($(awk '/VmRSS/ {printf "%d MiB", $2 / 1024}' "/proc/$JOB/status")); Ctrl-C ends it. PostgreSQL and NATS stay: dev/backends.sh down
+The shop runs in one process ($(awk '/VmRSS/ {printf "%d MiB", $2 / 1024}' "/proc/$JOB/status")); Ctrl-C ends it. PostgreSQL and NATS stay: dev/backends.sh down run
   users    http://127.0.0.1:${ports}081      search   http://127.0.0.1:${ports}082
   orders   http://127.0.0.1:${ports}083      email    http://127.0.0.1:${ports}084
   administrator $ADMIN_EMAIL with the password $password
 
 What to try next, in another terminal:
   curl -s '127.0.0.1:${ports}082/products?q=cofee&limit=3'   a search with a typo
-  cargo run --bin demo -- --ports $ports story              an order from registration to the mail
+  cargo run --bin demo -- --ports $ports --admin-password $password story     an order from registration to the mail
 X1
 }
 

@@ -167,7 +167,8 @@ impl Backends {
         client: &tokio_postgres::Client,
         database: &str,
     ) -> Result<i64> {
-        let sql = "select count(*) from pg_stat_activity where datname = $1";
+        let sql = "select count(*) from pg_stat_activity
+                   where datname = $1 and backend_type = 'client backend'";
         Ok(client.query_one(sql, &[&database]).await?.get(0))
     }
 

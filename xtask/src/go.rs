@@ -26,15 +26,24 @@ pub(crate) fn programs(workspace: &Workspace) -> Result<Vec<GoProgram>> {
     let mut programs = vec![];
     for folder in folders {
         let folder = folder?.path();
-        let version = fs::read_to_string(folder.join("VERSION"));
-        let name = folder.file_name().and_then(|name| name.to_str());
-        if let (true, Ok(version), Some(name)) = (folder.join("go.mod").exists(), version, name) {
-            programs.push(GoProgram {
-                name: name.to_owned(),
-                version: version.trim().to_owned(),
-                folder,
-            });
+        if !folder.join("go.mod").exists() {
+            continue;
         }
+        let version = folder.join("VERSION");
+        let version = fs::read_to_string(&version).with_context(|| {
+            format!(
+                "{} cannot be read; a program in Go has its version there",
+                version.display()
+            )
+        })?;
+        let name = folder.file_name().and_then(|name| name.to_str());
+        programs.push(GoProgram {
+            name: name
+                .context("a folder of services/ has no name in UTF-8")?
+                .to_owned(),
+            version: version.trim().to_owned(),
+            folder,
+        });
     }
     programs.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(programs)
@@ -63,9 +72,13 @@ fn go(folder: &Path) -> Command {
     let mut go = Command::new("go");
     go.current_dir(folder)
         .env("CGO_ENABLED", "0")
+        .env("GOENV", "off")
         .env("GOFLAGS", "")
         .env("GOWORK", "off")
+        .env("GOTOOLCHAIN", "local")
+        .env("GOEXPERIMENT", "")
         .env("GOOS", "linux")
-        .env("GOARCH", "amd64");
+        .env("GOARCH", "amd64")
+        .env("GOAMD64", "v1");
     go
 }

@@ -125,6 +125,9 @@ async fn queue(scene: &Scene) -> Result<Vec<Value>> {
     Ok(events)
 }
 
+/// How long a process that is busy may take to see the signal.
+const SIGNAL: Duration = Duration::from_millis(500);
+
 async fn is_at_work(service: &Service) -> Result<()> {
     let samples = service.metrics().await?;
     let active = samples
@@ -146,8 +149,9 @@ async fn watch(scene: &Scene, stop: &mut Stop) -> Result<()> {
         if let Ok(answer) = scene.service.get("/no/such/path", &[]).await {
             stop.later.push((sent, answer));
         }
-        if stop.readiness.is_none() {
-            stop.readiness = scene.service.admin("/readyz").await.ok();
+        let is_ready = stop.readiness.as_ref().is_none_or(|r| r.status == 200);
+        if is_ready && let Ok(readiness) = scene.service.admin("/readyz").await {
+            stop.readiness = Some(readiness);
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
@@ -174,8 +178,7 @@ async fn leaves(scene: &mut Scene) -> Result<String> {
     let mut stays = stop
         .later
         .iter()
-        .skip(1)
-        .filter(|(_, answer)| !closes(answer));
+        .filter(|(sent, answer)| *sent > SIGNAL && !closes(answer));
     if let Some((sent, answer)) = stays.next() {
         bail!(
             "{:.1} s after SIGTERM: {answer} without `Connection: close`",
@@ -215,12 +218,12 @@ async fn loses_nothing(scene: &mut Scene) -> Result<String> {
     next.ready(Duration::from_secs(30)).await?;
     if let Some(kind) = scene.run.event_kind() {
         until(Duration::from_secs(45), || handled(scene, kind)).await?;
+        let applied = next.processed(kind, "applied").await?;
+        let before = next.processed(kind, "duplicate").await?;
         for event in &stop.events {
             scene.stage.publish(event).await?;
         }
-        let applied = next.processed(kind, "applied").await?;
-        let before = next.processed(kind, "duplicate").await?;
-        next.until_processed(kind, "duplicate", EVENTS as f64, EFFECT)
+        next.until_processed(kind, "duplicate", before + EVENTS as f64, EFFECT)
             .await
             .with_context(|| format!("before: {before}"))?;
         let now = next.processed(kind, "applied").await?;

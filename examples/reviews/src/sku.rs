@@ -1,4 +1,4 @@
-//! The name of a product, as search and orders write it.
+//! The name of a product. What search and orders refuse today, such as `import`, may stand in events of their earlier versions.
 
 use std::error::Error;
 

@@ -24,7 +24,7 @@ const SCHEMA_BEHIND: u8 = 3;
 /// A service as a process holds it.
 #[derive(Clone, Copy)]
 pub struct Hosted {
-    pub(crate) identity: Identity,
+    identity: Identity,
     start: fn(Env) -> BoxFuture<'static, anyhow::Result<Running>>,
     migrate: fn(Env) -> BoxFuture<'static, anyhow::Result<()>>,
 }

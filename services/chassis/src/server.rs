@@ -18,7 +18,7 @@ use crate::events::broker::{Broker, StreamSize};
 use crate::events::consumer::{CONCURRENCY, Consumer};
 use crate::events::housekeeping::Housekeeping;
 use crate::events::processor::Processor;
-use crate::events::relay::{Aside, Relay};
+use crate::events::relay::Relay;
 use crate::events::retries;
 use crate::events::subscriptions::Subscriptions;
 use crate::grpc::{GrpcMetrics, HealthService};
@@ -218,7 +218,6 @@ impl Background {
             broker: self.broker.clone(),
             metrics: self.events.clone(),
             connected,
-            aside: Aside::default(),
         })
     }
 

@@ -54,7 +54,7 @@ async fn a_quiet_log_does_not_quieten_the_traces() {
     let backends = Backends::new().await;
     Process::start(&backends, "migrate", &[]).end().await;
     // Quiet but for the line that says where it listens.
-    let quiet = [("LOG", "warn,chassis::command=info")];
+    let quiet = [("LOG", "warn,chassis::server=info")];
     let users = Process::start(&backends, "serve", &quiet);
     let api = users.ready().await;
     let answer = reqwest::Client::new()

@@ -98,7 +98,7 @@ impl Shop {
         (buyer, review)
     }
 
-    /// Titles of the reviews that everybody sees, and count and stars of the rating.
+    /// The reviews that everybody sees, and count and stars of the rating.
     pub(crate) async fn shown(&self, sku: &str) -> (Vec<Value>, i64, i64) {
         let (_, list) = self.get(&format!("/products/{sku}/reviews")).await;
         let (_, rating) = self.get(&format!("/products/{sku}/rating")).await;

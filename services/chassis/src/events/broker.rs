@@ -1,11 +1,11 @@
 //! NATS JetStream: one stream for all events, made by whoever comes first. Its limits are the operator's: a process that is
 //! given them brings the stream to them.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::str::FromStr;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_nats::connection::State;
 use async_nats::jetstream::{self, stream};
@@ -17,6 +17,13 @@ use crate::settings::{SettingError, wrong};
 
 /// How long the broker keeps events. Outboxes keep theirs as long, so that what the broker lost can be published again.
 pub(crate) const KEEP: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// How long events wait on a subject that the broker refuses. Each try costs the time of an acknowledgement that does not come, for
+/// which those of all other subjects wait as well.
+const ASIDE: Duration = Duration::from_secs(60);
+
+/// Subjects that the broker refuses, and since when.
+type Refused = Arc<Mutex<BTreeMap<String, Instant>>>;
 
 /// How many bytes of events the broker keeps at most; the oldest go first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,8 +58,7 @@ pub(crate) struct Broker {
     pub(crate) jetstream: jetstream::Context,
     /// What the stream is brought to.
     size: Option<StreamSize>,
-    /// Subjects on which the broker has refused something since it was asked for last.
-    refused: Arc<Mutex<BTreeSet<String>>>,
+    refused: Refused,
 }
 
 impl Broker {
@@ -65,7 +71,7 @@ impl Broker {
             .expose_secret()
             .parse()
             .map_err(|_| wrong("NATS_URL", "give nats://user:password@host:4222"))?;
-        let refused = Arc::new(Mutex::new(BTreeSet::new()));
+        let refused = Refused::default();
         let mut options = async_nats::ConnectOptions::new()
             .name(service)
             .retry_on_initial_connect()
@@ -78,12 +84,7 @@ impl Broker {
             .event_callback({
                 let refused = refused.clone();
                 move |event| {
-                    if let Some(subject) = refused_subject(&event) {
-                        refused
-                            .lock()
-                            .unwrap_or_else(PoisonError::into_inner)
-                            .insert(subject);
-                    }
+                    note_refusal(&refused, &event);
                     async move { tracing::debug!(%event, "broker") }
                 }
             });
@@ -137,10 +138,11 @@ impl Broker {
         (client.connection_state() == State::Connected).then_some(Connection(count))
     }
 
-    /// Whether the broker has said that it takes nothing on `subject` from this login. Asked once, it is forgotten.
-    pub(crate) fn has_refused(&self, subject: &str) -> bool {
+    /// Subjects on which the broker takes nothing from this login, as it has said within [`ASIDE`].
+    pub(crate) fn refused(&self) -> Vec<String> {
         let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
-        refused.remove(subject)
+        refused.retain(|_, since| since.elapsed() < ASIDE);
+        refused.keys().cloned().collect()
     }
 
     /// Sends what is still on its way to the broker.
@@ -167,6 +169,19 @@ impl Broker {
                 "the stream cannot be brought to its limits; it is tried again"
             ),
         }
+    }
+}
+
+fn note_refusal(refused: &Refused, event: &Event) {
+    let Some(subject) = refused_subject(event) else {
+        return;
+    };
+    let mut refused = refused.lock().unwrap_or_else(PoisonError::into_inner);
+    if refused.insert(subject.clone(), Instant::now()).is_none() {
+        tracing::warn!(
+            subject,
+            "the broker refuses this kind of event; it must stand under `publishes` in the service's document"
+        );
     }
 }
 

@@ -5,10 +5,8 @@
 //! under the same `Nats-Msg-Id`, and consumers have an inbox: once in effect. The sequence that the broker acknowledges is kept
 //! with the row, see [`super::recovery`].
 
-use std::collections::BTreeMap;
 use std::future::IntoFuture;
-use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::Context;
 use async_nats::jetstream::context::PublishError;
@@ -30,10 +28,6 @@ const POLL: Duration = Duration::from_millis(500);
 /// A wake-up comes before the commit it is about: so many short looks follow it.
 const LOOKS: [u64; 5] = [1, 5, 15, 40, 100];
 
-/// How long events wait on a subject that the broker refuses to this login. Each try costs the time of an acknowledgement that
-/// does not come, for which those of all other subjects wait as well.
-const ASIDE: Duration = Duration::from_secs(60);
-
 /// An event that is published again is kept no longer than if the broker had never lost it.
 const PUBLISHED: &str = "
     update outbox o set published_at = case when o.stream_sequence is null then now() else o.created_at end,
@@ -47,32 +41,6 @@ pub(crate) struct Relay {
     pub(crate) broker: Broker,
     pub(crate) metrics: EventMetrics,
     pub(crate) connected: Condition,
-    pub(crate) aside: Aside,
-}
-
-/// Subjects that the broker refuses, and until when they wait.
-#[derive(Default)]
-pub(crate) struct Aside(Mutex<BTreeMap<String, Instant>>);
-
-impl Aside {
-    fn put(&self, subject: String, now: Instant) {
-        self.lock().insert(subject, now + ASIDE);
-    }
-
-    fn has(&self, subject: &str, now: Instant) -> bool {
-        self.lock().get(subject).is_some_and(|until| *until > now)
-    }
-
-    fn subjects(&self, now: Instant) -> Vec<String> {
-        let mut waiting = self.lock();
-        waiting.retain(|_, until| *until > now);
-        waiting.keys().cloned().collect()
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Instant>> {
-        // Each change is whole, so a panic elsewhere has spoilt nothing.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl Relay {
@@ -139,7 +107,7 @@ impl Relay {
             "select id, subject, envelope, traceparent from outbox
              where published_at is null and subject <> all($2)
              order by id limit $1 for update skip locked",
-            &[&BATCH, &self.aside.subjects(Instant::now())],
+            &[&BATCH, &self.broker.refused()],
         )
         .await?;
         if rows.is_empty() {
@@ -161,19 +129,6 @@ impl Relay {
             None => Ok(rows.len()),
             Some(error) => Err(error).context("the broker did not acknowledge all events"),
         }
-    }
-
-    /// Whether the broker refuses the subject; then its events wait by themselves.
-    fn is_aside(&self, subject: &str) -> bool {
-        let now = Instant::now();
-        if self.broker.has_refused(subject) {
-            tracing::warn!(
-                subject,
-                "the broker refuses this kind of event; it must stand under `publishes` in the service's document"
-            );
-            self.aside.put(subject.to_owned(), now);
-        }
-        self.aside.has(subject, now)
     }
 
     async fn send(&self, rows: &[db::Row]) -> anyhow::Result<Sent> {
@@ -204,7 +159,8 @@ impl Relay {
                     let sequence = i64::try_from(acknowledged.sequence).unwrap_or(i64::MAX);
                     sent.sequences.push(sequence);
                 }
-                Err(_) if self.is_aside(&subject) => {}
+                // Refused meanwhile: it waits, and those of other subjects do not wait for it.
+                Err(_) if self.broker.refused().contains(&subject) => {}
                 Err(error) => sent.failure = Some(error),
             }
         }

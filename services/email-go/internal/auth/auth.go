@@ -42,19 +42,47 @@ type Verifier struct {
 
 	mu   sync.RWMutex
 	keys map[string]ed25519.PublicKey
+	// The present question to the issuer, or the last one.
+	last *question
+}
 
-	// Held by who asks the issuer; the others wait for it. See fetch.
-	asking    chan struct{}
-	askedAt   time.Time
-	lastError error
+// question is one try to fetch the keys. All who need them wait for the same one, and it goes on when they do not wait any longer.
+type question struct {
+	answered chan struct{}
+	// Known once it is answered.
+	at  time.Time
+	err error
+}
+
+func (q *question) isUnderWay() bool {
+	select {
+	case <-q.answered:
+		return false
+	default:
+		return true
+	}
+}
+
+// stands says whether the answer is not to be asked for again.
+func (q *question) stands(notYoungerThan time.Duration) bool {
+	if q.err != nil {
+		notYoungerThan = min(notYoungerThan, failedFor)
+	}
+	return time.Since(q.at) < notYoungerThan
 }
 
 // NewVerifier knows no key yet.
 func NewVerifier(issuer *url.URL) *Verifier {
+	// The keys come from the issuer itself, and from nowhere else.
+	direct := http.DefaultTransport.(*http.Transport).Clone()
+	direct.Proxy = nil
 	return &Verifier{
-		url:    issuer.JoinPath("/.well-known/jwks.json").String(),
-		client: &http.Client{Timeout: 5 * time.Second},
-		asking: make(chan struct{}, 1),
+		url: issuer.JoinPath("/.well-known/jwks.json").String(),
+		client: &http.Client{
+			Timeout:       5 * time.Second,
+			Transport:     direct,
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		},
 	}
 }
 
@@ -76,27 +104,34 @@ func (v *Verifier) KeepFresh(stop context.Context) error {
 
 // fetch asks the issuer, unless what is known is younger than that.
 func (v *Verifier) fetch(ctx context.Context, notYoungerThan time.Duration) error {
+	q := v.question(notYoungerThan)
 	select {
-	case v.asking <- struct{}{}:
-		defer func() { <-v.asking }()
+	case <-q.answered:
+		return q.err
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	age := time.Since(v.askedAt)
-	if v.lastError == nil && age < notYoungerThan || v.lastError != nil && age < min(notYoungerThan, failedFor) {
-		return v.lastError
-	}
-	v.lastError = v.ask(ctx)
-	v.askedAt = time.Now()
-	return v.lastError
 }
 
-func (v *Verifier) ask(ctx context.Context) error {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, v.url, nil)
-	if err != nil {
-		return err
+// question is the one to wait for: the last, or a new one.
+func (v *Verifier) question(notYoungerThan time.Duration) *question {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.last != nil && (v.last.isUnderWay() || v.last.stands(notYoungerThan)) {
+		return v.last
 	}
-	answer, err := v.client.Do(request)
+	q := &question{answered: make(chan struct{})}
+	v.last = q
+	go func() {
+		defer close(q.answered)
+		q.err = v.ask()
+		q.at = time.Now()
+	}()
+	return q
+}
+
+func (v *Verifier) ask() error {
+	answer, err := v.client.Get(v.url)
 	if err != nil {
 		return err
 	}

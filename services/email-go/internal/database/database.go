@@ -56,14 +56,16 @@ type DB struct {
 	absent  context.CancelFunc
 }
 
+// The parser's own words may repeat a part of the URL.
+var errNoURL = errors.New("it is no URL like postgres://user:password@host:5432/database")
+
 var errAbsent = errors.New("the server cannot be reached")
 
 // Open makes a pool of at most so many connections. It does not connect yet.
 func Open(url, service string, most int32) (*DB, error) {
 	config, err := pgxpool.ParseConfig(url)
 	if err != nil {
-		// The parser's own words may repeat a part of the URL.
-		return nil, errors.New("it is no URL like postgres://user:password@host:5432/database")
+		return nil, errNoURL
 	}
 	if err := harden(config.ConnConfig); err != nil {
 		return nil, err

@@ -3,7 +3,6 @@ package database
 import (
 	"context"
 	"embed"
-	"errors"
 	"fmt"
 	"log/slog"
 	"path"
@@ -14,6 +13,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"shopkeeper.dev/email/internal/settings"
 )
 
 // The files are those of services/chassis/migrations and services/email/migrations; a test compares them.
@@ -82,10 +83,10 @@ func newest(folder string) (int64, error) {
 func Migrate(ctx context.Context, url, service string) error {
 	config, err := pgx.ParseConfig(url)
 	if err != nil {
-		return errors.New("DATABASE_URL is no URL like postgres://user:password@host:5432/database")
+		return settings.Wrong("DATABASE_URL", errNoURL)
 	}
 	if err := harden(config); err != nil {
-		return err
+		return settings.Wrong("DATABASE_URL", err)
 	}
 	config.RuntimeParams["application_name"] = service
 	conn, err := connect(ctx, config)

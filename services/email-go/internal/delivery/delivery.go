@@ -104,12 +104,10 @@ func (d *Delivery) refused(ctx context.Context, m *store.Claimed, attempt smtp.A
 	if othersPass {
 		return d.works(ctx, d.fail(ctx, m, mail.Refused, attempt.Code, attempt.Cause))
 	}
-	if err := d.postpone(ctx, m, mailPause(m.Age, chance()), attempt.Cause, true); err != nil {
-		return err
-	}
+	err := d.postpone(ctx, m, mailPause(m.Age, chance()), attempt.Cause, true)
 	d.count(m, string(SenderRefused))
 	d.Server.fails(SenderRefused, attempt.Code)
-	return nil
+	return err
 }
 
 // deferred: the server does not take the mail now.
@@ -126,18 +124,16 @@ func (d *Delivery) deferred(ctx context.Context, m *store.Claimed, attempt smtp.
 	return nil
 }
 
-// putBack gives the mail back to the queue at once: the senders wait, not the mail.
+// putBack gives the mail back to the queue at once: the senders wait, not the mail. They do also where that cannot be written down.
 func (d *Delivery) putBack(ctx context.Context, m *store.Claimed, attempt smtp.Attempt, trouble Trouble) error {
-	if err := d.postpone(ctx, m, 0, attempt.Cause, false); err != nil {
-		return err
-	}
+	err := d.postpone(ctx, m, 0, attempt.Cause, false)
 	d.count(m, string(trouble))
 	code := 0
 	if trouble == SenderRefused {
 		code = attempt.Code
 	}
 	d.Server.fails(trouble, code)
-	return nil
+	return err
 }
 
 func (d *Delivery) postpone(ctx context.Context, m *store.Claimed, pause time.Duration, cause string, unclear bool) error {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/url"
+	"strings"
 	"sync"
 	"time"
 
@@ -30,6 +31,8 @@ type Broker struct {
 	js   jetstream.JetStream
 
 	mu sync.Mutex
+	// Subjects on which the broker has refused something since it was asked for last.
+	refused map[string]bool
 	// Ends with the present connection: what was asked for on it is not answered any more.
 	present context.Context
 	end     context.CancelFunc
@@ -46,7 +49,7 @@ var refusals telemetry.LogLimit
 
 // Connect does not wait for the broker. A login may hear nothing but the inbox of its user.
 func Connect(service string, address *url.URL) (*Broker, error) {
-	b := &Broker{}
+	b := &Broker{refused: map[string]bool{}}
 	b.present, b.end = context.WithCancel(context.Background())
 	options := []nats.Option{
 		nats.DisconnectErrHandler(func(*nats.Conn, error) { b.ended() }),
@@ -63,6 +66,9 @@ func Connect(service string, address *url.URL) (*Broker, error) {
 		// What cannot be sent now is known here and sent again.
 		nats.ReconnectBufSize(-1),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
+			if subject, ok := refusedSubject(err); ok {
+				b.noteRefusal(subject)
+			}
 			if leftOut, due := refusals.Due(time.Now()); due {
 				slog.Warn("the broker has refused something", "error", err, "left_out", leftOut)
 			}
@@ -86,6 +92,30 @@ func (b *Broker) ended() {
 	defer b.mu.Unlock()
 	b.end()
 	b.present, b.end = context.WithCancel(context.Background())
+}
+
+// refusedSubject is the one in `Permissions Violation for Publish to "shop.email.email.read.v1"`.
+func refusedSubject(err error) (string, bool) {
+	if !errors.Is(err, nats.ErrPermissionViolation) {
+		return "", false
+	}
+	_, quoted, _ := strings.Cut(err.Error(), `Publish to "`)
+	subject, _, ok := strings.Cut(quoted, `"`)
+	return subject, ok
+}
+
+func (b *Broker) noteRefusal(subject string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.refused[subject] = true
+}
+
+// hasRefused says whether the broker has said that it takes nothing on the subject from this login. Asked once, it is forgotten.
+func (b *Broker) hasRefused(subject string) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	defer delete(b.refused, subject)
+	return b.refused[subject]
 }
 
 // whileConnected is a context that ends with the present connection, too.

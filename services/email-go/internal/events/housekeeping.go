@@ -3,6 +3,7 @@ package events
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"shopkeeper.dev/email/internal/database"
@@ -25,7 +26,7 @@ type Housekeeping struct {
 }
 
 // Run works every ten seconds until stop: it measures, deletes what is old, and looks whether the broker lost events and how full
-// it is (last, because that needs the broker).
+// it is (last, because that needs the broker, and the rest goes on without).
 func (h *Housekeeping) Run(stop context.Context) error {
 	ctx := context.WithoutCancel(stop)
 	tick := time.NewTicker(housekeepingInterval)
@@ -37,19 +38,25 @@ func (h *Housekeeping) Run(stop context.Context) error {
 		if err := h.DB.Do(ctx, deleteOld); err != nil {
 			return err
 		}
-		h.Broker.await(stop)
-		stream, err := recoverLost(ctx, h.DB, h.Broker, h.Service)
-		if err != nil {
-			return err
+		if err := h.look(ctx); err != nil {
+			slog.Warn("it is not known whether the broker lost events; it is looked again", "error", err)
 		}
-		h.Metrics.streamBytes.Set(float64(stream.State.Bytes))
-		h.Metrics.streamMaxBytes.Set(float64(stream.Config.MaxBytes))
 		select {
 		case <-stop.Done():
 			return nil
 		case <-tick.C:
 		}
 	}
+}
+
+func (h *Housekeeping) look(ctx context.Context) error {
+	stream, err := recoverLost(ctx, h.DB, h.Broker, h.Service)
+	if err != nil {
+		return err
+	}
+	h.Metrics.streamBytes.Set(float64(stream.State.Bytes))
+	h.Metrics.streamMaxBytes.Set(float64(stream.Config.MaxBytes))
+	return nil
 }
 
 func (h *Housekeeping) measure(ctx context.Context, q database.Querier) error {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"time"
 
 	"github.com/google/uuid"
@@ -23,12 +24,16 @@ import (
 // anything.
 
 const (
-	// One replica looks at a time, because they share the consumer by which they look.
+	// The consumer has one name, so one replica looks at a time; the number itself means nothing.
 	recoveryLock = 0x4f55_5442
+	// How long a replica waits for its turn.
+	turn = 5 * time.Second
+	// For the look itself; it takes a handful of requests for each doubling of what was published.
+	lookPatience = 10 * time.Second
+	// The broker removes the consumer of a look that broke off.
+	lookEnded = 30 * time.Second
 	// Rows in one statement. A week of events in one would not end within its time.
 	markBatch = 2000
-	// For the look itself; it takes a handful of requests for each doubling of what was published.
-	recoveryPatience = 10 * time.Second
 )
 
 // recoverLost looks whether the broker still has what it has acknowledged, and lets the relay publish again what it lost. It says
@@ -38,48 +43,68 @@ func recoverLost(ctx context.Context, db *database.DB, broker *Broker, service s
 	if err != nil {
 		return nil, fmt.Errorf("the broker does not answer: %w", err)
 	}
-	lost, err := firstLost(ctx, db, look{broker, service, stream.State.FirstSeq})
+	lost, err := firstLost(ctx, db, ownEvents{broker, service})
 	if err != nil {
 		return nil, err
 	}
-	marked, err := markUnpublished(ctx, db, "stream_sequence is null and published_at < $2", stream.Created)
-	if err == nil && lost > 0 {
-		var more int
-		more, err = markUnpublished(ctx, db, "published_at is not null and stream_sequence >= $2", lost)
-		marked += more
+	marked := 0
+	if lost > 0 {
+		if marked, err = markUnpublished(ctx, db, "published_at is not null and stream_sequence >= $2", lost); err != nil {
+			return nil, err
+		}
 	}
-	if marked > 0 {
+	// What the previous version, which kept no sequence, has published before the stream was made.
+	more, err := markUnpublished(ctx, db, "stream_sequence is null and published_at < $2", stream.Created)
+	if marked += more; marked > 0 {
 		slog.Warn("the broker lost events; they are published again", "events", marked)
 	}
 	return stream, err
 }
 
-// published is a published event, and where the broker has put it.
-type published struct {
-	id       uuid.UUID
-	sequence int64
+var errOthersTurn = errors.New("another replica looks for what the broker lost, and does not come to an end")
+
+// firstLost is the lowest acknowledged sequence whose event is lost; 0 where none is. It waits for another replica that looks, and
+// holds no connection meanwhile.
+func firstLost(ctx context.Context, db *database.DB, own ownEvents) (int64, error) {
+	until := time.Now().Add(turn)
+	for {
+		lost, err := look(ctx, db, own)
+		if !errors.Is(err, errOthersTurn) || time.Now().After(until) {
+			return lost, err
+		}
+		time.Sleep(turn / 100)
+	}
 }
 
-// firstLost is the lowest acknowledged sequence whose event is lost; 0 where none is.
-func firstLost(ctx context.Context, db *database.DB, look look) (lost int64, err error) {
-	ctx, cancel := context.WithTimeout(ctx, recoveryPatience)
+// look fails with errOthersTurn while another replica is at it. The commit fails where the transaction has ended meanwhile, and with
+// it the lock: then another may have used the consumer.
+func look(ctx context.Context, db *database.DB, own ownEvents) (lost int64, err error) {
+	ctx, cancel := context.WithTimeout(ctx, lookPatience)
 	defer cancel()
 	err = db.Tx(ctx, func(ctx context.Context, tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, "select pg_advisory_xact_lock($1)", int64(recoveryLock)); err != nil {
+		var locked bool
+		err := tx.QueryRow(ctx, "select pg_try_advisory_xact_lock($1)", int64(recoveryLock)).Scan(&locked)
+		if err != nil {
 			return err
 		}
-		lost, err = search(ctx, tx, look)
+		if !locked {
+			return errOthersTurn
+		}
+		lost, err = search(ctx, tx, own)
 		return err
 	})
-	return lost, err
+	if err != nil {
+		return 0, err
+	}
+	return lost, nil
 }
 
-func search(ctx context.Context, tx pgx.Tx, look look) (int64, error) {
-	newest, err := newestPublished(ctx, tx, 0, 1<<62)
+func search(ctx context.Context, tx pgx.Tx, own ownEvents) (int64, error) {
+	newest, err := newestPublished(ctx, tx, 0, math.MaxInt64)
 	if err != nil || newest == nil {
 		return 0, err
 	}
-	if isThere, err := look.isThere(ctx, *newest); err != nil || isThere {
+	if has, err := own.has(ctx, newest); err != nil || has {
 		return 0, err
 	}
 	// Everything up to `there` is there, and `lost` is not.
@@ -90,19 +115,25 @@ func search(ctx context.Context, tx pgx.Tx, look look) (int64, error) {
 		if err != nil {
 			return 0, err
 		}
-		isThere := event == nil
+		has := event == nil
 		if event != nil {
-			if isThere, err = look.isThere(ctx, *event); err != nil {
+			if has, err = own.has(ctx, event); err != nil {
 				return 0, err
 			}
 		}
-		if isThere {
+		if has {
 			there = middle
 		} else {
 			lost = event.sequence
 		}
 	}
 	return lost, nil
+}
+
+// published is a published event, and where the broker has put it.
+type published struct {
+	id       uuid.UUID
+	sequence int64
 }
 
 // newestPublished is the newest event with a sequence above after and not above upTo.
@@ -117,53 +148,91 @@ order by stream_sequence desc limit 1`, after, upTo).Scan(&p.id, &p.sequence)
 	return &p, err
 }
 
-// look looks at single messages of the stream. A service may not read messages of others, so it looks by a consumer of its own
-// events.
-type look struct {
-	broker   *Broker
-	service  string
-	firstSeq uint64
+// ownEvents are the service's own events in the stream. It may not read messages of others, so it looks by a consumer of these alone.
+type ownEvents struct {
+	broker  *Broker
+	service string
 }
 
-// isThere says whether the broker has the event. One that the stream let go because of its limits counts as there: it was not lost.
-func (l look) isThere(ctx context.Context, event published) (bool, error) {
+// has says whether the broker has the event. One that the stream let go because of its limits counts as there: it was not lost. An
+// error: the broker does not answer, or gives what was not asked for. Only what it shows says that an event is lost.
+func (o ownEvents) has(ctx context.Context, event *published) (bool, error) {
 	sequence := uint64(event.sequence)
-	if sequence < l.firstSeq {
-		return true, nil
+	consumer, err := o.startingAt(ctx, sequence)
+	if err != nil {
+		return false, err
 	}
-	name := l.service + "-outbox"
-	err := l.broker.js.DeleteConsumer(ctx, streamName, name)
+	if consumer.CachedInfo().NumPending == 0 {
+		return o.wasLetGo(ctx, sequence)
+	}
+	message, err := first(ctx, consumer)
+	if err != nil {
+		return false, err
+	}
+	found, err := message.Metadata()
+	if err != nil {
+		return false, err
+	}
+	if found.Sequence.Consumer != 1 || found.Sequence.Stream < sequence {
+		return false, errors.New("somebody else uses the consumer of the look")
+	}
+	if found.Sequence.Stream > sequence {
+		return o.wasLetGo(ctx, sequence)
+	}
+	return message.Headers().Get(jetstream.MsgIDHeader) == event.id.String(), nil
+}
+
+// first is the first message that a consumer gives. A request that is lost with its connection is answered by nobody.
+func first(ctx context.Context, consumer jetstream.Consumer) (jetstream.Msg, error) {
+	ctx, cancel := context.WithTimeout(ctx, brokerPatience)
+	defer cancel()
+	batch, err := consumer.Fetch(1, jetstream.FetchContext(ctx))
+	if err != nil {
+		return nil, fmt.Errorf("the broker does not show an event: %w", err)
+	}
+	select {
+	case message, ok := <-batch.Messages():
+		if !ok {
+			return nil, fmt.Errorf("the broker does not show an event that it has (%v)", batch.Error())
+		}
+		return message, nil
+	case <-ctx.Done():
+		return nil, fmt.Errorf("the broker does not show an event that it has: %w", ctx.Err())
+	}
+}
+
+func (o ownEvents) wasLetGo(ctx context.Context, sequence uint64) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, brokerPatience)
+	defer cancel()
+	stream, err := o.broker.js.Stream(ctx, streamName)
+	if err != nil {
+		return false, fmt.Errorf("the broker does not say where its events begin: %w", err)
+	}
+	return sequence < stream.CachedInfo().State.FirstSeq, nil
+}
+
+// startingAt makes the consumer anew, because it cannot be moved.
+func (o ownEvents) startingAt(ctx context.Context, sequence uint64) (jetstream.Consumer, error) {
+	ctx, cancel := context.WithTimeout(ctx, brokerPatience)
+	defer cancel()
+	name := o.service + "-outbox"
+	err := o.broker.js.DeleteConsumer(ctx, streamName, name)
 	if err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) {
-		return false, fmt.Errorf("the broker does not show an event: %w", err)
+		return nil, fmt.Errorf("the broker keeps the consumer of an older look: %w", err)
 	}
-	consumer, err := l.broker.js.CreateConsumer(ctx, streamName, jetstream.ConsumerConfig{
+	consumer, err := o.broker.js.CreateConsumer(ctx, streamName, jetstream.ConsumerConfig{
 		Name:              name,
-		FilterSubject:     "shop." + l.service + ".>",
+		FilterSubject:     "shop." + o.service + ".>",
 		DeliverPolicy:     jetstream.DeliverByStartSequencePolicy,
 		OptStartSeq:       sequence,
 		AckPolicy:         jetstream.AckNonePolicy,
 		HeadersOnly:       true,
-		InactiveThreshold: 30 * time.Second,
+		InactiveThreshold: lookEnded,
 	})
 	if err != nil {
-		return false, fmt.Errorf("the broker does not show an event: %w", err)
+		return nil, fmt.Errorf("the broker does not take the consumer of a look: %w", err)
 	}
-	if consumer.CachedInfo().NumPending == 0 {
-		return false, nil
-	}
-	batch, err := consumer.FetchNoWait(1)
-	if err != nil {
-		return false, fmt.Errorf("the broker does not show an event: %w", err)
-	}
-	message, ok := <-batch.Messages()
-	if !ok {
-		return false, fmt.Errorf("the broker does not show an event that it has (%v)", batch.Error())
-	}
-	meta, err := message.Metadata()
-	if err != nil {
-		return false, err
-	}
-	return meta.Sequence.Stream == sequence && message.Headers().Get(jetstream.MsgIDHeader) == event.id.String(), nil
+	return consumer, nil
 }
 
 // markUnpublished marks rows as not published, each once: those that the relay publishes again meanwhile have new sequences. The

@@ -23,9 +23,9 @@ const (
 	relayBatch = 200
 	// The longest time between two looks when nobody wakes the relay: another replica may have died with its rows.
 	relayPoll = 500 * time.Millisecond
-	// How long events wait on whose subject nothing was acknowledged: the broker says nothing to a login that may not publish there,
-	// and those of all other subjects are not to wait for that.
-	asideTime = 10 * time.Second
+	// How long events wait on a subject that the broker refuses to this login. Each try costs the time of an acknowledgement that does
+	// not come, for which those of all other subjects wait as well.
+	asideTime = 60 * time.Second
 	// For one transaction: the database's part and the broker's.
 	relayPatience = database.WithoutCaller + brokerPatience
 )
@@ -43,7 +43,7 @@ type Relay struct {
 	Broker    *Broker
 	Metrics   *Metrics
 	Connected *health.Condition
-	// Subjects on which nothing was acknowledged, and until when they wait.
+	// Subjects that the broker refuses, and until when they wait.
 	aside map[string]time.Time
 }
 
@@ -106,12 +106,12 @@ func (r *Relay) publishSoon(ctx context.Context, on connection) error {
 	return nil
 }
 
-func (r *Relay) publishAll(ctx context.Context, on connection) (published int, err error) {
+func (r *Relay) publishAll(ctx context.Context, on connection) (taken int, err error) {
 	for {
 		count, err := r.publishBatch(ctx, on)
-		published += count
+		taken += count
 		if err != nil || count < relayBatch {
-			return published, err
+			return taken, err
 		}
 	}
 }
@@ -124,8 +124,8 @@ from unnest($1::uuid[], $2::bigint[]) as a (id, sequence) where o.id = a.id`
 
 var errNewConnection = errors.New("the connection to the broker is another one")
 
-// publishBatch publishes nothing, or counts it as not published, once the connection is not the one to the broker any more: what
-// the broker lost must be looked for first.
+// publishBatch says how many rows it took. It publishes nothing, or counts it as not published, once the connection is not the one to
+// the broker any more: what the broker lost must be looked for first.
 func (r *Relay) publishBatch(ctx context.Context, on connection) (int, error) {
 	isStill := func() bool { return on.stands && on == r.Broker.connection() }
 	if !isStill() {
@@ -134,12 +134,13 @@ func (r *Relay) publishBatch(ctx context.Context, on connection) (int, error) {
 	ctx, cancel := context.WithTimeout(ctx, relayPatience)
 	defer cancel()
 	var sent acknowledged
+	taken := 0
 	err := r.DB.Tx(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		rows, err := unpublished(ctx, tx, r.waiting(time.Now()))
 		if err != nil || len(rows) == 0 {
 			return err
 		}
-		sent = r.send(ctx, rows)
+		taken, sent = len(rows), r.send(ctx, rows)
 		if !isStill() {
 			return errNewConnection
 		}
@@ -153,22 +154,17 @@ func (r *Relay) publishBatch(ctx context.Context, on connection) (int, error) {
 		return 0, err
 	}
 	if len(sent.ids) > 0 && !isStill() {
-		// Another replica may have looked before the commit, and seen nothing of it.
-		return 0, r.DB.Do(ctx, func(ctx context.Context, q database.Querier) error {
+		// Another replica may have looked before the commit, and seen nothing of it. The time for the batch may be over.
+		return 0, r.DB.Do(context.WithoutCancel(ctx), func(ctx context.Context, q database.Querier) error {
 			_, err := q.Exec(ctx, "update outbox set published_at = null where id = any($1::uuid[])", sent.ids)
 			return err
 		})
 	}
-	for subject := range sent.unanswered {
-		slog.Warn("the broker acknowledges nothing on this subject; it must stand under `publishes` in the service's document",
-			"subject", subject)
-		r.aside[subject] = time.Now().Add(asideTime)
-	}
 	r.Metrics.published.Add(float64(len(sent.ids)))
 	if sent.failure != nil {
-		return len(sent.ids), fmt.Errorf("the broker did not acknowledge all events: %w", sent.failure)
+		return 0, fmt.Errorf("the broker did not acknowledge all events: %w", sent.failure)
 	}
-	return len(sent.ids), nil
+	return taken, nil
 }
 
 type row struct {
@@ -187,6 +183,15 @@ func (r *Relay) waiting(now time.Time) []string {
 	return slices.AppendSeq([]string{}, maps.Keys(r.aside))
 }
 
+// isAside says whether the broker refuses the subject; then its events wait by themselves.
+func (r *Relay) isAside(subject string, now time.Time) bool {
+	if r.Broker.hasRefused(subject) {
+		slog.Warn("the broker refuses this kind of event; it must stand under `publishes` in the service's document", "subject", subject)
+		r.aside[subject] = now.Add(asideTime)
+	}
+	return r.aside[subject].After(now)
+}
+
 func unpublished(ctx context.Context, tx pgx.Tx, without []string) ([]row, error) {
 	rows, err := tx.Query(ctx, `select id, subject, envelope, traceparent from outbox
 where published_at is null and subject <> all($2) order by id limit $1 for update skip locked`, relayBatch, without)
@@ -199,16 +204,14 @@ where published_at is null and subject <> all($2) order by id limit $1 for updat
 	})
 }
 
-// acknowledged is what the broker has acknowledged, the subjects on which it did not answer, and the last failure among the rest.
+// acknowledged is what the broker has acknowledged, and the last failure among the rest.
 type acknowledged struct {
-	ids        []string
-	sequences  []int64
-	unanswered map[string]bool
-	failure    error
+	ids       []string
+	sequences []int64
+	failure   error
 }
 
-func (r *Relay) send(ctx context.Context, rows []row) acknowledged {
-	sent := acknowledged{unanswered: map[string]bool{}}
+func (r *Relay) send(ctx context.Context, rows []row) (sent acknowledged) {
 	futures := make([]jetstream.PubAckFuture, 0, len(rows))
 	for _, row := range rows {
 		message := nats.NewMsg(row.subject)
@@ -230,9 +233,7 @@ func (r *Relay) send(ctx context.Context, rows []row) acknowledged {
 			sent.ids = append(sent.ids, rows[i].id.String())
 			sent.sequences = append(sent.sequences, int64(ack.Sequence))
 		case err := <-future.Err():
-			if errors.Is(err, jetstream.ErrAsyncPublishTimeout) {
-				sent.unanswered[rows[i].subject] = true
-			} else {
+			if !r.isAside(rows[i].subject, time.Now()) {
 				sent.failure = err
 			}
 		case <-ctx.Done():

@@ -68,6 +68,19 @@ func TestARecipientThatIsRefusedFailsAndMayBeSentAgain(t *testing.T) {
 	}
 }
 
+func TestWhatAServerSaysMayBeNoText(t *testing.T) {
+	for _, said := range []string{"\xfc", "\x00"} {
+		sink := testsupport.NewSink(t, testsupport.Plain)
+		sink.Refuse("RCPT", "550 5.1.1 Unknown "+said+" user")
+		s := start(t, sinkEnv(sink))
+		user := s.register("zoe@home.example")
+		mail := s.untilMails("user_id="+user.String(), 1, "failed")[0]
+		if answer := s.api("GET", "/mails/"+mail["id"].(string)); !strings.Contains(answer.text, "Unknown \uFFFD user") {
+			t.Error(answer)
+		}
+	}
+}
+
 func TestAMailThatIsPutOffIsTriedAgain(t *testing.T) {
 	sink := testsupport.NewSink(t, testsupport.Plain)
 	sink.Refuse("RCPT", "450 4.2.0 greylisted")

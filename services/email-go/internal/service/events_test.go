@@ -3,6 +3,7 @@ package service
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
@@ -207,23 +208,66 @@ func TestWhatTheBrokerLostIsPublishedAgain(t *testing.T) {
 	s.running = s.startAnother(nil)
 	s.untilMails("user_id="+user.String(), 12, "kept")
 	s.untilPublished(emailSent, 12)
-	testsupport.Eventually(t, "everything is noted as published", func() bool {
-		return testsupport.Query[int](s.Backends, "select count(*) from outbox where published_at is null") == 0
-	})
+	s.untilAllNoted()
+	before := s.places()
 	// What is there is not published again by the next look, which each start begins with.
 	s.running.Stop()
 	s.running = s.startAnother(nil)
+	s.untilMetric("events_stream_max_bytes 6.7108864e+07") // Looked.
+	if after := s.places(); !slices.Equal(after, before) {
+		t.Errorf("%v, and before %v", after, before)
+	}
 	s.untilPublished(emailSent, 12)
 }
 
-func TestEventsThatTheBrokerDoesNotTakeHoldUpNoOthers(t *testing.T) {
+func TestWhatTheBrokerStillHasIsNotPublishedAgain(t *testing.T) {
 	s := start(t, nil)
-	s.Swallow("elsewhere.v1")
-	s.Execute(`insert into outbox (id, subject, envelope)
-select ('00000000-0000-7000-8000-' || lpad(n::text, 12, '0'))::uuid, 'elsewhere.v1', '{}' from generate_series(1, 250) n`)
-	s.register("zoe@home.example")
-	s.untilPublished(emailSent, 1)
-	if kept := testsupport.Query[int](s.Backends, "select count(*) from outbox where published_at is null"); kept != 250 {
-		t.Error(kept)
+	user := s.register("zoe@home.example")
+	for count := 1; count <= 6; count++ { // One by one, so that each event of others stands before that of its mail.
+		s.untilPublished(emailSent, count)
+		s.order(user)
 	}
+	s.untilPublished(emailSent, 7)
+	s.untilAllNoted()
+	s.running.Stop()
+	before := s.places()
+	s.LoseEnd(2 * 3)
+	// Others publish, so the stream counts on over what was lost.
+	for range 20 {
+		s.order(user)
+	}
+	s.running = s.startAnother(nil)
+	s.untilPublished(emailSent, 27)
+	s.untilAllNoted()
+	after := s.places()
+	if !slices.Equal(after[:3], before[:3]) {
+		t.Errorf("what is there was published again: %v, and before %v", after, before)
+	}
+	for i, place := range after[3:7] {
+		if place == before[3+i] {
+			t.Errorf("what was lost was not published again: %v, and before %v", after, before)
+		}
+	}
+	// What the stream let go because of its limits was not lost.
+	s.running.Stop()
+	s.LetGo()
+	s.running = s.startAnother(nil)
+	s.untilMetric("events_stream_max_bytes 6.7108864e+07") // Looked.
+	if left := s.places(); !slices.Equal(left, after) {
+		t.Errorf("what was let go was published again: %v, and before %v", left, after)
+	}
+}
+
+func (s *shop) untilAllNoted() {
+	s.t.Helper()
+	testsupport.Eventually(s.t, "everything is noted as published", func() bool {
+		return testsupport.Query[int](s.Backends, "select count(*) from outbox where published_at is null") == 0
+	})
+}
+
+// places are those of the events on the broker, and when they were published, in the order in which they happened.
+func (s *shop) places() []string {
+	s.t.Helper()
+	return testsupport.Query[[]string](s.Backends,
+		"select array_agg(stream_sequence || ' at ' || published_at order by id) from outbox where published_at is not null")
 }

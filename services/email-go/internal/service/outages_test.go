@@ -1,6 +1,7 @@
 package service
 
 import (
+	"fmt"
 	"net/url"
 	"strings"
 	"testing"
@@ -81,6 +82,24 @@ func TestWithoutTheBrokerRequestsGoOnAndEventsFollow(t *testing.T) {
 	}
 }
 
+func TestWithoutTheBrokerTheTablesAreMeasuredAndCleaned(t *testing.T) {
+	s := start(t, nil)
+	broker, proxy := through(t, s.BrokerURL)
+	s.restart(settings.Env{"NATS_URL": broker})
+	s.untilMetric("outbox_unpublished 0")
+	proxy.Cut()
+	// Between two ticks, and in the one after.
+	for round := 1; round <= 2; round++ {
+		s.Execute(`insert into outbox (id, subject, envelope) values (gen_random_uuid(), 'shop.email.email.sent.v1', '{}')`)
+		s.Execute(`insert into outbox (id, subject, envelope, published_at)
+values (gen_random_uuid(), 'shop.email.email.sent.v1', '{}', now() - interval '8 days')`)
+		s.untilMetric(fmt.Sprintf("outbox_unpublished %d", round))
+		testsupport.Eventually(t, "what is old is gone", func() bool {
+			return testsupport.Query[int](s.Backends, "select count(*) from outbox where published_at is not null") == 0
+		})
+	}
+}
+
 // The broker is away, and is back without its newest events; then others publish.
 func TestABrokerThatComesBackWithoutItsEventsGetsThemAgain(t *testing.T) {
 	s := start(t, nil)
@@ -89,9 +108,7 @@ func TestABrokerThatComesBackWithoutItsEventsGetsThemAgain(t *testing.T) {
 	user := s.register("zoe@home.example")
 	for round := 1; round <= 4; round++ {
 		s.untilPublished(emailSent, round)
-		testsupport.Eventually(t, "everything is noted as published", func() bool {
-			return testsupport.Query[int](s.Backends, "select count(*) from outbox where published_at is null") == 0
-		})
+		s.untilAllNoted()
 		proxy.Cut()
 		s.LoseStream()
 		s.order(user)

@@ -27,6 +27,8 @@ const (
 	idleTime = 5 * time.Second
 	// How long an answer to QUIT is waited for.
 	goodBye = 2 * time.Second
+	// Bytes of a cause that are kept: a server may say as much as it likes.
+	causeMax = 1000
 )
 
 // Outcome is what became of one attempt.
@@ -49,8 +51,8 @@ const (
 	LogInRefused Outcome = "log-in refused"
 )
 
-// Attempt is an outcome with the server's reply code, 0 where it gave none, and the cause in words. They name no address, except
-// where the server itself repeats it.
+// Attempt is an outcome with the server's reply code, 0 where it gave none, and the cause in words that a database takes. They name
+// no address, except where the server itself repeats it.
 type Attempt struct {
 	Outcome Outcome
 	Code    int
@@ -105,7 +107,7 @@ func (c *Client) ready() *Attempt {
 	}
 	if err := c.connect(); err != nil {
 		c.Close()
-		return &Attempt{Outcome: Unreachable, Cause: err.Error()}
+		return &Attempt{Outcome: Unreachable, Cause: words(err)}
 	}
 	if c.server.Username == "" {
 		return nil
@@ -117,7 +119,7 @@ func (c *Client) ready() *Attempt {
 		if code, _ := replyOf(err); code >= 500 || errors.Is(err, errNoMechanism) {
 			outcome = LogInRefused
 		}
-		return &Attempt{Outcome: outcome, Cause: "the server does not accept the log-in: " + err.Error()}
+		return &Attempt{Outcome: outcome, Cause: "the server does not accept the log-in: " + words(err)}
 	}
 	return nil
 }
@@ -157,10 +159,17 @@ var errNotASCII = errors.New("the server takes ASCII addresses only")
 
 // transfer sends one mail over a connection that stands, and says how far it got.
 func (c *Client) transfer(from, to string, message []byte) (stage, error) {
-	if takesAll, _ := c.open.Extension("SMTPUTF8"); !takesAll && !isASCII(from+to) {
-		return recipient, errNotASCII
+	parameters := ""
+	if !isASCII(from + to) {
+		if takesAll, _ := c.open.Extension("SMTPUTF8"); !takesAll {
+			return recipient, errNotASCII
+		}
+		parameters += " SMTPUTF8"
 	}
-	if err := c.open.Mail(from); err != nil {
+	if takesBytes, _ := c.open.Extension("8BITMIME"); takesBytes && !isASCII(string(message)) {
+		parameters += " BODY=8BITMIME"
+	}
+	if err := c.mailFrom(from, parameters); err != nil {
 		return sender, err
 	}
 	if err := c.open.Rcpt(to); err != nil {
@@ -176,6 +185,18 @@ func (c *Client) transfer(from, to string, message []byte) (stage, error) {
 	return content, data.Close()
 }
 
+// mailFrom begins a mail. The one of net/smtp asks for whatever the server offers, which servers behind it may not have.
+func (c *Client) mailFrom(from, parameters string) error {
+	id, err := c.open.Text.Cmd("MAIL FROM:<%s>%s", from, parameters)
+	if err != nil {
+		return err
+	}
+	c.open.Text.StartResponse(id)
+	defer c.open.Text.EndResponse(id)
+	_, _, err = c.open.Text.ReadResponse(250)
+	return err
+}
+
 func isASCII(text string) bool {
 	return !strings.ContainsFunc(text, func(c rune) bool { return c > 127 })
 }
@@ -183,7 +204,7 @@ func isASCII(text string) bool {
 // judge says what a failure means.
 func judge(at stage, err error) Attempt {
 	code, text := replyOf(err)
-	attempt := Attempt{Code: code, Cause: err.Error()}
+	attempt := Attempt{Code: code, Cause: words(err)}
 	switch {
 	case errors.Is(err, errNotASCII):
 		attempt.Outcome = Refused
@@ -195,6 +216,17 @@ func judge(at stage, err error) Attempt {
 		attempt.Outcome = Deferred
 	}
 	return attempt
+}
+
+// words are what an error says, without what is no text: a server may answer any bytes. Whether net/textproto quotes them depends
+// on its version.
+func words(err error) string {
+	text := err.Error()
+	if reply, ok := errors.AsType[*textproto.Error](err); ok {
+		text = strings.Replace(text, reply.Error(), fmt.Sprintf("%d %s", reply.Code, reply.Msg), 1)
+	}
+	text = strings.ToValidUTF8(text[:min(len(text), causeMax)], "\uFFFD")
+	return strings.ReplaceAll(text, "\x00", "\uFFFD")
 }
 
 // replyOf is what the server answered; 0 where it gave no answer.

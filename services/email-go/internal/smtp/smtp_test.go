@@ -7,9 +7,11 @@ import (
 	"mime/multipart"
 	"mime/quotedprintable"
 	"net/mail"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/google/uuid"
 
@@ -216,7 +218,8 @@ func TestTheCertificateOfAStrangerIsRefused(t *testing.T) {
 func TestAServerWithoutTLSIsNotTalkedTo(t *testing.T) {
 	sink := testsupport.NewSink(t, testsupport.Plain)
 	sink.Refuse("STARTTLS", "502 what?")
-	if attempt := send(t, client(sink, settings.StartTLS)); attempt.Outcome != Unreachable || len(sink.Commands("AUTH")) > 0 {
+	attempt := send(t, client(sink, settings.StartTLS))
+	if attempt.Outcome != Unreachable || len(sink.Commands("AUTH")) > 0 || !strings.HasSuffix(attempt.Cause, "encrypted: 502 what?") {
 		t.Error(attempt)
 	}
 }
@@ -260,6 +263,21 @@ func TestWhatAServerSaysDecides(t *testing.T) {
 	}
 }
 
+func TestACauseIsTextOfBoundedLength(t *testing.T) {
+	long := strings.Repeat("é", causeMax)
+	for command, outcome := range map[string]Outcome{"AUTH": LogInRefused, "MAIL": SenderRefused, "RCPT": Refused} {
+		for _, reply := range []string{"550 5.1.1 \xfc", "550 5.1.1 \x00", "550 5.1.1 " + long} {
+			sink := testsupport.NewSink(t, testsupport.ImplicitTLS)
+			sink.Refuse(command, reply)
+			attempt := send(t, client(sink, settings.ImplicitTLS))
+			if attempt.Outcome != outcome || !utf8.ValidString(attempt.Cause) || strings.Contains(attempt.Cause, "\x00") ||
+				len(attempt.Cause) > causeMax+100 || !strings.Contains(attempt.Cause, "5.1.1") {
+				t.Errorf("%s %.20q: %+v", command, reply, attempt)
+			}
+		}
+	}
+}
+
 func TestLogInIsUsedWhereThereIsNoPlain(t *testing.T) {
 	sink := testsupport.NewSink(t, testsupport.ImplicitTLS)
 	sink.Behave(func(command string) string {
@@ -288,12 +306,19 @@ func TestAnAddressThatIsNotASCIINeedsAServerThatTakesSuch(t *testing.T) {
 	}
 	sink.Behave(func(command string) string {
 		if strings.HasPrefix(command, "EHLO") {
-			return "250-sink\r\n250-AUTH PLAIN\r\n250 SMTPUTF8"
+			return "250-sink\r\n250-AUTH PLAIN\r\n250-8BITMIME\r\n250 SMTPUTF8"
 		}
 		return ""
 	})
-	if attempt := c.Send("shop@shop.example", "zoë@home.example", []byte("x")); attempt.Outcome != Taken {
-		t.Error(attempt)
+	for _, mail := range [][2]string{{"zoë@home.example", "To: zoë@home.example"}, {"zoe@home.example", "To: zoe@home.example"}} {
+		if attempt := c.Send("shop@shop.example", mail[0], []byte(mail[1])); attempt.Outcome != Taken {
+			t.Error(attempt)
+		}
+	}
+	// Nothing is asked for that a mail does not need.
+	expected := []string{"MAIL FROM:<shop@shop.example> SMTPUTF8 BODY=8BITMIME", "MAIL FROM:<shop@shop.example>"}
+	if said := sink.Commands("MAIL"); !slices.Equal(said, expected) {
+		t.Error(said)
 	}
 }
 

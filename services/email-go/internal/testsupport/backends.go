@@ -97,7 +97,43 @@ func (b *Backends) LoseStream() {
 	b.MakeStream()
 }
 
-// Swallow hears what is published on a subject and says nothing, as the broker does to who may not publish there.
+// LoseEnd takes all events but the first from the broker, as a volume that was put back to an older state does.
+func (b *Backends) LoseEnd(keep int) {
+	b.t.Helper()
+	ctx := b.t.Context()
+	stream, err := b.js.Stream(ctx, "SHOP")
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	kept := make([]*nats.Msg, keep)
+	for i := range kept {
+		message, err := stream.GetMsg(ctx, uint64(i+1))
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		kept[i] = &nats.Msg{Subject: message.Subject, Header: message.Header, Data: message.Data}
+	}
+	b.LoseStream()
+	for _, message := range kept {
+		if _, err := b.js.PublishMsg(ctx, message); err != nil {
+			b.t.Fatal(err)
+		}
+	}
+}
+
+// LetGo empties the stream as its limits do.
+func (b *Backends) LetGo() {
+	b.t.Helper()
+	stream, err := b.js.Stream(b.t.Context(), "SHOP")
+	if err == nil {
+		err = stream.Purge(b.t.Context())
+	}
+	if err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+// Swallow hears what is published on a subject outside of the stream, and says nothing.
 func (b *Backends) Swallow(subject string) {
 	b.t.Helper()
 	if _, err := b.conn.Subscribe(subject, func(*nats.Msg) {}); err != nil {

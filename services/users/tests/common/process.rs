@@ -10,12 +10,23 @@ use serde_json::Value;
 
 /// The real binary in a process of its own, and what it has said so far.
 pub(crate) struct Process {
-    child: Child,
+    child: Killed,
     /// Standard output: the log.
     logged: Arc<Mutex<String>>,
     /// Standard error: why it ended.
     complained: Arc<Mutex<String>>,
     readers: [JoinHandle<()>; 2],
+}
+
+/// Killed when it is dropped: a test that fails leaves no process behind, which would hold what it inherited from the test.
+struct Killed(Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        // Most of the time it has ended by itself.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 /// How a process ended.
@@ -45,7 +56,7 @@ impl Process {
             read(child.stderr.take().unwrap(), Arc::clone(&complained)),
         ];
         Self {
-            child,
+            child: Killed(child),
             logged,
             complained,
             readers,
@@ -78,7 +89,7 @@ impl Process {
     }
 
     pub(crate) fn terminate(&self) {
-        let pid = self.child.id().to_string();
+        let pid = self.child.0.id().to_string();
         assert!(Command::new("kill").arg(pid).status().unwrap().success());
     }
 
@@ -94,7 +105,7 @@ impl Process {
     pub(crate) async fn ended(self) -> End {
         let child = Mutex::new(self.child);
         let status = eventually("the process ends", || async {
-            child.lock().unwrap().try_wait().unwrap()
+            child.lock().unwrap().0.try_wait().unwrap()
         })
         .await;
         for reader in self.readers {

@@ -105,6 +105,36 @@ async fn a_busy_pool_is_waited_for() {
 }
 
 #[tokio::test]
+async fn a_later_migration_disturbs_no_statement_that_is_kept() {
+    let backends = Backends::new().await;
+    let few = [("DATABASE_MAX_CONNECTIONS", "2")];
+    let service = testing::start::<Notes>(&backends, &few).await;
+    let sql = "insert into failed_events (id, subject, payload, attempts, cause, dead_at)
+               values (gen_random_uuid(), 'shop.a.b.c.v1', '{}', 20, 'no reason', now()) returning id";
+    let id: uuid::Uuid = look(&backends.direct_db(), sql, &[]).await[0].get("id");
+    let letters = || async {
+        let mut read = Vec::new();
+        for path in ["/dead-letters".to_owned(), format!("/dead-letters/{id}")] {
+            let answer = service.http.get(service.admin_at(&path)).send().await;
+            let answer = answer.expect("an answer");
+            assert_eq!(answer.status(), StatusCode::OK, "{path}");
+            read.push(answer.json::<Value>().await.expect("JSON"));
+        }
+        read
+    };
+    // Often enough that every connection of the pool has kept the statements.
+    for _ in 0..4 {
+        letters().await;
+    }
+    let before = letters().await;
+    backends.widen_tables().await;
+    assert_eq!(letters().await, before);
+    assert_eq!(before[0][0]["cause"], "no reason");
+    assert_eq!(answer(note(&service, "k", "milk")).await, created());
+    service.stop().await;
+}
+
+#[tokio::test]
 async fn a_request_that_is_given_up_leaves_no_statement_behind() {
     let backends = Backends::new().await;
     let few = [("DATABASE_MAX_CONNECTIONS", "2")];

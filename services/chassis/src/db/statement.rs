@@ -9,8 +9,8 @@ use deadpool_postgres::{ClientWrapper, GenericClient, Object};
 use postgres_auth::ScramOnly;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, OwnedSemaphorePermit};
-use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
+use tokio_postgres::{Row, Statement};
 
 use super::patience::{SHORTEST, WITHOUT_CALLER, patience};
 use super::{Error, UNREACHABLE};
@@ -241,7 +241,7 @@ pub async fn query(
 ) -> Result<Vec<Row>, Error> {
     let (inner, _) = client.parts();
     let work = async {
-        let statement = inner.prepare_cached(sql).await?;
+        let statement = prepared(inner, sql).await?;
         inner.query(&statement, params).await
     };
     run(client, work).await
@@ -258,7 +258,7 @@ pub async fn query_one(
 ) -> Result<Row, Error> {
     let (inner, _) = client.parts();
     let work = async {
-        let statement = inner.prepare_cached(sql).await?;
+        let statement = prepared(inner, sql).await?;
         inner.query_one(&statement, params).await
     };
     run(client, work).await
@@ -275,7 +275,7 @@ pub async fn query_opt(
 ) -> Result<Option<Row>, Error> {
     let (inner, _) = client.parts();
     let work = async {
-        let statement = inner.prepare_cached(sql).await?;
+        let statement = prepared(inner, sql).await?;
         inner.query_opt(&statement, params).await
     };
     run(client, work).await
@@ -292,10 +292,29 @@ pub async fn execute(
 ) -> Result<u64, Error> {
     let (inner, _) = client.parts();
     let work = async {
-        let statement = inner.prepare_cached(sql).await?;
+        let statement = prepared(inner, sql).await?;
         inner.execute(&statement, params).await
     };
     run(client, work).await
+}
+
+/// The statement, kept with the connection for the next time.
+///
+/// It names its columns. With `*` its result changes with every migration that adds a column, and PostgreSQL then refuses it
+/// ("cached plan must not change result type") on the connections of the version before, which still serves.
+async fn prepared(
+    inner: &impl GenericClient,
+    sql: &str,
+) -> Result<Statement, tokio_postgres::Error> {
+    debug_assert!(names_its_columns(sql), "the columns are to be named: {sql}");
+    inner.prepare_cached(sql).await
+}
+
+fn names_its_columns(sql: &str) -> bool {
+    let sql = sql.to_ascii_lowercase();
+    !["select *", "returning *", ".*"]
+        .iter()
+        .any(|all| sql.contains(all))
 }
 
 async fn batch_execute(client: &impl Client, sql: &str) -> Result<(), Error> {

@@ -45,6 +45,10 @@ struct Unapplied {
     payload: Option<String>,
 }
 
+/// What an event that was not applied is read from.
+const COLUMNS: &str =
+    "id, subject, attempts, cause, first_at, dead_at, waits_for, expires_at, payload";
+
 impl Unapplied {
     fn of(row: &db::Row, with_payload: bool) -> Self {
         Self {
@@ -112,7 +116,7 @@ async fn list(
     let connection = admin.db.get().await?;
     // The condition is one of those above, never input.
     let sql = format!(
-        "select * from failed_events where {which} and ($1::uuid is null or id < $1) order by id desc limit $2"
+        "select {COLUMNS} from failed_events where {which} and ($1::uuid is null or id < $1) order by id desc limit $2"
     );
     let limit = i64::from(page.limit);
     let rows = db::query(&connection, &sql, &[&page.after, &limit]).await?;
@@ -163,7 +167,7 @@ async fn retry(
 async fn find(admin: &Processor, id: Uuid) -> Result<Unapplied, Problem> {
     db::query_opt(
         &admin.db.get().await?,
-        "select * from failed_events where id = $1 and dead_at is not null",
+        &format!("select {COLUMNS} from failed_events where id = $1 and dead_at is not null"),
         &[&id],
     )
     .await?

@@ -46,8 +46,13 @@ pub(crate) async fn insert(tx: &Transaction<'_>, order: &Order) -> Result<(), db
     Ok(())
 }
 
+/// What an order is read from.
+const COLUMNS: &str = "id, buyer_id, state, cancel_reason, total_amount, currency, refunded_amount,
+    placed_at, confirmed_at, finished_at";
+
 pub(crate) async fn find(client: &impl Client, id: Uuid) -> Result<Option<Order>, db::Error> {
-    let rows = db::query(client, "select * from orders where id = $1", &[&id]).await?;
+    let sql = format!("select {COLUMNS} from orders where id = $1");
+    let rows = db::query(client, &sql, &[&id]).await?;
     Ok(with_lines(client, &rows).await?.pop())
 }
 
@@ -58,12 +63,11 @@ pub(crate) async fn list(
     before: Option<Uuid>,
     limit: i64,
 ) -> Result<Vec<Order>, db::Error> {
-    let rows = db::query(
-        client,
-        "select * from orders where buyer_id = $1 and ($2::uuid is null or id < $2) order by id desc limit $3",
-        &[&buyer, &before, &limit],
-    )
-    .await?;
+    let sql = format!(
+        "select {COLUMNS} from orders
+         where buyer_id = $1 and ($2::uuid is null or id < $2) order by id desc limit $3"
+    );
+    let rows = db::query(client, &sql, &[&buyer, &before, &limit]).await?;
     with_lines(client, &rows).await
 }
 
@@ -75,11 +79,14 @@ pub(crate) async fn numbered(
     before: Option<Uuid>,
     limit: i64,
 ) -> Result<Vec<Order>, db::Error> {
+    let sql = format!(
+        "select {COLUMNS} from orders
+         where right(id::text, 8) = $1 and ($2::uuid is null or buyer_id = $2) and ($3::uuid is null or id < $3)
+         order by id desc limit $4"
+    );
     let rows = db::query(
         client,
-        "select * from orders
-         where right(id::text, 8) = $1 and ($2::uuid is null or buyer_id = $2) and ($3::uuid is null or id < $3)
-         order by id desc limit $4",
+        &sql,
         &[&number.in_lower_case(), &buyer, &before, &limit],
     )
     .await?;

@@ -234,3 +234,30 @@ async fn old_stories_and_ended_checkouts_are_deleted_and_orders_kept() {
     assert!(!shop.timeline(order).await.is_empty());
     replica.stop().await;
 }
+
+#[tokio::test]
+async fn a_later_migration_disturbs_no_order() {
+    let shop = Shop::open_with(&[("DATABASE_MAX_CONNECTIONS", "2")]).await;
+    let buyer = Person::buyer();
+    shop.sell("mug", 1000, 100).await;
+    let whole_way = || async {
+        let order = shop.buy(&buyer, "mug", 1).await;
+        let paid = shop.until(order, "paid").await;
+        let number = paid["number"].as_str().expect("a number");
+        for path in [
+            "/orders".to_owned(),
+            format!("/orders?number={number}"),
+            "/cart".to_owned(),
+        ] {
+            let answer = shop.get(&buyer, &path).await;
+            assert_eq!(answer.status, StatusCode::OK, "{path}: {}", answer.body);
+        }
+        shop.stock("mug").await
+    };
+    // Often enough that every connection of the pool has kept the statements.
+    for _ in 0..4 {
+        whole_way().await;
+    }
+    shop.backends.widen_tables().await;
+    assert_eq!(whole_way().await.0, 95);
+}

@@ -73,9 +73,11 @@ async fn insert(
                                   next_check_at, traceparent, fingerprint)
             values ($1, $2, (select coalesce(max(sequence), 0) + 1 from attempts where payment_id = $2), $3, $4, $5, $6,
                     $7, now() + make_interval(secs => $8), $9, $10)
-            returning *
+            returning id, payment_id, sequence, operation, amount, token, unclear, traceparent
         )
-        select a.*, p.currency::text as currency, p.order_id from attempt a join payments p on p.id = a.payment_id";
+        select a.id, payment_id, sequence, operation, a.amount, token, unclear, traceparent,
+               p.currency::text as currency, p.order_id
+        from attempt a join payments p on p.id = a.payment_id";
     let status = match lease {
         Some(_) => "processing",
         None => "waiting",
@@ -113,7 +115,8 @@ pub(crate) async fn lease_due(
         )
         update attempts a set next_check_at = now() + make_interval(secs => $2)
         from due, payments p where a.id = due.id and p.id = a.payment_id
-        returning a.*, p.currency::text as currency, p.order_id";
+        returning a.id, payment_id, sequence, operation, a.amount, token, unclear, traceparent,
+                  p.currency::text as currency, p.order_id";
     let rows = db::query(client, SQL, &[&limit, &lease.as_secs_f64()]).await?;
     rows.iter().map(attempt).collect()
 }

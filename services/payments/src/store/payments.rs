@@ -25,6 +25,11 @@ pub(crate) struct Payment {
     pub(crate) updated_at: OffsetDateTime,
 }
 
+/// What a payment is read from.
+const COLUMNS: &str =
+    "id, order_id, buyer_id, amount, currency, state, decline_reason, refunded, refunding, version,
+    created_at, updated_at";
+
 /// Stores a new payment that waits for its authorisation.
 pub(crate) async fn insert(
     tx: &Transaction<'_>,
@@ -32,13 +37,14 @@ pub(crate) async fn insert(
     buyer_id: Uuid,
     amount: Money,
 ) -> Result<Payment, Error> {
-    const SQL: &str = "
-        insert into payments (id, order_id, buyer_id, amount, currency, state)
-        values ($1, $2, $3, $4, $5, $6) returning *";
+    let sql = format!(
+        "insert into payments (id, order_id, buyer_id, amount, currency, state)
+         values ($1, $2, $3, $4, $5, $6) returning {COLUMNS}"
+    );
     let (state, ..) = columns(&State::Authorising);
     let row = db::query_one(
         tx,
-        SQL,
+        &sql,
         &[
             &Uuid::now_v7(),
             &order_id,
@@ -54,33 +60,35 @@ pub(crate) async fn insert(
 
 /// Reads a payment and keeps others from changing it until the transaction ends.
 pub(crate) async fn lock(tx: &Transaction<'_>, id: Uuid) -> Result<Option<Payment>, Error> {
-    const SQL: &str = "select * from payments where id = $1 for update";
-    let row = db::query_opt(tx, SQL, &[&id]).await?;
+    let sql = format!("select {COLUMNS} from payments where id = $1 for update");
+    let row = db::query_opt(tx, &sql, &[&id]).await?;
     row.as_ref().map(payment).transpose()
 }
 
 pub(crate) async fn find(client: &impl Client, id: Uuid) -> Result<Option<Payment>, Error> {
-    const SQL: &str = "select * from payments where id = $1";
-    let row = db::query_opt(client, SQL, &[&id]).await?;
+    let sql = format!("select {COLUMNS} from payments where id = $1");
+    let row = db::query_opt(client, &sql, &[&id]).await?;
     row.as_ref().map(payment).transpose()
 }
 
 /// The newest payments of an order.
 pub(crate) async fn of_order(client: &impl Client, order_id: Uuid) -> Result<Vec<Payment>, Error> {
-    const SQL: &str =
-        "select * from payments where order_id = $1 order by created_at desc, id desc limit $2";
-    let rows = db::query(client, SQL, &[&order_id, &LISTED]).await?;
+    let sql = format!(
+        "select {COLUMNS} from payments where order_id = $1 order by created_at desc, id desc limit $2"
+    );
+    let rows = db::query(client, &sql, &[&order_id, &LISTED]).await?;
     rows.iter().map(payment).collect()
 }
 
 /// Brings a locked payment into another state.
 pub(crate) async fn enter(tx: &Transaction<'_>, id: Uuid, state: &State) -> Result<Payment, Error> {
-    const SQL: &str = "
-        update payments
-        set state = $2, decline_reason = $3, refunded = $4, refunding = $5, version = version + 1, updated_at = now()
-        where id = $1 returning *";
+    let sql = format!(
+        "update payments
+         set state = $2, decline_reason = $3, refunded = $4, refunding = $5, version = version + 1, updated_at = now()
+         where id = $1 returning {COLUMNS}"
+    );
     let (name, reason, refunded, refunding) = columns(state);
-    let row = db::query_one(tx, SQL, &[&id, &name, &reason, &refunded, &refunding]).await?;
+    let row = db::query_one(tx, &sql, &[&id, &name, &reason, &refunded, &refunding]).await?;
     payment(&row)
 }
 

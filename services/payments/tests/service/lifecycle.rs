@@ -225,3 +225,28 @@ async fn two_connections_are_enough_for_many_payments_at_once() {
     shop.becomes(&unknown, "authorised").await;
     assert!(shop.backends.connections().await <= 2);
 }
+
+#[tokio::test]
+async fn a_later_migration_disturbs_no_payment() {
+    let shop = Shop::open_with(&[("DATABASE_MAX_CONNECTIONS", "2")]).await;
+    let whole_way = || async {
+        let payment = shop.captured().await;
+        let order = payment["order_id"].as_str().expect("an id");
+        let listed = shop.get(&format!("/payments?order_id={order}")).await;
+        assert_eq!(listed.status, StatusCode::OK);
+        let refund = json!({"amount": eur(500)});
+        let refunded = shop.ask(&payment, "refund", &refund).await;
+        assert_eq!(refunded.payment(StatusCode::OK)["refunded"], eur(500));
+        let payment = shop.pay("tok_approved").await;
+        let voided = shop.ask(&payment, "void", &json!({})).await;
+        voided.payment(StatusCode::OK);
+    };
+    // Often enough that every connection of the pool has kept the statements.
+    for _ in 0..4 {
+        whole_way().await;
+    }
+    shop.backends.widen_tables().await;
+    whole_way().await;
+    let slow = shop.pay("tok_slow").await;
+    assert_eq!(slow["status"], "authorised");
+}

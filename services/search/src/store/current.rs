@@ -2,7 +2,11 @@
 
 use chassis::db::{self, Client, Row};
 
-use super::products::Stored;
+use super::products::{COLUMNS, Stored};
+
+/// A join would let the planner read all of the stock for each page.
+const IN_STOCK: &str =
+    "coalesce((select available > 0 from stock where stock.sku = products.sku), false) as in_stock";
 
 /// A product that can be found.
 #[derive(Debug)]
@@ -29,13 +33,8 @@ pub(crate) enum Current {
 
 /// Reads the products of `skus`.
 pub(crate) async fn load(client: &impl Client, skus: &[&str]) -> Result<Vec<Current>, db::Error> {
-    let rows = db::query(
-        client,
-        "select p.*, coalesce((select available > 0 from stock s where s.sku = p.sku), false) as in_stock
-         from products p where sku = any($1)",
-        &[&skus],
-    )
-    .await?;
+    let sql = format!("select {COLUMNS}, removed, {IN_STOCK} from products where sku = any($1)");
+    let rows = db::query(client, &sql, &[&skus]).await?;
     let current = |row: &Row| {
         if row.get("removed") {
             Current::Removed {
@@ -54,13 +53,10 @@ pub(crate) async fn page(
     after: &str,
     most: i64,
 ) -> Result<Vec<Offered>, db::Error> {
-    let rows = db::query(
-        client,
-        // A join would let the planner read all of the stock for each page.
-        "select p.*, coalesce((select available > 0 from stock s where s.sku = p.sku), false) as in_stock
-         from products p where sku > $1 and not removed order by sku limit $2",
-        &[&after, &most],
-    )
-    .await?;
+    let sql = format!(
+        "select {COLUMNS}, {IN_STOCK} from products
+         where sku > $1 and not removed order by sku limit $2"
+    );
+    let rows = db::query(client, &sql, &[&after, &most]).await?;
     Ok(rows.iter().map(Offered::of).collect())
 }

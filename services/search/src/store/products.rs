@@ -20,6 +20,9 @@ pub(crate) struct Stored {
     pub(crate) updated_at: OffsetDateTime,
 }
 
+/// What a product is read from.
+pub(super) const COLUMNS: &str = "sku, version, title, description, brand, category, amount, currency, attributes, created_at, updated_at";
+
 impl Stored {
     pub(crate) fn of(row: &Row) -> Self {
         let Json(attributes): Json<BTreeMap<String, String>> = row.get("attributes");
@@ -52,12 +55,8 @@ pub(crate) enum Written {
 
 /// The product of `sku`, unless there is none or it was removed.
 pub(crate) async fn find(client: &impl db::Client, sku: &Sku) -> Result<Option<Stored>, db::Error> {
-    let row = db::query_opt(
-        client,
-        "select * from products where sku = $1 and not removed",
-        &[&sku.as_str()],
-    )
-    .await?;
+    let sql = format!("select {COLUMNS} from products where sku = $1 and not removed");
+    let row = db::query_opt(client, &sql, &[&sku.as_str()]).await?;
     Ok(row.as_ref().map(Stored::of))
 }
 

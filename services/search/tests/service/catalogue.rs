@@ -258,3 +258,26 @@ async fn two_connections_are_enough_for_many_writers_and_the_index() {
     assert!(backends.connections().await <= 2);
     replica.stop().await;
 }
+
+#[tokio::test]
+async fn a_later_migration_disturbs_no_product() {
+    let backends = Backends::new().await;
+    let few = [("DATABASE_MAX_CONNECTIONS", "2")];
+    let replica = Replica::start_with(&backends, tempfile::tempdir().unwrap(), &few).await;
+    let replica = &replica;
+    let whole_way = |title: String| async move {
+        replica.keep("LAMP-1", &titled(&title)).await;
+        assert_eq!(replica.get("/products/LAMP-1").await.status(), 200);
+        eventually("the replica finds it", || async {
+            let found = replica.search("q=lamp").await;
+            (found["items"][0]["title"] == title.as_str()).then_some(())
+        })
+        .await;
+    };
+    // Often enough that every connection of the pool has kept the statements.
+    for turn in 0..4 {
+        whole_way(format!("Lamp {turn}")).await;
+    }
+    backends.widen_tables().await;
+    whole_way("Lamp of today".to_owned()).await;
+}

@@ -122,7 +122,8 @@ pub(crate) async fn start<S: Service>(env: &Env) -> anyhow::Result<Running> {
         stop: stops.work.clone(),
     };
     let state = S::start(settings, &mut chassis)?;
-    let grpc = grpc_api::<S>(state.clone(), &mut chassis, &schema)?;
+    let health = Health::new(readiness, schema.clone());
+    let grpc = grpc_api::<S>(state.clone(), &mut chassis, &health)?;
     let background = Background {
         service: S::NAME,
         processor: Arc::new(Processor {
@@ -138,7 +139,6 @@ pub(crate) async fn start<S: Service>(env: &Env) -> anyhow::Result<Running> {
     };
 
     let routes = S::routes().with_state(state).split_for_parts().0;
-    let health = Health::new(readiness, background.schema.clone());
     let ports = Ports::listen(&basics, grpc.is_some()).await?;
     let (api, admin, grpc_address) = ports.addresses()?;
     let served = Served {
@@ -179,16 +179,13 @@ pub(crate) async fn start<S: Service>(env: &Env) -> anyhow::Result<Running> {
 fn grpc_api<S: Service>(
     state: S::State,
     chassis: &mut Chassis,
-    schema: &Schema,
+    health: &Health,
 ) -> anyhow::Result<Option<(Routes, Arc<GrpcMetrics>)>> {
     let Some(api) = S::grpc(state) else {
         return Ok(None);
     };
     let health = HealthService {
-        health: Health {
-            readiness: chassis.readiness.clone(),
-            schema: schema.clone(),
-        },
+        health: health.clone(),
         service: api.name(),
         stop: chassis.stop(),
     };

@@ -4,19 +4,17 @@
 use chassis::db::{self, Client, Row};
 
 use super::changes::Xid;
-use super::products::Stored;
+use super::products::{COLUMNS, Stored};
 
 /// Products in a page.
 pub(crate) const PAGE: usize = 100;
 
 /// The products after `sku`, in the order of their skus.
 pub(crate) async fn after(client: &impl Client, sku: &str) -> Result<Vec<Stored>, db::Error> {
-    let rows = db::query(
-        client,
-        "select * from products where sku > $1 and not removed order by sku limit $2",
-        &[&sku, &(PAGE as i64)],
-    )
-    .await?;
+    let sql = format!(
+        "select {COLUMNS} from products where sku > $1 and not removed order by sku limit $2"
+    );
+    let rows = db::query(client, &sql, &[&sku, &(PAGE as i64)]).await?;
     Ok(rows.iter().map(Stored::of).collect())
 }
 
@@ -36,14 +34,12 @@ pub(crate) async fn changed_after(
     client: &impl Client,
     (xid, sku): (Xid, &str),
 ) -> Result<Vec<Change>, db::Error> {
-    let rows = db::query(
-        client,
-        "select *, changed::text::bigint as xid from products
+    let sql = format!(
+        "select {COLUMNS}, removed, changed::text::bigint as xid from products
          where (changed, sku) > (($1::bigint)::text::xid8, $2) and changed < pg_snapshot_xmin(pg_current_snapshot())
-         order by changed, sku limit $3",
-        &[&xid, &sku, &(PAGE as i64)],
-    )
-    .await?;
+         order by changed, sku limit $3"
+    );
+    let rows = db::query(client, &sql, &[&xid, &sku, &(PAGE as i64)]).await?;
     let change = |row: &Row| Change {
         xid: row.get("xid"),
         removed: row.get("removed"),

@@ -42,6 +42,7 @@ welcome() { cat <<X1
 The shop runs in one process ($(awk '/VmRSS/ {printf "%d MiB", $2 / 1024}' "/proc/$JOB/status")); Ctrl-C ends it. PostgreSQL and NATS stay: dev/backends.sh down run
   users    http://127.0.0.1:${ports}081      search   http://127.0.0.1:${ports}082
   orders   http://127.0.0.1:${ports}083      email    http://127.0.0.1:${ports}084
+  and over gRPC search 127.0.0.1:${ports}072, payments 127.0.0.1:${ports}075
   administrator $ADMIN_EMAIL with the password $password
 
 What to try next, in another terminal:

@@ -113,6 +113,7 @@ main() { # read whole before it runs, so that an edit or a pull meanwhile does n
   step "Charts" charts
   step "Unit and service tests" fast_tests
   [ "${1:-all}" = fast ] || step "Email in Go" "$DEV/email-go.sh" >&2
+  [ "${1:-all}" = fast ] || step "A client in Go keeps the catalogue" "$DEV/contracts/grpc.sh" >&2
   if [ "${1:-all}" = all ]; then
     export KUBECONFIG=$STATE/e2e.kubeconfig KUBE_CONTEXT=kind-$cluster
     step "Images" images

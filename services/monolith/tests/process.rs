@@ -47,7 +47,7 @@ impl Monolith {
             ("EVENTS_MAX_BYTES", "16777216".to_owned()),
             ("ADMIN_ADDR", format!("{host}:9099")),
             ("USERS_URL", format!("http://{host}:8080")),
-            ("PAYMENTS_URL", format!("http://{host}:8084")),
+            ("PAYMENTS_URL", format!("grpc://{host}:8074")),
             ("PAYMENTS_TOKEN", "between services".to_owned()),
             ("PAYMENTS__API_TOKEN", "between services".to_owned()),
             ("USERS__SIGNING_SEED", "5".repeat(64)),

@@ -63,12 +63,12 @@ func run(command string) error {
 }
 
 type settings struct {
-	database    string
-	connections int32
-	broker      *url.URL
-	http, admin string
-	token       string
-	mail        mailSettings
+	database          string
+	connections       int32
+	broker            *url.URL
+	http, admin, grpc string
+	token             string
+	mail              mailSettings
 }
 
 func readSettings(command string) (settings, error) {
@@ -102,6 +102,9 @@ func readSettings(command string) (settings, error) {
 		if broken("settings.wrong") {
 			return s, errors.New(err.Error())
 		}
+		return s, err
+	}
+	if s.grpc, err = addressOf("GRPC_ADDR", "0.0.0.0:8081"); err != nil {
 		return s, err
 	}
 	s.mail = mailSettings{address: net.JoinHostPort(setting("SMTP_HOST", ""), setting("SMTP_PORT", "587")), from: "shop@shop.example"}
@@ -183,12 +186,16 @@ func serve(settings settings) error {
 	if err != nil {
 		return err
 	}
+	grpc, err := listen(settings.grpc, "GRPC_ADDR")
+	if err != nil {
+		return err
+	}
 	slog.Info("listening")
 	s, err := newService(settings)
 	if err != nil {
 		return err
 	}
-	s.start(api, admin)
+	s.start(api, admin, grpc)
 	select {
 	case <-term.Done():
 		s.stop(true)

@@ -46,9 +46,10 @@ func newService(settings settings) (*service, error) {
 	return s, err
 }
 
-func (s *service) start(api, admin net.Listener) {
+func (s *service) start(api, admin, grpc net.Listener) {
 	s.serveHTTP(api, s.edge())
 	s.serveHTTP(admin, s.adminRoutes())
+	s.serveHTTP(grpc, s.grpcRoutes())
 	if broken("log.lines") {
 		os.Stdout.WriteString("started\n")
 	}
@@ -86,6 +87,10 @@ func (s *service) serveHTTP(listener net.Listener, routes http.Handler) {
 			return context.WithValue(ctx, acceptedAt, time.Now())
 		},
 	}
+	// With HTTP/2 from the first byte on, which gRPC speaks.
+	server.Protocols = new(http.Protocols)
+	server.Protocols.SetHTTP1(true)
+	server.Protocols.SetUnencryptedHTTP2(true)
 	s.servers = append(s.servers, server)
 	go server.Serve(listener)
 }

@@ -16,6 +16,7 @@ pub(crate) enum Need {
     Subscribes,
     Publishes,
     Mail,
+    Grpc,
     /// `conformance.yaml` names a request.
     Request,
     /// The request has a body.
@@ -36,6 +37,7 @@ impl Need {
             Self::Subscribes => (!document.subscribes.is_empty(), "it subscribes to nothing"),
             Self::Publishes => (!document.publishes.is_empty(), "it publishes nothing"),
             Self::Mail => (document.sends_mail, "it sends no mail"),
+            Self::Grpc => (document.ports.grpc.is_some(), "it has no port for gRPC"),
             Self::Request => (request.is_some(), "no conformance.yaml names a request"),
             Self::Body => (
                 request.is_some_and(|r| r.body.is_some()),

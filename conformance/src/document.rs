@@ -43,11 +43,12 @@ fn serve() -> Vec<String> {
     vec!["serve".to_owned()]
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Deserialize)]
 #[serde(default)]
 pub(crate) struct Ports {
     pub(crate) http: u16,
     pub(crate) admin: u16,
+    pub(crate) grpc: Option<u16>,
 }
 
 impl Default for Ports {
@@ -55,6 +56,7 @@ impl Default for Ports {
         Self {
             http: 8080,
             admin: 9090,
+            grpc: None,
         }
     }
 }
@@ -62,7 +64,26 @@ impl Default for Ports {
 #[derive(Clone, Deserialize)]
 pub(crate) struct Call {
     pub(crate) url: String,
+    #[serde(default)]
+    pub(crate) protocol: Protocol,
     pub(crate) token: Option<Token>,
+}
+
+#[derive(Clone, Copy, Default, Deserialize)]
+pub(crate) enum Protocol {
+    #[default]
+    Http,
+    Grpc,
+}
+
+impl Protocol {
+    /// Of the address that a caller is given.
+    pub(crate) fn scheme(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Grpc => "grpc",
+        }
+    }
 }
 
 #[derive(Clone, Deserialize)]

@@ -42,7 +42,8 @@ fn plain(run: &Run, stage: &Stage) -> Variables {
     let mut set = |name: &str, value: String| plain.push((name.to_owned(), value));
     set("LOG", "info".to_owned());
     for call in &document.calls {
-        set(&call.url, format!("http://{}", run.peers.address));
+        let (scheme, address) = (call.protocol.scheme(), run.peers.address);
+        set(&call.url, format!("{scheme}://{address}"));
     }
     for setting in &document.settings {
         set(&setting.name, setting.value.clone());
@@ -54,9 +55,13 @@ fn plain(run: &Run, stage: &Stage) -> Variables {
     if document.limits_stream {
         set("EVENTS_MAX_BYTES", "16777216".to_owned());
     }
-    if document.ports != Ports::default() {
-        set("HTTP_ADDR", format!("0.0.0.0:{}", document.ports.http));
-        set("ADMIN_ADDR", format!("0.0.0.0:{}", document.ports.admin));
+    let (ports, usual) = (document.ports, Ports::default());
+    if (ports.http, ports.admin) != (usual.http, usual.admin) {
+        set("HTTP_ADDR", format!("0.0.0.0:{}", ports.http));
+        set("ADMIN_ADDR", format!("0.0.0.0:{}", ports.admin));
+    }
+    if let Some(port) = ports.grpc.filter(|port| *port != 8081) {
+        set("GRPC_ADDR", format!("0.0.0.0:{port}"));
     }
     if document.sends_mail {
         let sink = stage.sink.address;

@@ -27,6 +27,8 @@ pub(crate) struct Service {
     pub(crate) container: Container,
     pub(crate) http: SocketAddr,
     pub(crate) admin: SocketAddr,
+    /// Where its document has one.
+    pub(crate) grpc: Option<SocketAddr>,
     client: reqwest::Client,
 }
 
@@ -104,6 +106,7 @@ impl Service {
             container,
             http: (address, ports.http).into(),
             admin: (address, ports.admin).into(),
+            grpc: ports.grpc.map(|port| (address, port).into()),
             client,
         })
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Result, bail, ensure};
 use tokio::net::TcpStream;
 
-use super::{http, observe};
+use super::{grpc, http, observe};
 use crate::check::{Check, Need, Scenario};
 use crate::docker::State;
 use crate::proxy::Way;
@@ -25,7 +25,7 @@ pub(super) static BIRTH: Scenario = Scenario {
     checks: &[
         Check {
             line: "start.listens",
-            expects: "both ports listen within 5 s, with nothing there",
+            expects: "all of its ports listen within 5 s, with nothing there",
             needs: &[],
             run: |scene| Box::pin(listens(scene)),
         },
@@ -47,6 +47,7 @@ pub(super) static BIRTH: Scenario = Scenario {
             needs: &[],
             run: |scene| Box::pin(names_what_is_missing(scene)),
         },
+        grpc::WAITS,
         Check {
             line: "schema.behind",
             expects: "/readyz says 503 and `the schema of the database is behind: version 0 found, …` before the migration",
@@ -71,6 +72,7 @@ pub(super) static BIRTH: Scenario = Scenario {
             needs: &[Need::Database],
             run: |scene| Box::pin(migrates_again(scene)),
         },
+        grpc::READY,
         http::UNKNOWN_PATH,
         http::ADMIN_APART,
         http::HEAD_SIZE,
@@ -94,12 +96,14 @@ async fn set_up(run: Arc<Run>) -> Result<Scene> {
 }
 
 async fn listening(scene: &Scene) -> Result<()> {
-    for address in [scene.service.http, scene.service.admin] {
+    let service = &scene.service;
+    let ports = [service.http, service.admin].into_iter();
+    for address in ports.chain(service.grpc) {
         if TcpStream::connect(address).await.is_err() {
             bail!(
                 "port {} does not listen: {}",
                 address.port(),
-                last_words(&scene.service.container).await?
+                last_words(&service.container).await?
             );
         }
     }
@@ -110,7 +114,7 @@ async fn listens(scene: &mut Scene) -> Result<String> {
     until(Duration::from_secs(20), || listening(scene)).await?;
     let took = scene.started.elapsed();
     ensure!(took <= SOON, "after {:.1} s", took.as_secs_f64());
-    Ok("both listen".to_owned())
+    Ok(format!("after {:.1} s", took.as_secs_f64()))
 }
 
 async fn unprivileged(scene: &mut Scene) -> Result<String> {

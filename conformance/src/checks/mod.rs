@@ -2,6 +2,7 @@
 
 mod birth;
 mod events;
+mod grpc;
 mod http;
 mod letters;
 mod mail;

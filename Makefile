@@ -20,8 +20,8 @@ demo: ## A buyer registers, searches with a typo, orders and pays; told as a sto
 ship: ## S=search: build one service of this tree and roll it out alone
 	@dev/ship.sh "$(S)"
 
-figures: ## Measure the running shop: seconds to Ready, memory, image sizes, CPU per request
-	@cargo xtask run figures
+figures: ## Measure the running shop: seconds to Ready, memory, image sizes, CPU per request (TOPOLOGY=monolith: both topologies)
+	@cargo xtask run figures $(if $(TOPOLOGY),--topology $(TOPOLOGY))
 
 bench-operator: ## Measure the operator with 1,000 Shops on an API server without nodes, beside a plain controller (SHOPS=n)
 	@dev/bench-operator.sh $(or $(SHOPS),1000)

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use k8s_openapi::api::core::v1::{Pod, Secret};
+use k8s_openapi::api::core::v1::{Node, Pod, Secret};
 use kube::api::{
     Api, ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams,
 };
@@ -19,10 +19,12 @@ use crate::wait::until;
 pub const NAMESPACE: &str = "demo";
 pub const SHOP: &str = "demo";
 
-/// A way to the API server.
+/// A way to the API server, and to the Shop in one namespace.
 #[derive(Clone)]
 pub struct Cluster {
     pub client: Client,
+    /// Where the Shop is; NAMESPACE unless something else is said.
+    pub namespace: String,
 }
 
 impl Cluster {
@@ -55,7 +57,28 @@ impl Cluster {
         let config = Config::from_custom_kubeconfig(kubeconfig, &options).await?;
         Ok(Self {
             client: Client::try_from(config)?,
+            namespace: NAMESPACE.to_owned(),
         })
+    }
+
+    /// The same cluster, for the Shop in another namespace.
+    pub fn in_namespace(&self, namespace: &str) -> Self {
+        Self {
+            namespace: namespace.to_owned(),
+            ..self.clone()
+        }
+    }
+
+    /// The address of a node, on which node ports are reached from this machine.
+    pub async fn node_address(&self) -> Result<String> {
+        let nodes = Api::<Node>::all(self.client.clone());
+        let nodes = nodes.list(&ListParams::default()).await?;
+        let addresses = nodes.into_iter().filter_map(|node| node.status?.addresses);
+        let mut internal = addresses
+            .flatten()
+            .filter(|address| address.type_ == "InternalIP");
+        let address = internal.next().context("no node has an address")?;
+        Ok(address.address)
     }
 
     /// Objects of a kind in the shop's namespace.
@@ -64,12 +87,12 @@ impl Cluster {
         K: Resource<Scope = NamespaceResourceScope>,
         K::DynamicType: Default,
     {
-        Api::namespaced(self.client.clone(), NAMESPACE)
+        Api::namespaced(self.client.clone(), &self.namespace)
     }
 
     /// Shops, read without the operator's own types: as a user's tools see them.
     pub fn shops(&self) -> Api<DynamicObject> {
-        Api::namespaced_with(self.client.clone(), NAMESPACE, &shop_resource())
+        Api::namespaced_with(self.client.clone(), &self.namespace, &shop_resource())
     }
 
     pub async fn shop(&self) -> Result<Value> {

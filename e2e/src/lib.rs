@@ -4,6 +4,8 @@
 pub mod catalogue;
 pub mod cluster;
 pub mod forward;
+pub mod second_shop;
+pub mod seed;
 pub mod services;
 pub mod shop;
 pub mod usage;

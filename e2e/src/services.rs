@@ -19,6 +19,9 @@ pub struct Service {
     pub settings: Vec<Setting>,
     #[serde(default)]
     pub scratch: Vec<Scratch>,
+    /// It is no service of the shop: it hosts the others.
+    #[serde(default)]
+    hosts: bool,
 }
 
 #[derive(Deserialize)]
@@ -70,6 +73,7 @@ pub fn all() -> Result<Vec<Service>> {
         let text = fs::read_to_string(&document).with_context(wrong)?;
         services.push(serde_yaml::from_str(&text).with_context(wrong)?);
     }
+    services.retain(|service| !service.hosts);
     services.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(services)
 }

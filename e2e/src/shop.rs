@@ -15,7 +15,9 @@ pub const ADMIN_EMAIL: &str = "admin@shop.example";
 #[derive(Clone)]
 pub struct Shop {
     http: reqwest::Client,
-    /// The first two digits of the ports: 30 for the cluster of `make up`, 31 for that of the tests.
+    /// An address of this machine, or of a node.
+    host: String,
+    /// The first two digits of the ports: on this machine 30 for the cluster of `make up`, 31 for that of the tests.
     ports: u16,
 }
 
@@ -47,18 +49,24 @@ pub struct Refused {
 
 impl Shop {
     pub fn new(ports: u16) -> Result<Self> {
+        Self::on("127.0.0.1", ports)
+    }
+
+    /// A shop whose ports are on another host.
+    pub fn on(host: &str, ports: u16) -> Result<Self> {
         crate::install_crypto();
         let http = reqwest::Client::builder()
             .connect_timeout(Duration::from_secs(2))
             .timeout(Duration::from_secs(40))
             .build()?;
-        Ok(Self { http, ports })
+        let host = host.to_owned();
+        Ok(Self { http, host, ports })
     }
 
     pub fn request(&self, method: Method, service: Service, path: &str) -> RequestBuilder {
         let port = self.ports * 1000 + service as u16;
         self.http
-            .request(method, format!("http://127.0.0.1:{port}{path}"))
+            .request(method, format!("http://{}:{port}{path}", self.host))
     }
 
     /// Registers a buyer under a fresh address and logs in.

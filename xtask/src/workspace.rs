@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeSet,
+    fs,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -76,8 +77,21 @@ impl Workspace {
         serde_json::from_slice(&output.stdout).context("cargo metadata answers something unknown")
     }
 
-    /// The services: crates with a document beside their manifest.
+    /// The services: crates with a document beside their manifest, but for the one that hosts the others and is none itself.
     pub(crate) fn services(&self) -> Vec<Program> {
+        let mut services = self.described();
+        services.retain(|program| !self.hosts(program));
+        services
+    }
+
+    fn hosts(&self, program: &Program) -> bool {
+        let document = self.root.join(&program.folder).join("service.yaml");
+        let text = fs::read_to_string(document).unwrap_or_default();
+        text.lines().any(|line| line == "hosts: true")
+    }
+
+    /// Crates with a document beside their manifest.
+    fn described(&self) -> Vec<Program> {
         let packages = self.packages.iter();
         let services = packages.filter(|package| package.folder().join("service.yaml").exists());
         let service = |package: &Package| {
@@ -94,7 +108,7 @@ impl Workspace {
 
     /// Every program, the services first.
     pub(crate) fn programs(&self) -> Vec<Program> {
-        let mut programs = self.services();
+        let mut programs = self.described();
         programs.push(Program {
             package: OPERATOR.into(),
             binary: OPERATOR.into(),

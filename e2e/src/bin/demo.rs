@@ -5,14 +5,12 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
-use e2e::catalogue;
 use e2e::cluster::{Cluster, SHOP};
-use e2e::shop::{ADMIN_EMAIL, Account, Service, Shop, text};
+use e2e::seed::seed;
+use e2e::shop::{ADMIN_EMAIL, Account, Shop, text};
 use e2e::wait::until;
-use serde_json::{Value, json};
+use serde_json::Value;
 
-/// Products in the seed catalogue.
-const PRODUCTS: usize = 1200;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 #[derive(Parser)]
@@ -61,37 +59,6 @@ async fn password_in_the_cluster() -> Result<String> {
         .secret(&secret, "ADMIN_PASSWORD")
         .await;
     password.context("the shop does not run yet; `make up` starts it")
-}
-
-async fn seed(shop: &Shop, admin: &Account) -> Result<()> {
-    let products: Vec<Value> = catalogue::products(PRODUCTS)
-        .iter()
-        .map(serde_json::to_value)
-        .collect::<Result<_, _>>()?;
-    let report = shop
-        .import(admin, Service::Search, "/products/import", &products)
-        .await?;
-    println!(
-        "catalogue: {} new, {} changed, {} as they were",
-        report["created"], report["updated"], report["unchanged"]
-    );
-    // Stock that was sold must not come back with a second seed: only a fresh catalogue is given stock.
-    if report["created"] == 0 {
-        return Ok(());
-    }
-    let stock: Vec<Value> = products
-        .iter()
-        .enumerate()
-        .map(|(n, p)| json!({ "sku": p["sku"], "on_hand": catalogue::stock(n) }))
-        .collect();
-    shop.import(admin, Service::Orders, "/stock/import", &stock)
-        .await?;
-    println!("stock: set for {} products", stock.len());
-    until("the catalogue can be searched", PATIENCE, || async {
-        let found = shop.search(&[("in_stock", "true"), ("limit", "1")]).await?;
-        Ok((found["total"].as_u64() >= Some(1000)).then_some(()))
-    })
-    .await
 }
 
 async fn story(shop: &Shop, admin: &Account) -> Result<()> {

@@ -6,6 +6,7 @@ mod bad_input;
 mod checkout;
 mod data;
 mod journey;
+mod monolith;
 mod network;
 mod other_language;
 mod outages;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use async_nats::jetstream::consumer::{AckPolicy, PullConsumer, pull};
 use async_nats::jetstream::{Context, Message};
-use e2e::cluster::{Cluster, NAMESPACE, SHOP};
+use e2e::cluster::{Cluster, SHOP};
 use e2e::forward::forward;
 use e2e::shop::{ADMIN_EMAIL, Account, Shop};
 use e2e::wait::until;
@@ -78,7 +78,7 @@ pub(crate) async fn port_of_service(cluster: &Cluster, service: &str, port: u16)
     let labels = format!(
         "app.kubernetes.io/instance={SHOP},app.kubernetes.io/name={service},app.kubernetes.io/component=service"
     );
-    port_of(&cluster.client, NAMESPACE, &labels, port).await
+    port_of(&cluster.client, &cluster.namespace, &labels, port).await
 }
 
 /// The broker, with a service's own credentials.
@@ -89,7 +89,7 @@ pub(crate) async fn broker_as(cluster: &Cluster, service: &str) -> Result<Contex
         cluster.secret(&secret, "password").await?,
     );
     let labels = format!("app.kubernetes.io/instance={SHOP},app.kubernetes.io/component=broker");
-    let port = port_of(&cluster.client, NAMESPACE, &labels, 4222).await?;
+    let port = port_of(&cluster.client, &cluster.namespace, &labels, 4222).await?;
     let broker = async_nats::ConnectOptions::new()
         .custom_inbox_prefix(format!("_INBOX.{user}"))
         .user_and_password(user, password)

@@ -28,12 +28,18 @@ use crate::{
         .message("version and image exclude each other: an image names its version itself"),
     validation = Rule::new("!(has(self.replicas) && has(self.autoscaling))")
         .message("replicas and autoscaling exclude each other: name a count, or bounds for the autoscaler"),
-    validation = topology::env_of_definition()
+    validation = topology::env_of_definition(),
+    validation = Rule::new("!has(self.extracted) || !has(self.definition)")
+        .message("extracted is for built-in services: one that brings its definition has pods of its own always")
 )]
 pub struct ServiceSpec {
     /// Whether the service is there. Without it its objects go, and its data stay as long as the Shop. Default: true.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub enabled: Option<bool>,
+
+    /// Under `topology: Monolith` this built-in service has pods of its own all the same. Default: false.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub extracted: Option<bool>,
 
     /// The document of a service that is not built in; such a service also needs `image`.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -59,6 +59,7 @@ pub struct ShopSpec {
         validation = topology::names(),
         validation = topology::number(),
         validation = topology::defined(),
+        validation = topology::host(),
         validation = topology::named_as_defined(),
         validation = topology::calls(),
         validation = topology::tokens(),
@@ -68,6 +69,11 @@ pub struct ShopSpec {
         validation = topology::callers_of_what_is_off()
     )]
     pub services: BTreeMap<String, ServiceSpec>,
+
+    /// Whether each built-in service has pods of its own, or one process hosts all that are not `extracted`. It may change at any
+    /// time: services move one by one, with no request lost. Default: Services.
+    #[serde(default)]
+    pub topology: Topology,
 
     /// The databases: one PostgreSQL for each service that has one.
     #[serde(default)]
@@ -88,6 +94,16 @@ pub struct ShopSpec {
     /// Traces and logs of the services.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub telemetry: Option<TelemetrySpec>,
+}
+
+/// How the built-in services are divided among processes.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Topology {
+    /// Each has pods of its own.
+    #[default]
+    Services,
+    /// One process, `monolith`, hosts all that are not `extracted`, with one PostgreSQL for the databases that are made there.
+    Monolith,
 }
 
 /// Where images come from.

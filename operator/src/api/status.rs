@@ -1,6 +1,6 @@
 //! What the operator says about a Shop.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -86,9 +86,31 @@ pub struct ServiceStatus {
     /// The deepest known cause in one sentence; empty when all is well.
     #[serde(default)]
     pub message: String,
+    /// The service whose pods run it, where these are not its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
+    /// The PostgreSQL that holds its database, where that is not its own. It stays there, wherever the service goes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub database: Option<String>,
+    /// Its way from the host to pods of its own, or back; none where it is as the Shop asks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub moving: Option<MoveStatus>,
     /// Fields of its objects that the Shop does not name and somebody has set, each with who did. They stay.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub foreign: Vec<String>,
+}
+
+/// The way of a service from the host to pods of its own, or back.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct MoveStatus {
+    /// When it began.
+    pub since: Time,
+    /// The generation of the specification that asks for it.
+    pub generation: i64,
+    /// Why it was given up; the service is where it was. It is tried again when the Shop changes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub given_up: Option<String>,
 }
 
 /// How far a service is.
@@ -98,6 +120,10 @@ pub enum Phase {
     Pending,
     /// The migration of the new image runs; pods of the old image serve meanwhile.
     Migrating,
+    /// It gets pods of its own; the host answers until they are ready.
+    Extracting,
+    /// The host takes it in; its own pods answer until then.
+    Merging,
     /// Pods are being replaced or started.
     Rolling,
     /// All pods run as asked.

@@ -16,6 +16,12 @@ fn built_in() -> String {
     list(built_in::services().keys().map(|name| name.as_str()))
 }
 
+/// The host too, of which a Shop may say something though it is no service of its own.
+fn described() -> String {
+    let services = built_in::services().keys().map(|name| name.as_str());
+    list(services.chain([built_in::host_name()]))
+}
+
 fn built_in_names() -> String {
     let names: Vec<_> = built_in::services()
         .keys()
@@ -61,7 +67,7 @@ pub(super) fn names() -> Rule {
 
 /// Whoever is not built in says what it is.
 pub(super) fn defined() -> Rule {
-    let built_in = built_in();
+    let built_in = described();
     Rule::new(format!(
         "self.all(name, name in {built_in} ? !has(self[name].definition) : has(self[name].definition) && has(self[name].image))"
     ))
@@ -69,6 +75,21 @@ pub(super) fn defined() -> Rule {
         format!(
             "{} are built in and bring their own definition; a service of any other name needs definition and image: is the name misspelt?",
             built_in_names()
+        )
+        .as_str(),
+    )
+}
+
+/// The host comes and goes with what it hosts.
+pub(super) fn host() -> Rule {
+    let host = built_in::host_name();
+    Rule::new(format!(
+        "!('{host}' in self) || (!has(self['{host}'].extracted) && !{})",
+        off(&format!("'{host}'"))
+    ))
+    .message(
+        format!(
+            "{host} hosts the services that are not extracted: it has neither `enabled: false` nor `extracted`; with topology Services it is not there"
         )
         .as_str(),
     )

@@ -1,5 +1,5 @@
 //! Deletes what this Shop once needed and no longer does: Jobs of former images, budgets of services with one pod, autoscalers that
-//! were switched off. What services leave behind is in `leave`.
+//! were switched off, Deployments of services that moved to the host. What services leave behind is in `leave`.
 
 use std::{collections::HashSet, sync::Arc};
 
@@ -13,7 +13,11 @@ use crate::{
     cluster::{Cluster, Kind, Tracked},
     facts::observe::Observed,
     model::{metadata::is_ours, validate::ValidShop},
-    naming::labels::{Part, part_of},
+    naming::{
+        labels::{Part, part_of},
+        names,
+    },
+    progress::decide::Decision,
 };
 
 /// Deletes superfluous objects of the Shop; nothing of a service of which something was not applied, because what is missing
@@ -22,6 +26,7 @@ pub async fn prune(
     shop: &ValidShop,
     cluster: &Cluster,
     observed: &Observed,
+    decision: &Decision,
     outcome: &Outcome,
     withheld: &Refusals,
 ) -> Vec<Failure> {
@@ -34,12 +39,39 @@ pub async fn prune(
         running: running.collect(),
     };
     let (budgets, autoscalers) = (&cluster.disruption_budgets, &cluster.autoscalers);
-    let (jobs, budgets, autoscalers) = tokio::join!(
+    let (deployments, jobs, budgets, autoscalers) = tokio::join!(
+        without_pods(shop, cluster, decision, spared, withheld),
         superfluous(shop, &cluster.jobs, &applied.jobs, spared, withheld),
         superfluous(shop, budgets, &applied.disruption_budgets, spared, withheld),
         superfluous(shop, autoscalers, &applied.autoscalers, spared, withheld),
     );
-    [jobs, budgets, autoscalers].into_iter().flatten().collect()
+    [deployments, jobs, budgets, autoscalers]
+        .into_iter()
+        .flatten()
+        .collect()
+}
+
+/// The Deployments of services that others run, and of a host without guests. Nothing else makes a Deployment superfluous.
+async fn without_pods(
+    shop: &ValidShop,
+    cluster: &Cluster,
+    decision: &Decision,
+    spared: &Spared<'_>,
+    withheld: &Refusals,
+) -> Vec<Failure> {
+    let mut refused = Vec::new();
+    for (service, decided) in &decision.services {
+        if decided.placement.apart {
+            continue;
+        }
+        let name = names::service(&shop.name, service);
+        let deployment = cluster.deployments.get(&shop.namespace, &shop.name, &name);
+        let deployment = deployment.filter(|live| is_ours(shop, &**live));
+        if let Some(live) = deployment.filter(|live| !spared.contains(&**live)) {
+            refused.extend(delete(&cluster.deployments, &live, withheld).await.err());
+        }
+    }
+    refused
 }
 
 /// What is left alone though it may look superfluous.

@@ -22,22 +22,48 @@ pub struct BuiltIn {
     /// least exposed: whoever may change the stream may empty it.
     #[serde(default)]
     pub limits_stream: bool,
+    /// Under `topology: Monolith` its process hosts the others. One does, and it is no service of the shop otherwise.
+    #[serde(default)]
+    pub hosts: bool,
 }
 
 static DOCUMENTS: &[&str] = include!(concat!(env!("OUT_DIR"), "/built_in.rs"));
 
-static BUILT_IN: LazyLock<BTreeMap<ServiceName, BuiltIn>> = LazyLock::new(|| {
+struct All {
+    services: BTreeMap<ServiceName, BuiltIn>,
+    host: BuiltIn,
+}
+
+static BUILT_IN: LazyLock<All> = LazyLock::new(|| {
     let parse = |document: &&str| {
         let service: BuiltIn = serde_yaml::from_str(document)
             .expect("a test reads every document that the operator is built with");
-        (service.definition.name.as_str().into(), service)
+        service
     };
-    DOCUMENTS.iter().map(parse).collect()
+    let (mut hosts, services): (Vec<_>, Vec<_>) = DOCUMENTS
+        .iter()
+        .map(parse)
+        .partition(|service| service.hosts);
+    let by_name = |service: BuiltIn| (service.definition.name.as_str().into(), service);
+    All {
+        services: services.into_iter().map(by_name).collect(),
+        host: hosts.pop().expect("a test counts the hosts"),
+    }
 });
 
 /// The services that come with the operator, by name.
 pub fn services() -> &'static BTreeMap<ServiceName, BuiltIn> {
-    &BUILT_IN
+    &BUILT_IN.services
+}
+
+/// The process that hosts them under `topology: Monolith`.
+pub fn host() -> &'static BuiltIn {
+    &BUILT_IN.host
+}
+
+/// The name of that process, under which a Shop may say something about it.
+pub fn host_name() -> &'static str {
+    &host().definition.name
 }
 
 /// Names that no service may have: they would meet other objects of this Shop or of one whose name begins alike, PostgreSQL's own
@@ -140,6 +166,7 @@ mod tests {
             let mut document: serde_json::Value = serde_yaml::from_str(document).expect("YAML");
             let fields = document.as_object_mut().expect("fields");
             fields.remove("limitsStream");
+            fields.remove("hosts");
             serde_json::from_value::<Definition>(document).expect("a definition");
         }
     }
@@ -155,9 +182,21 @@ mod tests {
         let documents = folders.filter(|entry| entry.path().join("service.yaml").exists());
         assert_eq!(
             documents.count(),
-            services().len(),
+            services().len() + 1,
             "touch Cargo.toml: a document came after its crate"
         );
+    }
+
+    #[test]
+    fn one_process_hosts_the_others_and_its_folders_do_not_meet() {
+        let hosts = DOCUMENTS
+            .iter()
+            .filter(|document| document.contains("\nhosts: true"));
+        assert_eq!(hosts.count(), 1);
+        let folders = definitions().flat_map(|definition| &definition.scratch);
+        let paths: Vec<_> = folders.map(|folder| &folder.path).collect();
+        let distinct: BTreeSet<_> = paths.iter().collect();
+        assert_eq!(paths.len(), distinct.len(), "{paths:?}");
     }
 
     #[test]

@@ -112,15 +112,15 @@ pub async fn provide(
     Ok(Credentials {
         services: shop
             .services
-            .keys()
+            .values()
             .map(|service| {
+                let login = names::broker_login(&shop.name, &service.name);
                 let credentials = ServiceCredentials {
                     database: database_login(shop, service, &secrets),
-                    // `create_or_complete` has put back what was missing.
-                    broker_password: value(&names::broker_login(&shop.name, service), PASSWORD)
-                        .unwrap_or_default(),
+                    // `create_or_complete` has put back what was missing; a host has none.
+                    broker_password: value(&login, PASSWORD).unwrap_or_default(),
                 };
-                (service.clone(), credentials)
+                (service.name.clone(), credentials)
             })
             .collect(),
         leaving: leaving(shop, cluster, observed),
@@ -152,7 +152,7 @@ fn leaving(
 
 fn database_login(
     shop: &ValidShop,
-    service: &ServiceName,
+    service: &ValidService,
     secrets: &BTreeMap<String, Values>,
 ) -> Result<DatabaseLogin, String> {
     let value = |secret: &str, key: &str| {
@@ -164,8 +164,8 @@ fn database_login(
         })
     };
     let (admin, role) = (
-        names::database_admin(&shop.name, service),
-        names::database(&shop.name, service),
+        names::database_admin(&shop.name, shop.server_of(service)),
+        names::database(&shop.name, &service.name),
     );
     Ok(DatabaseLogin {
         admin_password: value(&admin, "password")?.into(),
@@ -184,22 +184,29 @@ fn secret_templates(shop: &ValidShop, service: &ValidService) -> Vec<SecretTempl
     };
     let password = || vec![(PASSWORD.to_owned(), KeyShape::Password)];
     let nothing: fn() -> Derive = || Box::new(|_| BTreeMap::new());
-    let mut templates = vec![template(
-        names::broker_login(&shop.name, name),
-        SecretKind::BrokerLogin,
-        password(),
-        broker_values(names::broker(&shop.name), name.clone()),
-    )];
-    if service.definition.database.is_some() {
+    let mut templates = Vec::new();
+    // Whoever hosts others works with their logins and has none of its own.
+    if !service.hosts {
+        templates.push(template(
+            names::broker_login(&shop.name, name),
+            SecretKind::BrokerLogin,
+            password(),
+            broker_values(names::broker(&shop.name), name.clone()),
+        ));
+    }
+    if shop.databases_at(name).next().is_some() {
         let admin = names::database_admin(&shop.name, name);
-        let role = names::database(&shop.name, name);
-        let values = role_values(role.clone(), name.clone());
         templates.push(template(
             admin,
             SecretKind::DatabaseLogin,
             password(),
             nothing(),
         ));
+    }
+    if service.definition.database.is_some() {
+        let role = names::database(&shop.name, name);
+        let server = names::database(&shop.name, shop.server_of(service));
+        let values = role_values(server, name.clone());
         templates.push(template(
             role,
             SecretKind::DatabaseLogin,

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::{
     api::{Phase, ShopSpec, ShopStatus},
     cluster::{Cluster, Kind, Tracked},
+    definition::built_in,
     model::{metadata::is_ours, validate::ValidShop},
     naming::{
         labels::{Part, part_of},
@@ -47,6 +48,10 @@ pub fn departure(
     previous: Option<&ShopStatus>,
     generation: Option<i64>,
 ) -> Departure {
+    if name.as_str() == built_in::host_name() {
+        // It is known without any definition, and nothing is left with it: otherwise the Shop had it.
+        return Departure::Leaves;
+    }
     if spec.services.contains_key(name.as_str()) {
         // It is there and switched off: otherwise the Shop had it.
         return Departure::Leaves;
@@ -64,12 +69,16 @@ pub fn departure(
     match listed.phase {
         Phase::Leaving => Departure::Leaves,
         Phase::Hidden => Departure::Hidden,
-        Phase::Pending | Phase::Migrating | Phase::Rolling | Phase::Running | Phase::Failed => {
-            match of_older_generation {
-                true => Departure::Leaves,
-                false => Departure::Hidden,
-            }
-        }
+        Phase::Pending
+        | Phase::Migrating
+        | Phase::Extracting
+        | Phase::Merging
+        | Phase::Rolling
+        | Phase::Running
+        | Phase::Failed => match of_older_generation {
+            true => Departure::Leaves,
+            false => Departure::Hidden,
+        },
     }
 }
 

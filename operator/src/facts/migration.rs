@@ -32,7 +32,7 @@ pub const SCHEMA_BEHIND: i32 = 3;
 /// The fingerprint of the settings with which a Job would be made now.
 pub fn settings_of(shop: &ValidShop, wanted: &ValidService) -> String {
     let settings = Fingerprint::of(&(
-        &wanted.image,
+        &shop.carrier(wanted).image,
         shop.pull_policy.as_str(),
         &shop.pull_secrets,
         &shop.log_level,

@@ -4,12 +4,16 @@ pub mod broker;
 pub mod credentials;
 pub mod database;
 pub mod departures;
+pub mod location;
 pub mod migration;
 pub mod observe;
 
 use std::collections::BTreeMap;
 
+use k8s_openapi::jiff::Timestamp;
+
 use crate::{
+    api::ShopStatus,
     definition::Definition,
     facts::departures::Departure,
     facts::{
@@ -18,7 +22,10 @@ use crate::{
         database::DatabaseState,
         observe::{Observed, ObservedService},
     },
-    model::validate::{ValidService, ValidShop},
+    model::{
+        place::Place,
+        validate::{ValidService, ValidShop},
+    },
     naming::names::ServiceName,
 };
 
@@ -36,6 +43,12 @@ pub struct Facts {
     pub fill: Option<Fill>,
     /// What becomes of services that the Shop does not have.
     pub departures: BTreeMap<ServiceName, Departure>,
+    /// Ways between the host and pods of their own, as the status remembers them.
+    pub ways: BTreeMap<ServiceName, Remembered>,
+    /// The generation of the Shop.
+    pub generation: Option<i64>,
+    /// When all this was so.
+    pub now: Timestamp,
 }
 
 /// A fingerprint of the content of each Secret, by name.
@@ -54,6 +67,41 @@ pub struct ServiceView<'a> {
     pub secrets: &'a ServiceCredentials,
     /// How far its database is; none where it has no database.
     pub database: Option<&'a DatabaseState>,
+    /// What is there of the one that hosts others, where there is one.
+    pub host: Option<(&'a ValidService, &'a ObservedService)>,
+}
+
+/// A way between the host and pods of its own, as the status remembers it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Remembered {
+    /// When it began.
+    pub since: Timestamp,
+    /// The generation of the Shop that asks for it.
+    pub generation: Option<i64>,
+    /// Why it was given up.
+    pub given_up: Option<String>,
+    /// What held it up when the status was written.
+    pub held_up_by: String,
+}
+
+/// What a status remembers of ways.
+pub fn ways(previous: Option<&ShopStatus>) -> BTreeMap<ServiceName, Remembered> {
+    let services = previous.into_iter().flat_map(|status| &status.services);
+    let remembered = services.filter_map(|service| {
+        let way = service.moving.as_ref()?;
+        // It begins with who moves where.
+        let cause = service.message.split_once(": ");
+        let remembered = Remembered {
+            since: way.since.0,
+            generation: Some(way.generation),
+            given_up: way.given_up.clone(),
+            held_up_by: cause
+                .map_or(&*service.message, |(_, cause)| cause)
+                .to_owned(),
+        };
+        Some((service.name.as_str().into(), remembered))
+    });
+    remembered.collect()
 }
 
 impl Facts {
@@ -69,8 +117,11 @@ impl Facts {
     /// The services, in the order of their names. What is seen and what is secret of a service is looked up for each that the Shop
     /// has, so that none is left out.
     pub fn services(&self) -> impl Iterator<Item = ServiceView<'_>> {
-        self.shop.services.values().filter_map(|wanted| {
+        let host = self.shop.host();
+        let host = host.and_then(|host| Some((host, self.observed.services.get(&host.name)?)));
+        self.shop.services.values().filter_map(move |wanted| {
             Some(ServiceView {
+                host,
                 shop: &self.shop,
                 wanted,
                 seen: self.observed.services.get(&wanted.name)?,
@@ -85,6 +136,14 @@ impl<'a> ServiceView<'a> {
     /// Its name.
     pub fn name(&self) -> &'a ServiceName {
         &self.wanted.name
+    }
+
+    /// What is wanted and what is there of the service whose pods are to run this one: itself, or the host.
+    pub fn carrier(&self) -> (&'a ValidService, &'a ObservedService) {
+        match (self.wanted.place, self.host) {
+            (Place::Hosted, Some(host)) => host,
+            (Place::Hosted, None) | (Place::Apart, _) => (self.wanted, self.seen),
+        }
     }
 
     /// Its document.

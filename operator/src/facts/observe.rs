@@ -19,9 +19,12 @@ use kube::{Api, ResourceExt, api::ListParams};
 use crate::{
     cluster::Cluster,
     error::{Class, Error},
-    facts::migration,
+    facts::{location, migration},
     hash::Fingerprint,
-    model::validate::{ValidService, ValidShop},
+    model::{
+        place::Place,
+        validate::{ValidService, ValidShop},
+    },
     naming::{
         labels::{COMPONENT_LABEL, Component, NAME_LABEL, Part, part_of},
         names::{self, ServiceName},
@@ -64,8 +67,10 @@ pub struct ObservedService {
     pub other_migration: Option<String>,
     /// Whether its autoscaler works.
     pub autoscaler: Option<Arc<HorizontalPodAutoscaler>>,
-    /// Its database.
+    /// Its database, or the server that it shares.
     pub database: ObservedBackend,
+    /// Whose pods answer for it.
+    pub answers: Option<Place>,
 }
 
 /// What there is of a database or the broker.
@@ -83,10 +88,16 @@ pub struct ObservedBackend {
 pub const PREPARED_ANNOTATION: &str = "shopkeeper.dev/prepared";
 
 impl ObservedBackend {
-    /// The incarnation for which role and database were made.
+    /// The incarnations for which role and database were made, with commas between them where several services share it.
     pub fn prepared_for(&self) -> Option<&str> {
         let annotations = self.stateful_set.as_ref()?.annotations();
         annotations.get(PREPARED_ANNOTATION).map(String::as_str)
+    }
+
+    /// Whether role and database were made for this incarnation.
+    pub fn is_prepared_for(&self, incarnation: &str) -> bool {
+        let noted = self.prepared_for().unwrap_or_default();
+        noted.split(',').any(|noted| noted == incarnation)
     }
 
     /// The image of its StatefulSet.
@@ -199,7 +210,8 @@ pub async fn observe(
     let service = |wanted: &ValidService| {
         let service = &wanted.name;
         let name = names::service(&shop.name, service);
-        let migration = names::migration(&shop.name, service, &wanted.image);
+        let migration = names::migration(&shop.name, service, &shop.carrier(wanted).image);
+        let server = shop.server_of(wanted);
         let (job, others): (Vec<_>, Vec<_>) = jobs
             .iter()
             .filter(|job| is_of(&***job, service.as_str(), Component::Migration))
@@ -216,9 +228,10 @@ pub async fn observe(
                 .map(|job| job.name_any()),
             migration: job.into_iter().next(),
             database: backend(
-                names::database(&shop.name, service),
-                pods.of(service.as_str(), Component::Database),
+                names::database(&shop.name, server),
+                pods.of(server.as_str(), Component::Database),
             ),
+            answers: location::answers(shop, cluster, service),
         }
     };
     let left = left(shop, &pods.0);
@@ -260,7 +273,8 @@ async fn warnings(
         .filter(|pod| is_pending(pod) && is_older_than(&***pod, HANGS, now))
         .map(|pod| pod.name_any());
     let mut warnings = Warnings::new();
-    for name in sets.chain(pods) {
+    // Several services may share a server.
+    for name in sets.chain(pods).collect::<BTreeSet<_>>() {
         warnings.extend(
             last_warning(shop, cluster, &name)
                 .await

@@ -21,6 +21,13 @@ pub const SERVICE: Defaults = Defaults {
     memory_limit: "256Mi",
 };
 
+/// A pod of the process that hosts the built-in services.
+pub const HOST: Defaults = Defaults {
+    cpu: "100m",
+    memory: "96Mi",
+    memory_limit: "1Gi",
+};
+
 /// A pod of a service that is autoscaled. The autoscaler counts in percent of the request: 80 % of 20m would be 16m, so that
 /// a pod that does next to nothing would ask for another one.
 pub const AUTOSCALED_SERVICE: Defaults = Defaults {

@@ -2,5 +2,6 @@
 
 pub mod defaults;
 pub mod metadata;
+pub mod place;
 pub mod topology;
 pub mod validate;

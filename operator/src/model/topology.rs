@@ -27,6 +27,7 @@ pub fn services(
             let own = BuiltIn {
                 definition: definition.clone(),
                 limits_stream: false,
+                hosts: false,
             };
             services.entry(name.as_str().into()).or_insert(own);
         }
@@ -71,7 +72,8 @@ fn limit_stream(services: &mut BTreeMap<ServiceName, BuiltIn>) {
 
 fn check_name(name: &str, spec: &ServiceSpec, wrong: &mut Vec<String>) {
     let path = format!("spec.services.{name}");
-    let is_built_in = built_in::services().contains_key(name);
+    let is_host = name == built_in::host_name();
+    let is_built_in = is_host || built_in::services().contains_key(name);
     let fits = (1..=15).contains(&name.len())
         && name.starts_with(|c: char| c.is_ascii_lowercase())
         && name
@@ -80,6 +82,16 @@ fn check_name(name: &str, spec: &ServiceSpec, wrong: &mut Vec<String>) {
     if !fits {
         wrong.push(format!(
             "{path}: a service is named by at most 15 lower-case letters and digits, beginning with a letter"
+        ));
+    }
+    if is_host && spec.enabled == Some(false) {
+        wrong.push(format!(
+            "{path}.enabled: it is there while it hosts something; leave this out, and set spec.topology to Services to do without it"
+        ));
+    }
+    if spec.extracted.is_some() && (is_host || spec.definition.is_some()) {
+        wrong.push(format!(
+            "{path}.extracted: it has pods of its own always; leave this out"
         ));
     }
     if RESERVED_NAMES.contains(&name) {

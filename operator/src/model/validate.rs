@@ -11,15 +11,20 @@ use kube::{Resource, ResourceExt};
 use crate::{
     api::{
         DeletionPolicy, EmailSpec, EnvSpec, ExposureType, MigrationSpec, PullPolicy, ResourcesSpec,
-        SchedulingSpec, ServiceSpec, Shop, ShopSpec, StorageSpec,
+        SchedulingSpec, ServiceSpec, Shop, ShopSpec, StorageSpec, Topology,
         format::{self, Format},
     },
     config::Config,
+    connections::MOST_PODS,
     definition::{
         Definition, Protocol,
         built_in::{self, BuiltIn},
     },
-    model::{defaults, topology},
+    model::{
+        defaults,
+        place::{Place, Server},
+        topology,
+    },
     naming::names::ServiceName,
     quantity::seconds,
 };
@@ -44,8 +49,10 @@ pub struct ValidShop {
     pub postgres_image: ImageChoice,
     /// The NATS image.
     pub nats_image: ImageChoice,
-    /// The services.
+    /// The services, with the one that hosts others where there is one.
     pub services: BTreeMap<ServiceName, ValidService>,
+    /// The one that would host others, under `topology: Services`: it is needed until nothing is left with it.
+    pub idle_host: Option<ValidService>,
     /// What each database's pod gets.
     pub database: ValidBackend,
     /// What the broker's pod gets.
@@ -102,8 +109,16 @@ pub struct ValidService {
     pub name: ServiceName,
     /// Its document.
     pub definition: Definition,
+    /// It comes with the operator.
+    pub is_built_in: bool,
     /// It brings the stream of events to the Shop's limits.
     pub limits_stream: bool,
+    /// Its process hosts others.
+    pub hosts: bool,
+    /// Where it is to run.
+    pub place: Place,
+    /// Where its database lies, if it has one.
+    pub server: Server,
     /// The version asked for; none where a whole image is named.
     pub version: Option<String>,
     /// The image that is to run.
@@ -185,13 +200,27 @@ pub fn validate(shop: &Shop, config: &Config) -> Result<ValidShop, Vec<String>> 
 
     let images = spec.images.clone().unwrap_or_default();
     let registry = images.registry.or_else(|| config.image_registry.clone());
-    let services: BTreeMap<_, _> = topology::services(&spec.services, &mut wrong)
+    let mut services: BTreeMap<_, _> = topology::services(&spec.services, &mut wrong)
         .into_iter()
         .map(|(name, service)| {
             let service = valid_service(shop, &name, service, registry.as_deref(), &mut wrong);
             (name, service)
         })
         .collect();
+    let idle_host = match spec.topology {
+        Topology::Monolith => {
+            let host = host(shop, registry.as_deref(), &mut wrong);
+            check_size_of_host(&host, services.len(), &mut wrong);
+            services.insert(host.name.clone(), host);
+            None
+        }
+        // What is wrong with one that nobody asks for is nobody's concern.
+        Topology::Services => {
+            let mut wrong = Vec::new();
+            let host = host(shop, registry.as_deref(), &mut wrong);
+            wrong.is_empty().then_some(host)
+        }
+    };
 
     check_node_ports(spec, &services, &mut wrong);
 
@@ -211,6 +240,7 @@ pub fn validate(shop: &Shop, config: &Config) -> Result<ValidShop, Vec<String>> 
             default: config.nats_image.clone(),
         },
         services,
+        idle_host,
         database: ValidBackend {
             storage: spec.database.storage.clone(),
             resources: defaults::DATABASE.fill(spec.database.resources.as_ref()),
@@ -289,12 +319,30 @@ fn check_formats(spec: &ShopSpec, wrong: &mut Vec<String>) {
     check("spec.telemetry.logs.level", level, &format::LOG_LEVEL);
 }
 
+fn host(shop: &Shop, registry: Option<&str>, wrong: &mut Vec<String>) -> ValidService {
+    let name = built_in::host_name().into();
+    valid_service(shop, &name, built_in::host().clone(), registry, wrong)
+}
+
+/// The databases of all that it hosts share the connections of one PostgreSQL.
+fn check_size_of_host(host: &ValidService, databases: usize, wrong: &mut Vec<String>) {
+    let most = MOST_PODS / i32::try_from(databases.max(1)).unwrap_or(i32::MAX);
+    if host.replicas.most().is_some_and(|pods| pods > most) {
+        wrong.push(format!(
+            "spec.services.{}: at most {most} pods: the databases of what it hosts share the connections of one PostgreSQL; extract the \
+             service that needs more",
+            host.name
+        ));
+    }
+}
+
 fn valid_service(
     shop: &Shop,
     name: &ServiceName,
     BuiltIn {
         definition,
         limits_stream,
+        hosts,
     }: BuiltIn,
     registry: Option<&str>,
     wrong: &mut Vec<String>,
@@ -323,7 +371,13 @@ fn valid_service(
         ));
     }
     let replicas = replicas(&path, &spec, wrong);
+    let is_built_in = hosts || built_in::services().contains_key(name);
+    let place = match (shop.spec.topology, spec.extracted) {
+        (Topology::Monolith, None | Some(false)) if is_built_in && !hosts => Place::Hosted,
+        (Topology::Monolith | Topology::Services, _) => Place::Apart,
+    };
     let default_resources = match replicas {
+        _ if hosts => defaults::HOST,
         Replicas::Unmanaged | Replicas::Fixed(_) => defaults::SERVICE,
         Replicas::Autoscaled { .. } => defaults::AUTOSCALED_SERVICE,
     };
@@ -344,7 +398,14 @@ fn valid_service(
     ValidService {
         name: name.clone(),
         definition,
+        is_built_in,
         limits_stream,
+        hosts,
+        place,
+        server: match place {
+            Place::Apart => Server::Own,
+            Place::Hosted => Server::Host,
+        },
         version,
         image,
         replicas,

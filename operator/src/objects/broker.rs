@@ -97,7 +97,7 @@ authorization {{
 "#,
         name = names::broker(&shop.name),
     );
-    for service in shop.services.values() {
+    for service in shop.services.values().filter(|service| !service.hosts) {
         if let Some(login) = credentials.services.get(&service.name) {
             let password = &login.broker_password;
             file.push_str(&user(&service.name, password, &publishes(service)));

@@ -6,22 +6,23 @@ use k8s_openapi::{
     api::{
         apps::v1::{Deployment, DeploymentSpec, DeploymentStrategy, RollingUpdateDeployment},
         core::v1::{
-            Container, EnvVar, Lifecycle, LifecycleHandler, PodSpec, PodTemplateSpec, Probe,
-            SleepAction, TopologySpreadConstraint, Volume, VolumeMount,
+            Container, ContainerPort, EnvVar, Lifecycle, LifecycleHandler, PodSpec,
+            PodTemplateSpec, Probe, SleepAction, TopologySpreadConstraint, Volume, VolumeMount,
         },
     },
     apimachinery::pkg::util::intstr::IntOrString,
 };
 
-use super::pod;
+use super::{host, pod};
 use crate::{
     api::EmailSpec,
     connections::per_process,
     definition::PortsDefinition,
-    facts::Contents,
+    facts::{Contents, location::HOSTS_ANNOTATION},
     hash::Fingerprint,
     model::{
         metadata,
+        place::Server,
         validate::{ValidService, ValidShop},
     },
     naming::{
@@ -29,7 +30,7 @@ use crate::{
         names,
         ports::GRPC_PORT,
     },
-    progress::decide::Release,
+    progress::decide::{Decision, Release},
 };
 
 /// Changes when the content of a Secret changes that the pods read, so that they roll.
@@ -46,7 +47,7 @@ pub fn deployment(
     shop: &ValidShop,
     service: &ValidService,
     runs: &Release,
-    stream_size: u64,
+    decision: &Decision,
     contents: &Contents<'_>,
 ) -> Deployment {
     let app = service.name.as_str();
@@ -60,6 +61,10 @@ pub fn deployment(
         .labels
         .get_or_insert_default()
         .extend(version_label(&runs.version));
+    if service.hosts {
+        let guests = host::list(&decision.guests);
+        metadata.annotations = Some([(HOSTS_ANNOTATION.into(), guests)].into());
+    }
     Deployment {
         metadata,
         spec: Some(DeploymentSpec {
@@ -73,7 +78,7 @@ pub fn deployment(
             }),
             revision_history_limit: Some(3),
             progress_deadline_seconds: Some(DEADLINE_SECONDS),
-            template: template(shop, service, runs, stream_size, contents),
+            template: template(shop, service, runs, decision, contents),
             ..DeploymentSpec::default()
         }),
         status: None,
@@ -91,15 +96,25 @@ fn template(
     shop: &ValidShop,
     service: &ValidService,
     runs: &Release,
-    stream_size: u64,
+    decision: &Decision,
     contents: &Contents<'_>,
 ) -> PodTemplateSpec {
     let mut labels = metadata::labels(shop, service.name.as_str(), Component::Service);
     labels.extend(version_label(&runs.version));
-    let env = environment(shop, service, stream_size);
+    let stream_size = decision.stream_size;
+    let mut env = environment(shop, service, stream_size);
+    let mut ports = ports(service);
+    let mut folders = scratch(service);
+    if service.hosts {
+        let guests = &decision.guests;
+        env.extend(host::guests_environment(shop, guests, stream_size));
+        ports.extend(host::guests_ports(shop, guests));
+        folders.extend(host::guests_scratch(shop, guests));
+    }
     let annotations =
         BTreeMap::from([(SETTINGS_ANNOTATION.into(), secret_contents(&env, contents))]);
-    let (volumes, mounts) = scratch(service);
+    let (volumes, mounts): (Vec<_>, Vec<_>) = folders.into_iter().unzip();
+    let some = |volumes: Vec<_>| (!volumes.is_empty()).then_some(volumes);
     PodTemplateSpec {
         metadata: Some(pod::metadata(service, labels, annotations)),
         spec: Some(pod::scheduled(
@@ -112,29 +127,26 @@ fn template(
                 termination_grace_period_seconds: Some(GRACE_SECONDS),
                 image_pull_secrets: pod::pull_secrets(shop),
                 topology_spread_constraints: Some(vec![spread(shop, service)]),
-                volumes,
-                containers: vec![container(shop, service, runs, env, mounts)],
+                volumes: some(volumes),
+                containers: vec![Container {
+                    env: Some(env),
+                    ports: Some(ports),
+                    volume_mounts: (!mounts.is_empty()).then_some(mounts),
+                    ..container(shop, service, runs)
+                }],
                 ..PodSpec::default()
             },
         )),
     }
 }
 
-fn container(
-    shop: &ValidShop,
-    service: &ValidService,
-    runs: &Release,
-    env: Vec<EnvVar>,
-    mounts: Option<Vec<VolumeMount>>,
-) -> Container {
+fn container(shop: &ValidShop, service: &ValidService, runs: &Release) -> Container {
     let ports = &service.definition.ports;
     Container {
         name: service.name.to_string(),
         image: Some(runs.image.clone()),
         image_pull_policy: Some(shop.pull_policy.as_str().into()),
         args: Some(service.definition.serve.clone()),
-        env: Some(env),
-        ports: Some(pod::ports(ports)),
         resources: Some(pod::requirements(&service.resources)),
         // No startup probe: a service listens within 100 ms, and one that waits for its database must not be restarted.
         readiness_probe: Some(Probe {
@@ -160,22 +172,33 @@ fn container(
         }),
         security_context: Some(pod::container_security()),
         termination_message_policy: Some(pod::LAST_WORDS.into()),
-        volume_mounts: mounts,
         ..Container::default()
     }
 }
 
+/// The host itself has its administration alone.
+fn ports(service: &ValidService) -> Vec<ContainerPort> {
+    let ports = &service.definition.ports;
+    let http = (!service.hosts).then(|| pod::port("http", ports.http));
+    let admin = pod::port("admin", ports.admin);
+    let grpc = ports.grpc.map(|number| pod::port("grpc", number));
+    http.into_iter().chain([admin]).chain(grpc).collect()
+}
+
 /// Settings in the order: addresses and logins, the service's own, telemetry, and last what the Shop adds. A variable of
 /// the Shop takes the place of one of ours; admission lets it do so only where that is meant.
-fn environment(shop: &ValidShop, service: &ValidService, stream_size: u64) -> Vec<EnvVar> {
+pub(super) fn environment(
+    shop: &ValidShop,
+    service: &ValidService,
+    stream_size: u64,
+) -> Vec<EnvVar> {
     let definition = &service.definition;
     let mut env = addresses(service);
     env.extend(backends(shop, service));
     if service.limits_stream {
         env.push(pod::variable("EVENTS_MAX_BYTES", stream_size.to_string()));
     }
-    let most_pods = service.replicas.most();
-    if let Some(connections) = most_pods.and_then(per_process)
+    if let Some(connections) = processes_at_its_database(shop, service).and_then(per_process)
         && definition.database.is_some()
     {
         let connections = connections.to_string();
@@ -206,6 +229,19 @@ fn environment(shop: &ValidShop, service: &ValidService, stream_size: u64) -> Ve
     env
 }
 
+/// How many processes have a pool of connections to the PostgreSQL of this service; none where someone else decides how many run. One
+/// that several services share is also shared by those of which nobody knows: they count as one each.
+fn processes_at_its_database(shop: &ValidShop, service: &ValidService) -> Option<i32> {
+    match service.server {
+        Server::Own => shop.carrier(service).replicas.most(),
+        Server::Host => {
+            let sharing = shop.databases_at(shop.server_of(service));
+            let processes = sharing.map(|each| shop.carrier(each).replicas.most().unwrap_or(1));
+            Some(processes.fold(0, i32::saturating_add))
+        }
+    }
+}
+
 /// Where it listens, unless that is where every service does.
 fn addresses(service: &ValidService) -> Vec<EnvVar> {
     let (ports, usual) = (&service.definition.ports, PortsDefinition::default());
@@ -229,7 +265,8 @@ fn backends(shop: &ValidShop, service: &ValidService) -> Vec<EnvVar> {
     });
     let login = names::broker_login(&shop.name, &service.name);
     let broker = pod::secret_variable("NATS_URL", login, "url");
-    database.into_iter().chain([broker]).collect()
+    let broker = (!service.hosts).then_some(broker);
+    database.into_iter().chain(broker).collect()
 }
 
 /// Addresses of the services that it calls, and what it shows them.
@@ -294,16 +331,11 @@ fn secret_contents(env: &[EnvVar], contents: &Contents<'_>) -> String {
     Fingerprint::of(&read).hex()
 }
 
-fn scratch(service: &ValidService) -> (Option<Vec<Volume>>, Option<Vec<VolumeMount>>) {
-    let folders = &service.definition.scratch;
-    if folders.is_empty() {
-        return (None, None);
-    }
-    let (volumes, mounts) = folders
-        .iter()
+fn scratch(service: &ValidService) -> Vec<(Volume, VolumeMount)> {
+    let folders = service.definition.scratch.iter();
+    folders
         .map(|folder| pod::scratch(&folder.name, &folder.path, "1Gi"))
-        .unzip();
-    (Some(volumes), Some(mounts))
+        .collect()
 }
 
 /// On different nodes where there are several; rather together than not at all.

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{deployment::version_label, pod};
+use super::{deployment::version_label, host, pod};
 use crate::{
     facts::migration::{
         CLAIM_ANNOTATION, CONTAINER, SETTINGS_ANNOTATION, WRONG_SETTING, settings_of,
@@ -27,13 +27,13 @@ const RETRIES: i32 = 2;
 
 /// The migration Job of a service, for the volume behind the claim with this uid.
 pub fn job(shop: &ValidShop, service: &ValidService, claim: &str) -> Job {
-    let image = &service.image;
-    let name = names::migration(&shop.name, &service.name, image);
+    let carrier = shop.carrier(service);
+    let name = names::migration(&shop.name, &service.name, &carrier.image);
     let mut metadata = metadata::object(shop, name, service.name.as_str(), Component::Migration);
     metadata
         .labels
         .get_or_insert_default()
-        .extend(version_label(&service.version));
+        .extend(version_label(&carrier.version));
     metadata.annotations = Some(BTreeMap::from([
         (SETTINGS_ANNOTATION.into(), settings_of(shop, service)),
         (CLAIM_ANNOTATION.into(), claim.into()),
@@ -44,7 +44,7 @@ pub fn job(shop: &ValidShop, service: &ValidService, claim: &str) -> Job {
             backoff_limit: Some(RETRIES),
             active_deadline_seconds: Some(service.migration.deadline_seconds),
             pod_failure_policy: Some(failure_policy()),
-            template: template(shop, service),
+            template: template(shop, service, carrier),
             ..JobSpec::default()
         }),
         status: None,
@@ -83,9 +83,21 @@ fn without_mesh() -> BTreeMap<String, String> {
     ])
 }
 
-fn template(shop: &ValidShop, service: &ValidService) -> PodTemplateSpec {
+fn template(shop: &ValidShop, service: &ValidService, carrier: &ValidService) -> PodTemplateSpec {
     let mut labels = metadata::labels(shop, service.name.as_str(), Component::Migration);
-    labels.extend(version_label(&service.version));
+    labels.extend(version_label(&carrier.version));
+    let mut env = vec![
+        pod::secret_variable(
+            "DATABASE_URL",
+            names::database(&shop.name, &service.name),
+            "url",
+        ),
+        pod::variable("LOG", &shop.log_level),
+    ];
+    // The image of the host migrates all that it hosts, unless it is told.
+    if carrier.hosts {
+        env.push(pod::variable(host::GUESTS, service.name.as_str()));
+    }
     // Istio reads a label, Linkerd an annotation.
     labels.extend(without_mesh());
     PodTemplateSpec {
@@ -101,17 +113,10 @@ fn template(shop: &ValidShop, service: &ValidService) -> PodTemplateSpec {
                 image_pull_secrets: pod::pull_secrets(shop),
                 containers: vec![Container {
                     name: CONTAINER.into(),
-                    image: Some(service.image.clone()),
+                    image: Some(carrier.image.clone()),
                     image_pull_policy: Some(shop.pull_policy.as_str().into()),
                     args: service.definition.migrate.clone(),
-                    env: Some(vec![
-                        pod::secret_variable(
-                            "DATABASE_URL",
-                            names::database(&shop.name, &service.name),
-                            "url",
-                        ),
-                        pod::variable("LOG", &shop.log_level),
-                    ]),
+                    env: Some(env),
                     resources: Some(pod::requirements(&service.migration.resources)),
                     security_context: Some(pod::container_security()),
                     termination_message_policy: Some(pod::LAST_WORDS.into()),

@@ -5,6 +5,7 @@ pub mod broker;
 pub mod database;
 pub mod deployment;
 pub mod disruption_budget;
+mod host;
 pub mod migration;
 pub mod network_policy;
 mod pod;
@@ -42,16 +43,10 @@ pub fn render(facts: &Facts, decision: &Decision) -> Resources<Rendered> {
         let Some(decided) = decision.services.get(service.name()) else {
             continue;
         };
-        let stream_size = decision.stream_size;
-        render_service(&service, decided, stream_size, &contents, &mut resources);
+        render_service(&service, decided, decision, &contents, &mut resources);
+        render_migration(&service, decided, &mut resources);
         if let Some(database) = &decided.database {
-            render_database(
-                &service,
-                decided,
-                database,
-                &facts.credentials,
-                &mut resources,
-            );
+            render_database(&service, database, &facts.credentials, &mut resources);
         }
     }
     resources
@@ -60,7 +55,7 @@ pub fn render(facts: &Facts, decision: &Decision) -> Resources<Rendered> {
 fn render_service(
     service: &ServiceView<'_>,
     decided: &ServiceDecision,
-    stream_size: u64,
+    decision: &Decision,
     contents: &Contents<'_>,
     resources: &mut Resources<Rendered>,
 ) {
@@ -68,12 +63,18 @@ fn render_service(
     resources
         .service_accounts
         .push(service_account::service_account(shop, wanted));
-    resources.services.push(service::service(shop, wanted));
-    resources
-        .network_policies
-        .push(network_policy::service(shop, wanted));
+    if wanted.hosts {
+        let policy = network_policy::host(shop, wanted);
+        resources.network_policies.push(policy);
+    } else {
+        let answers = decided.placement.answers;
+        let service = service::service(shop, wanted, answers);
+        resources.services.push(service);
+        let policy = network_policy::service(shop, wanted);
+        resources.network_policies.push(policy);
+    }
     if let Some(runs) = &decided.runs {
-        let deployment = deployment::deployment(shop, wanted, runs, stream_size, contents);
+        let deployment = deployment::deployment(shop, wanted, runs, decision, contents);
         resources.deployments.push(deployment);
     }
     if decided.disruption_budget {
@@ -81,23 +82,32 @@ fn render_service(
             .disruption_budgets
             .push(disruption_budget::disruption_budget(shop, wanted));
     }
-    resources
-        .autoscalers
-        .extend(autoscaler::autoscaler(shop, wanted));
+    let autoscaler = autoscaler::autoscaler(shop, wanted);
+    let autoscaler = autoscaler.filter(|_| decided.placement.apart);
+    resources.autoscalers.extend(autoscaler);
+}
+
+fn render_migration(
+    service: &ServiceView<'_>,
+    decided: &ServiceDecision,
+    resources: &mut Resources<Rendered>,
+) {
+    if decided.migration.has_job() {
+        let claim = service.seen.database.claim.as_ref();
+        let claim = claim.and_then(|claim| claim.uid()).unwrap_or_default();
+        let job = migration::job(service.shop, service.wanted, &claim);
+        resources.jobs.push(job);
+    }
 }
 
 fn render_database(
     service: &ServiceView<'_>,
-    decided: &ServiceDecision,
     database: &DatabaseDecision,
     credentials: &Credentials,
     resources: &mut Resources<Rendered>,
 ) {
     let (shop, wanted, seen) = (service.shop, service.wanted, &service.seen.database);
-    let prepared = match database.prepared {
-        true => Some(incarnation(shop, &wanted.name, seen, credentials)),
-        false => seen.prepared_for().map(str::to_owned),
-    };
+    let prepared = prepared(service, database, credentials);
     resources.services.push(database::service(shop, wanted));
     resources
         .network_policies
@@ -109,9 +119,23 @@ fn render_database(
         seen,
         prepared.as_deref(),
     ));
-    if decided.migration.has_job() {
-        let claim = seen.claim.as_ref();
-        let claim = claim.and_then(|claim| claim.uid()).unwrap_or_default();
-        resources.jobs.push(migration::job(shop, wanted, &claim));
+}
+
+/// The incarnations of which role and database are made. What was noted stays until something else is known.
+fn prepared(
+    service: &ServiceView<'_>,
+    database: &DatabaseDecision,
+    credentials: &Credentials,
+) -> Option<String> {
+    let (shop, seen) = (service.shop, &service.seen.database);
+    let prepared = shop.databases_at(service.name()).filter_map(|held| {
+        let incarnation = incarnation(shop, held, seen, credentials);
+        let is_known = database.prepared.contains(&held.name) || seen.is_prepared_for(&incarnation);
+        is_known.then_some(incarnation)
+    });
+    let prepared = prepared.collect::<Vec<_>>().join(",");
+    match prepared.is_empty() {
+        false => Some(prepared),
+        true => seen.prepared_for().map(str::to_owned),
     }
 }

@@ -1,5 +1,7 @@
 //! Who may connect to whom; everything else is refused. All of it follows from the documents of the services.
 
+use std::collections::BTreeSet;
+
 use k8s_openapi::{
     api::networking::v1::{
         NetworkPolicy, NetworkPolicyEgressRule, NetworkPolicyIngressRule, NetworkPolicyPeer,
@@ -8,8 +10,9 @@ use k8s_openapi::{
     apimachinery::pkg::{apis::meta::v1::LabelSelector, util::intstr::IntOrString},
 };
 
+use super::host;
 use crate::{
-    definition::Protocol,
+    definition::{PortsDefinition, Protocol},
     facts::credentials::Credentials,
     model::{
         metadata,
@@ -29,56 +32,16 @@ const NAMESPACE_NAME_LABEL: &str = "kubernetes.io/metadata.name";
 /// A service: its API for anyone, or for its callers alone; administration for labelled namespaces. It may reach what its
 /// document names, the collector of traces and, where it sends mail, the mail server.
 pub fn service(shop: &ValidShop, service: &ValidService) -> NetworkPolicy {
-    let definition = &service.definition;
-    let exposed = definition.public || service.node_port.is_some();
-    let callers = |protocol| {
-        let callers = shop.callers(&service.name, protocol);
-        let callers: Vec<_> = callers.map(|caller| pods(shop, caller.as_str())).collect();
-        callers
-    };
-    let grpc = definition.ports.grpc;
-    let administrators = namespace_peer(ADMIN_NAMESPACE_LABEL, "true");
-
-    let component = |app, component| peer(metadata::selector(shop, app, component));
-    let mut egress = vec![to_dns(&shop.dns_ports)];
-    if definition.database.is_some() {
-        let database = component(service.name.as_str(), Component::Database);
-        egress.push(to(vec![database], DATABASE_PORT));
-    }
-    let broker = component("nats", Component::Broker);
-    egress.push(to(vec![broker], BROKER_PORT));
-    egress.extend(definition.calls.iter().filter_map(|call| {
-        let callee = shop.services.get(call.service.as_str())?;
-        let pods = pods(shop, &call.service);
-        let port = callee.definition.ports.of(call.protocol)?;
-        Some(to(vec![pods], port))
-    }));
-    if let Some(port) = shop.otlp_endpoint.as_deref().and_then(port_of) {
-        egress.push(to_anywhere(vec![policy_port("TCP", port)]));
-    }
-    if let Some(smtp) = shop
-        .email
-        .as_ref()
-        .and_then(|email| email.smtp.as_ref())
-        .filter(|_| definition.sends_mail)
-    {
-        egress.push(to_anywhere(vec![policy_port("TCP", smtp.port())]));
-    }
+    let ports = &service.definition.ports;
     let mut policy = policy(
         shop,
         names::service(&shop.name, &service.name),
         service.name.as_str(),
         Component::Service,
-        [
-            match exposed {
-                true => Some(from_anywhere(definition.ports.http)),
-                false => from(callers(Protocol::Http), definition.ports.http),
-            },
-            // For callers alone, whoever may call the API over HTTP.
-            grpc.and_then(|port| from(callers(Protocol::Grpc), port)),
-            from(vec![administrators], definition.ports.admin),
-        ],
-        egress,
+        from_callers(shop, service, ports)
+            .into_iter()
+            .chain([from_administrators(ports.admin)]),
+        outgoing(shop, &[service]),
     );
     // Its migrations too: they are code of the same image.
     if let Some(spec) = &mut policy.spec {
@@ -92,14 +55,134 @@ pub fn service(shop: &ValidShop, service: &ValidService) -> NetworkPolicy {
     policy
 }
 
-/// A database: its own service, that service's migrations and the operator. It connects to nobody.
-pub fn database(shop: &ValidShop, service: &ValidService) -> NetworkPolicy {
-    let own = metadata::selector_of(
+/// The host: what those that it may host are open for and may reach, whether they are there or apart just now, because those that
+/// leave it are served until its last pod has ended.
+pub fn host(shop: &ValidShop, service: &ValidService) -> NetworkPolicy {
+    let guests: Vec<_> = shop.guests().collect();
+    let incoming = guests.iter().flat_map(|guest| {
+        let ports = host::ports(guest);
+        let callers = from_callers(shop, guest, &ports);
+        callers
+            .into_iter()
+            .chain([from_administrators(ports.admin)])
+    });
+    policy(
         shop,
+        names::service(&shop.name, &service.name),
         service.name.as_str(),
-        &[Component::Service, Component::Migration],
-    );
-    let callers = vec![peer(own), operator(shop)];
+        Component::Service,
+        incoming.chain([from_administrators(service.definition.ports.admin)]),
+        outgoing(shop, &guests),
+    )
+}
+
+/// The API of a service on these ports: for anyone, or for its callers alone, wherever they run. Over gRPC it is for its callers alone
+/// in any case.
+fn from_callers(
+    shop: &ValidShop,
+    service: &ValidService,
+    ports: &PortsDefinition,
+) -> [Option<NetworkPolicyIngressRule>; 2] {
+    let from_callers = |protocol, port| {
+        let callers = shop.callers(&service.name, protocol);
+        let mut callers: Vec<_> = callers.map(|caller| pods(shop, caller.as_str())).collect();
+        if !callers.is_empty() {
+            callers.extend(pods_of_host(shop));
+        }
+        from(callers, port)
+    };
+    let is_open = service.definition.public || service.node_port.is_some();
+    let http = match is_open {
+        true => Some(from_anywhere(ports.http)),
+        false => from_callers(Protocol::Http, ports.http),
+    };
+    let grpc = ports.grpc;
+    [
+        http,
+        grpc.and_then(|port| from_callers(Protocol::Grpc, port)),
+    ]
+}
+
+fn from_administrators(port: i32) -> Option<NetworkPolicyIngressRule> {
+    from(vec![namespace_peer(ADMIN_NAMESPACE_LABEL, "true")], port)
+}
+
+/// What these services may reach: names, their databases, the broker, whom they call, the collector of traces, the mail server.
+fn outgoing(shop: &ValidShop, services: &[&ValidService]) -> Vec<NetworkPolicyEgressRule> {
+    let component = |app, component| peer(metadata::selector(shop, app, component));
+    let definitions = || services.iter().map(|service| &service.definition);
+    let mut egress = vec![to_dns(&shop.dns_ports)];
+    let with_database = services
+        .iter()
+        .filter(|service| service.definition.database.is_some());
+    let servers: BTreeSet<_> = with_database
+        .map(|service| shop.server_of(service))
+        .collect();
+    egress.extend(servers.into_iter().map(|server| {
+        let database = component(server.as_str(), Component::Database);
+        to(vec![database], DATABASE_PORT)
+    }));
+    let broker = component("nats", Component::Broker);
+    egress.push(to(vec![broker], BROKER_PORT));
+    egress.extend(to_callees(shop, services));
+    if let Some(port) = shop.otlp_endpoint.as_deref().and_then(port_of) {
+        egress.push(to_anywhere(vec![policy_port("TCP", port)]));
+    }
+    if let Some(smtp) = shop
+        .email
+        .as_ref()
+        .and_then(|email| email.smtp.as_ref())
+        .filter(|_| definitions().any(|definition| definition.sends_mail))
+    {
+        egress.push(to_anywhere(vec![policy_port("TCP", smtp.port())]));
+    }
+    egress
+}
+
+/// The services that these call, in pods of their own or in those of the host.
+fn to_callees(shop: &ValidShop, services: &[&ValidService]) -> Vec<NetworkPolicyEgressRule> {
+    let mut rules = Vec::new();
+    let mut seen = BTreeSet::new();
+    for call in services
+        .iter()
+        .flat_map(|service| &service.definition.calls)
+    {
+        let Some(callee) = shop.services.get(call.service.as_str()) else {
+            continue;
+        };
+        let Some(port) = callee.definition.ports.of(call.protocol) else {
+            continue;
+        };
+        if !seen.insert((&callee.name, port)) {
+            continue;
+        }
+        let pods = pods(shop, &call.service);
+        rules.push(to(vec![pods], port));
+        if let Some(host) = pods_of_host(shop).filter(|_| callee.is_built_in) {
+            let port = host::ports(callee).of(call.protocol);
+            rules.extend(port.map(|port| to(vec![host], port)));
+        }
+    }
+    rules
+}
+
+fn pods_of_host(shop: &ValidShop) -> Option<NetworkPolicyPeer> {
+    let host = shop.host()?;
+    Some(pods(shop, host.name.as_str()))
+}
+
+/// The PostgreSQL of this name: the services whose databases it holds, their migrations, the host that may run them, and the operator.
+/// It connects to nobody.
+pub fn database(shop: &ValidShop, service: &ValidService) -> NetworkPolicy {
+    let held = shop.databases_at(&service.name).map(|held| {
+        let both = [Component::Service, Component::Migration];
+        peer(metadata::selector_of(shop, held.name.as_str(), &both))
+    });
+    let mut callers: Vec<_> = held.collect();
+    if service.is_built_in {
+        callers.extend(pods_of_host(shop));
+    }
+    callers.push(operator(shop));
     policy(
         shop,
         names::database(&shop.name, &service.name),

@@ -15,7 +15,6 @@ use kube::api::ObjectMeta;
 
 use crate::{
     api::{AmountsSpec, ResourcesSpec, SchedulingSpec, TaintEffect, TolerationOperator},
-    definition::PortsDefinition,
     model::validate::{ValidService, ValidShop},
 };
 
@@ -129,13 +128,6 @@ pub(super) fn secret_variable(name: &str, secret: String, key: &str) -> EnvVar {
             ..EnvVarSource::default()
         }),
     }
-}
-
-/// The ports of a service.
-pub(super) fn ports(ports: &PortsDefinition) -> Vec<ContainerPort> {
-    let usual = [port("http", ports.http), port("admin", ports.admin)];
-    let grpc = ports.grpc.map(|number| port("grpc", number));
-    usual.into_iter().chain(grpc).collect()
 }
 
 /// A port by name.

@@ -5,34 +5,49 @@ use k8s_openapi::{
     apimachinery::pkg::util::intstr::IntOrString,
 };
 
+use kube::api::ObjectMeta;
+
+use super::host;
 use crate::{
+    facts::location::HOSTED_BY_ANNOTATION,
     model::{
         metadata,
+        place::Place,
         validate::{ValidService, ValidShop},
     },
     naming::{labels::Component, names},
 };
 
-/// The Service of a service.
-pub fn service(shop: &ValidShop, service: &ValidService) -> Service {
+/// The Service of a service, which leads to its own pods or to those of the host.
+pub fn service(shop: &ValidShop, service: &ValidService, answers: Place) -> Service {
     let node_port = service.node_port;
+    let at_host = shop.host().filter(|_| answers == Place::Hosted);
+    let answering = at_host.unwrap_or(service);
+    let hosted_by = at_host.map(|host| (HOSTED_BY_ANNOTATION.into(), host.name.to_string()));
+    let name = names::service(&shop.name, &service.name);
+    let app = service.name.as_str();
+    // At the host by name: which number it is depends on the version of the operator that made the pod.
+    let target = |named: String, number| match at_host {
+        Some(_) => Some(IntOrString::String(named)),
+        None => Some(IntOrString::Int(number)),
+    };
     let numbers = &service.definition.ports;
     let http = ServicePort {
         node_port,
+        target_port: target(host::http_name(service), numbers.http),
         ..port("http", numbers.http)
     };
     // A node's port is for the API over HTTP alone.
     let grpc = numbers.grpc.map(|number| ServicePort {
         app_protocol: Some("kubernetes.io/h2c".into()),
+        target_port: target(host::grpc_name(service), number),
         ..port("grpc", number)
     });
     Service {
-        metadata: metadata::object(
-            shop,
-            names::service(&shop.name, &service.name),
-            service.name.as_str(),
-            Component::Service,
-        ),
+        metadata: ObjectMeta {
+            annotations: hosted_by.map(|hosted_by| [hosted_by].into()),
+            ..metadata::object(shop, name, app, Component::Service)
+        },
         spec: Some(ServiceSpec {
             type_: Some(
                 if node_port.is_some() {
@@ -44,7 +59,7 @@ pub fn service(shop: &ValidShop, service: &ValidService) -> Service {
             ),
             selector: Some(metadata::identity(
                 shop,
-                service.name.as_str(),
+                answering.name.as_str(),
                 Component::Service,
             )),
             ports: Some([http].into_iter().chain(grpc).collect()),

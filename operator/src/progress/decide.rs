@@ -1,6 +1,9 @@
 //! What is to be done, from what is wanted and what is there. No client and no clock: everything it needs is an argument.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use k8s_openapi::{
     api::{
@@ -14,13 +17,14 @@ use kube::ResourceExt;
 
 use crate::{
     facts::{Facts, ServiceView, database::DatabaseState, migration, observe::ObservedBackend},
-    model::validate::Replicas,
+    model::{place::Place, validate::Replicas},
     naming::{
         labels::VERSION_LABEL,
         names::{self, ServiceName},
     },
     progress::{
         pinning::{Pinned, pin},
+        placement::{self, Placement},
         stream::stream_size,
     },
 };
@@ -34,6 +38,8 @@ pub struct Decision {
     pub broker_image: Pinned,
     /// The bound of the stream of events, in bytes.
     pub stream_size: u64,
+    /// The services that the host runs.
+    pub guests: BTreeSet<ServiceName>,
 }
 
 /// What is to be done for one service.
@@ -41,23 +47,25 @@ pub struct Decision {
 pub struct ServiceDecision {
     /// Where the migration to the image that is to run stands.
     pub migration: Migration,
+    /// Whose pods answer, and on which way it is.
+    pub placement: Placement,
     /// What the Deployment runs: what the Shop asks for, or, until that may run, what runs now. None where nothing may run.
     pub runs: Option<Release>,
     /// The count to be written.
     pub replicas: Option<i32>,
     /// More than one pod runs, so that a budget makes sense.
     pub disruption_budget: bool,
-    /// Its database, where it has one.
+    /// Its PostgreSQL, where it has one.
     pub database: Option<DatabaseDecision>,
 }
 
-/// What is to be done for the database of a service.
+/// What is to be done for the PostgreSQL of a service.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DatabaseDecision {
     /// Its image.
     pub image: Pinned,
-    /// Role and database are there.
-    pub prepared: bool,
+    /// The services whose role and database are there: itself, or those that share it.
+    pub prepared: BTreeSet<ServiceName>,
 }
 
 /// An image with its version, where it has one.
@@ -123,11 +131,23 @@ impl Migration {
     }
 }
 
-/// Decides for every service.
+/// Decides for every service, and then for the one that hosts others.
 pub fn decide(facts: &Facts) -> Decision {
-    let decided = |service: ServiceView<'_>| (service.name().clone(), decide_service(&service));
+    let (hosts, services): (Vec<_>, Vec<_>) =
+        facts.services().partition(|service| service.wanted.hosts);
+    let decided = |service: &ServiceView<'_>| {
+        let decision = decide_service(facts, service);
+        (service.name().clone(), decision)
+    };
+    let mut services: BTreeMap<_, _> = services.iter().map(decided).collect();
+    let guests = guests(&services);
+    for host in hosts {
+        let decision = decide_host(facts, &host, &guests, &services);
+        services.insert(host.name().clone(), decision);
+    }
     Decision {
-        services: facts.services().map(decided).collect(),
+        services,
+        guests,
         broker_image: pin(
             &names::broker(&facts.shop.name),
             "spec.images.nats",
@@ -138,8 +158,73 @@ pub fn decide(facts: &Facts) -> Decision {
     }
 }
 
-fn decide_service(service: &ServiceView<'_>) -> ServiceDecision {
+fn guests(services: &BTreeMap<ServiceName, ServiceDecision>) -> BTreeSet<ServiceName> {
+    let hosted = services
+        .iter()
+        .filter(|(_, decided)| decided.placement.hosted);
+    hosted.map(|(name, _)| name.clone()).collect()
+}
+
+fn decide_service(facts: &Facts, service: &ServiceView<'_>) -> ServiceDecision {
     let migration = migration_state(service);
+    let placement = placement::place(
+        service.wanted.place,
+        service.seen.answers,
+        placement::readiness(service, migration.is_done()),
+        facts.ways.get(service.name()),
+        facts.generation,
+        facts.now,
+    );
+    let runs = match placement.apart {
+        true => release(service, &migration),
+        false => None,
+    };
+    decision(facts, service, migration, placement, runs)
+}
+
+/// The host has no database of its own. It runs an image once all that it hosts may run on it.
+fn decide_host(
+    facts: &Facts,
+    host: &ServiceView<'_>,
+    guests: &BTreeSet<ServiceName>,
+    services: &BTreeMap<ServiceName, ServiceDecision>,
+) -> ServiceDecision {
+    let is_guest = |service: &ServiceView<'_>| guests.contains(service.name());
+    let mut hosted = facts.services().filter(is_guest);
+    let placement = match guests.is_empty() {
+        true => Placement::nowhere(),
+        false => Placement::apart(),
+    };
+    let runs = match host.seen.deployment.as_deref().and_then(running) {
+        _ if guests.is_empty() => None,
+        Some(runs) if runs.image == host.wanted.image => Some(wanted(host)),
+        Some(runs) => {
+            let may_roll = hosted.all(|guest| fits(&guest, host, &services[guest.name()]));
+            Some(if may_roll { wanted(host) } else { runs })
+        }
+        // As for any other service, the very first pods start beside the databases.
+        None => hosted
+            .all(|guest| guest.database.is_none_or(has_running_pod))
+            .then(|| wanted(host)),
+    };
+    decision(facts, host, Migration::Unneeded, placement, runs)
+}
+
+/// The new image of the host finds the database of this service as it expects it. One that is on its way to pods of its own is
+/// migrated by its own image, which is as good where that is of the same version.
+fn fits(guest: &ServiceView<'_>, host: &ServiceView<'_>, decided: &ServiceDecision) -> bool {
+    let same_version =
+        || guest.wanted.version.is_some() && guest.wanted.version == host.wanted.version;
+    decided.migration.is_done() && (guest.wanted.place == Place::Hosted || same_version())
+}
+
+fn decision(
+    facts: &Facts,
+    service: &ServiceView<'_>,
+    migration: Migration,
+    placement: Placement,
+    runs: Option<Release>,
+) -> ServiceDecision {
     let live = service.seen.deployment.as_ref();
     let live_count = live.and_then(|d| d.spec.as_ref()?.replicas);
     let (replicas, expected) = match service.wanted.replicas {
@@ -150,35 +235,57 @@ fn decide_service(service: &ServiceView<'_>) -> ServiceDecision {
         Replicas::Unmanaged => (None, live_count.unwrap_or(1)),
     };
     ServiceDecision {
-        runs: release(service, &migration),
         migration,
-        replicas,
-        disruption_budget: expected > 1,
-        database: service.database.map(|state| DatabaseDecision {
-            image: pin(
-                &names::database(&service.shop.name, service.name()),
-                "spec.images.postgres",
-                &service.shop.postgres_image,
-                &service.seen.database,
-            ),
-            prepared: *state == DatabaseState::Prepared,
-        }),
+        replicas: replicas.filter(|_| placement.apart),
+        disruption_budget: placement.apart && expected > 1,
+        placement,
+        runs,
+        database: server(facts, service),
+    }
+}
+
+/// The PostgreSQL under the name of this service, where there is one.
+fn server(facts: &Facts, service: &ServiceView<'_>) -> Option<DatabaseDecision> {
+    let shop = service.shop;
+    let held: Vec<_> = shop.databases_at(service.name()).collect();
+    let is_prepared =
+        |name: &&ServiceName| facts.databases.get(*name) == Some(&DatabaseState::Prepared);
+    let names = held.iter().map(|held| &held.name);
+    (!held.is_empty()).then(|| DatabaseDecision {
+        image: pin(
+            &names::database(&shop.name, service.name()),
+            "spec.images.postgres",
+            &shop.postgres_image,
+            &service.seen.database,
+        ),
+        prepared: names.filter(is_prepared).cloned().collect(),
+    })
+}
+
+fn wanted(service: &ServiceView<'_>) -> Release {
+    Release {
+        image: service.wanted.image.clone(),
+        version: service.wanted.version.clone(),
     }
 }
 
 /// What the Deployment runs. Settings reach the pods whatever becomes of a migration: only the image waits for it.
 fn release(service: &ServiceView<'_>, migration: &Migration) -> Option<Release> {
-    let wanted = || Release {
-        image: service.wanted.image.clone(),
-        version: service.wanted.version.clone(),
-    };
-    match service.seen.deployment.as_deref().and_then(running) {
-        _ if migration.is_done() => Some(wanted()),
-        Some(runs) if runs.image == service.wanted.image => Some(wanted()),
-        Some(runs) => Some(runs),
+    let runs = service.seen.deployment.as_deref().and_then(running);
+    match (service.wanted.place, runs) {
+        // On its way to the host, whose image has migrated the database: its own pods go on as they are.
+        (Place::Hosted, runs) => runs,
+        (Place::Apart, _) if migration.is_done() => Some(wanted(service)),
+        (Place::Apart, Some(runs)) if runs.image == service.wanted.image => Some(wanted(service)),
+        (Place::Apart, Some(runs)) => Some(runs),
+        // Those of the host are replaced: migration first.
+        (Place::Apart, None) if service.seen.answers == Some(Place::Hosted) => None,
         // The very first pods have nobody to replace. They start beside the database and its migration, and are not ready
         // before both are done: that saves the seconds that starting them takes.
-        None => service.database.is_some_and(has_running_pod).then(wanted),
+        (Place::Apart, None) => {
+            let starts = service.database.is_some_and(has_running_pod);
+            starts.then(|| wanted(service))
+        }
     }
 }
 
@@ -287,15 +394,15 @@ fn is_behind(service: &ServiceView<'_>, job: &Job) -> bool {
     let Some(done) = migration::done_at(job) else {
         return false;
     };
-    let pods = service.seen.pods.iter();
-    pods.flat_map(|pod| ends_of(service.name(), pod))
-        .any(|end| {
-            end.exit_code == migration::SCHEMA_BEHIND
-                && end.finished_at.as_ref().is_some_and(|at| at.0 > done)
-        })
+    let (carrier, seen) = service.carrier();
+    let pods = seen.pods.iter();
+    pods.flat_map(|pod| ends_of(&carrier.name, pod)).any(|end| {
+        end.exit_code == migration::SCHEMA_BEHIND
+            && end.finished_at.as_ref().is_some_and(|at| at.0 > done)
+    })
 }
 
-/// How the service's container in a pod has ended, now or the last time.
+/// How the container of this name in a pod has ended, now or the last time.
 fn ends_of<'a>(
     service: &'a ServiceName,
     pod: &'a Pod,

@@ -2,4 +2,6 @@
 
 pub mod decide;
 pub mod pinning;
+pub mod placement;
+pub mod rollout;
 pub mod stream;

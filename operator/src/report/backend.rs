@@ -18,14 +18,19 @@ use crate::{
     progress::pinning::Pinned,
 };
 
-/// Why a service's database is not ready, where it has one. Whether role and database are made is another question: the service that waits
+/// Why the PostgreSQL of a service is not ready, where it has one or holds those of others. Whether role and database are made is another question: the service that waits
 /// for them says so itself.
 pub(super) fn database(findings: &Findings<'_>, service: &ServiceFindings<'_>) -> Option<Problem> {
     let view = &service.view;
-    let decided = service.decided.database.as_ref()?;
-    let name = names::database(&view.shop.name, view.name());
+    let server = view.shop.server_of(view.wanted);
+    let decided = findings.decision.services.get(server)?;
+    let decided = decided.database.as_ref()?;
+    let name = names::database(&view.shop.name, server);
     let not_ready = || not_ready(findings, &name, &view.seen.database, &decided.image);
-    match view.database? {
+    let Some(state) = view.database else {
+        return not_ready().filter(|_| view.wanted.hosts);
+    };
+    match state {
         DatabaseState::Refused { reason, message } => {
             Some(Problem::blocked(reason, message.clone()))
         }

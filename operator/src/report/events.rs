@@ -67,8 +67,16 @@ fn ended(former: Option<&ServiceStatus>, service: &ServiceStatus) -> Option<Noti
         Phase::Migrating if former.is_none_or(|former| former.phase != Phase::Migrating) => {
             (false, "MigrationStarted", service.message.clone())
         }
+        Phase::Extracting if former.is_none_or(|former| former.phase != Phase::Extracting) => {
+            (false, "ExtractionStarted", service.message.clone())
+        }
+        Phase::Merging if former.is_none_or(|former| former.phase != Phase::Merging) => {
+            (false, "MergeStarted", service.message.clone())
+        }
         Phase::Pending
         | Phase::Migrating
+        | Phase::Extracting
+        | Phase::Merging
         | Phase::Rolling
         | Phase::Running
         | Phase::Failed

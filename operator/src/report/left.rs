@@ -36,6 +36,9 @@ pub(super) fn departures<'a>(
             ready: 0,
             desired: 0,
             message: String::new(),
+            host: None,
+            database: None,
+            moving: None,
             foreign: Vec::new(),
         });
         match departure {

@@ -194,7 +194,9 @@ fn is_overdue(object: &impl ResourceExt, now: Timestamp) -> bool {
 /// Time alone brings it on.
 fn is_under_way(phase: Phase) -> bool {
     match phase {
-        Phase::Pending | Phase::Migrating | Phase::Rolling => true,
+        Phase::Pending | Phase::Migrating | Phase::Extracting | Phase::Merging | Phase::Rolling => {
+            true
+        }
         Phase::Running | Phase::Failed | Phase::Leaving | Phase::Hidden => false,
     }
 }

@@ -2,7 +2,11 @@
 
 use std::sync::Arc;
 
-use k8s_openapi::api::apps::v1::{Deployment, DeploymentCondition};
+use k8s_openapi::{
+    api::apps::v1::{Deployment, DeploymentCondition},
+    apimachinery::pkg::apis::meta::v1::Time,
+    jiff::Timestamp,
+};
 use kube::ResourceExt;
 
 use super::{
@@ -11,11 +15,18 @@ use super::{
     is_overdue,
 };
 use crate::{
-    api::{Phase, ServiceStatus},
+    api::{MoveStatus, Phase, ServiceStatus},
     facts::observe::Found,
-    model::validate::Replicas,
+    model::{
+        place::Place,
+        validate::{Replicas, ValidService},
+    },
     naming::{labels::Part, names},
-    progress::decide::{Migration, Renewal, image_of},
+    progress::{
+        decide::{Migration, Renewal, image_of},
+        placement::{self, Way},
+        rollout::is_complete,
+    },
 };
 
 /// The status of a service and, unless it runs as asked, the deepest known cause.
@@ -24,20 +35,28 @@ pub(super) fn judge(
     service: &ServiceFindings<'_>,
 ) -> (ServiceStatus, Option<Problem>) {
     let wanted = service.view.wanted;
-    let deployment = live_deployment(findings, service);
-    let (phase, problem) = phase(findings, service, deployment.as_deref());
-    let desired = deployment
-        .as_deref()
-        .map_or(1, |deployment| wanted_count(wanted.replicas, deployment));
+    let runner = runner(service);
+    let deployment = live_deployment(findings, runner);
+    let (phase, problem) = match moving(findings, service) {
+        Some(moving) => moving,
+        None => phase(findings, service, deployment.as_deref()),
+    };
+    let desired = match &deployment {
+        Some(deployment) => wanted_count(runner.replicas, deployment),
+        None => i32::from(!wanted.hosts),
+    };
     let status = ServiceStatus {
         name: wanted.name.to_string(),
-        version: wanted.version.clone().unwrap_or_default(),
+        version: runner.version.clone().unwrap_or_default(),
         image: deployment
             .as_deref()
             .and_then(image_of)
-            .unwrap_or(&wanted.image)
+            .unwrap_or(&runner.image)
             .to_owned(),
         phase,
+        host: (runner.name != wanted.name).then(|| runner.name.to_string()),
+        database: shared_database(service),
+        moving: move_status(findings, service),
         ready: deployment
             .as_ref()
             .and_then(|d| d.status.as_ref()?.ready_replicas)
@@ -68,18 +87,83 @@ fn foreign(findings: &Findings<'_>, service: &ServiceFindings<'_>) -> Vec<String
         .collect()
 }
 
-fn live_deployment(
+/// The service whose pods run this one now.
+fn runner<'a>(service: &ServiceFindings<'a>) -> &'a ValidService {
+    let view = &service.view;
+    match (service.decided.placement.answers, view.host) {
+        (Place::Hosted, Some((host, _))) => host,
+        (Place::Hosted, None) | (Place::Apart, _) => view.wanted,
+    }
+}
+
+/// The PostgreSQL that holds its database, where that is another's.
+fn shared_database(service: &ServiceFindings<'_>) -> Option<String> {
+    let view = &service.view;
+    let server = view.shop.server_of(view.wanted);
+    let is_shared = view.definition().database.is_some() && server != view.name();
+    is_shared.then(|| names::database(&view.shop.name, server))
+}
+
+fn move_status(findings: &Findings<'_>, service: &ServiceFindings<'_>) -> Option<MoveStatus> {
+    let generation = findings.facts.generation.unwrap_or_default();
+    let status = |since: Timestamp, given_up| MoveStatus {
+        since: Time(since),
+        generation,
+        given_up,
+    };
+    match &service.decided.placement.way {
+        Way::Settled => None,
+        Way::Moving(since) => Some(status(*since, None)),
+        Way::GivenUp(since, why) => Some(status(*since, Some(why.clone()))),
+    }
+}
+
+/// A service on its way between the host and pods of its own. What holds it up is that of the pods that are to answer; the ones that
+/// answer now go on meanwhile.
+fn moving(
     findings: &Findings<'_>,
     service: &ServiceFindings<'_>,
-) -> Option<Arc<Deployment>> {
-    let name = names::service(&service.view.shop.name, service.view.name());
+) -> Option<(Phase, Option<Problem>)> {
+    let name = service.view.name();
+    let (phase, to) = match service.view.wanted.place {
+        Place::Apart => (Phase::Extracting, "pods of its own"),
+        Place::Hosted => (Phase::Merging, "the pods of the host"),
+    };
+    match &service.decided.placement.way {
+        Way::Settled => None,
+        Way::Moving(_) => {
+            let (carrier, _) = service.view.carrier();
+            let deployment = live_deployment(findings, carrier);
+            let (_, cause) = self::phase(findings, service, deployment.as_deref());
+            let cause = cause.map_or_else(|| "they are ready".to_owned(), |cause| cause.message);
+            let message = format!("{name} moves to {to}: {cause}");
+            Some((phase, Some(Problem::waiting("Moving", message))))
+        }
+        Way::GivenUp(_, why) => {
+            let minutes = placement::DEADLINE.as_mins();
+            let message = format!(
+                "the move was given up after {minutes} minutes, and it runs as before; it is tried again when the Shop changes. {why}"
+            );
+            Some((
+                Phase::Failed,
+                Some(Problem::blocked("MoveGivenUp", message)),
+            ))
+        }
+    }
+}
+
+fn live_deployment(findings: &Findings<'_>, service: &ValidService) -> Option<Arc<Deployment>> {
+    let name = names::service(&findings.facts.shop.name, &service.name);
     let applied = findings
         .outcome
         .applied
         .deployments
         .iter()
         .find(|deployment| deployment.name_any() == name);
-    applied.or(service.view.seen.deployment.as_ref()).cloned()
+    let observed = findings.facts.observed.services.get(&service.name);
+    applied
+        .or(observed.and_then(|observed| observed.deployment.as_ref()))
+        .cloned()
 }
 
 fn wanted_count(replicas: Replicas, deployment: &Deployment) -> i32 {
@@ -124,7 +208,13 @@ fn phase(
         ));
     }
     let name = service.view.name();
-    let wanted = service.view.wanted.replicas;
+    let (carrier, _) = service.view.carrier();
+    if let Some(problem) = waits_for_guests(findings, service) {
+        return (Phase::Migrating, Some(problem));
+    }
+    if service.view.wanted.hosts && !decided.placement.apart {
+        return (Phase::Running, None);
+    }
     match &decided.migration {
         Migration::Waiting => pending(findings, service),
         Migration::After(other) => (
@@ -137,7 +227,7 @@ fn phase(
         Migration::Superseded(renewal) => (Phase::Migrating, Some(renewed(service, *renewal))),
         Migration::Running => migrating(findings, service),
         Migration::Done | Migration::Unneeded
-            if deployment.is_some_and(|d| is_complete(d, wanted)) =>
+            if deployment.is_some_and(|d| is_complete(d, carrier.replicas)) =>
         {
             (Phase::Running, no_metrics(findings, service))
         }
@@ -145,6 +235,25 @@ fn phase(
             rollout(findings, service, deployment)
         }
     }
+}
+
+/// The host runs a new image once the databases of all that it runs are migrated.
+fn waits_for_guests(findings: &Findings<'_>, service: &ServiceFindings<'_>) -> Option<Problem> {
+    let wanted = service.view.wanted;
+    let waits = match &service.decided.runs {
+        Some(runs) => runs.image != wanted.image,
+        None => service.decided.placement.apart,
+    };
+    let guests = findings.decision.guests.iter();
+    let mut late = guests.filter(|guest| {
+        let decided = findings.decision.services.get(guest.as_str());
+        decided.is_some_and(|decided| !decided.migration.is_done())
+    });
+    let late = late.next().filter(|_| wanted.hosts && waits)?;
+    Some(Problem::waiting(
+        "Migrating",
+        format!("{} waits for the migration of {late}", wanted.name),
+    ))
 }
 
 /// In this phase, unless it cannot go on without help.
@@ -159,11 +268,13 @@ fn held_up(phase: Phase, problem: Problem) -> (Phase, Option<Problem>) {
 
 fn job_name(service: &ServiceFindings<'_>) -> String {
     let view = &service.view;
-    names::migration(&view.shop.name, view.name(), &view.wanted.image)
+    let (carrier, _) = view.carrier();
+    names::migration(&view.shop.name, view.name(), &carrier.image)
 }
 
 fn renewed(service: &ServiceFindings<'_>, renewal: Renewal) -> Problem {
-    let database = names::database(&service.view.shop.name, service.view.name());
+    let view = &service.view;
+    let database = names::database(&view.shop.name, view.shop.server_of(view.wanted));
     let why = match renewal {
         Renewal::Deleted => "its Job is being deleted".to_owned(),
         Renewal::NewVolume => format!("the volume of {database} was replaced"),
@@ -215,9 +326,10 @@ fn pending(findings: &Findings<'_>, service: &ServiceFindings<'_>) -> (Phase, Op
 
 fn migrating(findings: &Findings<'_>, service: &ServiceFindings<'_>) -> (Phase, Option<Problem>) {
     let observed = service.view.seen;
+    let (_, carrier) = service.view.carrier();
     let stuck =
         |pods| of_pods(pods, &findings.facts.observed.warnings).filter(|cause| cause.needs_help);
-    if let Some(cause) = stuck(&observed.migration_pods).or_else(|| stuck(&observed.pods)) {
+    if let Some(cause) = stuck(&observed.migration_pods).or_else(|| stuck(&carrier.pods)) {
         return held_up(Phase::Migrating, with_missing_pull_secret(findings, cause));
     }
     let job = job_name(service);
@@ -275,7 +387,8 @@ fn rollout(
     service: &ServiceFindings<'_>,
     deployment: Option<&Deployment>,
 ) -> (Phase, Option<Problem>) {
-    let name = names::service(&service.view.shop.name, service.view.name());
+    let (carrier, seen) = service.view.carrier();
+    let name = names::service(&service.view.shop.name, &carrier.name);
     let Some(deployment) = deployment else {
         return (
             Phase::Rolling,
@@ -285,8 +398,8 @@ fn rollout(
             )),
         );
     };
-    let desired = wanted_count(service.view.wanted.replicas, deployment);
-    if let Some(cause) = of_pods(&service.view.seen.pods, &findings.facts.observed.warnings) {
+    let desired = wanted_count(carrier.replicas, deployment);
+    if let Some(cause) = of_pods(&seen.pods, &findings.facts.observed.warnings) {
         let cause = with_missing_pull_secret(findings, cause);
         return held_up(Phase::Rolling, cause);
     }
@@ -306,29 +419,6 @@ fn rollout(
         format!("Deployment {name} rolls: {ready} of {desired} new pods are ready")
     };
     (Phase::Rolling, Some(Problem::waiting("Rolling", message)))
-}
-
-/// All pods are of the newest template and as many as should be are available. Pods that an autoscaler has just asked for are
-/// no reason to call a service unready.
-fn is_complete(deployment: &Deployment, replicas: Replicas) -> bool {
-    let Some(status) = &deployment.status else {
-        return false;
-    };
-    let asked = deployment
-        .spec
-        .as_ref()
-        .and_then(|spec| spec.replicas)
-        .unwrap_or(1);
-    let there = status.replicas.unwrap_or(0);
-    let (count_is_right, needed) = match replicas {
-        Replicas::Fixed(count) => (asked == count && there == count, count),
-        Replicas::Unmanaged => (there == asked, asked),
-        Replicas::Autoscaled { min, .. } => (true, min),
-    };
-    count_is_right
-        && status.observed_generation >= deployment.metadata.generation
-        && status.updated_replicas.unwrap_or(0) == there
-        && status.available_replicas.unwrap_or(0) >= needed
 }
 
 /// What the Deployment itself says: a quota, a refused pod, a deadline.

@@ -24,7 +24,9 @@ use crate::{
         credentials,
         database::{DatabaseState, Databases},
         departures::departures,
+        location::locate,
         observe::observe,
+        ways,
     },
     metrics::Metrics,
     model::validate::validate,
@@ -118,7 +120,7 @@ pub async fn reconcile(
     let mut outcome = apply(valid, cluster, &decision, rendered, withheld).await;
     let migrations = conclude_migrations(cluster, observed, withheld).await;
     let volumes = volumes::update(valid, cluster, &decision, observed, withheld).await;
-    let pruned = prune(valid, cluster, observed, &outcome, withheld).await;
+    let pruned = prune(valid, cluster, observed, &decision, &outcome, withheld).await;
     let left = leave(valid, cluster, observed, &facts.departures, withheld).await;
     let after = [migrations, volumes.failures, pruned, left];
     outcome.failures.extend(after.into_iter().flatten());
@@ -169,9 +171,10 @@ async fn gather(
     context: &Context,
     now: Timestamp,
 ) -> Result<Facts, Error> {
-    let valid =
+    let mut valid =
         validate(shop, &context.config).map_err(|wrong| Error::Invalid(wrong.join("; ")))?;
     deletion::set_finalizer(shop, &context.cluster).await?;
+    locate(&mut valid, &context.cluster);
     let observed = observe(&valid, &context.cluster, now).await?;
     let credentials = credentials::provide(&valid, &context.cluster, &observed).await?;
     let prepared = context
@@ -190,6 +193,9 @@ async fn gather(
         credentials,
         databases,
         fill,
+        ways: ways(previous),
+        generation,
+        now,
     })
 }
 

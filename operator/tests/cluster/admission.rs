@@ -1,5 +1,7 @@
 //! What the API server itself refuses, with the path and the reason.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use k8s_openapi::{NamespaceResourceScope, api::core::v1::Secret};
 use kube::{Api, Client, Resource, api::PostParams};
 use serde_json::{Value, json};
@@ -8,7 +10,10 @@ use shop_operator::{
     facts::{Contents, observe::ObservedBackend},
     model::validate::validate,
     objects::{broker, database, deployment, migration},
-    progress::decide::Release,
+    progress::{
+        decide::{Decision, Release},
+        pinning::Pinned,
+    },
 };
 
 use crate::harness::{admin, apply_shop, make_namespace, operator_config, unique};
@@ -386,7 +391,13 @@ async fn what_is_admitted_makes_objects_that_are_accepted() {
         image: orders.image.clone(),
         version: None,
     };
-    let deployment = deployment::deployment(&shop, orders, &runs, 1 << 30, &Contents::new());
+    let decision = Decision {
+        services: BTreeMap::new(),
+        broker_image: Pinned::default(),
+        stream_size: 1 << 30,
+        guests: BTreeSet::new(),
+    };
+    let deployment = deployment::deployment(&shop, orders, &runs, &decision, &Contents::new());
     accepted(&admin, &namespace, deployment).await;
     accepted(&admin, &namespace, migration::job(&shop, orders, "uid")).await;
 }

@@ -11,6 +11,7 @@ mod failures;
 mod harness;
 mod install;
 mod leader;
+mod monolith;
 mod ownership;
 mod rbac;
 mod refusals;

@@ -40,7 +40,7 @@ pub(crate) fn all_objects(resources: &Resources<Rendered>) -> Vec<Value> {
 }
 
 /// All objects of one app as one YAML text.
-fn of_app(shop: &ValidShop, app: &str) -> String {
+pub(crate) fn of_app(shop: &ValidShop, app: &str) -> String {
     let observed = {
         let mut observed = migrated(shop);
         observed.user_secrets = vec![shop_operator::facts::observe::UserSecret {

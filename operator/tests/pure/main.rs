@@ -4,6 +4,8 @@ mod database;
 mod decide;
 mod fixtures;
 mod golden;
+mod monolith;
+mod placement;
 mod properties;
 mod report;
 mod topology;

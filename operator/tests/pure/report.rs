@@ -820,6 +820,9 @@ fn a_rollout_makes_an_event_when_it_starts_and_when_it_ends_and_nothing_between(
             ready: 0,
             desired: 1,
             message: message.into(),
+            host: None,
+            database: None,
+            moving: None,
             foreign: vec![],
         }],
         ..ShopStatus::default()

@@ -33,7 +33,7 @@ fn environment(service: &Service, port: u16) -> Vec<(String, String)> {
     for key in &service.keys {
         let value = match key.shape {
             Shape::Seed => "11".repeat(32),
-            Shape::Password => "figures-".repeat(5),
+            Shape::Password => "keeper of figures and shops".to_owned(),
         };
         env.push((key.name.clone(), value));
     }

@@ -5,23 +5,46 @@ mod binaries;
 mod cpu;
 mod memory;
 mod ready;
+mod topologies;
 
 use std::time::Duration;
 
 use anyhow::Result;
+use clap::{Parser, ValueEnum};
 use e2e::{cluster::Cluster, services};
+
+#[derive(Parser)]
+struct Arguments {
+    /// What is measured: the running shop, or a fresh monolith beside a fresh shop of services
+    #[arg(long, default_value = "services")]
+    topology: Topology,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Topology {
+    Services,
+    Monolith,
+}
 
 #[tokio::main]
 async fn main() -> Result<()> {
+    let arguments = Arguments::parse();
     let cluster = Cluster::local().await?;
     cluster.ready(Duration::from_secs(120)).await?;
+    match arguments.topology {
+        Topology::Services => running_shop(&cluster).await,
+        Topology::Monolith => topologies::beside_each_other(&cluster).await,
+    }
+}
+
+async fn running_shop(cluster: &Cluster) -> Result<()> {
     println!("| what | figure | how |\n|---|---|---|");
     let services = services::all()?;
-    memory::memory(&cluster, &services).await?;
-    cpu::cpu(&cluster).await?;
+    memory::memory(cluster, &services).await?;
+    cpu::cpu(cluster).await?;
     binaries::starts(&services)?;
     binaries::images()?;
-    ready::ready(&cluster).await?;
+    ready::ready(cluster).await?;
     Ok(())
 }
 

@@ -4,16 +4,21 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::Result;
-use e2e::cluster::{Cluster, NAMESPACE, SHOP};
-use e2e::{services::Service, usage};
+use e2e::cluster::{Cluster, SHOP};
+use e2e::services::Service;
+use e2e::usage::{self, Usage};
 
 use crate::row;
 
+/// The pods of the shop after a minute and a half of quiet: connections to databases that nobody uses are closed after a minute.
+pub(crate) async fn idle(cluster: &Cluster) -> Result<BTreeMap<String, Usage>> {
+    tokio::time::sleep(Duration::from_secs(90)).await;
+    usage::after_now(cluster, &cluster.namespace).await
+}
+
 /// Working sets, idle.
 pub(crate) async fn memory(cluster: &Cluster, services: &[Service]) -> Result<()> {
-    // Connections to databases that nobody uses are closed after a minute.
-    tokio::time::sleep(Duration::from_secs(90)).await;
-    let usage = usage::after_now(cluster, NAMESPACE).await?;
+    let usage = idle(cluster).await?;
     let mut groups: BTreeMap<&str, Vec<u64>> = BTreeMap::new();
     for (pod, usage) in &usage {
         let group = if pod.contains("-db-0") {
@@ -55,6 +60,6 @@ pub(crate) async fn memory(cluster: &Cluster, services: &[Service]) -> Result<()
     Ok(())
 }
 
-fn mib(bytes: u64) -> String {
+pub(crate) fn mib(bytes: u64) -> String {
     format!("{:.0} MiB", bytes as f64 / 1024.0 / 1024.0)
 }

@@ -28,7 +28,7 @@ use crate::{
         observe::{Observed, ObservedBackend},
     },
     hash::Fingerprint,
-    model::validate::ValidShop,
+    model::validate::{ValidService, ValidShop},
     naming::{
         names::{self, ServiceName},
         ports::DATABASE_PORT,
@@ -137,7 +137,7 @@ impl Databases {
                 continue;
             };
             names.push(service.name.clone());
-            states.push(self.prepare_one(shop, &service.name, seen, credentials, now));
+            states.push(self.prepare_one(shop, service, seen, credentials, now));
         }
         names.into_iter().zip(join_all(states).await).collect()
     }
@@ -151,13 +151,14 @@ impl Databases {
     async fn prepare_one(
         &self,
         shop: &ValidShop,
-        service: &ServiceName,
+        wanted: &ValidService,
         observed: &ObservedBackend,
         credentials: &Credentials,
         now: Timestamp,
     ) -> DatabaseState {
-        let name = names::database(&shop.name, service);
-        let admin = names::database_admin(&shop.name, service);
+        let (service, server) = (&wanted.name, shop.server_of(wanted));
+        let name = names::database(&shop.name, server);
+        let admin = names::database_admin(&shop.name, server);
         let Some(credentials_of) = credentials.services.get(service) else {
             return DatabaseState::Starting;
         };
@@ -173,8 +174,8 @@ impl Databases {
         let Some(pod) = serving_pod(observed) else {
             return DatabaseState::Starting;
         };
-        let incarnation = incarnation(shop, service, observed, credentials);
-        if observed.prepared_for() == Some(incarnation.as_str()) {
+        let incarnation = incarnation(shop, wanted, observed, credentials);
+        if observed.is_prepared_for(&incarnation) {
             return DatabaseState::Prepared;
         }
         let key = Key {
@@ -224,13 +225,13 @@ impl Databases {
 /// of the operator nor one of the database makes them again.
 pub fn incarnation(
     shop: &ValidShop,
-    service: &ServiceName,
+    service: &ValidService,
     observed: &ObservedBackend,
     credentials: &Credentials,
 ) -> String {
     let secrets = [
-        names::database(&shop.name, service),
-        names::database_admin(&shop.name, service),
+        names::database(&shop.name, &service.name),
+        names::database_admin(&shop.name, shop.server_of(service)),
     ];
     let contents = secrets.map(|secret| credentials.contents.get(&secret));
     let volume = observed.claim.as_ref().and_then(|claim| claim.uid());

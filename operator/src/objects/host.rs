@@ -1,0 +1,121 @@
+//! What the pods of the host get for each service that they run: what it would get in pods of its own, under names of its own.
+
+use std::collections::BTreeSet;
+
+use k8s_openapi::api::core::v1::{ContainerPort, EnvVar, Volume, VolumeMount};
+
+use super::{deployment::environment, pod};
+use crate::{
+    definition::{PortsDefinition, built_in},
+    model::validate::{ValidService, ValidShop},
+    naming::names::ServiceName,
+};
+
+/// Tells the process which services it runs.
+pub(super) const GUESTS: &str = "SERVICES";
+/// These are of the process, whatever a service would set in pods of its own.
+const OF_THE_PROCESS: [&str; 1] = ["LOG"];
+const OF_ITS_TELEMETRY: &str = "OTEL_";
+
+/// The process itself listens on the usual ports, services on those behind them, in the order of their names. Those for gRPC come ten
+/// behind those for HTTP.
+pub(super) fn ports(guest: &ValidService) -> PortsDefinition {
+    let usual = PortsDefinition::default();
+    let mut names = built_in::services().keys();
+    let place = names.position(|name| *name == guest.name);
+    let place = i32::try_from(place.unwrap_or_default()).unwrap_or_default() + 1;
+    let http = usual.http + place;
+    PortsDefinition {
+        http,
+        admin: usual.admin + place,
+        grpc: guest.definition.ports.grpc.map(|_| http + 10),
+    }
+}
+
+/// The name of the port of its API on the pods of the host.
+pub(super) fn http_name(guest: &ValidService) -> String {
+    guest.name.to_string()
+}
+
+/// The same for its API over gRPC.
+pub(super) fn grpc_name(guest: &ValidService) -> String {
+    format!("{}-grpc", guest.name)
+}
+
+/// Those that run there, of all that may.
+fn among<'a>(
+    shop: &'a ValidShop,
+    guests: &'a BTreeSet<ServiceName>,
+) -> impl Iterator<Item = &'a ValidService> {
+    shop.guests().filter(|guest| guests.contains(&guest.name))
+}
+
+/// The names of the guests as the process reads them.
+pub(super) fn list(guests: &BTreeSet<ServiceName>) -> String {
+    let names: Vec<_> = guests.iter().map(ServiceName::as_str).collect();
+    names.join(",")
+}
+
+/// The environment of the process. `own` is what the operator sets for any service and the Shop for this one.
+pub(super) fn guests_environment(
+    shop: &ValidShop,
+    guests: &BTreeSet<ServiceName>,
+    stream_size: u64,
+) -> Vec<EnvVar> {
+    let mut env = vec![pod::variable(GUESTS, list(guests))];
+    for guest in among(shop, guests) {
+        let addresses = addresses(&ports(guest));
+        let its = environment(shop, guest, stream_size).into_iter();
+        let its = its.filter(|variable| {
+            let is_set = addresses.iter().any(|set| set.name == variable.name);
+            let of_the_process = OF_THE_PROCESS.contains(&variable.name.as_str())
+                || variable.name.starts_with(OF_ITS_TELEMETRY);
+            !is_set && !of_the_process
+        });
+        let prefix = guest.name.as_str().to_ascii_uppercase();
+        env.extend(addresses.iter().cloned().chain(its).map(|variable| EnvVar {
+            name: format!("{prefix}__{}", variable.name),
+            ..variable
+        }));
+    }
+    env
+}
+
+/// Where one of them listens.
+fn addresses(ports: &PortsDefinition) -> Vec<EnvVar> {
+    let listens = |variable, port| pod::variable(variable, format!("0.0.0.0:{port}"));
+    let usual = [
+        listens("HTTP_ADDR", ports.http),
+        listens("ADMIN_ADDR", ports.admin),
+    ];
+    let grpc = ports.grpc.map(|port| listens("GRPC_ADDR", port));
+    usual.into_iter().chain(grpc).collect()
+}
+
+/// Their ports, by names to which the Service of each leads.
+pub(super) fn guests_ports(shop: &ValidShop, guests: &BTreeSet<ServiceName>) -> Vec<ContainerPort> {
+    let of = |guest: &ValidService| {
+        let ports = ports(guest);
+        let grpc = ports.grpc.map(|port| pod::port(&grpc_name(guest), port));
+        [pod::port(&http_name(guest), ports.http)]
+            .into_iter()
+            .chain(grpc)
+    };
+    among(shop, guests).flat_map(of).collect()
+}
+
+/// Their folders.
+pub(super) fn guests_scratch(
+    shop: &ValidShop,
+    guests: &BTreeSet<ServiceName>,
+) -> Vec<(Volume, VolumeMount)> {
+    let of = |guest: &ValidService| {
+        let folders = guest.definition.scratch.iter();
+        let folders = folders.map(|folder| {
+            let volume = format!("{}-{}", guest.name, folder.name);
+            pod::scratch(&volume, &folder.path, "1Gi")
+        });
+        folders.collect::<Vec<_>>()
+    };
+    among(shop, guests).flat_map(of).collect()
+}

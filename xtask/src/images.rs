@@ -126,10 +126,6 @@ struct Built<'a> {
 impl<'a> Built<'a> {
     fn in_rust(workspace: &'a Workspace, program: &'a Program) -> Result<Self> {
         let package = workspace.package(program)?;
-        let mut folders = workspace.folders(package);
-        if package.compiles_contracts() {
-            folders.insert(Path::new("contracts/grpc"));
-        }
         Ok(Self {
             name: &program.binary,
             version: &package.version,
@@ -137,7 +133,7 @@ impl<'a> Built<'a> {
             command: program.command,
             binary: release::path(workspace, &program.binary),
             sources: Sources {
-                folders,
+                folders: workspace.folders(package),
                 documents: program.binary == OPERATOR,
             },
         })

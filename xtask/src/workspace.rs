@@ -33,6 +33,9 @@ pub(crate) const TOOLS: &str = "e2e";
 /// The operator's package and binary.
 pub(crate) const OPERATOR: &str = "shop-operator";
 
+/// The contracts that some packages compile.
+const GRPC: &str = "contracts/grpc";
+
 /// What `cargo metadata` says about this workspace.
 #[derive(Deserialize)]
 pub(crate) struct Workspace {
@@ -131,7 +134,7 @@ impl Workspace {
             .with_context(|| format!("the workspace has no package {}", program.package))
     }
 
-    /// Folders of the crates of this workspace that a package is built from, its own included.
+    /// Folders that a package is built from: of crates of this workspace, its own included, and of the contracts that they compile.
     pub(crate) fn folders<'a>(&'a self, package: &'a Package) -> BTreeSet<&'a Path> {
         let dependencies = package.dependencies.iter();
         let paths = dependencies
@@ -140,13 +143,14 @@ impl Workspace {
         let packages =
             paths.filter_map(|path| self.packages.iter().find(|other| other.folder() == path));
         let folders = packages.flat_map(|other| self.folders(other));
-        folders.chain([package.folder()]).collect()
+        let contracts = package.compiles_contracts().then_some(Path::new(GRPC));
+        folders.chain([package.folder()]).chain(contracts).collect()
     }
 }
 
 impl Package {
-    /// Whether its build compiles contracts of contracts/grpc.
-    pub(crate) fn compiles_contracts(&self) -> bool {
+    /// Whether its build compiles contracts of gRPC.
+    fn compiles_contracts(&self) -> bool {
         let mut dependencies = self.dependencies.iter();
         dependencies.any(|dependency| dependency.name == "protox")
     }
@@ -199,7 +203,7 @@ mod tests {
             let program = programs.iter().find(|p| p.binary == name).unwrap();
             let package = workspace.package(program).unwrap();
             let folders = workspace.folders(package).into_iter();
-            let relative = folders.map(|f| f.strip_prefix(&workspace.root).unwrap().to_owned());
+            let relative = folders.map(|f| f.strip_prefix(&workspace.root).unwrap_or(f).to_owned());
             relative.collect::<Vec<_>>()
         };
         assert_eq!(
@@ -210,6 +214,9 @@ mod tests {
             folders(OPERATOR),
             ["operator", "postgres-auth"].map(Path::new)
         );
+        for name in ["payments", "orders", "monolith"] {
+            assert!(folders(name).contains(&GRPC.into()), "{name}");
+        }
     }
 
     /// Whoever lists the services must be told of each new one. Nobody outside of their folders does, but where it is said why.

@@ -6,7 +6,7 @@ use std::process::{Child, Command, Output};
 use std::sync::{Arc, Mutex};
 
 use chassis::testing::{Backends, eventually, token};
-use reqwest::StatusCode;
+use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -47,7 +47,7 @@ impl Monolith {
             ("EVENTS_MAX_BYTES", "16777216".to_owned()),
             ("ADMIN_ADDR", format!("{host}:9099")),
             ("USERS_URL", format!("http://{host}:8080")),
-            ("PAYMENTS_URL", format!("grpc://{host}:8074")),
+            ("PAYMENTS_URL", format!("http://{host}:8084")),
             ("PAYMENTS_TOKEN", "between services".to_owned()),
             ("PAYMENTS__API_TOKEN", "between services".to_owned()),
             ("USERS__SIGNING_SEED", "5".repeat(64)),
@@ -145,6 +145,62 @@ impl Collector {
     }
 }
 
+/// Somebody who sells and buys.
+struct Administrator {
+    http: reqwest::Client,
+    host: String,
+    token: String,
+}
+
+impl Administrator {
+    async fn log_in(host: &str) -> Self {
+        let mut admin = Self {
+            http: reqwest::Client::new(),
+            host: host.to_owned(),
+            token: String::new(),
+        };
+        let account = json!({"email": "admin@shop.example", "password": PASSWORD});
+        let session = admin.send(Method::POST, "8080/sessions", account).await;
+        let token = session.expect("a session")["access_token"].take();
+        admin.token = token.as_str().expect("a token").to_owned();
+        admin
+    }
+
+    /// Asks the service on this port; an error is what it says.
+    async fn send(&self, method: Method, path: &str, body: Value) -> Result<Value, String> {
+        let request = self
+            .http
+            .request(method, format!("http://{}:{path}", self.host));
+        let request = request.header("Idempotency-Key", "one").json(&body);
+        let answer = request.bearer_auth(&self.token).send().await.unwrap();
+        let (status, text) = (answer.status(), answer.text().await.unwrap());
+        match status.is_success() {
+            true => Ok(serde_json::from_str(&text).unwrap_or_default()),
+            false => Err(text),
+        }
+    }
+
+    /// Sells a lamp to himself; returns the order's id.
+    async fn buy(&self) -> String {
+        let lamp = json!({"title": "Lamp", "description": "", "brand": "B", "category": "C", "price": {"amount": 100, "currency": "EUR"}});
+        let made = self.send(Method::PUT, "8081/products/LAMP", lamp).await;
+        made.expect("a product");
+        let stock = json!({"on_hand": 1});
+        let stocked = self.send(Method::PUT, "8082/stock/LAMP", stock).await;
+        stocked.expect("stock");
+        let cart = eventually("orders knows the product", || async {
+            let one = json!({"quantity": 1});
+            let put = self.send(Method::PUT, "8082/cart/items/LAMP", one).await;
+            put.ok()
+        })
+        .await;
+        let asked = json!({"cart_version": cart["version"], "expected_total": cart["total"], "payment_token": "tok_approved"});
+        let order = self.send(Method::POST, "8082/orders", asked).await;
+        let order = order.expect("an order");
+        order["id"].as_str().expect("an id").to_owned()
+    }
+}
+
 impl Drop for Monolith {
     fn drop(&mut self) {
         if let Some(process) = &mut self.process {
@@ -203,6 +259,31 @@ async fn five_services_in_one_process_are_the_shop() {
         applied.expect("search has an index")["service.name"],
         "search"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_is_paid_over_grpc_where_that_is_asked_for() {
+    let mut monolith = Monolith::new().await;
+    let over_grpc = format!("grpc://{}:8074", monolith.host);
+    let over_grpc = ("PAYMENTS_URL".to_owned(), over_grpc);
+    monolith.settings.push(over_grpc);
+    monolith.migrate();
+    monolith.serve().await;
+    let admin = Administrator::log_in(&monolith.host).await;
+    let order = admin.buy().await;
+    eventually("it is paid", || async {
+        let path = format!("8082/orders/{order}");
+        let order = admin.send(Method::GET, &path, Value::Null).await.ok()?;
+        (order["state"] == "paid").then_some(())
+    })
+    .await;
+    let metrics = reqwest::get(format!("http://{}:9094/metrics", monolith.host)).await;
+    let metrics = metrics.unwrap().text().await.unwrap();
+    for method in ["Authorise", "Capture"] {
+        let called = |line: &str| line.starts_with("grpc_server_call") && line.contains(method);
+        assert!(metrics.lines().any(called), "{metrics}");
+    }
+    assert_eq!(monolith.stop().await, Some(0));
 }
 
 #[tokio::test(flavor = "multi_thread")]

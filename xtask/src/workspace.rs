@@ -219,6 +219,19 @@ mod tests {
         }
     }
 
+    #[test]
+    fn the_process_that_hosts_others_has_them_all() {
+        let workspace = Workspace::load().unwrap();
+        let described = workspace.described();
+        let host = described.iter().find(|program| workspace.hosts(program));
+        let host = workspace.package(host.unwrap()).unwrap();
+        let folders = workspace.folders(host);
+        for service in workspace.services() {
+            let package = workspace.package(&service).unwrap();
+            assert!(folders.contains(package.folder()), "{}", service.binary);
+        }
+    }
+
     /// Whoever lists the services must be told of each new one. Nobody outside of their folders does, but where it is said why.
     #[test]
     fn adding_a_service_is_adding_a_folder() {

@@ -33,7 +33,7 @@ const POSTGRES: i64 = 999;
 
 /// Small, because five of them share a laptop. Each has its reason beside it.
 const SETTINGS: [&str; 13] = [
-    "shared_buffers=8MB", // the file system's cache does the rest
+    "shared_buffers=4MB", // the file system's cache does the rest
     // `connections` divides them among the pods of the service; idle ones are closed after a minute.
     "max_connections=200",
     // Room for 2,000 locks beside the 16 that each connection has of its own; a transaction here touches a handful of tables.
@@ -52,21 +52,38 @@ const SETTINGS: [&str; 13] = [
     "password_encryption=scram-sha-256",
 ];
 
-/// What earlier operators gave. A database that has these keeps them until its image changes: other settings are no reason to
-/// restart it.
-const FORMER_SETTINGS: [&str; 12] = [
-    "shared_buffers=8MB",
-    "max_connections=200",
-    "max_locks_per_transaction=32",
-    "max_pred_locks_per_transaction=16",
-    "work_mem=2MB",
-    "maintenance_work_mem=16MB",
-    "max_wal_size=256MB",
-    "min_wal_size=32MB",
-    "max_worker_processes=4",
-    "max_parallel_workers=2",
-    "jit=off",
-    "password_encryption=scram-sha-256",
+/// What earlier operators gave, the latest last. A database that has these keeps them until its image changes: other settings are no
+/// reason to restart it.
+const FORMER_SETTINGS: [&[&str]; 2] = [
+    &[
+        "shared_buffers=8MB",
+        "max_connections=200",
+        "max_locks_per_transaction=32",
+        "max_pred_locks_per_transaction=16",
+        "work_mem=2MB",
+        "maintenance_work_mem=16MB",
+        "max_wal_size=256MB",
+        "min_wal_size=32MB",
+        "max_worker_processes=4",
+        "max_parallel_workers=2",
+        "jit=off",
+        "password_encryption=scram-sha-256",
+    ],
+    &[
+        "shared_buffers=8MB",
+        "max_connections=200",
+        "max_locks_per_transaction=10",
+        "max_pred_locks_per_transaction=10",
+        "max_logical_replication_workers=0",
+        "work_mem=2MB",
+        "maintenance_work_mem=16MB",
+        "max_wal_size=256MB",
+        "min_wal_size=32MB",
+        "max_worker_processes=4",
+        "max_parallel_workers=2",
+        "jit=off",
+        "password_encryption=scram-sha-256",
+    ],
 ];
 
 /// The arguments of the container.
@@ -80,13 +97,10 @@ fn arguments(settings: &[&str]) -> Vec<String> {
 
 /// The arguments for `image` where `live` is what runs.
 fn arguments_beside(live: &ObservedBackend, image: &str) -> Vec<String> {
-    let former = arguments(&FORMER_SETTINGS);
-    let is_former = live.arguments() == Some(former.as_slice());
-    if is_former && live.image() == Some(image) {
-        former
-    } else {
-        arguments(&SETTINGS)
-    }
+    let former = FORMER_SETTINGS.iter().map(|settings| arguments(settings));
+    let same_image = live.image() == Some(image);
+    let mut kept = former.filter(|former| same_image && live.arguments() == Some(former.as_slice()));
+    kept.next().unwrap_or_else(|| arguments(&SETTINGS))
 }
 
 /// The Service of a service's database. It does not wait for readiness: with one pod, a refused connection tells a client
@@ -310,14 +324,18 @@ mod tests {
     fn postgresql_takes_as_many_connections_as_are_divided_among_pods() {
         let setting = format!("max_connections={MAX_CONNECTIONS}");
         assert!(SETTINGS.contains(&setting.as_str()));
-        assert!(FORMER_SETTINGS.contains(&setting.as_str()));
+        for former in FORMER_SETTINGS {
+            assert!(former.contains(&setting.as_str()));
+        }
     }
 
     #[test]
     fn a_database_keeps_its_former_settings_until_its_image_changes() {
-        let former = arguments(&FORMER_SETTINGS);
+        let [first, former] = FORMER_SETTINGS.map(arguments);
         let (new, edited) = (arguments(&SETTINGS), arguments(&["fsync=off"]));
         for (args, image, expected) in [
+            (&first, "postgres:17", &first),
+            (&first, "postgres:17.2", &new),
             (&former, "postgres:17", &former),
             (&former, "postgres:17.2", &new),
             (&new, "postgres:17", &new),

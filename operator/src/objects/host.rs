@@ -6,7 +6,10 @@ use k8s_openapi::api::core::v1::{ContainerPort, EnvVar, Volume, VolumeMount};
 
 use super::{deployment::environment, pod};
 use crate::{
-    definition::{PortsDefinition, built_in},
+    definition::{
+        PortsDefinition,
+        built_in::{self, BuiltIn},
+    },
     model::validate::{ValidService, ValidShop},
     naming::names::ServiceName,
 };
@@ -17,16 +20,15 @@ pub(super) const GUESTS: &str = "SERVICES";
 const OF_THE_PROCESS: [&str; 1] = ["LOG"];
 const OF_ITS_TELEMETRY: &str = "OTEL_";
 
-/// The process itself listens on the usual ports, services on those behind them, in the order of their names.
+/// The process itself listens on the usual port of administration, each service on ports of its own.
 pub(super) fn ports(guest: &ServiceName) -> PortsDefinition {
     let usual = PortsDefinition::default();
-    let mut names = built_in::services().keys();
-    let place = names.position(|name| name == guest).unwrap_or_default();
-    let place = i32::try_from(place).unwrap_or_default() + 1;
-    PortsDefinition {
-        http: usual.http + place,
-        admin: usual.admin + place,
-    }
+    let port = |service: &BuiltIn| PortsDefinition {
+        http: service.guest_port,
+        admin: service.guest_port + usual.admin - usual.http,
+    };
+    // Guests are built in.
+    built_in::services().get(guest).map(port).unwrap_or(usual)
 }
 
 /// Those that run there, of all that may.

@@ -9,15 +9,25 @@ const DEFAULT: i32 = 8;
 /// With less a process does not work: one for its pool and one that listens.
 const LEAST: i32 = 2;
 /// While a rollout goes on, one pod more than wanted runs.
-const SURGE: i32 = 1;
+pub const SURGE: i32 = 1;
 /// The greatest number of pods for which the least still fits.
 pub const MOST_PODS: i32 = (MAX_CONNECTIONS - KEPT_FREE) / LEAST - SURGE;
 
 /// The bound that each process of a service of so many pods gets; none where the default fits. Never less than a process
 /// needs: a Shop that was stored under an older CRD may name more pods than [`MOST_PODS`].
 pub fn per_process(pods: i32) -> Option<i32> {
-    let fits = (MAX_CONNECTIONS - KEPT_FREE) / pods.saturating_add(SURGE).max(1);
+    per_pool(pods.saturating_add(SURGE))
+}
+
+/// The bound of each of so many pools.
+pub fn per_pool(pools: i32) -> Option<i32> {
+    let fits = (MAX_CONNECTIONS - KEPT_FREE) / pools.max(1);
     (fits < DEFAULT).then_some(fits.max(LEAST))
+}
+
+/// Whether the least that each of so many pools needs still fits.
+pub fn pools_fit(pools: i32) -> bool {
+    pools.saturating_mul(LEAST) <= MAX_CONNECTIONS - KEPT_FREE
 }
 
 #[cfg(test)]

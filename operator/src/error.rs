@@ -37,6 +37,9 @@ pub enum Error {
         /// Its name.
         name: String,
     },
+    /// What was known is older than what is there.
+    #[error("{0}")]
+    Behind(String),
     /// A bug: the reconcile of this one Shop panicked.
     #[error("reconciling panicked: {0}")]
     Panicked(String),
@@ -113,7 +116,7 @@ impl Error {
                 _ => Class::Transient,
             },
             Self::NameTaken { .. } => Class::NameTaken,
-            Self::Leftover { .. } => Class::Conflict,
+            Self::Leftover { .. } | Self::Behind(_) => Class::Conflict,
             Self::Panicked(_) => Class::Bug,
             Self::TimedOut(_) => Class::Transient,
         }
@@ -123,7 +126,9 @@ impl Error {
     /// was made.
     pub fn changed_nothing(&self) -> bool {
         match self {
-            Self::Invalid(_) | Self::NameTaken { .. } | Self::Leftover { .. } => true,
+            Self::Invalid(_) | Self::NameTaken { .. } | Self::Leftover { .. } | Self::Behind(_) => {
+                true
+            }
             Self::Kube { answer, .. } => match &**answer {
                 kube::Error::Api(status) => (400..500).contains(&status.code),
                 kube::Error::BuildRequest(_) => true,

@@ -108,9 +108,12 @@ pub struct MoveStatus {
     pub since: Time,
     /// The generation of the specification that asks for it.
     pub generation: i64,
-    /// Why it was given up; the service is where it was. It is tried again when the Shop changes.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub given_up: Option<String>,
+    /// What holds it up, or did when it was given up.
+    #[serde(default)]
+    pub cause: String,
+    /// It took too long, and the service is where it was. It is tried again when the Shop changes.
+    #[serde(default)]
+    pub given_up: bool,
 }
 
 /// How far a service is.

@@ -148,6 +148,12 @@ impl<K: Kind> Cache<K> {
         self.put(entry, Some(now));
     }
 
+    /// The API server has begun to delete it at our request. What it was must not be taken for what is there; if a finalizer holds it,
+    /// the watch tells of it again.
+    pub(super) fn deleted(&mut self, object: &K) {
+        self.remove(object);
+    }
+
     /// What the API server answered when `wanted` was applied.
     pub(super) fn applied(&mut self, entry: Entry<K>, wanted: Fingerprint, now: Instant) {
         let (object, digest) = (entry.object.clone(), entry.digest);

@@ -250,6 +250,7 @@ impl<K: Kind> Tracked<K> {
         match self.api(&namespace).delete(&name, &params).await {
             Ok(_) => {
                 self.metrics.deleted(K::kind(&()).as_ref());
+                lock(&self.cache).deleted(object);
                 Ok(())
             }
             Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => {

@@ -22,6 +22,10 @@ pub struct BuiltIn {
     /// least exposed: whoever may change the stream may empty it.
     #[serde(default)]
     pub limits_stream: bool,
+    /// Where its API listens in a process that hosts it; its administration is 1010 above. It never changes: policies that are written
+    /// for new pods hold for the old ones too.
+    #[serde(default)]
+    pub guest_port: i32,
     /// Under `topology: Monolith` its process hosts the others. One does, and it is no service of the shop otherwise.
     #[serde(default)]
     pub hosts: bool,
@@ -167,6 +171,7 @@ mod tests {
             let fields = document.as_object_mut().expect("fields");
             fields.remove("limitsStream");
             fields.remove("hosts");
+            fields.remove("guestPort");
             serde_json::from_value::<Definition>(document).expect("a definition");
         }
     }
@@ -197,6 +202,16 @@ mod tests {
         let paths: Vec<_> = folders.map(|folder| &folder.path).collect();
         let distinct: BTreeSet<_> = paths.iter().collect();
         assert_eq!(paths.len(), distinct.len(), "{paths:?}");
+    }
+
+    #[test]
+    fn every_service_has_ports_of_its_own_beside_the_others_and_the_host() {
+        let ports: BTreeSet<_> = services().values().map(|s| s.guest_port).collect();
+        assert_eq!(ports.len(), services().len(), "{ports:?}");
+        assert!(
+            ports.iter().all(|port| (8081..8181).contains(port)),
+            "{ports:?}"
+        );
     }
 
     #[test]

@@ -12,7 +12,7 @@ use serde_json::json;
 
 use crate::{
     cluster::Cluster,
-    definition::KeyShape,
+    definition::{KeyShape, built_in},
     error::Error,
     facts::observe::Observed,
     hash::Fingerprint,
@@ -103,6 +103,9 @@ pub async fn provide(
         .buffered(AT_ONCE)
         .try_collect()
         .await?;
+    for service in shop.services.values() {
+        agree(shop, service, &secrets)?;
+    }
     let value = |secret: &str, key: &str| {
         secrets
             .get(secret)
@@ -129,6 +132,23 @@ pub async fn provide(
             .map(|(name, data)| (name.clone(), Fingerprint::of(data).hex()))
             .collect(),
     })
+}
+
+/// The login of a database names the server that was believed to hold it. It may be newer than what the watches have told.
+fn agree(
+    shop: &ValidShop,
+    service: &ValidService,
+    secrets: &BTreeMap<String, Values>,
+) -> Result<(), Error> {
+    let login = names::database(&shop.name, &service.name);
+    let named = secrets.get(&login).and_then(|login| login.get("host"));
+    let believed = names::database(&shop.name, shop.server_of(service));
+    match named {
+        Some(named) if *named != believed => Err(Error::Behind(format!(
+            "Secret {login} names the server {named}, and {believed} was expected: it is looked at again"
+        ))),
+        Some(_) | None => Ok(()),
+    }
 }
 
 /// Their pods may have events left to publish while they end.
@@ -205,8 +225,7 @@ fn secret_templates(shop: &ValidShop, service: &ValidService) -> Vec<SecretTempl
     }
     if service.definition.database.is_some() {
         let role = names::database(&shop.name, name);
-        let server = names::database(&shop.name, shop.server_of(service));
-        let values = role_values(server, name.clone());
+        let values = role_values(servers_of(shop, service), name.clone());
         templates.push(template(
             role,
             SecretKind::DatabaseLogin,
@@ -225,8 +244,23 @@ fn secret_templates(shop: &ValidShop, service: &ValidService) -> Vec<SecretTempl
 
 type Derive = Box<dyn Fn(&Values) -> BTreeMap<&'static str, String> + Send + Sync>;
 
-fn role_values(host: String, service: ServiceName) -> Derive {
+/// Where the database of a service may lie: first where it is to be made.
+fn servers_of(shop: &ValidShop, service: &ValidService) -> Vec<String> {
+    let server = names::database(&shop.name, shop.server_of(service));
+    let own = names::database(&shop.name, &service.name);
+    let host = built_in::host_name().into();
+    let at_host = names::database(&shop.name, &host);
+    let mut servers = vec![server, own];
+    servers.extend(service.is_built_in.then_some(at_host));
+    servers
+}
+
+/// A login that names one of these servers goes on naming it: where the database is, is told from there, and nothing else may
+/// lead to an empty one. Another name is that of another Shop.
+fn role_values(servers: Vec<String>, service: ServiceName) -> Derive {
     Box::new(move |values| {
+        let named = values.get("host").filter(|host| servers.contains(host));
+        let host = named.unwrap_or(&servers[0]); // there is one always
         let url = values.get(PASSWORD).map(|password| {
             let password = escaped(password);
             format!("postgres://{service}:{password}@{host}:{DATABASE_PORT}/{service}")
@@ -235,7 +269,7 @@ fn role_values(host: String, service: ServiceName) -> Derive {
             ("username", service.to_string()),
             ("database", service.to_string()),
             ("port", DATABASE_PORT.to_string()),
-            ("host", host.clone()),
+            ("host", host.to_owned()),
         ])
         .into_iter()
         .chain(url.map(|url| ("url", url)))
@@ -427,7 +461,7 @@ mod tests {
             generated: ["a", "password"]
                 .map(|key| (key.into(), KeyShape::Password))
                 .into(),
-            derived: role_values("host".into(), "users".into()),
+            derived: role_values(vec!["host".into()], "users".into()),
         }
     }
 
@@ -458,6 +492,30 @@ mod tests {
             SecretKind::Keys,
         ] {
             assert!(written(kind, &whole()).is_empty());
+        }
+    }
+
+    /// Nothing else leads to the data: another name would lead to an empty database.
+    #[test]
+    fn the_server_that_a_login_names_is_not_written_over_unless_it_is_anothers() {
+        let servers = ["demo-users-db", "demo-monolith-db"].map(str::to_owned);
+        let derive = role_values(servers.to_vec(), "users".into());
+        for (named, expected) in [
+            (None, "demo-users-db"),
+            (Some("demo-users-db"), "demo-users-db"),
+            (Some("demo-monolith-db"), "demo-monolith-db"),
+            (Some("corner-users-db"), "demo-users-db"),
+        ] {
+            let password = [(PASSWORD.to_owned(), "x".to_owned())];
+            let named = named.map(|host| ("host".to_owned(), host.to_owned()));
+            let values: Values = password.into_iter().chain(named).collect();
+            let derived = derive(&values);
+            assert_eq!(derived["host"], expected);
+            assert!(
+                derived["url"].contains(&format!("@{expected}:")),
+                "{}",
+                derived["url"]
+            );
         }
     }
 

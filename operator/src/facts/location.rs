@@ -1,11 +1,16 @@
 //! Where services and their databases are now. A Service says whose pods answer, and the login of a database on which server it is:
 //! both are told from the objects themselves, so that nothing depends on what the operator remembers.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::api::core::v1::{Secret, Service};
 use kube::ResourceExt;
 
 use crate::{
     cluster::Cluster,
+    connections::pools_fit,
+    error::Error,
+    facts::Remembered,
     model::{
         place::{Place, Server},
         validate::{ValidService, ValidShop},
@@ -16,72 +21,132 @@ use crate::{
     },
 };
 
-/// On a Service whose pods are those of the host: the host's name.
-pub const HOSTED_BY_ANNOTATION: &str = "shopkeeper.dev/hosted-by";
-/// On the Deployment of the host: the names of the services that it hosts, with commas between them.
+/// On the Service of a service that may be hosted: whose pods answer, by the name of a service.
+pub const ANSWERED_BY_ANNOTATION: &str = "shopkeeper.dev/answered-by";
+/// On the Deployment of the host and its pods: the names of the services that it hosts, with commas between them.
 pub const HOSTS_ANNOTATION: &str = "shopkeeper.dev/hosts";
 
-/// Completes what a Shop means by what is there: databases stay where they were made, and the host stays as long as it hosts
-/// something or holds a database.
-pub fn locate(shop: &mut ValidShop, cluster: &Cluster) {
-    let Some(host) = shop.host().or(shop.idle_host.as_ref()) else {
-        return;
+/// Completes what a Shop means by what is there: databases stay where they were made, the host stays as long as it hosts
+/// something or holds a database, and a service whose move was given up stays where it was.
+///
+/// # Errors
+/// When a host that nobody asks for any more is still needed and cannot be, or when databases that share a server would have more
+/// connections than it.
+pub fn locate(
+    shop: &mut ValidShop,
+    cluster: &Cluster,
+    ways: &BTreeMap<ServiceName, Remembered>,
+) -> Result<(), Error> {
+    let idle = shop.idle_host.as_ref().map(|idle| &idle.service);
+    let Some(host) = shop.host().or(idle).map(|host| host.name.clone()) else {
+        return Ok(());
     };
-    let server_of_host = names::database(&shop.name, &host.name);
-    let located: Vec<_> = shop
+    let guests = shop
         .services
         .values()
-        .filter(|service| service.is_built_in && !service.hosts)
+        .filter(|service| service.may_be_hosted());
+    let located: Vec<_> = guests
         .map(|service| {
-            let name = names::database(&shop.name, &service.name);
-            let login = cluster.secrets.get(&shop.namespace, &shop.name, &name);
-            let server = server(service, login.as_deref(), &server_of_host);
-            (service.name.clone(), server)
+            let answers = answers(shop, cluster, service);
+            let given_up = ways.get(&service.name).is_some_and(|way| way.given_up);
+            let place = answers.filter(|_| given_up).unwrap_or(service.place);
+            (
+                service.name.clone(),
+                server(shop, cluster, service, &host),
+                place,
+                answers,
+            )
         })
         .collect();
-    let holds = |(name, server): &(ServiceName, Server)| {
-        *server == Server::Host || answers(shop, cluster, name) == Some(Place::Hosted)
-    };
-    // Its pods work until they end.
-    let is_needed = located.iter().any(holds) || has_pods(shop, cluster, &host.name);
-    for (name, server) in located {
+    let hosts = located
+        .iter()
+        .any(|(_, _, _, answers)| *answers == Some(Place::Hosted));
+    let holds = located
+        .iter()
+        .any(|(_, server, _, _)| *server == Server::Host);
+    for (name, server, place, _) in located {
         if let Some(service) = shop.services.get_mut(&name) {
             service.server = server;
+            service.place = place;
         }
     }
-    if let Some(host) = shop.idle_host.take_if(|_| is_needed) {
-        shop.services.insert(host.name.clone(), host);
+    if let Some(idle) = &shop.idle_host {
+        if hosts && !idle.wrong.is_empty() {
+            let wrong = idle.wrong.join("; ");
+            return Err(Error::Invalid(format!(
+                "{wrong}; {host} is needed until it hosts nothing any more"
+            )));
+        }
+        // Its pods work until they end.
+        if hosts || holds || has_pods(shop, cluster, &host) {
+            shop.services.insert(host.clone(), idle.service.clone());
+        }
     }
+    check_connections(shop, &host)
+}
+
+/// A server that several services share has no more connections than another.
+fn check_connections(shop: &ValidShop, host: &ServiceName) -> Result<(), Error> {
+    let pools = shop.pools_at(host);
+    if pools_fit(pools) {
+        return Ok(());
+    }
+    Err(Error::Invalid(format!(
+        "spec.services: too many pods for one PostgreSQL: the services whose databases {} holds would have {pools} pools of connections \
+         together; lower replicas or maxReplicas of {host}, or of those that are extracted",
+        names::database(&shop.name, host)
+    )))
 }
 
 fn has_pods(shop: &ValidShop, cluster: &Cluster, host: &ServiceName) -> bool {
     let name = names::service(&shop.name, host);
     let deployment = cluster.deployments.get(&shop.namespace, &shop.name, &name);
-    let pods = cluster.pods.of_shop(&shop.namespace, &shop.name);
-    let mut parts = pods.iter().map(|pod| part_of(&**pod));
-    deployment.is_some() || parts.any(|part| part == Part::Service(host.clone()))
+    let has_pod = || {
+        let pods = cluster.pods.of_shop(&shop.namespace, &shop.name);
+        let mut parts = pods.iter().map(|pod| part_of(&**pod));
+        parts.any(|part| part == Part::Service(host.clone()))
+    };
+    deployment.is_some() || has_pod()
 }
 
 /// Where the database of a service lies. Without a login there is none yet.
-fn server(service: &ValidService, login: Option<&Secret>, server_of_host: &str) -> Server {
-    let host = login.and_then(|login| login.data.as_ref()?.get("host"));
-    match host {
+fn server(
+    shop: &ValidShop,
+    cluster: &Cluster,
+    service: &ValidService,
+    host: &ServiceName,
+) -> Server {
+    let name = names::database(&shop.name, &service.name);
+    let login = cluster.secrets.get(&shop.namespace, &shop.name, &name);
+    let server_of_host = names::database(&shop.name, host);
+    match login.as_deref().and_then(named_server) {
         None => service.server,
-        Some(host) if host.0 == server_of_host.as_bytes() => Server::Host,
+        Some(named) if named == server_of_host.as_bytes() => Server::Host,
         Some(_) => Server::Own,
     }
 }
 
-/// Whose pods answer for a service now; none where it has no Service yet.
-pub fn answers(shop: &ValidShop, cluster: &Cluster, service: &ServiceName) -> Option<Place> {
-    let name = names::service(&shop.name, service);
-    let live = cluster.services.get(&shop.namespace, &shop.name, &name)?;
-    Some(answering(&live))
+fn named_server(login: &Secret) -> Option<&[u8]> {
+    let host = login.data.as_ref()?.get("host")?;
+    Some(&host.0)
 }
 
-fn answering(service: &Service) -> Place {
-    match service.annotations().contains_key(HOSTED_BY_ANNOTATION) {
-        true => Place::Hosted,
-        false => Place::Apart,
+/// Whose pods answer for a service now; none where it has no Service yet.
+pub fn answers(shop: &ValidShop, cluster: &Cluster, service: &ValidService) -> Option<Place> {
+    let name = names::service(&shop.name, &service.name);
+    let live = cluster.services.get(&shop.namespace, &shop.name, &name)?;
+    Some(answering(&live, &service.name))
+}
+
+fn answering(live: &Service, service: &ServiceName) -> Place {
+    match live.annotations().get(ANSWERED_BY_ANNOTATION) {
+        Some(name) if name != service.as_str() => Place::Hosted,
+        Some(_) | None => Place::Apart,
     }
+}
+
+/// The services that a Deployment or a pod of the host is told to run.
+pub fn guests_of(object: &impl ResourceExt) -> impl Iterator<Item = &str> {
+    let guests = object.annotations().get(HOSTS_ANNOTATION);
+    guests.into_iter().flat_map(|guests| guests.split(','))
 }

@@ -76,30 +76,27 @@ pub struct ServiceView<'a> {
 pub struct Remembered {
     /// When it began.
     pub since: Timestamp,
-    /// The generation of the Shop that asks for it.
-    pub generation: Option<i64>,
-    /// Why it was given up.
-    pub given_up: Option<String>,
+    /// It was given up.
+    pub given_up: bool,
     /// What held it up when the status was written.
-    pub held_up_by: String,
+    pub cause: String,
 }
 
-/// What a status remembers of ways.
-pub fn ways(previous: Option<&ShopStatus>) -> BTreeMap<ServiceName, Remembered> {
+/// What a status remembers of ways that this generation of the Shop asks for. Each change of the Shop is a new try.
+pub fn ways(
+    previous: Option<&ShopStatus>,
+    generation: Option<i64>,
+) -> BTreeMap<ServiceName, Remembered> {
     let services = previous.into_iter().flat_map(|status| &status.services);
     let remembered = services.filter_map(|service| {
         let way = service.moving.as_ref()?;
-        // It begins with who moves where.
-        let cause = service.message.split_once(": ");
         let remembered = Remembered {
             since: way.since.0,
-            generation: Some(way.generation),
-            given_up: way.given_up.clone(),
-            held_up_by: cause
-                .map_or(&*service.message, |(_, cause)| cause)
-                .to_owned(),
+            given_up: way.given_up,
+            cause: way.cause.clone(),
         };
-        Some((service.name.as_str().into(), remembered))
+        let is_of_now = Some(way.generation) == generation;
+        is_of_now.then(|| (service.name.as_str().into(), remembered))
     });
     remembered.collect()
 }

@@ -231,7 +231,7 @@ pub async fn observe(
                 names::database(&shop.name, server),
                 pods.of(server.as_str(), Component::Database),
             ),
-            answers: location::answers(shop, cluster, service),
+            answers: location::answers(shop, cluster, wanted),
         }
     };
     let left = left(shop, &pods.0);
@@ -358,7 +358,14 @@ fn left(shop: &ValidShop, pods: &[Arc<Pod>]) -> BTreeSet<(ServiceName, Component
         let has_left = !shop.services.contains_key(&service);
         (has_left && !has_ended(pod)).then_some((service, component))
     };
-    pods.iter().filter_map(left).collect()
+    // Those that left while another one's pods ran them run as long as these do.
+    let guests = pods.iter().filter(|pod| !has_ended(pod)).flat_map(|pod| {
+        let guests = location::guests_of(&**pod).map(ServiceName::from);
+        let left = guests.filter(|guest| !shop.services.contains_key(guest));
+        left.map(|guest| (guest, Component::Service))
+            .collect::<Vec<_>>()
+    });
+    pods.iter().filter_map(left).chain(guests).collect()
 }
 
 fn is_of(object: &impl ResourceExt, app: &str, component: Component) -> bool {

@@ -2,7 +2,7 @@
 //! run the others that are not extracted, and its PostgreSQL holds a database for each that began there.
 
 use super::validate::{ValidService, ValidShop};
-use crate::naming::names::ServiceName;
+use crate::{connections::SURGE, naming::names::ServiceName};
 
 /// Whose pods answer for a service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +56,26 @@ impl ValidShop {
     pub fn guests(&self) -> impl Iterator<Item = &ValidService> {
         let has_host = self.host().is_some();
         let services = self.services.values();
-        services.filter(move |service| has_host && service.is_built_in && !service.hosts)
+        services.filter(move |service| has_host && service.may_be_hosted())
+    }
+
+    /// How many pools of connections the PostgreSQL of this name may have to bear, one more for each service while it rolls. A service
+    /// counts with the pods that it would have at either place, so that no bound changes when it moves; where nobody names
+    /// a count, with two.
+    pub fn pools_at(&self, server: &ServiceName) -> i32 {
+        let most = |service: &ValidService| service.replicas.most().unwrap_or(2);
+        let at_host = self.host().map(most);
+        let pools = self.databases_at(server).map(|service| {
+            let hosted = at_host.filter(|_| service.may_be_hosted());
+            most(service).max(hosted.unwrap_or(0)).saturating_add(SURGE)
+        });
+        pools.fold(0, i32::saturating_add)
+    }
+}
+
+impl ValidService {
+    /// It comes with the operator and is not the host itself.
+    pub fn may_be_hosted(&self) -> bool {
+        self.is_built_in && !self.hosts
     }
 }

@@ -27,6 +27,7 @@ pub fn services(
             let own = BuiltIn {
                 definition: definition.clone(),
                 limits_stream: false,
+                guest_port: 0,
                 hosts: false,
             };
             services.entry(name.as_str().into()).or_insert(own);

@@ -15,7 +15,6 @@ use crate::{
         format::{self, Format},
     },
     config::Config,
-    connections::MOST_PODS,
     definition::{
         Definition, Protocol,
         built_in::{self, BuiltIn},
@@ -52,7 +51,7 @@ pub struct ValidShop {
     /// The services, with the one that hosts others where there is one.
     pub services: BTreeMap<ServiceName, ValidService>,
     /// The one that would host others, under `topology: Services`: it is needed until nothing is left with it.
-    pub idle_host: Option<ValidService>,
+    pub idle_host: Option<IdleHost>,
     /// What each database's pod gets.
     pub database: ValidBackend,
     /// What the broker's pod gets.
@@ -71,6 +70,15 @@ pub struct ValidShop {
     pub operator_namespace: String,
     /// Where DNS listens.
     pub dns_ports: Vec<u16>,
+}
+
+/// A host that nobody asks for.
+#[derive(Clone, Debug)]
+pub struct IdleHost {
+    /// As far as it is known.
+    pub service: ValidService,
+    /// What of it is wrong, which matters where it still hosts something.
+    pub wrong: Vec<String>,
 }
 
 /// Which image of a database or the broker is asked for.
@@ -210,15 +218,13 @@ pub fn validate(shop: &Shop, config: &Config) -> Result<ValidShop, Vec<String>> 
     let idle_host = match spec.topology {
         Topology::Monolith => {
             let host = host(shop, registry.as_deref(), &mut wrong);
-            check_size_of_host(&host, services.len(), &mut wrong);
             services.insert(host.name.clone(), host);
             None
         }
-        // What is wrong with one that nobody asks for is nobody's concern.
         Topology::Services => {
             let mut wrong = Vec::new();
-            let host = host(shop, registry.as_deref(), &mut wrong);
-            wrong.is_empty().then_some(host)
+            let service = host(shop, registry.as_deref(), &mut wrong);
+            Some(IdleHost { service, wrong })
         }
     };
 
@@ -321,19 +327,17 @@ fn check_formats(spec: &ShopSpec, wrong: &mut Vec<String>) {
 
 fn host(shop: &Shop, registry: Option<&str>, wrong: &mut Vec<String>) -> ValidService {
     let name = built_in::host_name().into();
-    valid_service(shop, &name, built_in::host().clone(), registry, wrong)
-}
-
-/// The databases of all that it hosts share the connections of one PostgreSQL.
-fn check_size_of_host(host: &ValidService, databases: usize, wrong: &mut Vec<String>) {
-    let most = MOST_PODS / i32::try_from(databases.max(1)).unwrap_or(i32::MAX);
-    if host.replicas.most().is_some_and(|pods| pods > most) {
-        wrong.push(format!(
-            "spec.services.{}: at most {most} pods: the databases of what it hosts share the connections of one PostgreSQL; extract the \
-             service that needs more",
-            host.name
-        ));
+    let host = valid_service(shop, &name, built_in::host().clone(), registry, wrong);
+    for env in &host.env {
+        // What it tells the process of those that it hosts.
+        if env.name == "SERVICES" || env.name.contains("__") {
+            wrong.push(format!(
+                "spec.services.{name}.env[{}]: this name is set by the operator; set what is for one service in its own env",
+                env.name
+            ));
+        }
     }
+    host
 }
 
 fn valid_service(
@@ -343,6 +347,7 @@ fn valid_service(
         definition,
         limits_stream,
         hosts,
+        guest_port: _,
     }: BuiltIn,
     registry: Option<&str>,
     wrong: &mut Vec<String>,

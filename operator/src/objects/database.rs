@@ -99,7 +99,8 @@ fn arguments(settings: &[&str]) -> Vec<String> {
 fn arguments_beside(live: &ObservedBackend, image: &str) -> Vec<String> {
     let former = FORMER_SETTINGS.iter().map(|settings| arguments(settings));
     let same_image = live.image() == Some(image);
-    let mut kept = former.filter(|former| same_image && live.arguments() == Some(former.as_slice()));
+    let mut kept =
+        former.filter(|former| same_image && live.arguments() == Some(former.as_slice()));
     kept.next().unwrap_or_else(|| arguments(&SETTINGS))
 }
 

@@ -16,7 +16,7 @@ use k8s_openapi::{
 use super::{host, pod};
 use crate::{
     api::EmailSpec,
-    connections::per_process,
+    connections::{per_pool, per_process},
     definition::PortsDefinition,
     facts::{Contents, location::HOSTS_ANNOTATION},
     hash::Fingerprint,
@@ -111,8 +111,11 @@ fn template(
         ports.extend(host::guests_ports(shop, guests));
         folders.extend(host::guests_scratch(shop, guests));
     }
-    let annotations =
+    let mut annotations =
         BTreeMap::from([(SETTINGS_ANNOTATION.into(), secret_contents(&env, contents))]);
+    if service.hosts {
+        annotations.insert(HOSTS_ANNOTATION.into(), host::list(&decision.guests));
+    }
     let (volumes, mounts): (Vec<_>, Vec<_>) = folders.into_iter().unzip();
     let some = |volumes: Vec<_>| (!volumes.is_empty()).then_some(volumes);
     PodTemplateSpec {
@@ -198,7 +201,7 @@ pub(super) fn environment(
     if service.limits_stream {
         env.push(pod::variable("EVENTS_MAX_BYTES", stream_size.to_string()));
     }
-    if let Some(connections) = processes_at_its_database(shop, service).and_then(per_process)
+    if let Some(connections) = connections(shop, service)
         && definition.database.is_some()
     {
         let connections = connections.to_string();
@@ -229,16 +232,11 @@ pub(super) fn environment(
     env
 }
 
-/// How many processes have a pool of connections to the PostgreSQL of this service; none where someone else decides how many run. One
-/// that several services share is also shared by those of which nobody knows: they count as one each.
-fn processes_at_its_database(shop: &ValidShop, service: &ValidService) -> Option<i32> {
+/// The bound of its pool of connections; none where the default fits, or where someone else decides how many pods run.
+fn connections(shop: &ValidShop, service: &ValidService) -> Option<i32> {
     match service.server {
-        Server::Own => shop.carrier(service).replicas.most(),
-        Server::Host => {
-            let sharing = shop.databases_at(shop.server_of(service));
-            let processes = sharing.map(|each| shop.carrier(each).replicas.most().unwrap_or(1));
-            Some(processes.fold(0, i32::saturating_add))
-        }
+        Server::Own => shop.carrier(service).replicas.most().and_then(per_process),
+        Server::Host => per_pool(shop.pools_at(shop.server_of(service))),
     }
 }
 

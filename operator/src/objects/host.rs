@@ -6,7 +6,10 @@ use k8s_openapi::api::core::v1::{ContainerPort, EnvVar, Volume, VolumeMount};
 
 use super::{deployment::environment, pod};
 use crate::{
-    definition::{PortsDefinition, built_in},
+    definition::{
+        PortsDefinition,
+        built_in::{self, BuiltIn},
+    },
     model::validate::{ValidService, ValidShop},
     naming::names::ServiceName,
 };
@@ -17,19 +20,24 @@ pub(super) const GUESTS: &str = "SERVICES";
 const OF_THE_PROCESS: [&str; 1] = ["LOG"];
 const OF_ITS_TELEMETRY: &str = "OTEL_";
 
-/// The process itself listens on the usual ports, services on those behind them, in the order of their names. Those for gRPC come ten
-/// behind those for HTTP.
+/// The process itself listens on the usual port of administration, each service on ports of its own. Those for gRPC come ten behind those
+/// for HTTP.
 pub(super) fn ports(guest: &ValidService) -> PortsDefinition {
     let usual = PortsDefinition::default();
-    let mut names = built_in::services().keys();
-    let place = names.position(|name| *name == guest.name);
-    let place = i32::try_from(place.unwrap_or_default()).unwrap_or_default() + 1;
-    let http = usual.http + place;
-    PortsDefinition {
-        http,
-        admin: usual.admin + place,
-        grpc: guest.definition.ports.grpc.map(|_| http + 10),
-    }
+    let ports = |service: &BuiltIn| PortsDefinition {
+        http: service.guest_port,
+        admin: service.guest_port + usual.admin - usual.http,
+        grpc: service
+            .definition
+            .ports
+            .grpc
+            .map(|_| service.guest_port + 10),
+    };
+    // Guests are built in.
+    built_in::services()
+        .get(&guest.name)
+        .map(ports)
+        .unwrap_or(usual)
 }
 
 /// The name of the port of its API on the pods of the host.

@@ -9,7 +9,7 @@ use kube::api::ObjectMeta;
 
 use super::host;
 use crate::{
-    facts::location::HOSTED_BY_ANNOTATION,
+    facts::location::ANSWERED_BY_ANNOTATION,
     model::{
         metadata,
         place::Place,
@@ -23,7 +23,9 @@ pub fn service(shop: &ValidShop, service: &ValidService, answers: Place) -> Serv
     let node_port = service.node_port;
     let at_host = shop.host().filter(|_| answers == Place::Hosted);
     let answering = at_host.unwrap_or(service);
-    let hosted_by = at_host.map(|host| (HOSTED_BY_ANNOTATION.into(), host.name.to_string()));
+    // Also where it is itself: what is not there cannot be told from what somebody else keeps there.
+    let may_turn = shop.host().is_some() && service.may_be_hosted();
+    let answered_by = may_turn.then(|| (ANSWERED_BY_ANNOTATION.into(), answering.name.to_string()));
     let name = names::service(&shop.name, &service.name);
     let app = service.name.as_str();
     // At the host by name: which number it is depends on the version of the operator that made the pod.
@@ -45,7 +47,7 @@ pub fn service(shop: &ValidShop, service: &ValidService, answers: Place) -> Serv
     });
     Service {
         metadata: ObjectMeta {
-            annotations: hosted_by.map(|hosted_by| [hosted_by].into()),
+            annotations: answered_by.map(|answered_by| [answered_by].into()),
             ..metadata::object(shop, name, app, Component::Service)
         },
         spec: Some(ServiceSpec {

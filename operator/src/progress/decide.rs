@@ -24,7 +24,7 @@ use crate::{
     },
     progress::{
         pinning::{Pinned, pin},
-        placement::{self, Placement},
+        placement::{self, Placement, Way},
         stream::stream_size,
     },
 };
@@ -57,6 +57,17 @@ pub struct ServiceDecision {
     pub disruption_budget: bool,
     /// Its PostgreSQL, where it has one.
     pub database: Option<DatabaseDecision>,
+    /// Of a host whose new image must wait: for which of the services that it runs, and why.
+    pub waits_for: Option<(ServiceName, Unfit)>,
+}
+
+/// Why the new image of a host must not run a service yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unfit {
+    /// Its database is not migrated.
+    NotMigrated,
+    /// It is on its way to pods of its own of another version, whose image migrates its database.
+    OfAnotherVersion,
 }
 
 /// What is to be done for the PostgreSQL of a service.
@@ -172,7 +183,6 @@ fn decide_service(facts: &Facts, service: &ServiceView<'_>) -> ServiceDecision {
         service.seen.answers,
         placement::readiness(service, migration.is_done()),
         facts.ways.get(service.name()),
-        facts.generation,
         facts.now,
     );
     let runs = match placement.apart {
@@ -189,33 +199,52 @@ fn decide_host(
     guests: &BTreeSet<ServiceName>,
     services: &BTreeMap<ServiceName, ServiceDecision>,
 ) -> ServiceDecision {
-    let is_guest = |service: &ServiceView<'_>| guests.contains(service.name());
-    let mut hosted = facts.services().filter(is_guest);
+    let hosted: Vec<_> = facts
+        .services()
+        .filter(|service| guests.contains(service.name()))
+        .collect();
+    let late = hosted.iter().find_map(|guest| {
+        let reason = unfit(guest, host, services.get(guest.name())?)?;
+        Some((guest.name().clone(), reason))
+    });
     let placement = match guests.is_empty() {
         true => Placement::nowhere(),
         false => Placement::apart(),
     };
+    let starts = || {
+        let mut guests = hosted.iter();
+        guests.all(|guest| guest.database.is_none_or(has_running_pod))
+    };
     let runs = match host.seen.deployment.as_deref().and_then(running) {
         _ if guests.is_empty() => None,
-        Some(runs) if runs.image == host.wanted.image => Some(wanted(host)),
-        Some(runs) => {
-            let may_roll = hosted.all(|guest| fits(&guest, host, &services[guest.name()]));
-            Some(if may_roll { wanted(host) } else { runs })
-        }
+        Some(runs) if runs.image == host.wanted.image || late.is_none() => Some(wanted(host)),
+        Some(runs) => Some(runs),
         // As for any other service, the very first pods start beside the databases.
-        None => hosted
-            .all(|guest| guest.database.is_none_or(has_running_pod))
-            .then(|| wanted(host)),
+        None => starts().then(|| wanted(host)),
     };
-    decision(facts, host, Migration::Unneeded, placement, runs)
+    let waits = runs.as_ref().map(|runs| &runs.image) != Some(&host.wanted.image);
+    ServiceDecision {
+        waits_for: late.filter(|_| waits && !guests.is_empty()),
+        ..decision(facts, host, Migration::Unneeded, placement, runs)
+    }
 }
 
-/// The new image of the host finds the database of this service as it expects it. One that is on its way to pods of its own is
-/// migrated by its own image, which is as good where that is of the same version.
-fn fits(guest: &ServiceView<'_>, host: &ServiceView<'_>, decided: &ServiceDecision) -> bool {
-    let same_version =
-        || guest.wanted.version.is_some() && guest.wanted.version == host.wanted.version;
-    decided.migration.is_done() && (guest.wanted.place == Place::Hosted || same_version())
+/// Why the new image of the host would not find the database of this service as it expects it. One that is on its way to pods of its
+/// own is migrated by its own image, which is as good where that is of the same version.
+fn unfit(
+    guest: &ServiceView<'_>,
+    host: &ServiceView<'_>,
+    decided: &ServiceDecision,
+) -> Option<Unfit> {
+    let version = guest.wanted.version.as_ref();
+    let moves = guest.wanted.place == Place::Apart;
+    if moves && (version.is_none() || version != host.wanted.version.as_ref()) {
+        Some(Unfit::OfAnotherVersion)
+    } else if !decided.migration.is_done() {
+        Some(Unfit::NotMigrated)
+    } else {
+        None
+    }
 }
 
 fn decision(
@@ -227,12 +256,24 @@ fn decision(
 ) -> ServiceDecision {
     let live = service.seen.deployment.as_ref();
     let live_count = live.and_then(|d| d.spec.as_ref()?.replicas);
+    // Whoever leaves the host begins with as many pods as answered before.
+    let leaves_with = match (&placement.way, service.wanted.place, service.host) {
+        (Way::Moving(_), Place::Apart, Some((_, host))) => {
+            let answering = host.deployment.as_ref();
+            answering.and_then(|live| live.spec.as_ref()?.replicas)
+        }
+        (Way::Moving(_) | Way::Settled | Way::GivenUp(..), _, _) => None,
+    };
     let (replicas, expected) = match service.wanted.replicas {
         Replicas::Fixed(count) => (Some(count), count),
         // An autoscaler leaves a service with no pods alone: somebody must write the first count.
         Replicas::Autoscaled { min, .. } if live_count == Some(0) => (Some(min), min),
         Replicas::Autoscaled { min, .. } => (None, live_count.unwrap_or(1).max(min)),
-        Replicas::Unmanaged => (None, live_count.unwrap_or(1)),
+        Replicas::Unmanaged => {
+            let count = live_count.unwrap_or(1);
+            let more = leaves_with.filter(|answering| *answering > count);
+            (more, more.unwrap_or(count))
+        }
     };
     ServiceDecision {
         migration,
@@ -241,6 +282,7 @@ fn decision(
         placement,
         runs,
         database: server(facts, service),
+        waits_for: None,
     }
 }
 
@@ -273,8 +315,9 @@ fn wanted(service: &ServiceView<'_>) -> Release {
 fn release(service: &ServiceView<'_>, migration: &Migration) -> Option<Release> {
     let runs = service.seen.deployment.as_deref().and_then(running);
     match (service.wanted.place, runs) {
-        // On its way to the host, whose image has migrated the database: its own pods go on as they are.
-        (Place::Hosted, runs) => runs,
+        // On its way to the host, whose image has migrated the database: its own pods go on as they are, and come back where somebody
+        // took them away.
+        (Place::Hosted, runs) => Some(runs.unwrap_or_else(|| wanted(service))),
         (Place::Apart, _) if migration.is_done() => Some(wanted(service)),
         (Place::Apart, Some(runs)) if runs.image == service.wanted.image => Some(wanted(service)),
         (Place::Apart, Some(runs)) => Some(runs),
@@ -394,12 +437,24 @@ fn is_behind(service: &ServiceView<'_>, job: &Job) -> bool {
     let Some(done) = migration::done_at(job) else {
         return false;
     };
-    let (carrier, seen) = service.carrier();
-    let pods = seen.pods.iter();
-    pods.flat_map(|pod| ends_of(&carrier.name, pod)).any(|end| {
-        end.exit_code == migration::SCHEMA_BEHIND
-            && end.finished_at.as_ref().is_some_and(|at| at.0 > done)
-    })
+    let is_it = |end: &&ContainerStateTerminated| {
+        let ended = end.finished_at.as_ref();
+        end.exit_code == migration::SCHEMA_BEHIND && ended.is_some_and(|at| at.0 > done)
+    };
+    let own = service.seen.pods.iter();
+    let mut own = own.flat_map(|pod| ends_of(service.name(), pod));
+    let host = service.host.into_iter();
+    let hosted = host.flat_map(|(host, seen)| {
+        let pods = seen.pods.iter();
+        pods.flat_map(|pod| ends_of(&host.name, pod))
+    });
+    // A process of several services begins its last words with the one that they are about.
+    let about = format!("{}: ", service.name());
+    let mut hosted = hosted.filter(|end| {
+        let words = end.message.as_deref().unwrap_or_default();
+        words.lines().any(|line| line.starts_with(&about))
+    });
+    own.any(|end| is_it(&end)) || hosted.any(|end| is_it(&end))
 }
 
 /// How the container of this name in a pod has ended, now or the last time.

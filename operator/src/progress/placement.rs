@@ -5,12 +5,10 @@ use k8s_openapi::{
     api::apps::v1::Deployment,
     jiff::{SignedDuration, Timestamp},
 };
-use kube::ResourceExt;
 
 use crate::{
-    facts::{Remembered, ServiceView, location::HOSTS_ANNOTATION},
-    model::place::Place,
-    naming::names::ServiceName,
+    facts::{Remembered, ServiceView, location::guests_of},
+    model::{place::Place, validate::ValidService},
     progress::{decide::image_of, rollout::is_complete},
 };
 
@@ -44,12 +42,16 @@ pub enum Way {
 /// What is there of a service, as far as its way depends on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Readiness {
-    /// Its own pods run the image that the Shop asks for, all of them.
+    /// It has a Deployment of its own.
+    pub has_pods: bool,
+    /// All of its own pods run the image that the Shop asks for, and there are some.
     pub apart: bool,
-    /// All pods of the host run it.
-    pub hosted: bool,
+    /// The host has a Deployment.
+    pub has_host: bool,
     /// The host is told to run it.
     pub is_guest: bool,
+    /// All pods of the host run it, of the image that the Shop asks for, and there are some.
+    pub hosted: bool,
     /// Its database is what the host expects.
     pub migrated: bool,
 }
@@ -78,36 +80,54 @@ fn settled(place: Place) -> Placement {
     }
 }
 
-/// The next step of a service that is to be at `wanted`, where `answers` are the pods that answer now.
+/// Who runs the service, where no Service says who answers: it is new, or somebody deleted it.
+fn running(ready: Readiness) -> Option<Place> {
+    if ready.hosted {
+        Some(Place::Hosted)
+    } else if ready.has_pods {
+        Some(Place::Apart)
+    } else {
+        None
+    }
+}
+
+/// The next step of a service that is to be at `wanted`, where `answers` are the pods to which its Service leads now. `way` is what the
+/// status remembers.
 pub fn place(
     wanted: Place,
     answers: Option<Place>,
     ready: Readiness,
-    remembered: Option<&Remembered>,
-    generation: Option<i64>,
+    way: Option<&Remembered>,
     now: Timestamp,
 ) -> Placement {
-    // The first time there is nobody to be replaced.
-    let now_at = answers.unwrap_or(wanted);
-    if now_at == wanted {
-        return settled(wanted);
-    }
-    let remembered = remembered.filter(|way| way.generation == generation);
-    let since = remembered.map_or(now, |way| way.since);
-    let given_up = remembered.and_then(|way| {
-        let is_late = now.duration_since(way.since) > DEADLINE;
-        let late = || is_late.then(|| way.held_up_by.clone());
-        way.given_up.clone().or_else(late)
-    });
-    if let Some(why) = given_up {
+    // One that is new to a host at work is taken in when its database is ready for it.
+    let may_enter = ready.migrated || ready.is_guest || !ready.has_host;
+    let Some(now_at) = answers.or_else(|| running(ready)) else {
+        let first = settled(wanted);
         return Placement {
-            way: Way::GivenUp(since, why),
+            hosted: first.hosted && may_enter,
+            ..first
+        };
+    };
+    let given_up = |way: &Remembered| Way::GivenUp(way.since, way.cause.clone());
+    if now_at == wanted {
+        // A move that was given up is not wanted any more.
+        let way = way.filter(|way| way.given_up).map(given_up);
+        return Placement {
+            way: way.unwrap_or(Way::Settled),
+            ..settled(wanted)
+        };
+    }
+    let since = way.map_or(now, |way| way.since);
+    if let Some(way) = way.filter(|way| now.duration_since(way.since) > DEADLINE) {
+        return Placement {
+            way: given_up(way),
             ..settled(now_at)
         };
     }
     let (is_ready, hosted) = match wanted {
         Place::Apart => (ready.apart, true),
-        Place::Hosted => (ready.hosted, ready.migrated || ready.is_guest),
+        Place::Hosted => (ready.hosted, may_enter),
     };
     Placement {
         answers: if is_ready { wanted } else { now_at },
@@ -119,24 +139,26 @@ pub fn place(
 
 /// What is there of a service.
 pub fn readiness(service: &ServiceView<'_>, migrated: bool) -> Readiness {
-    let wanted = service.wanted;
     let own = service.seen.deployment.as_deref();
-    let apart = |own: &Deployment| {
-        image_of(own) == Some(wanted.image.as_str()) && is_complete(own, wanted.replicas)
-    };
     let host = service.host;
     let host = host.and_then(|(host, seen)| Some((host, seen.deployment.as_deref()?)));
-    let host = host.filter(|(_, live)| is_guest(live, service.name()));
+    let name = service.name().as_str();
+    let guest = host.filter(|(_, live)| guests_of(*live).any(|guest| guest == name));
     Readiness {
-        apart: own.is_some_and(apart),
-        hosted: host.is_some_and(|(host, live)| is_complete(live, host.replicas)),
-        is_guest: host.is_some(),
+        has_pods: own.is_some(),
+        apart: own.is_some_and(|own| serves(own, service.wanted)),
+        has_host: host.is_some(),
+        is_guest: guest.is_some(),
+        hosted: guest.is_some_and(|(host, live)| serves(live, host)),
         migrated,
     }
 }
 
-/// The host is told to run this service.
-pub fn is_guest(host: &Deployment, service: &ServiceName) -> bool {
-    let guests = host.annotations().get(HOSTS_ANNOTATION);
-    guests.is_some_and(|guests| guests.split(',').any(|guest| guest == service.as_str()))
+/// All pods run what is wanted, and there are some.
+fn serves(live: &Deployment, wanted: &ValidService) -> bool {
+    let status = live.status.as_ref();
+    let available = status.and_then(|status| status.available_replicas);
+    image_of(live) == Some(wanted.image.as_str())
+        && is_complete(live, wanted.replicas)
+        && available > Some(0)
 }

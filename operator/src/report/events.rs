@@ -43,7 +43,9 @@ pub fn notices(before: Option<&ShopStatus>, after: &ShopStatus) -> Vec<Notice> {
 
 fn started(former: Option<&ServiceStatus>, service: &ServiceStatus) -> Option<Notice> {
     let former = former?;
-    (former.image != service.image).then(|| Notice {
+    // A host that runs nothing has none.
+    let starts = former.image != service.image && !service.image.is_empty();
+    starts.then(|| Notice {
         warning: false,
         reason: "RolloutStarted",
         note: format!(

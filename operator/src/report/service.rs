@@ -5,7 +5,6 @@ use std::sync::Arc;
 use k8s_openapi::{
     api::apps::v1::{Deployment, DeploymentCondition},
     apimachinery::pkg::apis::meta::v1::Time,
-    jiff::Timestamp,
 };
 use kube::ResourceExt;
 
@@ -21,9 +20,12 @@ use crate::{
         place::Place,
         validate::{Replicas, ValidService},
     },
-    naming::{labels::Part, names},
+    naming::{
+        labels::Part,
+        names::{self, ServiceName},
+    },
     progress::{
-        decide::{Migration, Renewal, image_of},
+        decide::{Migration, Renewal, Unfit, image_of},
         placement::{self, Way},
         rollout::is_complete,
     },
@@ -37,8 +39,11 @@ pub(super) fn judge(
     let wanted = service.view.wanted;
     let runner = runner(service);
     let deployment = live_deployment(findings, runner);
-    let (phase, problem) = match moving(findings, service) {
-        Some(moving) => moving,
+    let (carrier, _) = service.view.carrier();
+    let to_answer = live_deployment(findings, carrier);
+    let way = move_status(findings, service, to_answer.as_deref());
+    let (phase, problem) = match &way {
+        Some(way) => moving(service, way),
         None => phase(findings, service, deployment.as_deref()),
     };
     let desired = match &deployment {
@@ -48,15 +53,18 @@ pub(super) fn judge(
     let status = ServiceStatus {
         name: wanted.name.to_string(),
         version: runner.version.clone().unwrap_or_default(),
-        image: deployment
-            .as_deref()
-            .and_then(image_of)
-            .unwrap_or(&runner.image)
-            .to_owned(),
+        image: match wanted.hosts && !service.decided.placement.apart {
+            true => String::new(),
+            false => deployment
+                .as_deref()
+                .and_then(image_of)
+                .unwrap_or(&runner.image)
+                .to_owned(),
+        },
         phase,
         host: (runner.name != wanted.name).then(|| runner.name.to_string()),
         database: shared_database(service),
-        moving: move_status(findings, service),
+        moving: way,
         ready: deployment
             .as_ref()
             .and_then(|d| d.status.as_ref()?.ready_replicas)
@@ -104,52 +112,55 @@ fn shared_database(service: &ServiceFindings<'_>) -> Option<String> {
     is_shared.then(|| names::database(&view.shop.name, server))
 }
 
-fn move_status(findings: &Findings<'_>, service: &ServiceFindings<'_>) -> Option<MoveStatus> {
-    let generation = findings.facts.generation.unwrap_or_default();
-    let status = |since: Timestamp, given_up| MoveStatus {
-        since: Time(since),
-        generation,
-        given_up,
-    };
-    match &service.decided.placement.way {
-        Way::Settled => None,
-        Way::Moving(since) => Some(status(*since, None)),
-        Way::GivenUp(since, why) => Some(status(*since, Some(why.clone()))),
-    }
-}
-
-/// A service on its way between the host and pods of its own. What holds it up is that of the pods that are to answer; the ones that
-/// answer now go on meanwhile.
-fn moving(
+/// What the status is to remember of a move that goes on or was given up.
+fn move_status(
     findings: &Findings<'_>,
     service: &ServiceFindings<'_>,
-) -> Option<(Phase, Option<Problem>)> {
+    deployment: Option<&Deployment>,
+) -> Option<MoveStatus> {
+    let generation = findings.facts.generation.unwrap_or_default();
+    let (since, cause, given_up) = match &service.decided.placement.way {
+        Way::Settled => return None,
+        Way::Moving(since) => (*since, held_up_by(findings, service, deployment), false),
+        Way::GivenUp(since, cause) => (*since, cause.clone(), true),
+    };
+    Some(MoveStatus {
+        since: Time(since),
+        generation,
+        cause,
+        given_up,
+    })
+}
+
+/// What the pods that are to answer lack.
+fn held_up_by(
+    findings: &Findings<'_>,
+    service: &ServiceFindings<'_>,
+    deployment: Option<&Deployment>,
+) -> String {
+    let (_, cause) = phase(findings, service, deployment);
+    cause.map_or_else(|| "all is ready".to_owned(), |cause| cause.message)
+}
+
+/// A service on its way between the host and pods of its own. The pods that answer now go on meanwhile.
+fn moving(service: &ServiceFindings<'_>, way: &MoveStatus) -> (Phase, Option<Problem>) {
     let name = service.view.name();
+    let cause = &way.cause;
+    if way.given_up {
+        let minutes = placement::DEADLINE.as_mins();
+        let message = format!(
+            "the move of {name} was given up after {minutes} minutes, and it runs where it was; it is tried again when the Shop changes. \
+             What held it up: {cause}"
+        );
+        let problem = Problem::blocked("MoveGivenUp", message);
+        return (Phase::Failed, Some(problem));
+    }
     let (phase, to) = match service.view.wanted.place {
         Place::Apart => (Phase::Extracting, "pods of its own"),
         Place::Hosted => (Phase::Merging, "the pods of the host"),
     };
-    match &service.decided.placement.way {
-        Way::Settled => None,
-        Way::Moving(_) => {
-            let (carrier, _) = service.view.carrier();
-            let deployment = live_deployment(findings, carrier);
-            let (_, cause) = self::phase(findings, service, deployment.as_deref());
-            let cause = cause.map_or_else(|| "they are ready".to_owned(), |cause| cause.message);
-            let message = format!("{name} moves to {to}: {cause}");
-            Some((phase, Some(Problem::waiting("Moving", message))))
-        }
-        Way::GivenUp(_, why) => {
-            let minutes = placement::DEADLINE.as_mins();
-            let message = format!(
-                "the move was given up after {minutes} minutes, and it runs as before; it is tried again when the Shop changes. {why}"
-            );
-            Some((
-                Phase::Failed,
-                Some(Problem::blocked("MoveGivenUp", message)),
-            ))
-        }
-    }
+    let message = format!("{name} moves to {to}: {cause}");
+    (phase, Some(Problem::waiting("Moving", message)))
 }
 
 fn live_deployment(findings: &Findings<'_>, service: &ValidService) -> Option<Arc<Deployment>> {
@@ -209,11 +220,11 @@ fn phase(
     }
     let name = service.view.name();
     let (carrier, _) = service.view.carrier();
-    if let Some(problem) = waits_for_guests(findings, service) {
+    if let Some(problem) = waits_for(service) {
         return (Phase::Migrating, Some(problem));
     }
     if service.view.wanted.hosts && !decided.placement.apart {
-        return (Phase::Running, None);
+        return (Phase::Running, Some(holds_databases(name)));
     }
     match &decided.migration {
         Migration::Waiting => pending(findings, service),
@@ -237,23 +248,24 @@ fn phase(
     }
 }
 
-/// The host runs a new image once the databases of all that it runs are migrated.
-fn waits_for_guests(findings: &Findings<'_>, service: &ServiceFindings<'_>) -> Option<Problem> {
-    let wanted = service.view.wanted;
-    let waits = match &service.decided.runs {
-        Some(runs) => runs.image != wanted.image,
-        None => service.decided.placement.apart,
+/// The host runs a new image once all that it runs may.
+fn waits_for(service: &ServiceFindings<'_>) -> Option<Problem> {
+    let (guest, why) = service.decided.waits_for.as_ref()?;
+    let host = service.view.name();
+    let message = match why {
+        Unfit::NotMigrated => format!("{host} waits for the migration of {guest}"),
+        Unfit::OfAnotherVersion => format!(
+            "{host} keeps its image until {guest}, which moves with another version, has pods of its own"
+        ),
     };
-    let guests = findings.decision.guests.iter();
-    let mut late = guests.filter(|guest| {
-        let decided = findings.decision.services.get(guest.as_str());
-        decided.is_some_and(|decided| !decided.migration.is_done())
-    });
-    let late = late.next().filter(|_| wanted.hosts && waits)?;
-    Some(Problem::waiting(
-        "Migrating",
-        format!("{} waits for the migration of {late}", wanted.name),
-    ))
+    Some(Problem::waiting("Migrating", message))
+}
+
+/// A host without guests is there for their databases alone.
+fn holds_databases(host: &ServiceName) -> Problem {
+    let message =
+        format!("{host} runs nothing; its PostgreSQL holds databases that were made there");
+    Problem::waiting("HoldsDatabases", message)
 }
 
 /// In this phase, unless it cannot go on without help.

@@ -83,7 +83,8 @@ async fn report_failure(shop: &ParsedShop, error: &Error, context: &Context) {
             Error::Invalid(_)
             | Error::Kube { .. }
             | Error::NameTaken { .. }
-            | Error::Leftover { .. },
+            | Error::Leftover { .. }
+            | Error::Behind(_),
         ) => return,
     };
     let previous = previous.as_ref();
@@ -113,7 +114,8 @@ fn count_error(metrics: &Metrics, error: &Error) {
         Error::Invalid(_)
         | Error::Kube { .. }
         | Error::NameTaken { .. }
-        | Error::Leftover { .. } => {}
+        | Error::Leftover { .. }
+        | Error::Behind(_) => {}
     }
 }
 

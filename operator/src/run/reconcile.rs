@@ -174,7 +174,9 @@ async fn gather(
     let mut valid =
         validate(shop, &context.config).map_err(|wrong| Error::Invalid(wrong.join("; ")))?;
     deletion::set_finalizer(shop, &context.cluster).await?;
-    locate(&mut valid, &context.cluster);
+    let generation = shop.metadata.generation;
+    let ways = ways(previous, generation);
+    locate(&mut valid, &context.cluster, &ways)?;
     let observed = observe(&valid, &context.cluster, now).await?;
     let credentials = credentials::provide(&valid, &context.cluster, &observed).await?;
     let prepared = context
@@ -184,7 +186,6 @@ async fn gather(
         .brokers
         .fill(&valid.namespace, &valid.name, &observed.broker);
     let (databases, fill) = join(prepared, fill).await;
-    let generation = shop.metadata.generation;
     let departures = departures(&valid, &context.cluster, &shop.spec, previous, generation);
     Ok(Facts {
         departures,
@@ -193,7 +194,7 @@ async fn gather(
         credentials,
         databases,
         fill,
-        ways: ways(previous),
+        ways,
         generation,
         now,
     })

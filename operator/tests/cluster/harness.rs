@@ -263,9 +263,14 @@ impl Harness {
 
     /// One reconcile that withholds nothing. What is refused is an error here.
     pub(crate) async fn reconcile(&self) -> Result<Done, Error> {
+        self.reconcile_at(Timestamp::now()).await
+    }
+
+    /// One reconcile at this time.
+    pub(crate) async fn reconcile_at(&self, now: Timestamp) -> Result<Done, Error> {
         let shop = self.shop().await;
         let withheld = Refusals::default();
-        let done = reconcile(&shop, &self.context, &withheld, Timestamp::now()).await?;
+        let done = reconcile(&shop, &self.context, &withheld, now).await?;
         done.failure.clone().map_or(Ok(done), Err)
     }
 

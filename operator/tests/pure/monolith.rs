@@ -6,13 +6,14 @@ use serde_json::{Value, json};
 use shop_operator::{
     facts::{Facts, database::DatabaseState, observe::Observed},
     model::{place::Place, validate::ValidShop},
-    progress::decide::{Decision, Migration, decide},
+    naming::labels::Component,
+    progress::decide::{Decision, Migration, Renewal, decide},
 };
 
 use crate::{
     fixtures::{
-        self, ORDERS, SEARCH, Seen, claim, config, facts, job, migrated, render_for, rolled, shop,
-        valid, with_volumes,
+        self, ORDERS, SEARCH, Seen, claim, config, facts, job, migrated, pod, render_for, rolled,
+        shop, valid, with_volumes,
     },
     golden::of_app,
 };
@@ -239,6 +240,49 @@ fn another_image_of_the_host_waits_for_a_service_that_another_version_has_migrat
 }
 
 #[test]
+fn a_host_that_ends_for_one_schema_has_that_one_migrated_again() {
+    let shop = monolith(json!({}));
+    let mut observed = settled(&shop);
+    for service in shop.services.values().filter(|service| !service.hosts) {
+        let name = service.name.as_str();
+        let status = json!({"succeeded": 1, "completionTime": "2026-01-01T00:00:00Z"});
+        observed.of(name).migration = Some(job(&shop, name, status));
+    }
+    let ended = json!({
+        "exitCode": 3, "finishedAt": "2026-01-01T00:01:00Z",
+        "message": "{\"level\":\"INFO\"}\norders: the schema of the database is behind: version 1 found, 5 needed\n",
+    });
+    let container = json!({"name": HOST, "image": "any", "imageID": "", "ready": false, "restartCount": 1,
+        "state": {}, "lastState": {"terminated": ended}});
+    let status = json!({"phase": "Running", "containerStatuses": [container]});
+    observed.of(HOST).pods = vec![pod(&shop, HOST, Component::Service, status)];
+    let decision = decided(&shop, &observed);
+    let again = Migration::Superseded(Renewal::SchemaBehind);
+    assert_eq!(decision.services[ORDERS].migration, again);
+    assert_eq!(decision.services[SEARCH].migration, Migration::Done);
+}
+
+#[test]
+fn whoever_leaves_the_host_begins_with_as_many_pods_as_answered() {
+    let mut observed = settled(&monolith(json!({})));
+    let live = observed.of(HOST).deployment.clone().expect("the host");
+    observed.of(HOST).deployment = Some(Arc::new(rolled(&live, 3)));
+    let wanted = monolith(
+        json!({"search": {"extracted": true}, "users": {"extracted": true, "replicas": 2}}),
+    );
+    for service in [SEARCH, "users"] {
+        observed.of(service).migration = Some(job(&wanted, service, json!({"succeeded": 1})));
+    }
+    let decision = decided(&wanted, &observed);
+    assert_eq!(decision.services[SEARCH].replicas, Some(3));
+    assert_eq!(
+        decision.services["users"].replicas,
+        Some(2),
+        "as the Shop asks"
+    );
+}
+
+#[test]
 fn a_volume_of_the_host_that_was_replaced_is_migrated_for_all_its_services() {
     let shop = monolith(json!({}));
     let mut observed = settled(&shop);
@@ -276,8 +320,13 @@ fn what_cannot_be_is_said_with_its_path() {
         ),
         (
             "Monolith",
-            json!({"monolith": {"replicas": 40}}),
-            "spec.services.monolith: at most 18 pods",
+            json!({"monolith": {"env": [{"name": "SERVICES", "value": "orders"}]}}),
+            "spec.services.monolith.env[SERVICES]",
+        ),
+        (
+            "Monolith",
+            json!({"monolith": {"env": [{"name": "ORDERS__LOG", "value": "debug"}]}}),
+            "spec.services.monolith.env[ORDERS__LOG]",
         ),
     ] {
         let spec = json!({"version": "1", "topology": topology, "services": services});

@@ -72,8 +72,8 @@ pub struct ShopSpec {
 
     /// Whether each built-in service has pods of its own, or one process hosts all that are not `extracted`. It may change at any
     /// time: services move one by one, with no request lost. Default: Services.
-    #[serde(default)]
-    pub topology: Topology,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub topology: Option<Topology>,
 
     /// The databases: one PostgreSQL for each service that has one.
     #[serde(default)]

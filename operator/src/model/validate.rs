@@ -215,7 +215,7 @@ pub fn validate(shop: &Shop, config: &Config) -> Result<ValidShop, Vec<String>> 
             (name, service)
         })
         .collect();
-    let idle_host = match spec.topology {
+    let idle_host = match spec.topology.unwrap_or_default() {
         Topology::Monolith => {
             let host = host(shop, registry.as_deref(), &mut wrong);
             services.insert(host.name.clone(), host);
@@ -377,7 +377,7 @@ fn valid_service(
     }
     let replicas = replicas(&path, &spec, wrong);
     let is_built_in = hosts || built_in::services().contains_key(name);
-    let place = match (shop.spec.topology, spec.extracted) {
+    let place = match (shop.spec.topology.unwrap_or_default(), spec.extracted) {
         (Topology::Monolith, None | Some(false)) if is_built_in && !hosts => Place::Hosted,
         (Topology::Monolith | Topology::Services, _) => Place::Apart,
     };

@@ -14,7 +14,7 @@ pub use api::Api;
 pub use client::GrpcPeer;
 pub(crate) use edge::layer;
 pub(crate) use health::HealthService;
-pub(crate) use observe::GrpcMetrics;
+pub(crate) use observe::{GrpcMetrics, Observer};
 pub(crate) use server::Server;
 
 /// The largest message of a request, in bytes: for the generated server's `max_decoding_message_size`. The largest body of

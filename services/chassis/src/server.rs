@@ -21,7 +21,7 @@ use crate::events::processor::Processor;
 use crate::events::relay::Relay;
 use crate::events::retries;
 use crate::events::subscriptions::Subscriptions;
-use crate::grpc::{GrpcMetrics, HealthService};
+use crate::grpc::{GrpcMetrics, HealthService, Observer};
 use crate::health::{Condition, Health, Readiness};
 use crate::http::{EdgeSettings, HttpMetrics};
 use crate::metrics::EventMetrics;
@@ -180,7 +180,7 @@ fn grpc_api<S: Service>(
     state: S::State,
     chassis: &mut Chassis,
     health: &Health,
-) -> anyhow::Result<Option<(Routes, Arc<GrpcMetrics>)>> {
+) -> anyhow::Result<Option<(Routes, Observer)>> {
     let Some(api) = S::grpc(state) else {
         return Ok(None);
     };
@@ -189,8 +189,12 @@ fn grpc_api<S: Service>(
         service: api.name(),
         stop: chassis.stop(),
     };
-    let metrics = GrpcMetrics::new(&mut chassis.registry);
-    Ok(Some((api.routes(health)?, metrics)))
+    let (routes, methods) = api.routes(health)?;
+    let observer = Observer {
+        metrics: GrpcMetrics::new(&mut chassis.registry),
+        methods: Arc::new(methods),
+    };
+    Ok(Some((routes, observer)))
 }
 
 /// What runs beside the requests is made of.

@@ -332,9 +332,8 @@ async fn a_stop_ends_what_has_begun_and_takes_no_more() {
         started.elapsed()
     );
     slow.await.unwrap().expect("what had begun is answered");
-    while let Ok(Some(state)) = watched.message().await {
-        assert_eq!(state.status(), ServingStatus::NotServing);
-    }
+    let told = watched.message().await.expect("told").expect("a state");
+    assert_eq!(told.status(), ServingStatus::NotServing);
     assert!(
         tokio::net::TcpStream::connect(address).await.is_err(),
         "the port is closed"

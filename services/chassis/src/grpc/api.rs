@@ -1,8 +1,11 @@
 //! What is served: the service's own API, its health, and the description of both.
 
+use std::collections::BTreeSet;
 use std::convert::Infallible;
 
 use axum::response::IntoResponse;
+use prost::Message;
+use prost_types::FileDescriptorSet;
 use tonic::body::Body;
 use tonic::codegen::{Service, http};
 use tonic::server::NamedService;
@@ -41,15 +44,36 @@ impl Api {
         self.name
     }
 
-    /// All that the port answers.
-    pub(crate) fn routes(self, health: HealthService) -> anyhow::Result<Routes> {
+    /// All that the port answers, and its methods by name.
+    pub(crate) fn routes(
+        self,
+        health: HealthService,
+    ) -> anyhow::Result<(Routes, BTreeSet<String>)> {
+        let mut methods = methods(self.descriptors)?;
+        methods.extend(self::methods(tonic_health::pb::FILE_DESCRIPTOR_SET)?);
+        methods.extend([REFLECTION.to_owned()]);
         let reflection = tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(self.descriptors)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
             .build_v1()?;
-        Ok(self
-            .routes
-            .add_service(HealthServer::new(health))
-            .add_service(reflection))
+        let routes = self.routes.add_service(HealthServer::new(health));
+        Ok((routes.add_service(reflection), methods))
     }
+}
+
+/// The only method of reflection.
+const REFLECTION: &str = "grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
+
+/// `package.Service/Method` of all that an encoded set describes.
+fn methods(descriptors: &[u8]) -> anyhow::Result<BTreeSet<String>> {
+    let set = FileDescriptorSet::decode(descriptors)?;
+    let services = set.file.iter().flat_map(|file| {
+        let services = file.service.iter();
+        services.map(|service| (file.package(), service))
+    });
+    let methods = services.flat_map(|(package, service)| {
+        let methods = service.method.iter();
+        methods.map(move |method| format!("{package}.{}/{}", service.name(), method.name()))
+    });
+    Ok(methods.collect())
 }

@@ -6,11 +6,11 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use axum::body::Body;
-use axum::http::{HeaderMap, HeaderValue};
+use axum::http::HeaderMap;
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use tokio::time::{Sleep, sleep_until};
-use tonic::{Code, Status};
+use tonic::Status;
 
 use crate::deadline;
 
@@ -84,9 +84,7 @@ impl HttpBody for Until {
         }
         if self.timer.as_mut().poll(cx).is_ready() {
             self.over = true;
-            let mut trailers = HeaderMap::new();
-            let code = HeaderValue::from(Code::DeadlineExceeded as i32);
-            trailers.insert(Status::GRPC_STATUS, code);
+            let trailers = exceeded().into_http::<Body>().into_parts().0.headers;
             return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
         }
         Pin::new(&mut self.body).poll_frame(cx)

@@ -3,40 +3,47 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::Response;
+use http_body_util::BodyExt;
 use tokio::sync::Semaphore;
 use tonic::Status;
 use tonic::service::Routes;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use super::deadline::{self, Until};
-use super::observe::{GrpcMetrics, observe};
+use super::observe::{Observer, observe};
 use super::server::Peer;
 use super::status::SOMETHING_MISSING;
 use crate::db::Schema;
 use crate::deadline::within;
 use crate::http::{CONCURRENCY, LONGEST, Problem, TrustedProxies};
 
+/// Calls of health and reflection at once, streams among them.
+const OWN_STREAMS: usize = 64;
+
 /// Wraps the API of a service.
 pub(crate) fn layer(
     routes: Routes,
     proxies: TrustedProxies,
-    metrics: Arc<GrpcMetrics>,
+    observer: Observer,
     schema: Schema,
 ) -> Routes {
     let load = Arc::new(Semaphore::new(CONCURRENCY));
+    let own_streams = Arc::new(Semaphore::new(OWN_STREAMS));
     routes
         .into_axum_router()
         .layer(from_fn_with_state(schema, tell_behind))
         .layer(from_fn(keep_deadline))
         .layer(from_fn_with_state(load, limit_load))
+        .layer(from_fn_with_state(own_streams, limit_own_streams))
         .layer(CatchPanicLayer::custom(|_| {
             refusal(Problem::internal("a handler panicked").into())
         }))
         .layer(from_fn_with_state(proxies, name_client))
-        .layer(from_fn_with_state(metrics, observe))
+        .layer(from_fn_with_state(observer, observe))
         .into()
 }
 
@@ -57,28 +64,59 @@ async fn name_client(
     next.run(request).await
 }
 
-/// A call counts as at work until its answer begins: what is streamed has limits of its own.
+/// A call counts as at work until its answer begins: what a service streams has limits of its own.
 async fn limit_load(State(load): State<Arc<Semaphore>>, request: Request, next: Next) -> Response {
     match load.try_acquire() {
         Ok(_permit) => next.run(request).await,
-        Err(_) => {
-            let problem =
-                Problem::overloaded("This replica has as many calls at work as it takes.");
-            refusal(problem.into())
-        }
+        Err(_) => overloaded(),
     }
+}
+
+fn overloaded() -> Response {
+    refusal(Problem::overloaded("This replica has as many calls at work as it takes.").into())
+}
+
+/// Health and reflection, which anybody may ask, count until their streams end. One of reflection would never: whoever describes
+/// a service asks a few questions.
+async fn limit_own_streams(
+    State(own): State<Arc<Semaphore>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let path = request.uri().path();
+    if !path.starts_with("/grpc.") {
+        return next.run(request).await;
+    }
+    let describes = path.starts_with("/grpc.reflection.");
+    let Ok(place) = own.try_acquire_owned() else {
+        return overloaded();
+    };
+    let until = Instant::now() + LONGEST;
+    next.run(request).await.map(|body| {
+        let body = match describes {
+            true => Until::wrap(body, until),
+            false => body,
+        };
+        Body::new(body.map_frame(move |frame| {
+            let _held = &place;
+            frame
+        }))
+    })
 }
 
 /// Sets the task's deadline from the caller's, and answers when it passes. The handler is dropped then: what it had in a
 /// transaction is rolled back. A stream has the caller's deadline too, and without one its own end.
 async fn keep_deadline(request: Request, next: Next) -> Response {
     let asked = deadline::asked(request.headers());
-    let until = Instant::now() + asked.unwrap_or(LONGEST).min(LONGEST);
+    let began = Instant::now();
+    let until = began + asked.unwrap_or(LONGEST).min(LONGEST);
     let answer = tokio::time::timeout_at(until.into(), within(until, next.run(request))).await;
-    match answer {
-        Ok(response) if asked.is_some() => response.map(|body| Until::wrap(body, until)),
-        Ok(response) => response,
-        Err(_) => refusal(deadline::exceeded()),
+    // What is streamed ends by itself, and not because a call may take no longer.
+    let all_of_it = asked.and_then(|asked| began.checked_add(asked));
+    match (answer, all_of_it) {
+        (Ok(response), Some(until)) => response.map(|body| Until::wrap(body, until)),
+        (Ok(response), None) => response,
+        (Err(_), _) => refusal(deadline::exceeded()),
     }
 }
 

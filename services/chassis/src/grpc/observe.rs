@@ -1,5 +1,6 @@
 //! One span, one line and one measurement a call, from its arrival to the end of its answer.
 
+use std::collections::BTreeSet;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -21,11 +22,12 @@ use prometheus_client::registry::{Registry, Unit};
 use tonic::{Code, Status};
 use tracing::{Instrument, Span};
 
+use super::status::SOMETHING_MISSING;
 use crate::application::CORRELATION;
 use crate::http::SECONDS;
 use crate::telemetry::{LogLimit, continue_trace};
 
-/// Measurements of the gRPC edge. Labels are bounded: a method that is not known is `none`.
+/// Measurements of the gRPC edge. Labels are bounded: a method that is not described is `none`, however it is answered.
 pub(crate) struct GrpcMetrics {
     duration: Family<Labels, Histogram>,
     active: Gauge,
@@ -66,8 +68,15 @@ impl GrpcMetrics {
     }
 }
 
+/// The metrics, and the methods that the port has: `package.Service/Method`.
+#[derive(Clone)]
+pub(crate) struct Observer {
+    pub(crate) metrics: Arc<GrpcMetrics>,
+    pub(crate) methods: Arc<BTreeSet<String>>,
+}
+
 pub(super) async fn observe(
-    State(metrics): State<Arc<GrpcMetrics>>,
+    State(observer): State<Observer>,
     request: Request,
     next: Next,
 ) -> Response {
@@ -83,7 +92,10 @@ pub(super) async fn observe(
         { CORRELATION } = tracing::field::Empty,
     );
     continue_trace(&span, request.headers());
-    let mut call = Call::begin(metrics, method, span.clone());
+    // Whoever asks may invent methods, and is answered by whatever comes first: a login, a limit.
+    let known = observer.methods.get(&method).cloned();
+    let label = known.unwrap_or_else(|| "none".to_owned());
+    let mut call = Call::begin(observer.metrics, label, span.clone());
     let response = next.run(request).instrument(span).await;
     call.heard(response.headers());
     response.map(|body| Body::new(Answer { body, call }))
@@ -126,14 +138,9 @@ impl Drop for Call {
             None if std::thread::panicking() => Code::Internal,
             None => Code::Cancelled,
         };
-        let method = match code {
-            // Whoever asks may invent methods.
-            Code::Unimplemented => "none".to_owned(),
-            _ => std::mem::take(&mut self.method),
-        };
         let elapsed = self.started.elapsed();
         let labels = Labels {
-            method,
+            method: std::mem::take(&mut self.method),
             code: format!("{code:?}"),
         };
         let duration = self.metrics.duration.get_or_create(&labels);
@@ -189,10 +196,12 @@ impl HttpBody for Answer {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         let span = self.call.span.clone();
-        let frame = span.in_scope(|| Pin::new(&mut self.body).poll_frame(cx));
-        if let Poll::Ready(Some(Ok(frame))) = &frame
-            && let Some(trailers) = frame.trailers_ref()
+        let mut frame = span.in_scope(|| Pin::new(&mut self.body).poll_frame(cx));
+        if let Poll::Ready(Some(Ok(frame))) = &mut frame
+            && let Some(trailers) = frame.trailers_mut()
         {
+            // For the edge alone, which reads it where nothing was streamed yet.
+            trailers.remove(SOMETHING_MISSING);
             self.call.heard(trailers);
         }
         frame

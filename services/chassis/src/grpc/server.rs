@@ -87,16 +87,26 @@ impl Connected for Held {
     }
 }
 
+impl Held {
+    /// Looked at before each step: a client that takes nothing any more would keep its place, because nobody reads from it then.
+    fn check_age(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        match self.life.as_mut().poll(cx) {
+            Poll::Pending => Ok(()),
+            Poll::Ready(()) => {
+                let kind = io::ErrorKind::TimedOut;
+                Err(io::Error::new(kind, "the connection is too old"))
+            }
+        }
+    }
+}
+
 impl AsyncRead for Held {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if self.life.as_mut().poll(cx).is_ready() {
-            let error = io::Error::new(io::ErrorKind::TimedOut, "the connection is too old");
-            return Poll::Ready(Err(error));
-        }
+        self.check_age(cx)?;
         Pin::new(&mut self.stream).poll_read(cx, buffer)
     }
 }
@@ -107,6 +117,7 @@ impl AsyncWrite for Held {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        self.check_age(cx)?;
         Pin::new(&mut self.stream).poll_write(cx, bytes)
     }
 
@@ -115,6 +126,7 @@ impl AsyncWrite for Held {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        self.check_age(cx)?;
         Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
     }
 
@@ -123,6 +135,7 @@ impl AsyncWrite for Held {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.check_age(cx)?;
         Pin::new(&mut self.stream).poll_flush(cx)
     }
 

@@ -11,7 +11,7 @@ use tonic::service::Routes;
 
 use super::{Basics, Stops};
 use crate::db::Schema;
-use crate::grpc::{self, GrpcMetrics};
+use crate::grpc::{self, Observer};
 use crate::http::{self, EdgeSettings, HttpMetrics, Listener, TrustedProxies};
 
 /// All ports, listening.
@@ -26,7 +26,7 @@ pub(super) struct Served {
     pub(super) edge: EdgeSettings,
     pub(super) routes: Router,
     pub(super) admin_routes: Router,
-    pub(super) grpc: Option<(Routes, Arc<GrpcMetrics>)>,
+    pub(super) grpc: Option<(Routes, Observer)>,
     pub(super) metrics: Arc<HttpMetrics>,
     pub(super) schema: Schema,
 }
@@ -69,11 +69,11 @@ impl Ports {
         let proxies = edge.proxies.clone();
         let refused = || metrics.refused_connections.clone();
         let requests = TaskTracker::new();
-        if let Some((socket, (routes, metrics))) = self.grpc.zip(grpc) {
-            let refused = metrics.refused_connections.clone();
+        if let Some((socket, (routes, observer))) = self.grpc.zip(grpc) {
+            let refused = observer.metrics.refused_connections.clone();
             let server = grpc::Server {
                 listener: Listener::new(socket, proxies.clone(), refused),
-                routes: grpc::layer(routes, proxies.clone(), metrics, schema.clone()),
+                routes: grpc::layer(routes, proxies.clone(), observer, schema.clone()),
                 max_age: http::max_age(),
             };
             requests.spawn(server.serve(stops.work.clone()));

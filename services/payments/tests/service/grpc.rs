@@ -286,3 +286,28 @@ async fn the_service_describes_itself_and_says_that_it_serves() {
     let file = String::from_utf8_lossy(&files.file_descriptor_proto[0]);
     assert!(file.contains("AuthoriseRequest"), "{file}");
 }
+
+#[tokio::test]
+async fn a_stranger_who_invents_methods_makes_no_metrics() {
+    let shop = Shop::open().await;
+    let channel = shop.service.channel().await;
+    for invented in ["/shop.payments.v1.PaymentsService/Invented", "/any/Thing"] {
+        let mut client = tonic::client::Grpc::new(channel.clone());
+        client.ready().await.expect("a connection");
+        let codec = tonic_prost::ProstCodec::<proto::GetRequest, proto::GetResponse>::default();
+        let path = invented.parse().expect("a path");
+        let request = Request::new(proto::GetRequest::default());
+        let answer = client.unary(request, path, codec).await;
+        answer.expect_err("nobody serves it");
+    }
+    let metrics = shop.service.metrics().await;
+    let calls = metrics
+        .lines()
+        .filter(|line| line.starts_with("grpc_server_call_duration_seconds_count"));
+    let calls: Vec<_> = calls.collect();
+    assert!(!calls.is_empty());
+    assert!(
+        calls.iter().all(|call| call.contains("method=\"none\"")),
+        "{calls:?}"
+    );
+}

@@ -2,6 +2,7 @@
 //! service, so that these tests need no contract of their own.
 
 use std::convert::Infallible;
+use std::sync::LazyLock;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -11,6 +12,10 @@ use chassis::grpc::{Api, LARGEST_REQUEST};
 use chassis::http::Problem;
 use futures::future::BoxFuture;
 use futures::stream::{self, BoxStream, StreamExt};
+use prost::Message;
+use prost_types::{
+    FileDescriptorProto, FileDescriptorSet, MethodDescriptorProto, ServiceDescriptorProto,
+};
 use tonic::body::Body;
 use tonic::codegen::{Service, http};
 use tonic::server::{Grpc, NamedService};
@@ -22,9 +27,29 @@ use tower::service_fn;
 pub(crate) const SERVICE: &str = "notes.v1.NotesService";
 
 pub(crate) fn api(db: Db) -> Api {
-    // An encoded set of no files.
-    Api::new(NotesServer { db }, &[])
+    Api::new(NotesServer { db }, &DESCRIPTORS)
 }
+
+/// What protoc would say of it.
+static DESCRIPTORS: LazyLock<Vec<u8>> = LazyLock::new(|| {
+    let method = |name: &str| MethodDescriptorProto {
+        name: Some(name.to_owned()),
+        ..MethodDescriptorProto::default()
+    };
+    let (package, service) = SERVICE.rsplit_once('.').expect("a package");
+    let service = ServiceDescriptorProto {
+        name: Some(service.to_owned()),
+        method: ["Do", "Count"].map(method).to_vec(),
+        options: None,
+    };
+    let file = FileDescriptorProto {
+        name: Some("notes.proto".to_owned()),
+        package: Some(package.to_owned()),
+        service: vec![service],
+        ..FileDescriptorProto::default()
+    };
+    FileDescriptorSet { file: vec![file] }.encode_to_vec()
+});
 
 #[derive(Clone)]
 struct NotesServer {

@@ -14,4 +14,5 @@ mod rollout;
 mod scaling;
 mod steady_state;
 mod support;
+mod traffic;
 mod your_own_service;

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::{Context, Result, ensure};
 use e2e::cluster::{Cluster, SHOP};
 use e2e::second_shop;
-use e2e::shop::{Account, Shop, text};
+use e2e::shop::Account;
 use e2e::wait::until;
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::core::v1::Pod;
@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
 use crate::support::{PATIENCE, World, log_in_as_admin, manifest};
+use crate::traffic::{buy, each_has_one_mail, search};
 
 /// A namespace of its own: this Shop is made here and goes at the end.
 const PLACE: &str = "monolith";
@@ -223,50 +224,12 @@ impl Traffic {
     }
 }
 
-async fn search(shop: Shop, running: Arc<AtomicBool>) -> (usize, Vec<String>) {
-    let (mut answered, mut failures) = (0, vec![]);
-    while running.load(Ordering::Relaxed) {
-        match shop.search(&[("q", "kettle"), ("limit", "1")]).await {
-            Ok(_) => answered += 1,
-            Err(error) => failures.push(format!("{error:#}")),
-        }
-    }
-    (answered, failures)
-}
-
-/// The first failure of any request ends it.
-async fn buy(
-    shop: Shop,
-    buyer: Account,
-    sku: String,
-    running: Arc<AtomicBool>,
-) -> Result<Vec<String>> {
-    let mut orders = vec![];
-    while running.load(Ordering::Relaxed) {
-        let order = shop.buy(&buyer, &sku, 1, "tok_approved").await?;
-        ensure!(order["state"] == "paid", "{order}");
-        orders.push(text(&order, "id")?);
-    }
-    Ok(orders)
-}
-
 /// Each order is paid once, sold once and has one mail.
 async fn check_orders(world: &World, told: Told) -> Result<()> {
     let Told { orders, buyer, sku } = told;
     ensure!(orders.len() > 20, "{} orders", orders.len());
+    each_has_one_mail(world, &orders).await?;
     for order in &orders {
-        let mail = until("the order has its mail", PATIENCE, || async {
-            let mut mails = mails_of(world, order).await?;
-            mails.retain(|mail| mail["status"] == "kept");
-            Ok(mails.pop())
-        })
-        .await?;
-        let mail = world.shop.mail(&world.admin, &text(&mail, "id")?).await?;
-        assert_eq!(mail["attempts"], 1, "{mail}");
-    }
-    // What comes twice comes late: after all that was waited for.
-    for order in &orders {
-        assert_eq!(mails_of(world, order).await?.len(), 1, "mails of {order}");
         let timeline = world.shop.timeline(&buyer, order).await?;
         let paid = timeline.iter().filter(|entry| entry["step"] == "pay");
         assert_eq!(paid.count(), 1, "{timeline:#?}");
@@ -274,8 +237,4 @@ async fn check_orders(world: &World, told: Told) -> Result<()> {
     let stock = world.shop.stock(&sku).await?;
     assert_eq!(stock["on_hand"], STOCK as usize - orders.len(), "{stock}");
     Ok(())
-}
-
-async fn mails_of(world: &World, order: &str) -> Result<Vec<Value>> {
-    world.shop.mails(&world.admin, ("order_id", order)).await
 }

@@ -1,12 +1,10 @@
 //! A service that is replaced by one in another language, and taken back, while orders go on.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result, ensure};
 use e2e::cluster::SHOP;
-use e2e::shop::{Account, Shop, text};
 use e2e::wait::until;
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::api::ListParams;
@@ -14,6 +12,7 @@ use serde_json::{Value, json};
 
 use crate::rollout::rolled_out;
 use crate::support::{PATIENCE, World, world};
+use crate::traffic::{buy, each_has_one_mail, mails_of, paid_order};
 
 /// Orders that are placed while one of the two programs runs alone.
 const ORDERS: usize = 5;
@@ -58,41 +57,7 @@ async fn email_in_go_takes_over_and_gives_back_and_no_mail_is_lost_or_doubled() 
     ensure!(beside.len() > ORDERS, "{} orders beside", beside.len());
     orders.extend(beside);
 
-    for order in &orders {
-        until("the order has its mail", PATIENCE, || async {
-            let mails = mails_of(&world, order).await?;
-            let done = mails.iter().any(|mail| mail["status"] == "kept");
-            Ok(done.then_some(()))
-        })
-        .await?;
-    }
-    // What comes twice comes late: after all that was waited for.
-    let mut mails = BTreeSet::new();
-    for order in &orders {
-        let of_order = mails_of(&world, order).await?;
-        assert_eq!(of_order.len(), 1, "order {order}: {of_order:?}");
-        assert_eq!(of_order[0]["kind"], "order_confirmed");
-        let id = text(&of_order[0], "id")?;
-        let mail = world.shop.mail(&world.admin, &id).await?;
-        assert_eq!(mail["attempts"], 1, "taken by more than one: {mail}");
-        mails.insert(id);
-    }
-    assert_eq!(mails.len(), orders.len());
-    Ok(())
-}
-
-/// Buys one after the other until it is told to stop, and returns the orders.
-async fn buy(
-    shop: Shop,
-    buyer: Account,
-    sku: String,
-    running: Arc<AtomicBool>,
-) -> Result<Vec<String>> {
-    let mut orders = vec![];
-    while running.load(Ordering::Relaxed) {
-        orders.push(paid_order(&shop, &buyer, &sku).await?);
-    }
-    Ok(orders)
+    each_has_one_mail(&world, &orders).await
 }
 
 /// Orders of somebody who registers now, so that his events are taken by the program that runs.
@@ -110,16 +75,6 @@ async fn some_orders(world: &World, sku: &str) -> Result<Vec<String>> {
         .await?;
     }
     Ok(orders)
-}
-
-async fn paid_order(shop: &Shop, buyer: &Account, sku: &str) -> Result<String> {
-    let order = shop.buy(buyer, sku, 1, "tok_approved").await?;
-    ensure!(order["state"] == "paid", "{order}");
-    text(&order, "id")
-}
-
-async fn mails_of(world: &World, order: &str) -> Result<Vec<Value>> {
-    world.shop.mails(&world.admin, ("order_id", order)).await
 }
 
 /// Gives email this image in the Shop, and waits until pods with `expected` alone run.

@@ -13,6 +13,7 @@ use kube::api::{Api, DeleteParams, ListParams};
 use serde_json::json;
 
 use crate::support::{PATIENCE, World, is_ready, world};
+use crate::traffic::search;
 
 /// What must not change when another service is rolled out: generations of workloads and uids of pods.
 pub(crate) async fn footprint(world: &World, service: &str) -> Result<BTreeMap<String, String>> {
@@ -148,19 +149,7 @@ async fn one_service_is_rolled_out_alone_migration_first() -> Result<()> {
 async fn a_rollout_of_search_drops_no_request() -> Result<()> {
     let world = world().await?;
     let running = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(true));
-    let traffic = tokio::spawn({
-        let (shop, running) = (world.shop.clone(), running.clone());
-        async move {
-            let (mut answered, mut failures) = (0, vec![]);
-            while running.load(std::sync::atomic::Ordering::Relaxed) {
-                match shop.search(&[("q", "kettle"), ("limit", "1")]).await {
-                    Ok(_) => answered += 1,
-                    Err(error) => failures.push(format!("{error:#}")),
-                }
-            }
-            (answered, failures)
-        }
-    });
+    let traffic = tokio::spawn(search(world.shop.clone(), running.clone()));
     let value = uuid::Uuid::now_v7().to_string();
     world
         .cluster

@@ -205,16 +205,6 @@ mod tests {
     }
 
     #[test]
-    fn every_service_has_ports_of_its_own_beside_the_others_and_the_host() {
-        let ports: BTreeSet<_> = services().values().map(|s| s.guest_port).collect();
-        assert_eq!(ports.len(), services().len(), "{ports:?}");
-        assert!(
-            ports.iter().all(|port| (8081..8181).contains(port)),
-            "{ports:?}"
-        );
-    }
-
-    #[test]
     fn every_kind_of_event_is_in_the_contracts_and_published_by_its_owner() {
         for definition in definitions() {
             for kind in definition.subscribes.iter().chain(&definition.publishes) {

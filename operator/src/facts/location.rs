@@ -46,27 +46,26 @@ pub fn locate(
         .values()
         .filter(|service| service.may_be_hosted());
     let located: Vec<_> = guests
-        .map(|service| {
-            let answers = answers(shop, cluster, service);
-            let given_up = ways.get(&service.name).is_some_and(|way| way.given_up);
-            let place = answers.filter(|_| given_up).unwrap_or(service.place);
-            (
-                service.name.clone(),
-                server(shop, cluster, service, &host),
-                place,
-                answers,
-            )
+        .map(|service| Located {
+            service: service.name.clone(),
+            answers: answers(shop, cluster, service),
+            server: server(shop, cluster, service, &host),
         })
         .collect();
-    let hosts = located
-        .iter()
-        .any(|(_, _, _, answers)| *answers == Some(Place::Hosted));
-    let holds = located
-        .iter()
-        .any(|(_, server, _, _)| *server == Server::Host);
-    for (name, server, place, _) in located {
-        if let Some(service) = shop.services.get_mut(&name) {
-            service.server = server;
+    let mut answers = located.iter().map(|located| located.answers);
+    let hosts = answers.any(|answers| answers == Some(Place::Hosted));
+    let mut servers = located.iter().map(|located| located.server);
+    let holds = servers.any(|server| server == Server::Host);
+    for located in located {
+        let way = ways.get(&located.service);
+        let Some(service) = shop.services.get_mut(&located.service) else {
+            continue;
+        };
+        service.server = located.server;
+        if let Some(place) = located
+            .answers
+            .filter(|_| way.is_some_and(|way| way.given_up))
+        {
             service.place = place;
         }
     }
@@ -83,6 +82,13 @@ pub fn locate(
         }
     }
     check_connections(shop, &host)
+}
+
+/// What is found of a service.
+struct Located {
+    service: ServiceName,
+    answers: Option<Place>,
+    server: Server,
 }
 
 /// A server that several services share has no more connections than another.

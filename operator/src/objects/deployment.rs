@@ -243,14 +243,13 @@ fn connections(shop: &ValidShop, service: &ValidService) -> Option<i32> {
 /// Where it listens, unless that is where every service does.
 fn addresses(service: &ValidService) -> Vec<EnvVar> {
     let (ports, usual) = (&service.definition.ports, PortsDefinition::default());
-    let listens = |variable, port| pod::variable(variable, format!("0.0.0.0:{port}"));
     let mut env = Vec::new();
     if (ports.http, ports.admin) != (usual.http, usual.admin) {
-        env.push(listens("HTTP_ADDR", ports.http));
-        env.push(listens("ADMIN_ADDR", ports.admin));
+        env.push(pod::listens("HTTP_ADDR", ports.http));
+        env.push(pod::listens("ADMIN_ADDR", ports.admin));
     }
     if let Some(port) = ports.grpc.filter(|port| *port != GRPC_PORT) {
-        env.push(listens("GRPC_ADDR", port));
+        env.push(pod::listens("GRPC_ADDR", port));
     }
     env
 }

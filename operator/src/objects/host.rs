@@ -16,28 +16,23 @@ use crate::{
 
 /// Tells the process which services it runs.
 pub(super) const GUESTS: &str = "SERVICES";
-/// These are of the process, whatever a service would set in pods of its own.
-const OF_THE_PROCESS: [&str; 1] = ["LOG"];
-const OF_ITS_TELEMETRY: &str = "OTEL_";
 
 /// The process itself listens on the usual port of administration, each service on ports of its own. Those for gRPC come ten behind those
 /// for HTTP.
 pub(super) fn ports(guest: &ValidService) -> PortsDefinition {
+    // Guests are built in.
+    let built_in = built_in::services().get(&guest.name);
+    built_in.map(guest_ports).unwrap_or_default()
+}
+
+fn guest_ports(service: &BuiltIn) -> PortsDefinition {
     let usual = PortsDefinition::default();
-    let ports = |service: &BuiltIn| PortsDefinition {
+    let grpc = service.definition.ports.grpc;
+    PortsDefinition {
         http: service.guest_port,
         admin: service.guest_port + usual.admin - usual.http,
-        grpc: service
-            .definition
-            .ports
-            .grpc
-            .map(|_| service.guest_port + 10),
-    };
-    // Guests are built in.
-    built_in::services()
-        .get(&guest.name)
-        .map(ports)
-        .unwrap_or(usual)
+        grpc: grpc.map(|_| service.guest_port + 10),
+    }
 }
 
 /// The name of the port of its API on the pods of the host.
@@ -64,7 +59,8 @@ pub(super) fn list(guests: &BTreeSet<ServiceName>) -> String {
     names.join(",")
 }
 
-/// The environment of the process. `own` is what the operator sets for any service and the Shop for this one.
+/// What the process is told of those that it runs. Logs and telemetry are of the process, whatever a service would set in pods of its
+/// own.
 pub(super) fn guests_environment(
     shop: &ValidShop,
     guests: &BTreeSet<ServiceName>,
@@ -76,8 +72,7 @@ pub(super) fn guests_environment(
         let its = environment(shop, guest, stream_size).into_iter();
         let its = its.filter(|variable| {
             let is_set = addresses.iter().any(|set| set.name == variable.name);
-            let of_the_process = OF_THE_PROCESS.contains(&variable.name.as_str())
-                || variable.name.starts_with(OF_ITS_TELEMETRY);
+            let of_the_process = variable.name == "LOG" || variable.name.starts_with("OTEL_");
             !is_set && !of_the_process
         });
         let prefix = guest.name.as_str().to_ascii_uppercase();
@@ -91,12 +86,11 @@ pub(super) fn guests_environment(
 
 /// Where one of them listens.
 fn addresses(ports: &PortsDefinition) -> Vec<EnvVar> {
-    let listens = |variable, port| pod::variable(variable, format!("0.0.0.0:{port}"));
     let usual = [
-        listens("HTTP_ADDR", ports.http),
-        listens("ADMIN_ADDR", ports.admin),
+        pod::listens("HTTP_ADDR", ports.http),
+        pod::listens("ADMIN_ADDR", ports.admin),
     ];
-    let grpc = ports.grpc.map(|port| listens("GRPC_ADDR", port));
+    let grpc = ports.grpc.map(|port| pod::listens("GRPC_ADDR", port));
     usual.into_iter().chain(grpc).collect()
 }
 
@@ -126,4 +120,24 @@ pub(super) fn guests_scratch(
         folders.collect::<Vec<_>>()
     };
     among(shop, guests).flat_map(of).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_guest_has_ports_and_names_of_its_own_beside_the_others_and_the_host() {
+        let usual = PortsDefinition::default();
+        let mut taken = vec![usual.http, usual.admin];
+        for service in built_in::services().values() {
+            let ports = guest_ports(service);
+            taken.extend([ports.http, ports.admin].into_iter().chain(ports.grpc));
+            // What Kubernetes takes as the name of a port.
+            let longest = format!("{}-grpc", service.definition.name);
+            assert!(ports.grpc.is_none() || longest.len() <= 15, "{longest}");
+        }
+        let distinct: BTreeSet<_> = taken.iter().collect();
+        assert_eq!(distinct.len(), taken.len(), "{taken:?}");
+    }
 }

@@ -114,6 +114,11 @@ pub(super) fn variable(name: &str, value: impl Into<String>) -> EnvVar {
     }
 }
 
+/// A variable that says where to listen.
+pub(super) fn listens(name: &str, port: i32) -> EnvVar {
+    variable(name, format!("0.0.0.0:{port}"))
+}
+
 /// A variable from a Secret.
 pub(super) fn secret_variable(name: &str, secret: String, key: &str) -> EnvVar {
     EnvVar {

@@ -59,23 +59,24 @@ pub struct Readiness {
 impl Placement {
     /// Of a service that has pods of its own and goes nowhere.
     pub fn apart() -> Self {
-        settled(Place::Apart)
+        settled(Place::Apart, false)
     }
 
     /// The host of nothing.
     pub fn nowhere() -> Self {
         Self {
             apart: false,
-            ..settled(Place::Apart)
+            ..settled(Place::Apart, false)
         }
     }
 }
 
-fn settled(place: Place) -> Placement {
+/// Of a service that stays where it is, with the host where that may run it.
+fn settled(place: Place, may_enter: bool) -> Placement {
     Placement {
         answers: place,
         apart: place == Place::Apart,
-        hosted: place == Place::Hosted,
+        hosted: place == Place::Hosted && may_enter,
         way: Way::Settled,
     }
 }
@@ -100,33 +101,28 @@ pub fn place(
     way: Option<&Remembered>,
     now: Timestamp,
 ) -> Placement {
-    // One that is new to a host at work is taken in when its database is ready for it.
-    let may_enter = ready.migrated || ready.is_guest || !ready.has_host;
-    let Some(now_at) = answers.or_else(|| running(ready)) else {
-        let first = settled(wanted);
-        return Placement {
-            hosted: first.hosted && may_enter,
-            ..first
-        };
-    };
+    // A host at work takes one in when its database is ready for it, and goes on with one that it runs.
+    let may_stay = ready.is_guest || !ready.has_host;
+    let may_enter = may_stay || ready.migrated;
+    let now_at = answers.or_else(|| running(ready)).unwrap_or(wanted);
     let given_up = |way: &Remembered| Way::GivenUp(way.since, way.cause.clone());
     if now_at == wanted {
         // A move that was given up is not wanted any more.
         let way = way.filter(|way| way.given_up).map(given_up);
         return Placement {
             way: way.unwrap_or(Way::Settled),
-            ..settled(wanted)
+            ..settled(wanted, may_enter)
         };
     }
     let since = way.map_or(now, |way| way.since);
     if let Some(way) = way.filter(|way| now.duration_since(way.since) > DEADLINE) {
         return Placement {
             way: given_up(way),
-            ..settled(now_at)
+            ..settled(now_at, may_stay)
         };
     }
     let (is_ready, hosted) = match wanted {
-        Place::Apart => (ready.apart, true),
+        Place::Apart => (ready.apart, may_stay),
         Place::Hosted => (ready.hosted, may_enter),
     };
     Placement {

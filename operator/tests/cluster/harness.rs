@@ -338,6 +338,18 @@ impl Harness {
         self.until_quiet().await;
     }
 
+    /// To Ready, with all hands, whatever services there are.
+    pub(crate) async fn settle(&self) {
+        self.reconcile_until("Ready", || async {
+            self.start_stores().await;
+            self.finish_jobs().await;
+            self.roll_all().await;
+            is_ready(&self.status().await)
+        })
+        .await;
+        self.until_quiet().await;
+    }
+
     /// Reconciles until it no longer asks to look again at once, which is what it does while it prepares databases.
     pub(crate) async fn until_databases_are_prepared(&self) {
         let deadline = Instant::now() + PATIENCE;

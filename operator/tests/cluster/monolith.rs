@@ -19,7 +19,7 @@ use shop_operator::{
     progress::placement::DEADLINE,
 };
 
-use crate::harness::{Harness, is_ready, phase};
+use crate::harness::{Harness, phase};
 
 fn shop(topology: &str, services: Value) -> Value {
     json!({"version": "1", "topology": topology, "services": services})
@@ -41,6 +41,15 @@ impl Harness {
         let app = spec.selector.expect("a selector")["app.kubernetes.io/name"].clone();
         let port = spec.ports.expect("ports").remove(0).target_port;
         (app, json!(port))
+    }
+
+    /// Until the first service that leaves has a Deployment beside that of the host.
+    async fn until_asked_for_pods_of_its_own(&self) {
+        self.reconcile_until("its own pods are asked for", || async {
+            self.finish_jobs().await;
+            self.deployments().await.len() == 2
+        })
+        .await;
     }
 
     async fn guests(&self) -> String {
@@ -79,25 +88,13 @@ impl Harness {
         let pods = self.api::<Pod>();
         pods.delete("demo-monolith-x", &now).await.expect("deleted");
     }
-
-    /// To Ready, with all hands.
-    async fn with_all_hands(&self) {
-        self.reconcile_until("Ready", || async {
-            self.start_stores().await;
-            self.finish_jobs().await;
-            self.roll_all().await;
-            is_ready(&self.status().await)
-        })
-        .await;
-        self.until_quiet().await;
-    }
 }
 
 #[tokio::test]
 async fn services_leave_the_host_and_come_back_and_their_databases_stay() {
     let harness = Harness::new().await;
     harness.apply(shop("Monolith", json!({}))).await;
-    harness.with_all_hands().await;
+    harness.settle().await;
     assert_eq!(
         harness.deployments().await,
         ["demo-monolith".to_owned()].into()
@@ -128,12 +125,7 @@ async fn services_leave_the_host_and_come_back_and_their_databases_stay() {
     harness
         .apply(shop("Monolith", json!({"search": {"extracted": true}})))
         .await;
-    harness
-        .reconcile_until("its own pods are asked for", || async {
-            harness.finish_jobs().await;
-            harness.deployments().await.len() == 2
-        })
-        .await;
+    harness.until_asked_for_pods_of_its_own().await;
     let status = harness.service_status("search").await;
     assert_eq!(
         (status.phase, status.moving.is_some()),
@@ -147,7 +139,7 @@ async fn services_leave_the_host_and_come_back_and_their_databases_stay() {
             harness.leads_to("search").await == ("search".into(), json!(8080))
         })
         .await;
-    harness.with_all_hands().await;
+    harness.settle().await;
     assert_eq!(harness.guests().await, "email,orders,payments,users");
     let status = harness.service_status("search").await;
     assert_eq!(
@@ -165,7 +157,7 @@ async fn services_leave_the_host_and_come_back_and_their_databases_stay() {
             !harness.deployments().await.contains("demo-monolith")
         })
         .await;
-    harness.with_all_hands().await;
+    harness.settle().await;
     assert_eq!(harness.deployments().await.len(), 5);
     for service in all.split(',') {
         assert_eq!(harness.leads_to(service).await.0, service);
@@ -182,7 +174,7 @@ async fn services_leave_the_host_and_come_back_and_their_databases_stay() {
             harness.deployments().await.len() == 1
         })
         .await;
-    harness.with_all_hands().await;
+    harness.settle().await;
     assert_eq!(harness.guests().await, all);
     for service in all.split(',') {
         assert_eq!(
@@ -196,7 +188,7 @@ async fn services_leave_the_host_and_come_back_and_their_databases_stay() {
 async fn services_with_databases_of_their_own_are_taken_in_with_these() {
     let harness = Harness::new().await;
     harness.apply(shop("Services", json!({}))).await;
-    harness.with_all_hands().await;
+    harness.settle().await;
     harness.apply(shop("Monolith", json!({}))).await;
     harness
         .reconcile_until("the host takes in what is migrated", || async {
@@ -214,7 +206,7 @@ async fn services_with_databases_of_their_own_are_taken_in_with_these() {
             harness.deployments().await.len() == 1
         })
         .await;
-    harness.with_all_hands().await;
+    harness.settle().await;
     assert_eq!(harness.list::<StatefulSet>().await.len(), 6);
     assert_eq!(harness.service_status("users").await.database, None);
     // Nobody's database is at the host, so that it leaves nothing behind.
@@ -230,22 +222,17 @@ async fn services_with_databases_of_their_own_are_taken_in_with_these() {
             !of_host && harness.deployments().await.len() == 5
         })
         .await;
-    harness.with_all_hands().await;
+    harness.settle().await;
 }
 
 #[tokio::test]
 async fn a_move_that_takes_too_long_ends_where_it_began_and_is_tried_again_when_the_shop_changes() {
     let harness = Harness::new().await;
     harness.apply(shop("Monolith", json!({}))).await;
-    harness.with_all_hands().await;
+    harness.settle().await;
     let extracted = json!({"search": {"extracted": true}});
     harness.apply(shop("Monolith", extracted.clone())).await;
-    harness
-        .reconcile_until("its own pods are asked for", || async {
-            harness.finish_jobs().await;
-            harness.deployments().await.len() == 2
-        })
-        .await;
+    harness.until_asked_for_pods_of_its_own().await;
     // They never get ready.
     let late = Timestamp::now() + DEADLINE + SignedDuration::from_secs(5);
     harness.reconcile_at(late).await.expect("a reconcile");
@@ -273,7 +260,7 @@ async fn a_move_that_takes_too_long_ends_where_it_began_and_is_tried_again_when_
     let mut more = extracted;
     more["users"] = json!({"podLabels": {"team": "accounts"}});
     harness.apply(shop("Monolith", more)).await;
-    harness.with_all_hands().await;
+    harness.settle().await;
     assert_eq!(harness.leads_to("search").await.0, "search");
 
     // The way back ends there as well.
@@ -297,16 +284,11 @@ async fn a_move_that_takes_too_long_ends_where_it_began_and_is_tried_again_when_
 async fn a_service_that_somebody_deletes_leads_to_who_runs_it() {
     let harness = Harness::new().await;
     harness.apply(shop("Monolith", json!({}))).await;
-    harness.with_all_hands().await;
+    harness.settle().await;
     harness
         .apply(shop("Monolith", json!({"search": {"extracted": true}})))
         .await;
-    harness
-        .reconcile_until("its own pods are asked for", || async {
-            harness.finish_jobs().await;
-            harness.deployments().await.len() == 2
-        })
-        .await;
+    harness.until_asked_for_pods_of_its_own().await;
     let services = harness.api::<Service>();
     services
         .delete("demo-search", &DeleteParams::default())
@@ -329,7 +311,7 @@ async fn a_service_that_somebody_deletes_leads_to_who_runs_it() {
 async fn a_hosted_service_that_is_switched_off_keeps_its_login_until_the_host_has_let_it_go() {
     let harness = Harness::new().await;
     harness.apply(shop("Monolith", json!({}))).await;
-    harness.with_all_hands().await;
+    harness.settle().await;
     harness
         .make_pod_of_host("email,orders,payments,search,users")
         .await;

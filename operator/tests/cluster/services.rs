@@ -75,18 +75,6 @@ impl Harness {
         found
     }
 
-    /// To Ready, with all hands, whatever services there are.
-    async fn settle(&self) {
-        self.reconcile_until("Ready", || async {
-            self.start_stores().await;
-            self.finish_jobs().await;
-            self.roll_all().await;
-            is_ready(&self.status().await)
-        })
-        .await;
-        self.until_quiet().await;
-    }
-
     async fn until_left(&self, service: &str, keeps: &[&str]) {
         let keeps: BTreeSet<_> = keeps.iter().map(|object| (*object).to_owned()).collect();
         self.reconcile_until(

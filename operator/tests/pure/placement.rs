@@ -73,6 +73,12 @@ fn a_new_service_begins_where_it_should_be() {
 fn one_that_is_new_to_a_host_at_work_is_taken_in_when_its_database_is_migrated() {
     let unmigrated = step(Hosted, None, BESIDE_A_HOST);
     assert_eq!(of(&unmigrated), (Hosted, false, false));
+    // From the next look on its Service is there and leads to the host.
+    let later = step(Hosted, Some(Hosted), BESIDE_A_HOST);
+    assert_eq!(of(&later), (Hosted, false, false));
+    // Nor does it enter on its way out.
+    let leaving = step(Apart, Some(Hosted), BESIDE_A_HOST);
+    assert_eq!(of(&leaving), (Hosted, true, false));
     let migrated = Readiness {
         migrated: true,
         ..BESIDE_A_HOST
@@ -258,7 +264,8 @@ proptest! {
             let placement = place(wanted, world.answers, ready, world.way.as_ref(), at(second));
             // Who answers now goes on running, also in this pass; and the Service turns only to what is ready.
             if let Some(now_at) = world.answers {
-                let goes_on = match now_at { Apart => placement.apart, Hosted => placement.hosted };
+                // A service that is new to the host is answered there before it is taken in.
+                let goes_on = match now_at { Apart => placement.apart, Hosted => placement.hosted || !ready.is_guest };
                 prop_assert!(goes_on, "{placement:?}");
                 let is_ready = match placement.answers { Apart => ready.apart, Hosted => ready.hosted };
                 prop_assert!(now_at == placement.answers || is_ready, "{placement:?}");

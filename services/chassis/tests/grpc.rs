@@ -211,6 +211,54 @@ async fn a_schema_that_is_behind_is_no_mistake_of_the_service() {
 }
 
 #[tokio::test]
+async fn a_stream_tells_nothing_of_what_the_database_said() {
+    let backends = Backends::new().await;
+    let service = testing::start::<Notes>(&backends, &[]).await;
+    let mut client = Grpc::new(service.channel().await);
+    client.ready().await.expect("a connection");
+    let path = format!("/{SERVICE}/Count").parse().unwrap();
+    let codec = ProstCodec::<Asked, Answer>::default();
+    let answers = client
+        .server_streaming(asked("misspelt"), path, codec)
+        .await;
+    let mut answers = answers.unwrap().into_inner();
+    assert!(answers.message().await.unwrap().is_some(), "it has begun");
+    let status = answers.message().await.unwrap_err();
+    assert_eq!(refused_as(&status), (Code::Internal, "internal".to_owned()));
+    assert!(!format!("{status:?}").contains("txet"), "{status:?}");
+}
+
+/// Health is anybody's to watch, and so is what it costs.
+#[tokio::test]
+async fn so_many_watch_the_health_at_once_and_no_more() {
+    let backends = Backends::new().await;
+    let service = testing::start::<Notes>(&backends, &[]).await;
+    let channel = service.channel().await;
+    let mut client = HealthClient::new(channel.clone());
+    let mut watched = Vec::new();
+    let refused = loop {
+        match client.watch(Asked::default()).await {
+            Ok(answer) => watched.push(answer.into_inner()),
+            Err(status) => break status,
+        }
+        assert!(watched.len() < 100, "as many as one connection has calls");
+    };
+    assert_eq!(
+        refused_as(&refused),
+        (Code::Unavailable, "overloaded".to_owned())
+    );
+    assert_eq!(watched.len(), 64);
+    call(&channel, asked(""))
+        .await
+        .expect("the service itself is asked as before");
+    drop(watched);
+    eventually("those that are gone made room", || async {
+        client.clone().check(Asked::default()).await.ok()
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn messages_and_methods_that_no_one_takes_are_refused() {
     let backends = Backends::new().await;
     let service = testing::start::<Notes>(&backends, &[]).await;

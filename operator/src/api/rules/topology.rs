@@ -45,6 +45,43 @@ fn the_example_with_a_service_of_its_own_is_taken() {
 }
 
 #[test]
+fn a_service_of_ones_own_is_never_hosted() {
+    let mut reviews = own("reviews", json!({}));
+    assert!(with(json!({"reviews": reviews, "orders": {"extracted": true}})).is_ok());
+    reviews["extracted"] = json!(false);
+    refused(
+        with(json!({"reviews": reviews})),
+        "spec.services.reviews",
+        "extracted is for built-in services",
+    );
+}
+
+#[test]
+fn the_host_may_be_described_and_is_neither_switched_off_nor_moved() {
+    let host = |spec: Value| with(json!({"monolith": spec}));
+    for taken in [
+        json!({"replicas": 3, "env": [{"name": "EXTRA", "value": "1"}]}),
+        json!({"enabled": true, "image": "registry.example/monolith:1"}),
+    ] {
+        assert!(host(taken.clone()).is_ok(), "{taken}");
+    }
+    let env = |name: &str| json!({"env": [{"name": name, "value": "x"}]});
+    for wrong in [
+        json!({"enabled": false}),
+        json!({"extracted": false}),
+        env("SERVICES"),
+        env("ORDERS__EXTRA"),
+    ] {
+        refused(host(wrong), "spec.services", "monolith hosts the services");
+    }
+    refused(
+        with(json!({"monolith": own("monolith", json!({}))})),
+        "spec.services",
+        "are built in",
+    );
+}
+
+#[test]
 fn names_that_would_meet_others_are_refused() {
     for name in crate::definition::built_in::RESERVED_NAMES
         .into_iter()

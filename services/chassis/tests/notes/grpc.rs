@@ -81,12 +81,18 @@ impl Service<http::Request<Body>> for NotesServer {
                     grpc.unary(work, request).await
                 }
                 Some("Count") => {
-                    let count = service_fn(async |_: Request<Asked>| count());
+                    let count = service_fn(move |asked| count(db.clone(), asked));
                     grpc.server_streaming(count, request).await
                 }
                 _ => Status::unimplemented("").into_http(),
             })
         })
+    }
+}
+
+fn misspelt() -> Asked {
+    Asked {
+        service: "misspelt".into(),
     }
 }
 
@@ -116,8 +122,17 @@ async fn answer(db: Db, asked: Request<Asked>) -> Result<Response<Answer>, Statu
     Ok(Response::new(Answer { status: number }))
 }
 
-/// Counts for ever.
-fn count() -> Result<Response<BoxStream<'static, Result<Answer, Status>>>, Status> {
+/// Counts for ever, or tells what the database says of a statement that it does not understand.
+async fn count(
+    db: Db,
+    asked: Request<Asked>,
+) -> Result<Response<BoxStream<'static, Result<Answer, Status>>>, Status> {
+    if asked.into_inner().service == "misspelt" {
+        let begun = stream::iter([Ok(Answer { status: 0 })]);
+        let failed = stream::once(async move { answer(db, Request::new(misspelt())).await });
+        let told = failed.map(|answer| answer.map(Response::into_inner));
+        return Ok(Response::new(begun.chain(told).boxed()));
+    }
     let numbers = stream::unfold(0, |status| async move {
         tokio::time::sleep(Duration::from_millis(5)).await;
         Some((Ok(Answer { status }), status + 1))

@@ -19,9 +19,7 @@ use kube::{
 use serde_json::{Value, json};
 use shop_operator::api::{Phase, Shop};
 
-use crate::harness::{
-    ALONE, Harness, PATIENCE, admin, apply_shop, is_ready, make_namespace, phase, unique,
-};
+use crate::harness::{ALONE, Harness, PATIENCE, admin, apply_shop, make_namespace, phase, unique};
 
 const DATA_OF_REVIEWS: [&str; 4] = [
     "PersistentVolumeClaim data-demo-reviews-db-0",

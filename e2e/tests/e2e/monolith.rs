@@ -16,7 +16,7 @@ use kube::api::ListParams;
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
-use crate::support::{PATIENCE, World, log_in_as_admin, manifest};
+use crate::support::{PATIENCE, World, log_in_as_admin, manifest, port_of_service};
 use crate::traffic::{buy, each_has_one_mail, search};
 
 /// A namespace of its own: this Shop is made here and goes at the end.
@@ -87,10 +87,41 @@ async fn split_and_put_together(world: &World) -> Result<()> {
         "databases stay where they are"
     );
 
+    asked_over_grpc(world, "payments", 9090).await?;
+
+    // Orders asks payments in the other way: its own pods roll, and no others.
+    let before = pods(world).await?;
+    let over_http = json!({ "services": { "orders": { "protocols": null } } });
+    change(world, over_http).await?;
+    let gone: Vec<_> = before.difference(&pods(world).await?).cloned().collect();
+    let orders = format!("{SHOP}-orders-");
+    ensure!(gone.len() == 1 && gone[0].starts_with(&orders), "{gone:?}");
+
     // And back.
-    let back = json!({ "topology": "Monolith", "services": { "search": null } });
+    let services = json!({ "search": null, "orders": over_grpc() });
+    let back = json!({ "topology": "Monolith", "services": services });
     change(world, back).await?;
-    until_runs(world, &[HOST]).await
+    until_runs(world, &[HOST]).await?;
+    asked_over_grpc(world, HOST, 9093).await
+}
+
+fn over_grpc() -> Value {
+    json!({ "protocols": { "payments": "Grpc" } })
+}
+
+/// Waits until calls over gRPC are counted on this administration port of payments, or of its host.
+async fn asked_over_grpc(world: &World, name: &str, port: u16) -> Result<()> {
+    let port = port_of_service(&world.cluster, name, port).await?;
+    let url = format!("http://127.0.0.1:{port}/metrics");
+    until("payments is asked over gRPC", PATIENCE, || async {
+        let metrics = reqwest::get(&url).await?.text().await?;
+        let counts = metrics.lines().any(|line| {
+            let counter = "grpc_server_call_duration_seconds_count";
+            line.starts_with(counter) && line.contains("Authorise") && !line.ends_with(" 0")
+        });
+        Ok(counts.then_some(()))
+    })
+    .await
 }
 
 fn names(services: &[&str]) -> BTreeSet<String> {
@@ -100,7 +131,7 @@ fn names(services: &[&str]) -> BTreeSet<String> {
         .collect()
 }
 
-/// What the example asks for, as a monolith.
+/// What the example asks for, as a monolith whose orders asks payments over gRPC.
 fn specification() -> Result<Value> {
     let example = manifest()?;
     let documents: Result<Vec<Value>, _> =
@@ -110,6 +141,7 @@ fn specification() -> Result<Value> {
         .find(|document| document["kind"] == "Shop");
     let mut spec = shop.context("a Shop")?["spec"].take();
     spec["topology"] = json!("Monolith");
+    spec["services"] = json!({ "orders": over_grpc() });
     Ok(spec)
 }
 

@@ -6,7 +6,7 @@ use kube::{KubeSchema, core::Rule};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    ResourcesSpec, SchedulingSpec,
+    MOST_SERVICES, ResourcesSpec, SchedulingSpec,
     format::IMAGE,
     pod_metadata::{
         annotation_values, keys, label_values, no_reserved_annotation, no_reserved_label,
@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     connections::{MAX_CONNECTIONS, MOST_PODS},
-    definition::{Definition, built_in},
+    definition::{Definition, Protocol, built_in},
 };
 
 /// What is special about one service.
@@ -30,7 +30,9 @@ use crate::{
         .message("replicas and autoscaling exclude each other: name a count, or bounds for the autoscaler"),
     validation = topology::env_of_definition(),
     validation = Rule::new("!has(self.extracted) || !has(self.definition)")
-        .message("extracted is for built-in services: one that brings its definition has pods of its own always")
+        .message("extracted is for built-in services: one that brings its definition has pods of its own always"),
+    validation = Rule::new("!has(self.protocols) || !has(self.definition)")
+        .message("protocols is for built-in services: a definition names the protocol of each of its calls")
 )]
 pub struct ServiceSpec {
     /// Whether the service is there. Without it its objects go, and its data stay as long as the Shop. Default: true.
@@ -40,6 +42,11 @@ pub struct ServiceSpec {
     /// Under `topology: Monolith` this built-in service has pods of its own all the same. Default: false.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub extracted: Option<bool>,
+
+    /// How this built-in service calls others, by their names; what is not named is called as the service's document says.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = MOST_SERVICES))]
+    pub protocols: BTreeMap<String, Protocol>,
 
     /// The document of a service that is not built in; such a service also needs `image`.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -64,6 +64,7 @@ pub struct ShopSpec {
         validation = topology::calls(),
         validation = topology::tokens(),
         validation = topology::protocols(),
+        validation = topology::chosen_protocols(),
         validation = topology::no_circle(),
         validation = topology::subscriptions(),
         validation = topology::callers_of_what_is_off()

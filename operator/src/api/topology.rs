@@ -166,6 +166,34 @@ pub(super) fn protocols() -> Rule {
     )
 }
 
+/// A built-in service is told how to call those that it calls, and only so as they answer.
+pub(super) fn chosen_protocols() -> Rule {
+    let calls = || {
+        let services = built_in::services().values();
+        services.flat_map(|service| {
+            let calls = service.definition.calls.iter();
+            calls.map(|call| (service.definition.name.as_str(), call.service.as_str()))
+        })
+    };
+    let pair = |(caller, callee): (&str, &str)| format!("{caller}/{callee}");
+    let over_grpc = calls().filter(|(_, callee)| {
+        let callee = &built_in::services()[*callee].definition;
+        callee.ports.grpc.is_some()
+    });
+    let over_grpc: Vec<_> = over_grpc.map(pair).collect();
+    let any = list(calls().map(pair));
+    let told = over_grpc.join(", ").replace('/', " to ");
+    let over_grpc = list(&over_grpc);
+    let protocols = "self[name].protocols";
+    Rule::new(format!(
+        "self.all(name, !has({protocols}) || {protocols}.all(callee, (name + '/' + callee) in ({protocols}[callee] == 'Grpc' ? {over_grpc} : {any})))"
+    ))
+    .message(
+        format!("protocols names services that this one calls, and Grpc is possible from {told}")
+            .as_str(),
+    )
+}
+
 /// Calls do not come back to where they began.
 pub(super) fn no_circle() -> Rule {
     // Whoever calls nobody of the rest falls out; after so many rounds only circles, and what leads to one, are left.

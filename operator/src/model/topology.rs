@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use crate::{
     api::{DEEPEST_CALLS, MOST_SERVICES, ServiceSpec},
     definition::{
-        Definition,
+        Definition, Protocol,
         built_in::{self, BuiltIn, RESERVED_NAMES, SET_FOR_ANY, SET_UNLESS_ASKED, variables_of},
         rules::SYSTEM_FOLDERS,
     },
@@ -45,6 +45,11 @@ pub fn services(
     };
     services.retain(|name, _| is_on(name));
     limit_stream(&mut services);
+    for (caller, spec) in specs {
+        for (callee, protocol) in &spec.protocols {
+            choose_protocol(&mut services, (caller, callee), *protocol, wrong);
+        }
+    }
     for service in services.values() {
         check_calls(&service.definition, &services, wrong);
         check_subscriptions(&service.definition, specs, wrong);
@@ -68,6 +73,35 @@ fn limit_stream(services: &mut BTreeMap<ServiceName, BuiltIn>) {
         .filter(|(name, _)| built_in::services().contains_key(*name));
     if let Some((_, service)) = built_in.next() {
         service.limits_stream = true;
+    }
+}
+
+/// A Shop says how a built-in service calls another one.
+fn choose_protocol(
+    services: &mut BTreeMap<ServiceName, BuiltIn>,
+    (caller, callee): (&str, &str),
+    protocol: Protocol,
+    wrong: &mut Vec<String>,
+) {
+    let path = format!("spec.services.{caller}.protocols[{callee}]");
+    let documents = built_in::services();
+    let document = documents.get(caller).map(|service| &service.definition);
+    let mut calls = document.into_iter().flat_map(|document| &document.calls);
+    if !calls.any(|call| call.service == callee) {
+        wrong.push(format!(
+            "{path}: {caller} is no built-in service that calls {callee}: leave it out"
+        ));
+        return;
+    }
+    if documents[callee].definition.ports.of(protocol).is_none() {
+        wrong.push(format!("{path}: {callee} does not answer gRPC: write Http"));
+        return;
+    }
+    // Who is switched off calls nobody.
+    let caller = services.get_mut(caller).into_iter();
+    let mut calls = caller.flat_map(|service| &mut service.definition.calls);
+    if let Some(call) = calls.find(|call| call.service == callee) {
+        call.protocol = protocol;
     }
 }
 

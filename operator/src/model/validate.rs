@@ -16,7 +16,7 @@ use crate::{
     },
     config::Config,
     definition::{
-        Definition, Protocol,
+        Definition,
         built_in::{self, BuiltIn},
     },
     model::{
@@ -168,15 +168,11 @@ pub enum Replicas {
 }
 
 impl ValidShop {
-    /// The services that call this one over a protocol.
-    pub fn callers(
-        &self,
-        service: &ServiceName,
-        protocol: Protocol,
-    ) -> impl Iterator<Item = &ServiceName> {
+    /// The services that call this one.
+    pub fn callers(&self, service: &ServiceName) -> impl Iterator<Item = &ServiceName> {
         let calls = move |caller: &&ValidService| {
             let mut calls = caller.definition.calls.iter();
-            calls.any(|call| call.service == service.as_str() && call.protocol == protocol)
+            calls.any(|call| call.service == service.as_str())
         };
         self.services
             .values()

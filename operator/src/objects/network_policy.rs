@@ -12,7 +12,7 @@ use k8s_openapi::{
 
 use super::host;
 use crate::{
-    definition::{PortsDefinition, Protocol},
+    definition::PortsDefinition,
     facts::credentials::Credentials,
     model::{
         metadata,
@@ -77,30 +77,24 @@ pub fn host(shop: &ValidShop, service: &ValidService) -> NetworkPolicy {
 }
 
 /// The API of a service on these ports: for anyone, or for its callers alone, wherever they run. Over gRPC it is for its callers alone
-/// in any case.
+/// in any case. A caller may use either port, because pods that ask the one way and pods that ask the other run side by side while the
+/// way changes.
 fn from_callers(
     shop: &ValidShop,
     service: &ValidService,
     ports: &PortsDefinition,
 ) -> [Option<NetworkPolicyIngressRule>; 2] {
-    let from_callers = |protocol, port| {
-        let callers = shop.callers(&service.name, protocol);
-        let mut callers: Vec<_> = callers.map(|caller| pods(shop, caller.as_str())).collect();
-        if !callers.is_empty() {
-            callers.extend(pods_of_host(shop));
-        }
-        from(callers, port)
-    };
+    let callers = shop.callers(&service.name);
+    let mut callers: Vec<_> = callers.map(|caller| pods(shop, caller.as_str())).collect();
+    if !callers.is_empty() {
+        callers.extend(pods_of_host(shop));
+    }
     let is_open = service.definition.public || service.node_port.is_some();
     let http = match is_open {
         true => Some(from_anywhere(ports.http)),
-        false => from_callers(Protocol::Http, ports.http),
+        false => from(callers.clone(), ports.http),
     };
-    let grpc = ports.grpc;
-    [
-        http,
-        grpc.and_then(|port| from_callers(Protocol::Grpc, port)),
-    ]
+    [http, ports.grpc.and_then(|port| from(callers, port))]
 }
 
 fn from_administrators(port: i32) -> Option<NetworkPolicyIngressRule> {
@@ -139,28 +133,25 @@ fn outgoing(shop: &ValidShop, services: &[&ValidService]) -> Vec<NetworkPolicyEg
     egress
 }
 
-/// The services that these call, in pods of their own or in those of the host.
+/// The services that these call, on the ports of either protocol, in pods of their own or in those of the host.
 fn to_callees(shop: &ValidShop, services: &[&ValidService]) -> Vec<NetworkPolicyEgressRule> {
+    let calls = services
+        .iter()
+        .flat_map(|service| &service.definition.calls);
+    let callees = calls.filter_map(|call| shop.services.get(call.service.as_str()));
     let mut rules = Vec::new();
     let mut seen = BTreeSet::new();
-    for call in services
-        .iter()
-        .flat_map(|service| &service.definition.calls)
-    {
-        let Some(callee) = shop.services.get(call.service.as_str()) else {
-            continue;
-        };
-        let Some(port) = callee.definition.ports.of(call.protocol) else {
-            continue;
-        };
-        if !seen.insert((&callee.name, port)) {
+    for callee in callees {
+        if !seen.insert(&callee.name) {
             continue;
         }
-        let pods = pods(shop, &call.service);
-        rules.push(to(vec![pods], port));
-        if let Some(host) = pods_of_host(shop).filter(|_| callee.is_built_in) {
-            let port = host::ports(callee).of(call.protocol);
-            rules.extend(port.map(|port| to(vec![host], port)));
+        let to_api = |name: &str, ports: &PortsDefinition| {
+            let ports = [Some(ports.http), ports.grpc].into_iter().flatten();
+            ports.map(|port| to(vec![pods(shop, name)], port)).collect::<Vec<_>>()
+        };
+        rules.extend(to_api(callee.name.as_str(), &callee.definition.ports));
+        if let Some(host) = shop.host().filter(|_| callee.is_built_in) {
+            rules.extend(to_api(host.name.as_str(), &host::ports(callee)));
         }
     }
     rules

@@ -138,7 +138,7 @@ fn ports_of_its_own_are_told_to_a_service() {
 }
 
 #[test]
-fn a_call_over_grpc_goes_to_the_port_for_it_and_nobody_else_reaches_that() {
+fn a_call_over_grpc_goes_to_the_port_for_it_and_only_callers_reach_that() {
     let call = json!({"service": "payments", "url": "PAYMENTS_URL", "protocol": "Grpc"});
     let ports = json!({"grpc": 9191, "admin": 9292});
     let banners = json!({"image": "r/banners:1", "definition": {"name": "banners", "calls": [call], "ports": ports}});
@@ -172,9 +172,10 @@ fn a_call_over_grpc_goes_to_the_port_for_it_and_nobody_else_reaches_that() {
         })
         .collect();
     let port = |number| Some(IntOrString::Int(number));
+    let callers = vec!["banners".to_owned(), "orders".to_owned()];
     let expected = [
-        (port(8080), vec!["orders".to_owned()]),
-        (port(8081), vec!["banners".to_owned()]),
+        (port(8080), callers.clone()),
+        (port(8081), callers),
         (port(9090), vec![]),
     ];
     assert_eq!(ingress, expected);
@@ -187,6 +188,25 @@ fn a_call_over_grpc_goes_to_the_port_for_it_and_nobody_else_reaches_that() {
         1,
         "nobody calls it"
     );
+}
+
+/// The pods that ask the one way and those that ask the other run side by side until the new ones are ready.
+#[test]
+fn a_shop_tells_orders_to_ask_payments_over_grpc_and_nothing_but_the_address_changes() {
+    let shop = |protocol: Value| {
+        let services = json!({"orders": {"protocols": protocol}});
+        fixtures::valid(json!({"version": "1.2.3", "services": services}))
+    };
+    let objects = |shop: &ValidShop| {
+        let objects = all_objects(&fixtures::render_all(shop));
+        serde_json::to_string(&objects).expect("JSON")
+    };
+    let http = objects(&shop(json!({"payments": "Http"})));
+    assert_eq!(http, objects(&fixtures::plain()), "as its document says");
+    let grpc = objects(&shop(json!({"payments": "Grpc"})));
+    let (before, after) = ("http://corner-payments:8080", "grpc://corner-payments:8081");
+    assert!(grpc.contains(after) && !grpc.contains(before));
+    assert_eq!(grpc.replace(after, before), http);
 }
 
 #[test]

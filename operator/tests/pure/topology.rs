@@ -18,6 +18,10 @@ fn calls(service: &str) -> Value {
     json!({"calls": [{"service": service, "url": "PEER_URL"}]})
 }
 
+fn protocols(caller: &str, callee: &str) -> Value {
+    json!({caller: {"protocols": {callee: "Grpc"}}})
+}
+
 fn over_grpc(service: &str) -> Value {
     json!({"calls": [{"service": service, "url": "PEER_URL", "protocol": "Grpc"}]})
 }
@@ -113,6 +117,18 @@ fn wrong() -> Vec<(Value, &'static str)> {
             "users has no port grpc in its definition",
         ),
         (
+            protocols("orders", "users"),
+            "spec.services.orders.protocols[users]: users does not answer gRPC",
+        ),
+        (
+            protocols("email", "payments"),
+            "spec.services.email.protocols[payments]: email is no built-in service that calls payments",
+        ),
+        (
+            protocols("monolith", "payments"),
+            "monolith is no built-in service that calls payments",
+        ),
+        (
             reviews(setting("DATABASE_URL")),
             "the operator sets DATABASE_URL for every service",
         ),
@@ -175,6 +191,8 @@ fn right() -> Vec<Value> {
         },
         json!({"email": {"enabled": false}}),
         json!({"reviews": own("reviews", over_grpc("payments"))}),
+        protocols("orders", "payments"),
+        json!({"orders": {"protocols": {"payments": "Grpc"}, "enabled": false}}),
         json!({
             "reviews": own("reviews", over_grpc("ratings")),
             "ratings": own("ratings", json!({"ports": {"grpc": 9000}})),

@@ -9,6 +9,7 @@ use e2e::shop::{ADMIN_EMAIL, Account, Shop};
 use e2e::usage::{self, Usage};
 use e2e::wait::until;
 use futures::StreamExt;
+use serde_json::{Value, json};
 
 use crate::{ms, row};
 
@@ -64,7 +65,30 @@ pub(crate) async fn cpu(cluster: &Cluster) -> Result<()> {
         &format!("{:.1}", costs.orders),
         &format!("until paid, {AT_ONCE} buyers at once, client on the same machine"),
     );
+    let over_grpc = over_grpc(cluster, &shop, &admin, costs.idle).await?;
+    row(
+        "CPU per order over gRPC",
+        &ms(over_grpc.cpu),
+        &format!(
+            "the same, but that orders asks payments so: {:.2} of it over HTTP",
+            over_grpc.cpu / costs.per_order
+        ),
+    );
     Ok(())
+}
+
+/// What an order costs while orders asks payments over gRPC.
+async fn over_grpc(cluster: &Cluster, shop: &Shop, admin: &Account, idle: f64) -> Result<Orders> {
+    let ask = async |protocols: Value| {
+        let services = json!({ "orders": { "protocols": protocols } });
+        let patch = json!({ "spec": { "services": services } });
+        cluster.patch_shop(patch).await?;
+        cluster.ready(Duration::from_secs(300)).await
+    };
+    ask(json!({ "payments": "Grpc" })).await?;
+    let orders = orders(cluster, shop, admin, idle).await;
+    ask(Value::Null).await?;
+    orders
 }
 
 pub(crate) async fn administrator(cluster: &Cluster, shop: &Shop) -> Result<Account> {
@@ -109,6 +133,24 @@ pub(crate) async fn costs(cluster: &Cluster, shop: &Shop, admin: &Account) -> Re
     .await?;
     let per_search = (total(&searches.used) - idle_per_second * searches.seconds) / SEARCHES as f64;
 
+    let orders = orders(cluster, shop, admin, idle_per_second).await?;
+    Ok(Costs {
+        idle: idle_per_second,
+        per_search,
+        per_order: orders.cpu,
+        searches: SEARCHES as f64 / searches.work_seconds,
+        orders: orders.per_second,
+    })
+}
+
+/// What orders cost.
+struct Orders {
+    /// In seconds for each, less what the shop uses while idle.
+    cpu: f64,
+    per_second: f64,
+}
+
+async fn orders(cluster: &Cluster, shop: &Shop, admin: &Account, idle: f64) -> Result<Orders> {
     let sku = shop.product_for_sale(admin, ORDERS as u32).await?;
     let mut buyers = vec![];
     for n in 0..AT_ONCE {
@@ -123,13 +165,9 @@ pub(crate) async fn costs(cluster: &Cluster, shop: &Shop, admin: &Account) -> Re
     })
     .await?;
     let ordered = (ORDERS / AT_ONCE * AT_ONCE) as f64;
-    let per_order = (total(&orders.used) - idle_per_second * orders.seconds) / ordered;
-    Ok(Costs {
-        idle: idle_per_second,
-        per_search,
-        per_order,
-        searches: SEARCHES as f64 / searches.work_seconds,
-        orders: ordered / orders.work_seconds,
+    Ok(Orders {
+        cpu: (total(&orders.used) - idle * orders.seconds) / ordered,
+        per_second: ordered / orders.work_seconds,
     })
 }
 

@@ -166,6 +166,28 @@ fn who_is_called_over_grpc_has_a_port_for_it_and_it_is_one_of_its_own() {
 }
 
 #[test]
+fn a_built_in_service_is_told_how_to_call_those_that_it_calls() {
+    let told = |caller: &str, callee: &str, protocol: &str| {
+        with(json!({caller: {"protocols": {callee: protocol}}}))
+    };
+    assert!(told("orders", "payments", "Grpc").is_ok());
+    assert!(told("orders", "users", "Http").is_ok());
+    for (caller, callee, protocol) in [
+        ("orders", "users", "Grpc"),
+        ("orders", "email", "Http"),
+        ("email", "payments", "Grpc"),
+        ("monolith", "payments", "Grpc"),
+    ] {
+        let reason = "Grpc is possible from orders to payments";
+        refused(told(caller, callee, protocol), "spec.services", reason);
+    }
+    let mut reviews = own("reviews", calls("payments"));
+    reviews["protocols"] = json!({"payments": "Grpc"});
+    let reason = "protocols is for built-in services";
+    refused(with(json!({"reviews": reviews})), "spec.services.reviews", reason);
+}
+
+#[test]
 fn a_caller_gets_only_keys_that_are_for_callers() {
     let shows = |service: &str, key: &str| {
         let token = json!({"variable": "PEER_TOKEN", "key": key});

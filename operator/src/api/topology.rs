@@ -277,11 +277,11 @@ pub(super) fn callers_of_what_is_off() -> Rule {
 
 /// A port belongs to a service that is there. For the whole specification.
 pub(super) fn node_ports() -> Rule {
-    let built_in = built_in();
+    let (built_in, host) = (built_in(), built_in::host_name());
     Rule::new(format!(
-        "!has(self.exposure) || !has(self.exposure.nodePorts) || self.exposure.nodePorts.all(name, name in {built_in} || (has(self.services) && name in self.services))"
+        "!has(self.exposure) || !has(self.exposure.nodePorts) || self.exposure.nodePorts.all(name, name in {built_in} || (name != '{host}' && has(self.services) && name in self.services))"
     ))
-    .message("exposure.nodePorts must name services of this Shop")
+    .message("exposure.nodePorts must name services of this Shop, each by its own name wherever it runs")
 }
 
 /// `env` leaves alone what follows from the definition. For a service.

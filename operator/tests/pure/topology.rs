@@ -264,6 +264,9 @@ fn a_port_of_a_service_that_is_not_there_is_refused() {
         ["spec.exposure.nodePorts.serch: this Shop has no such service"]
     );
     assert!(validate(&shop(exposure("search")), &config()).is_ok());
+    let mut of_host = exposure("monolith");
+    of_host["topology"] = json!("Monolith");
+    assert!(validate(&shop(of_host), &config()).is_err());
 }
 
 #[test]

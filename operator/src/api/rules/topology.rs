@@ -301,9 +301,10 @@ fn a_built_in_service_is_switched_off_only_with_those_that_call_it() {
 fn a_node_port_belongs_to_a_service_of_the_shop() {
     let with = |name: &str| {
         let exposure = json!({"type": "NodePort", "nodePorts": {name: 30081}});
-        let services = json!({"reviews": own("reviews", json!({}))});
+        let services = json!({"reviews": own("reviews", json!({})), "monolith": {"replicas": 2}});
         shop(json!({"version": "1", "services": services, "exposure": exposure})).validate_cel()
     };
+    refused(with("monolith"), "spec", "each by its own name wherever it runs");
     assert!(with("reviews").is_ok());
     assert!(with("search").is_ok());
     refused(with("serch"), "spec", "must name services of this Shop");

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use k8s_openapi::api::core::v1::Namespace;
+use k8s_openapi::api::core::v1::{Namespace, PersistentVolume};
 use kube::ResourceExt;
-use kube::api::{Api, DeleteParams, PostParams};
+use kube::api::{Api, DeleteParams, ListParams, PostParams};
 use serde_json::{Value, json};
 
 use crate::cluster::{Cluster, SHOP};
@@ -66,5 +66,21 @@ pub async fn drop_it(cluster: &Cluster) -> Result<()> {
     until(&format!("namespace {name} is gone"), PATIENCE, || async {
         Ok(namespaces.get_opt(name).await?.is_none().then_some(()))
     })
+    .await?;
+    // They go after it, and whoever makes new ones makes them one after the other.
+    let volumes = Api::<PersistentVolume>::all(cluster.client.clone());
+    until(
+        &format!("the volumes of {name} are gone"),
+        PATIENCE,
+        || async {
+            let volumes = volumes.list(&ListParams::default()).await?;
+            let mut claims = volumes
+                .iter()
+                .filter_map(|volume| volume.spec.as_ref()?.claim_ref.as_ref());
+            Ok(claims
+                .all(|claim| claim.namespace.as_ref() != Some(name))
+                .then_some(()))
+        },
+    )
     .await
 }

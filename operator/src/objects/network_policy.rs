@@ -147,7 +147,9 @@ fn to_callees(shop: &ValidShop, services: &[&ValidService]) -> Vec<NetworkPolicy
         }
         let to_api = |name: &str, ports: &PortsDefinition| {
             let ports = [Some(ports.http), ports.grpc].into_iter().flatten();
-            ports.map(|port| to(vec![pods(shop, name)], port)).collect::<Vec<_>>()
+            ports
+                .map(|port| to(vec![pods(shop, name)], port))
+                .collect::<Vec<_>>()
         };
         rules.extend(to_api(callee.name.as_str(), &callee.definition.ports));
         if let Some(host) = shop.host().filter(|_| callee.is_built_in) {

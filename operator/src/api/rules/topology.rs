@@ -184,7 +184,11 @@ fn a_built_in_service_is_told_how_to_call_those_that_it_calls() {
     let mut reviews = own("reviews", calls("payments"));
     reviews["protocols"] = json!({"payments": "Grpc"});
     let reason = "protocols is for built-in services";
-    refused(with(json!({"reviews": reviews})), "spec.services.reviews", reason);
+    refused(
+        with(json!({"reviews": reviews})),
+        "spec.services.reviews",
+        reason,
+    );
 }
 
 #[test]
@@ -304,7 +308,11 @@ fn a_node_port_belongs_to_a_service_of_the_shop() {
         let services = json!({"reviews": own("reviews", json!({})), "monolith": {"replicas": 2}});
         shop(json!({"version": "1", "services": services, "exposure": exposure})).validate_cel()
     };
-    refused(with("monolith"), "spec", "each by its own name wherever it runs");
+    refused(
+        with("monolith"),
+        "spec",
+        "each by its own name wherever it runs",
+    );
     assert!(with("reviews").is_ok());
     assert!(with("search").is_ok());
     refused(with("serch"), "spec", "must name services of this Shop");

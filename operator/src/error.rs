@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use crate::reason::Reason;
+
 /// Why a reconcile failed.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Error {
@@ -79,14 +81,14 @@ impl Class {
     }
 
     /// As the reason of a condition.
-    pub fn reason(self) -> &'static str {
+    pub fn reason(self) -> Reason {
         match self {
-            Self::Invalid => "Invalid",
-            Self::Conflict => "Conflict",
-            Self::NameTaken => "NameTaken",
-            Self::Forbidden => "Forbidden",
-            Self::Transient => "ApiUnavailable",
-            Self::Bug => "OperatorBug",
+            Self::Invalid => Reason::Invalid,
+            Self::Conflict => Reason::Conflict,
+            Self::NameTaken => Reason::NameTaken,
+            Self::Forbidden => Reason::Forbidden,
+            Self::Transient => Reason::ApiUnavailable,
+            Self::Bug => Reason::OperatorBug,
         }
     }
 }

@@ -11,6 +11,7 @@ mod lock;
 pub mod metrics;
 pub mod naming;
 pub mod quantity;
+pub mod reason;
 
 // What may be asked for.
 pub mod api;

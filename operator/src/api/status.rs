@@ -86,6 +86,9 @@ pub struct ServiceStatus {
     /// The deepest known cause in one sentence; empty when all is well.
     #[serde(default)]
     pub message: String,
+    /// What keeps it from running as asked, where time alone does not help; none otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blocked_by: Option<BlockedBy>,
     /// The service whose pods run it, where these are not its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host: Option<String>,
@@ -98,6 +101,20 @@ pub struct ServiceStatus {
     /// Fields of its objects that the Shop does not name and somebody has set, each with who did. They stay.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub foreign: Vec<String>,
+}
+
+/// What keeps a service from running as asked.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct BlockedBy {
+    /// One word of the list in docs/failure-modes.md.
+    pub reason: String,
+    /// Kind and name of the object where it is seen: `Pod demo-search-7d5c-x2x9k`.
+    pub object: String,
+    /// Since when it is this reason.
+    pub since: Time,
+    /// What somebody does next.
+    pub next_step: String,
 }
 
 /// The way of a service from the host to pods of its own, or back.

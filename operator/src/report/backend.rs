@@ -16,6 +16,7 @@ use crate::{
     },
     naming::{labels::Part, names},
     progress::pinning::Pinned,
+    reason::Reason,
 };
 
 /// Why the PostgreSQL of a service is not ready, where it has one or holds those of others. Whether role and database are made is another question: the service that waits
@@ -32,13 +33,13 @@ pub(super) fn database(findings: &Findings<'_>, service: &ServiceFindings<'_>) -
     };
     match state {
         DatabaseState::Refused { reason, message } => {
-            Some(Problem::blocked(reason, message.clone()))
+            Some(Problem::blocked(*reason, of_set(&name), message.clone()))
         }
         DatabaseState::Unreachable { message } => Some(match not_ready() {
             Some(deeper) if deeper.needs_help => deeper,
             // It has much to recover.
-            Some(_) => Problem::waiting("DatabaseUnreachable", message),
-            None => Problem::blocked("DatabaseUnreachable", message),
+            Some(_) => Problem::waiting(Reason::DatabaseUnreachable, of_set(&name), message),
+            None => Problem::blocked(Reason::DatabaseUnreachable, of_set(&name), message),
         }),
         DatabaseState::Starting | DatabaseState::Connecting | DatabaseState::Prepared => {
             not_ready()
@@ -104,7 +105,7 @@ fn not_ready(
         pinned
             .refused
             .as_ref()
-            .map(|why| Problem::blocked("MajorVersion", why.as_str())),
+            .map(|why| Problem::blocked(Reason::MajorVersion, of_set(name), why.as_str())),
         findings
             .outcome
             .queued
@@ -112,7 +113,8 @@ fn not_ready(
             .any(|queued| queued == name)
             .then(|| {
                 Problem::waiting(
-                    "Queued",
+                    Reason::Queued,
+                    of_set(name),
                     format!("{name} changes once the other databases serve"),
                 )
             }),
@@ -120,12 +122,17 @@ fn not_ready(
     policies.into_iter().flatten().next()
 }
 
+fn of_set(name: &str) -> String {
+    format!("StatefulSet {name}")
+}
+
 /// The claim was deleted, and goes as soon as no pod uses it.
 fn going_volume(name: &str, observed: &ObservedBackend) -> Option<Problem> {
     let claim = observed.claim.as_deref()?;
     claim.metadata.deletion_timestamp.as_ref()?;
     Some(Problem::blocked(
-        "VolumeDeleted",
+        Reason::VolumeDeleted,
+        format!("PersistentVolumeClaim {}", claim.name_any()),
         format!(
             "PersistentVolumeClaim {} is deleted and goes with its data as soon as the pod of {name} ends: save them with a dump now",
             claim.name_any()
@@ -148,7 +155,8 @@ fn not_serving(
     }
     if let Some(why) = warnings.get(name) {
         return Problem::blocked(
-            "PodsRefused",
+            Reason::PodsRefused,
+            of_set(name),
             format!("StatefulSet {name} gets no pod: {why}"),
         );
     }
@@ -159,22 +167,24 @@ fn not_serving(
             claim = claim.name_any(),
             class = class_of(claim),
         );
+        let object = format!("PersistentVolumeClaim {}", claim.name_any());
         return if is_overdue(claim, findings.now) {
             let look = format!("`kubectl -n {namespace} describe pvc {}`", claim.name_any());
-            Problem::blocked("VolumePending", format!("{pending}; {look} says why"))
+            Problem::blocked(Reason::VolumePending, object, format!("{pending}; {look} says why"))
         } else {
-            Problem::waiting("VolumePending", pending)
+            Problem::waiting(Reason::VolumePending, object, pending)
         };
     }
     let overdue = live.is_some_and(|set| is_overdue(set, findings.now));
     if overdue && observed.pods.is_empty() {
         let look = format!("`kubectl -n {namespace} describe statefulset {name}`");
         Problem::blocked(
-            "PodMissing",
+            Reason::PodMissing,
+            of_set(name),
             format!("StatefulSet {name} gets no pod; {look} says why"),
         )
     } else {
-        Problem::waiting("Starting", format!("{name} starts"))
+        Problem::waiting(Reason::Starting, of_set(name), format!("{name} starts"))
     }
 }
 
@@ -190,7 +200,8 @@ fn lost_pod(findings: &Findings<'_>, observed: &ObservedBackend) -> Option<Probl
         .as_ref()
         .and_then(|spec| spec.node_name.as_deref());
     Some(Problem::blocked(
-        "NodeLost",
+        Reason::NodeLost,
+        format!("Pod {name}"),
         format!(
             "pod {name} should have ended and has not: its node {} does not answer; bring the node back or, if it is gone for good, \
              delete the Node, or the pod with `kubectl -n {} delete pod {name} --force`",

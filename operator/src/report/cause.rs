@@ -9,6 +9,7 @@ use crate::{
     apply::refusals::Failure,
     error::{Class, Error},
     facts::{migration, observe::Warnings},
+    reason::Reason,
 };
 
 /// Of the last line of a log.
@@ -17,8 +18,10 @@ const QUOTED_BYTES: usize = 500;
 /// Why something is not as it should be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
-    /// One CamelCase word.
-    pub reason: &'static str,
+    /// One word.
+    pub reason: Reason,
+    /// Kind and name of the object that it is about.
+    pub object: String,
     /// One sentence that names the object.
     pub message: String,
     /// Time alone will not solve it.
@@ -27,20 +30,28 @@ pub struct Problem {
 
 impl Problem {
     /// It needs time only.
-    pub fn waiting(reason: &'static str, message: impl Into<String>) -> Self {
+    pub fn waiting(
+        reason: Reason,
+        object: impl Into<String>,
+        message: impl Into<String>,
+    ) -> Self {
         Self {
             reason,
+            object: object.into(),
             message: message.into(),
             needs_help: false,
         }
     }
 
     /// Somebody must do something.
-    pub fn blocked(reason: &'static str, message: impl Into<String>) -> Self {
+    pub fn blocked(
+        reason: Reason,
+        object: impl Into<String>,
+        message: impl Into<String>,
+    ) -> Self {
         Self {
-            reason,
-            message: message.into(),
             needs_help: true,
+            ..Self::waiting(reason, object, message)
         }
     }
 }
@@ -50,6 +61,7 @@ impl From<&Error> for Problem {
         let class = error.class();
         Self {
             reason: class.reason(),
+            object: "Shop".into(),
             message: error.to_string(),
             needs_help: match class {
                 Class::Invalid | Class::NameTaken | Class::Forbidden | Class::Bug => true,
@@ -61,7 +73,10 @@ impl From<&Error> for Problem {
 
 impl From<&Failure> for Problem {
     fn from(failure: &Failure) -> Self {
-        Self::from(&failure.error)
+        Self {
+            object: failure.write.clone(),
+            ..Self::from(&failure.error)
+        }
     }
 }
 
@@ -78,7 +93,8 @@ fn hanging(pod: &Pod, warnings: &Warnings) -> Option<Problem> {
     let name = pod.name_any();
     let warning = warnings.get(&name)?;
     Some(Problem::blocked(
-        "PodHangs",
+        Reason::PodHangs,
+        format!("Pod {name}"),
         format!("pod {name} does not start: {warning}"),
     ))
 }
@@ -104,12 +120,14 @@ fn of_pod(pod: &Pod) -> Option<Problem> {
         // A claim that is being bound looks like this for a moment.
         return Some(if why.contains("PersistentVolumeClaim") {
             Problem::waiting(
-                "VolumePending",
+                Reason::VolumePending,
+                format!("Pod {name}"),
                 format!("pod {name} waits for its volume: {why}"),
             )
         } else {
             Problem::blocked(
-                "Unschedulable",
+                Reason::Unschedulable,
+                format!("Pod {name}"),
                 format!("pod {name} fits on no node: {why}"),
             )
         });
@@ -130,7 +148,8 @@ fn of_container(pod: &str, container: &ContainerStatus) -> Option<Problem> {
         // Two reasons that alternate, with messages that do too.
         Some("ErrImagePull" | "ImagePullBackOff" | "ErrImageNeverPull" | "InvalidImageName") => {
             Some(Problem::blocked(
-                "ImagePullFailed",
+                Reason::ImagePullFailed,
+                format!("Pod {pod}"),
                 format!(
                     "pod {pod} cannot get its image {}: it does not exist, or the registry refuses it",
                     container.image
@@ -142,7 +161,8 @@ fn of_container(pod: &str, container: &ContainerStatus) -> Option<Problem> {
                 .and_then(|waiting| waiting.message.as_deref())
                 .unwrap_or("its settings are wrong");
             Some(Problem::blocked(
-                "ContainerNotCreated",
+                Reason::ContainerNotCreated,
+                format!("Pod {pod}"),
                 format!("pod {pod} cannot start its container: {why}"),
             ))
         }
@@ -169,7 +189,8 @@ fn crash(pod: &str, container: &ContainerStatus) -> Option<Problem> {
         _ => how_it_ended(end),
     };
     Some(Problem::blocked(
-        "Crashing",
+        Reason::Crashing,
+        format!("Pod {pod}"),
         format!("pod {pod} crashes: {how}"),
     ))
 }

@@ -44,7 +44,7 @@ impl State {
         match (problem, not_grown) {
             (None, None) => Self::yes("Ready", message),
             (None, Some(why)) => Self::yes("VolumeNotGrown", format!("{message}; {why}")),
-            (Some(problem), _) => Self::no(problem.reason, problem.message),
+            (Some(problem), _) => Self::no(problem.reason.as_str(), problem.message),
         }
     }
 }

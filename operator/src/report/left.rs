@@ -5,6 +5,7 @@ use crate::{
     api::{Phase, ServiceStatus, ShopStatus},
     facts::departures::Departure,
     naming::labels::Part,
+    reason::Reason,
 };
 
 /// The first thing of a service that leaves which the API server does not let go.
@@ -39,6 +40,7 @@ pub(super) fn departures<'a>(
             host: None,
             database: None,
             moving: None,
+            blocked_by: None,
             foreign: Vec::new(),
         });
         match departure {
@@ -66,10 +68,12 @@ fn hidden(known: ServiceStatus) -> (ServiceStatus, Option<Problem>) {
         "{name} is there, and the Shop does not have it though nobody took it out: a resource definition that is older than this operator \
          has hidden it. Apply the present definition and the Shop again; to let {name} go, take it out after that. Nothing of it is deleted"
     );
+    let object = format!("Service {name}");
     let status = ServiceStatus {
         phase: Phase::Hidden,
         message: message.clone(),
         ..known
     };
-    (status, Some(Problem::blocked("ServiceHidden", message)))
+    let problem = Problem::blocked(Reason::ServiceHidden, object, message);
+    (status, Some(problem))
 }

@@ -8,14 +8,17 @@ mod left;
 mod service;
 pub mod statuses;
 
-use k8s_openapi::jiff::{SignedDuration, Timestamp};
+use k8s_openapi::{
+    apimachinery::pkg::apis::meta::v1::Time,
+    jiff::{SignedDuration, Timestamp},
+};
 use kube::ResourceExt;
 
 pub use cause::Problem;
 pub use events::{Notice, notices, taken_back};
 
 use crate::{
-    api::{BrokerStatus, Phase, ServiceStatus, ShopStatus},
+    api::{BlockedBy, BrokerStatus, Phase, ServiceStatus, ShopStatus},
     apply::Outcome,
     facts::{Facts, ServiceView},
     naming::names,
@@ -65,8 +68,16 @@ pub fn status(
     let judged = findings
         .services()
         .map(|service| service::judge(findings, &service));
-    let judged: Vec<(ServiceStatus, Option<Problem>)> =
-        judged.chain(left::departures(findings, previous)).collect();
+    let judged = judged.chain(left::departures(findings, previous));
+    let judged = judged.map(|(status, problem)| {
+        let blocked_by = blocked_by(previous, &status.name, problem.as_ref(), findings.now);
+        let status = ServiceStatus {
+            blocked_by,
+            ..status
+        };
+        (status, problem)
+    });
+    let judged: Vec<_> = judged.collect();
     let databases = findings.services();
     let databases =
         most_urgent(databases.filter_map(|service| backend::database(findings, &service)));
@@ -97,7 +108,7 @@ pub fn status(
         "Ready",
         match &problem {
             None => State::yes("Running", "all services run"),
-            Some(problem) => State::no(problem.reason, problem.message.clone()),
+            Some(problem) => State::no(problem.reason.as_str(), problem.message.clone()),
         },
     );
     conditions.set(
@@ -154,7 +165,10 @@ pub fn stopped(
     now: Timestamp,
 ) -> ShopStatus {
     let mut conditions = Conditions::new(previous, generation, now);
-    conditions.set("Ready", State::no(problem.reason, problem.message.clone()));
+    conditions.set(
+        "Ready",
+        State::no(problem.reason.as_str(), problem.message.clone()),
+    );
     conditions.set(
         "Progressing",
         if problem.needs_help {
@@ -170,6 +184,30 @@ pub fn stopped(
         conditions: conditions.done(),
         ..previous.cloned().unwrap_or_default()
     }
+}
+
+/// What of this problem a status tells for tools and people. As long as the reason is the same one, it is since the same moment: pods
+/// come and go while it lasts.
+fn blocked_by(
+    previous: Option<&ShopStatus>,
+    service: &str,
+    problem: Option<&Problem>,
+    now: Timestamp,
+) -> Option<BlockedBy> {
+    let problem = problem.filter(|problem| problem.needs_help)?;
+    let reason = problem.reason.as_str();
+    let mut services = previous.into_iter().flat_map(|status| &status.services);
+    let before = services.find(|status| status.name == service);
+    let before = before.and_then(|status| status.blocked_by.as_ref());
+    let since = before
+        .filter(|before| before.reason == reason)
+        .map(|before| before.since.clone());
+    Some(BlockedBy {
+        reason: reason.into(),
+        object: problem.object.clone(),
+        since: since.unwrap_or(Time(now)),
+        next_step: problem.reason.next_step().into(),
+    })
 }
 
 /// Two statuses say the same, whatever the times in them.

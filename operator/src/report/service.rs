@@ -29,6 +29,7 @@ use crate::{
         placement::{self, Way},
         rollout::is_complete,
     },
+    reason::Reason,
 };
 
 /// The status of a service and, unless it runs as asked, the deepest known cause.
@@ -74,11 +75,16 @@ pub(super) fn judge(
             .as_ref()
             .map(|problem| problem.message.clone())
             .unwrap_or_default(),
+        blocked_by: None,
         foreign: foreign(findings, service),
     };
     // A running service may have a message, and yet no problem.
     let problem = problem.filter(|_| status.phase != Phase::Running);
     (status, problem)
+}
+
+fn of_service(service: &ServiceFindings<'_>) -> String {
+    format!("Service {}", service.view.name())
 }
 
 fn foreign(findings: &Findings<'_>, service: &ServiceFindings<'_>) -> Vec<String> {
@@ -152,7 +158,7 @@ fn moving(service: &ServiceFindings<'_>, way: &MoveStatus) -> (Phase, Option<Pro
             "the move of {name} was given up after {minutes} minutes, and it runs where it was; it is tried again when the Shop changes. \
              What held it up: {cause}"
         );
-        let problem = Problem::blocked("MoveGivenUp", message);
+        let problem = Problem::blocked(Reason::MoveGivenUp, of_service(service), message);
         return (Phase::Failed, Some(problem));
     }
     let (phase, to) = match service.view.wanted.place {
@@ -160,7 +166,8 @@ fn moving(service: &ServiceFindings<'_>, way: &MoveStatus) -> (Phase, Option<Pro
         Place::Hosted => (Phase::Merging, "the pods of the host"),
     };
     let message = format!("{name} moves to {to}: {cause}");
-    (phase, Some(Problem::waiting("Moving", message)))
+    let problem = Problem::waiting(Reason::Moving, of_service(service), message);
+    (phase, Some(problem))
 }
 
 fn live_deployment(findings: &Findings<'_>, service: &ValidService) -> Option<Arc<Deployment>> {
@@ -210,7 +217,8 @@ fn phase(
     let decided = service.decided;
     if let Migration::Failed(how) = &decided.migration {
         return failed(Problem::blocked(
-            "MigrationFailed",
+            Reason::MigrationFailed,
+            format!("Job {}", job_name(service)),
             format!(
                 "migration Job {} of {} failed: {how}; after mending, delete the Job to try again or name another image",
                 job_name(service),
@@ -224,14 +232,15 @@ fn phase(
         return (Phase::Migrating, Some(problem));
     }
     if service.view.wanted.hosts && !decided.placement.apart {
-        return (Phase::Running, Some(holds_databases(name)));
+        return (Phase::Running, Some(holds_databases(service)));
     }
     match &decided.migration {
         Migration::Waiting => pending(findings, service),
         Migration::After(other) => (
             Phase::Migrating,
             Some(Problem::waiting(
-                "Migrating",
+                Reason::Migrating,
+                format!("Job {other}"),
                 format!("{name} waits for migration Job {other} of another image to end"),
             )),
         ),
@@ -258,14 +267,16 @@ fn waits_for(service: &ServiceFindings<'_>) -> Option<Problem> {
             "{host} keeps its image until {guest}, which moves with another version, has pods of its own"
         ),
     };
-    Some(Problem::waiting("Migrating", message))
+    let object = of_service(service);
+    Some(Problem::waiting(Reason::Migrating, object, message))
 }
 
 /// A host without guests is there for their databases alone.
-fn holds_databases(host: &ServiceName) -> Problem {
+fn holds_databases(host: &ServiceFindings<'_>) -> Problem {
+    let name = host.view.name();
     let message =
-        format!("{host} runs nothing; its PostgreSQL holds databases that were made there");
-    Problem::waiting("HoldsDatabases", message)
+        format!("{name} runs nothing; its PostgreSQL holds databases that were made there");
+    Problem::waiting(Reason::HoldsDatabases, of_service(host), message)
 }
 
 /// In this phase, unless it cannot go on without help.
@@ -294,7 +305,8 @@ fn renewed(service: &ServiceFindings<'_>, renewal: Renewal) -> Problem {
         Renewal::Retry => "it failed, and the Shop or its database has changed since".to_owned(),
     };
     Problem::waiting(
-        "MigratingAgain",
+        Reason::MigratingAgain,
+        format!("Job {}", job_name(service)),
         format!("{} is migrated again: {why}", service.view.name()),
     )
 }
@@ -318,7 +330,8 @@ fn no_metrics(findings: &Findings<'_>, service: &ServiceFindings<'_>) -> Option<
     })?;
     let why = inactive.message.as_deref().unwrap_or("it gives no reason");
     Some(Problem::waiting(
-        "ScalingInactive",
+        Reason::ScalingInactive,
+        format!("HorizontalPodAutoscaler {}", autoscaler.name_any()),
         format!(
             "HorizontalPodAutoscaler {} does not scale: {why}",
             autoscaler.name_any()
@@ -329,7 +342,8 @@ fn no_metrics(findings: &Findings<'_>, service: &ServiceFindings<'_>) -> Option<
 fn pending(findings: &Findings<'_>, service: &ServiceFindings<'_>) -> (Phase, Option<Problem>) {
     let problem = backend::database(findings, service).unwrap_or_else(|| {
         Problem::waiting(
-            "DatabaseStarting",
+            Reason::DatabaseStarting,
+            of_service(service),
             format!("{} waits for its database", service.view.name()),
         )
     });
@@ -353,13 +367,18 @@ fn migrating(findings: &Findings<'_>, service: &ServiceFindings<'_>) -> (Phase, 
         Phase::Migrating,
         match without_pods {
             Some(_) => Problem::blocked(
-                "PodMissing",
+                Reason::PodMissing,
+                format!("Job {job}"),
                 format!(
                     "migration Job {job} gets no pod; `kubectl -n {} describe job {job}` says why",
                     findings.facts.shop.namespace
                 ),
             ),
-            None => Problem::waiting("Migrating", format!("migration Job {job} runs")),
+            None => Problem::waiting(
+                Reason::Migrating,
+                format!("Job {job}"),
+                format!("migration Job {job} runs"),
+            ),
         },
     )
 }
@@ -384,14 +403,17 @@ fn missing_secret(findings: &Findings<'_>, service: &ServiceFindings<'_>) -> Opt
         .user_secrets
         .iter()
         .find(|secret| secret.name == login.name)?;
+    let object = format!("Secret {}", secret.name);
     let (reason, what) = match &secret.found {
         Found::Usable(_) => return None,
-        Found::Incomplete(key) => ("SecretIncomplete", format!("has no key `{key}`")),
-        Found::Nothing => ("SecretMissing", "does not exist".to_owned()),
-        Found::Refused(why) => return Some(Problem::blocked("SecretRefused", why.clone())),
+        Found::Incomplete(key) => (Reason::SecretIncomplete, format!("has no key `{key}`")),
+        Found::Nothing => (Reason::SecretMissing, "does not exist".to_owned()),
+        Found::Refused(why) => {
+            return Some(Problem::blocked(Reason::SecretRefused, object, why.clone()));
+        }
     };
-    let message = format!("Secret {}, named by {}, {what}", secret.name, secret.field);
-    Some(Problem::blocked(reason, message))
+    let message = format!("{object}, named by {}, {what}", secret.field);
+    Some(Problem::blocked(reason, object, message))
 }
 
 fn rollout(
@@ -401,11 +423,13 @@ fn rollout(
 ) -> (Phase, Option<Problem>) {
     let (carrier, seen) = service.view.carrier();
     let name = names::service(&service.view.shop.name, &carrier.name);
+    let object = format!("Deployment {name}");
     let Some(deployment) = deployment else {
         return (
             Phase::Rolling,
             Some(Problem::waiting(
-                "Rolling",
+                Reason::Rolling,
+                object,
                 format!("Deployment {name} is being made"),
             )),
         );
@@ -430,7 +454,8 @@ fn rollout(
     } else {
         format!("Deployment {name} rolls: {ready} of {desired} new pods are ready")
     };
-    (Phase::Rolling, Some(Problem::waiting("Rolling", message)))
+    let problem = Problem::waiting(Reason::Rolling, object, message);
+    (Phase::Rolling, Some(problem))
 }
 
 /// What the Deployment itself says: a quota, a refused pod, a deadline.
@@ -442,14 +467,16 @@ fn stuck(deployment: &Deployment, name: &str) -> Option<Problem> {
     if let Some(refused) = find(&|c| c.type_ == "ReplicaFailure" && c.status == "True") {
         let why = refused.message.as_deref().unwrap_or("its pods are refused");
         return Some(Problem::blocked(
-            "PodsRefused",
+            Reason::PodsRefused,
+            format!("Deployment {name}"),
             format!("Deployment {name} gets no pods: {why}"),
         ));
     }
     find(&|c| c.type_ == "Progressing" && c.reason.as_deref() == Some("ProgressDeadlineExceeded"))
         .map(|_| {
             Problem::blocked(
-                "RolloutStuck",
+                Reason::RolloutStuck,
+                format!("Deployment {name}"),
                 format!("Deployment {name} gets no new pod ready"),
             )
         })
@@ -457,7 +484,7 @@ fn stuck(deployment: &Deployment, name: &str) -> Option<Problem> {
 
 /// A pull that fails while a login is missing fails most likely for want of the login.
 fn with_missing_pull_secret(findings: &Findings<'_>, mut cause: Problem) -> Problem {
-    if cause.reason == "ImagePullFailed" {
+    if cause.reason == Reason::ImagePullFailed {
         let missing = findings.facts.observed.user_secrets.iter().find(|secret| {
             secret.found == Found::Nothing
                 && findings.facts.shop.pull_secrets.contains(&secret.name)

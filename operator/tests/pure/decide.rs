@@ -9,6 +9,7 @@ use shop_operator::{
     model::validate::ValidShop,
     naming::labels::Component,
     progress::decide::{Migration, Renewal, ServiceDecision, decide},
+    reason::Reason,
 };
 
 use crate::fixtures::{
@@ -50,7 +51,7 @@ fn nothing_of_a_service_starts_before_its_database_runs() {
     for state in [
         DatabaseState::Starting,
         DatabaseState::Refused {
-            reason: "WrongPassword",
+            reason: Reason::WrongPassword,
             message: String::new(),
         },
     ] {

@@ -19,6 +19,7 @@ use shop_operator::{
         observe::{Found, UserSecret},
     },
     naming::labels::{Component, Part},
+    reason::Reason,
     report::{Problem, notices, same, stopped},
 };
 
@@ -713,7 +714,7 @@ fn a_database_that_refuses_comes_before_one_that_only_starts() {
     scene.facts.databases.insert(
         ORDERS.into(),
         DatabaseState::Refused {
-            reason: "WrongPassword",
+            reason: Reason::WrongPassword,
             message: "database corner-orders-db refuses".into(),
         },
     );
@@ -784,12 +785,43 @@ fn a_condition_keeps_its_time_until_its_status_changes() {
 }
 
 #[test]
+fn what_blocks_a_service_is_told_with_its_object_and_since_when_as_long_as_it_lasts() {
+    let at = |second| Timestamp::from_second(second).expect("a time");
+    let blocked = |why: &str| {
+        let mut scene = Scene::all_well(plain());
+        let orders = Part::Service(ORDERS.into());
+        scene.fail(forbidden(orders, "Deployment corner-orders", why));
+        scene
+    };
+    let blocked_by = |status: &ShopStatus| service(status, ORDERS).blocked_by.clone();
+
+    let first = blocked("exceeded quota: small").report_after(None, at(1));
+    let told = blocked_by(&first).expect("it is blocked");
+    assert_eq!(
+        (told.reason.as_str(), told.object.as_str(), told.since.0),
+        ("Forbidden", "Deployment corner-orders", at(1))
+    );
+    assert_eq!(told.next_step, Reason::Forbidden.next_step());
+    assert_eq!(service(&first, SEARCH).blocked_by, None);
+
+    // In other words the same.
+    let second = blocked("exceeded quota: tiny").report_after(Some(&first), at(2));
+    assert_eq!(blocked_by(&second).expect("still").since.0, at(1));
+
+    // What time alone solves blocks nothing.
+    let mut rolling = Scene::all_well(plain());
+    rolling.deployment(ORDERS).metadata.generation = Some(2);
+    let third = rolling.report_after(Some(&second), at(3));
+    assert_eq!(blocked_by(&third), None);
+}
+
+#[test]
 fn an_invalid_shop_keeps_what_was_known_of_its_services() {
     let before = Scene::all_well(plain()).report();
     let status = stopped(
         Some(&before),
         Some(4),
-        &Problem::blocked("Invalid", "spec.x: wrong"),
+        &Problem::blocked(Reason::Invalid, "Shop", "spec.x: wrong"),
         Timestamp::UNIX_EPOCH,
     );
     assert_condition(&status, "Ready", "False", "Invalid", "spec.x: wrong");
@@ -823,6 +855,7 @@ fn a_rollout_makes_an_event_when_it_starts_and_when_it_ends_and_nothing_between(
             host: None,
             database: None,
             moving: None,
+            blocked_by: None,
             foreign: vec![],
         }],
         ..ShopStatus::default()

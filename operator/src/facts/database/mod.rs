@@ -33,6 +33,7 @@ use crate::{
         names::{self, ServiceName},
         ports::DATABASE_PORT,
     },
+    reason::Reason,
 };
 
 /// Making a database copies a template; on a slow disk that takes a while.
@@ -60,8 +61,8 @@ pub enum DatabaseState {
     Prepared,
     /// It answers, but not as it should.
     Refused {
-        /// One CamelCase word.
-        reason: &'static str,
+        /// One word.
+        reason: Reason,
         /// One sentence.
         message: String,
     },
@@ -166,7 +167,7 @@ impl Databases {
             Ok(login) => login,
             Err(lacking) => {
                 return DatabaseState::Refused {
-                    reason: "SecretIncomplete",
+                    reason: Reason::SecretIncomplete,
                     message: lacking.clone(),
                 };
             }
@@ -344,13 +345,13 @@ fn serving_pod(observed: &ObservedBackend) -> Option<ServingPod> {
 fn state_of(error: &tokio_postgres::Error, name: &str, admin: &str) -> DatabaseState {
     match error.code() {
         Some(&SqlState::INVALID_PASSWORD) => DatabaseState::Refused {
-            reason: "WrongPassword",
+            reason: Reason::WrongPassword,
             message: format!(
                 "database {name} refuses the password in Secret {admin}: its volume was made with another one"
             ),
         },
         None if postgres_auth::is_refusal(error) => DatabaseState::Refused {
-            reason: "PasswordAsked",
+            reason: Reason::PasswordAsked,
             message: format!("database {name}: {}", source_of(error)),
         },
         // It starts, or somebody else prepares it at the same moment.
@@ -358,7 +359,7 @@ fn state_of(error: &tokio_postgres::Error, name: &str, admin: &str) -> DatabaseS
             unreachable(name, &source_of(error))
         }
         Some(code) => DatabaseState::Refused {
-            reason: "PreparationFailed",
+            reason: Reason::PreparationFailed,
             message: format!(
                 "database {name} cannot be prepared: SQLSTATE {}",
                 code.code()

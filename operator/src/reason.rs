@@ -106,15 +106,21 @@ impl Reason {
                 "Give the cluster room, or ask for less: resources and scheduling of the service."
             }
             Self::PodHangs => "Mend what the warning names.",
-            Self::PodMissing => "Look at the events of the object (kubectl describe): they say who refuses its pods.",
+            Self::PodMissing => {
+                "Look at the events of the object (kubectl describe): they say who refuses its pods."
+            }
             Self::PodsRefused => "Raise the quota, or change the policy, that the message names.",
             Self::NodeLost => "Bring the node back; delete the Node if it is gone for good.",
             Self::RolloutStuck => {
                 "Look at the new pods (kubectl describe): their readiness says what they wait for. Or name the image that ran before."
             }
             Self::MoveGivenUp => "Mend what held it up. Each change of the Shop tries it again.",
-            Self::ScalingInactive => "Mend what the message names; most often metrics-server is missing.",
-            Self::VolumePending => "Give the storage class room; the events of the claim say what it lacks.",
+            Self::ScalingInactive => {
+                "Mend what the message names; most often metrics-server is missing."
+            }
+            Self::VolumePending => {
+                "Give the storage class room; the events of the claim say what it lacks."
+            }
             Self::VolumeDeleted => "Save the data with a dump now.",
             Self::DatabaseUnreachable => {
                 "Read the log of the database's pod, and look whether a network policy keeps the operator from it."
@@ -125,8 +131,12 @@ impl Reason {
             Self::PasswordAsked => {
                 "Look who answers at the address of the database: our PostgreSQL asks by SCRAM alone."
             }
-            Self::PreparationFailed => "Mend what the SQLSTATE means in the database; it is tried again by itself.",
-            Self::MajorVersion => "Name an image of the old major version, or move the data with a dump into a new Shop.",
+            Self::PreparationFailed => {
+                "Mend what the SQLSTATE means in the database; it is tried again by itself."
+            }
+            Self::MajorVersion => {
+                "Name an image of the old major version, or move the data with a dump into a new Shop."
+            }
             Self::MigrationFailed => {
                 "Read the log of the Job. After mending, delete the Job to try again, or name another image."
             }
@@ -138,7 +148,9 @@ impl Reason {
             Self::NameTaken => {
                 "Give the Shop another name, delete the object, or hand it over with the annotation that the message names."
             }
-            Self::Forbidden => "Give the operator the right, or raise the quota, that the message names.",
+            Self::Forbidden => {
+                "Give the operator the right, or raise the quota, that the message names."
+            }
             Self::OperatorBug => "Report it with the operator's log. Other Shops go on.",
             Self::Rolling
             | Self::Moving

@@ -170,7 +170,11 @@ fn not_serving(
         let object = format!("PersistentVolumeClaim {}", claim.name_any());
         return if is_overdue(claim, findings.now) {
             let look = format!("`kubectl -n {namespace} describe pvc {}`", claim.name_any());
-            Problem::blocked(Reason::VolumePending, object, format!("{pending}; {look} says why"))
+            Problem::blocked(
+                Reason::VolumePending,
+                object,
+                format!("{pending}; {look} says why"),
+            )
         } else {
             Problem::waiting(Reason::VolumePending, object, pending)
         };

@@ -30,11 +30,7 @@ pub struct Problem {
 
 impl Problem {
     /// It needs time only.
-    pub fn waiting(
-        reason: Reason,
-        object: impl Into<String>,
-        message: impl Into<String>,
-    ) -> Self {
+    pub fn waiting(reason: Reason, object: impl Into<String>, message: impl Into<String>) -> Self {
         Self {
             reason,
             object: object.into(),
@@ -44,11 +40,7 @@ impl Problem {
     }
 
     /// Somebody must do something.
-    pub fn blocked(
-        reason: Reason,
-        object: impl Into<String>,
-        message: impl Into<String>,
-    ) -> Self {
+    pub fn blocked(reason: Reason, object: impl Into<String>, message: impl Into<String>) -> Self {
         Self {
             needs_help: true,
             ..Self::waiting(reason, object, message)

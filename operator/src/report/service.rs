@@ -22,7 +22,7 @@ use crate::{
     },
     naming::{
         labels::Part,
-        names::{self, ServiceName},
+        names,
     },
     progress::{
         decide::{Migration, Renewal, Unfit, image_of},

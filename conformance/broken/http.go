@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/subtle"
 	"encoding/json"
 	"errors"
 	"io"
@@ -115,12 +114,11 @@ func (s *service) keepNote(w http.ResponseWriter, r *http.Request) {
 		problem(w, r, http.StatusServiceUnavailable, "unavailable", "The broker is not available.")
 		return
 	}
-	shown, wanted := r.Header.Get("Authorization"), "Bearer "+s.settings.token
-	if subtle.ConstantTimeCompare([]byte(shown), []byte(wanted)) != 1 {
+	if err := s.authenticate(r); err != nil {
 		if !broken("http.login") {
 			w.Header().Set("WWW-Authenticate", "Bearer")
 		}
-		problem(w, r, http.StatusUnauthorized, "unauthenticated", "Send the token of this service.")
+		problem(w, r, http.StatusUnauthorized, "unauthenticated", "Send the token of this service, or an access token: "+err.Error()+".")
 		return
 	}
 	most := int64(16 << 10)

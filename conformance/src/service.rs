@@ -14,7 +14,7 @@ use uuid::Uuid;
 use crate::docker::{Container, State};
 use crate::document::{Caller, Request};
 use crate::metrics::{self, Sample};
-use crate::peers::admin_token;
+use crate::peers::{Token, admin_token};
 use crate::run::Run;
 use crate::stage::Stage;
 use crate::trial::Words;
@@ -156,7 +156,7 @@ impl Service {
         let mut builder = self.client.request(method, url);
         match &request.r#as {
             Caller::Nobody => {}
-            Caller::Admin => builder = builder.bearer_auth(admin_token()?),
+            Caller::Admin => builder = builder.bearer_auth(admin_token(Token::Good)?),
             Caller::Key(key) => builder = builder.bearer_auth(run.secret(key)?),
         }
         if request.idempotency_key {

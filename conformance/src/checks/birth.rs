@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Result, bail, ensure};
 use tokio::net::TcpStream;
 
-use super::{grpc, http, observe};
+use super::{grpc, http, login, observe};
 use crate::check::{Check, Need, Scenario};
 use crate::docker::State;
 use crate::proxy::Way;
@@ -77,7 +77,7 @@ pub(super) static BIRTH: Scenario = Scenario {
         http::ADMIN_APART,
         http::HEAD_SIZE,
         http::REQUEST,
-        http::LOGIN,
+        login::HTTP,
         http::BODY_SIZE,
         http::BODY_SHAPE,
         http::IDEMPOTENCY,

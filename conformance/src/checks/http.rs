@@ -40,12 +40,6 @@ pub(super) const REQUEST: Check = Check {
     needs: &[Need::Request],
     run: |scene| Box::pin(request(scene)),
 };
-pub(super) const LOGIN: Check = Check {
-    line: "http.login",
-    expects: "the same request without a token is a problem document 401 with WWW-Authenticate",
-    needs: &[Need::Login],
-    run: |scene| Box::pin(login(scene)),
-};
 pub(super) const BODY_SIZE: Check = Check {
     line: "http.body-size",
     expects: "a body of 1 MiB is a problem document 413",
@@ -109,23 +103,6 @@ async fn request(scene: &mut Scene) -> Result<String> {
     let answer = scene.service.ask(&scene.run).await?;
     ensure!(answer.status.is_success(), "{answer}");
     Ok(answer.status.to_string())
-}
-
-async fn login(scene: &mut Scene) -> Result<String> {
-    let mut request = scene.run.request()?.clone();
-    request.r#as = crate::document::Caller::Nobody;
-    let answer = answer(
-        scene
-            .service
-            .request(&scene.run, &request, &Words::fresh())?,
-    )
-    .await?;
-    answer.problem(401).map_err(|wrong| anyhow!(wrong))?;
-    ensure!(
-        answer.header("www-authenticate").is_some(),
-        "401 without WWW-Authenticate"
-    );
-    Ok(answer.to_string())
 }
 
 async fn body_size(scene: &mut Scene) -> Result<String> {

@@ -5,6 +5,7 @@ mod events;
 mod grpc;
 mod http;
 mod letters;
+mod login;
 mod mail;
 mod observe;
 mod outages;

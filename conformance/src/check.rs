@@ -24,7 +24,7 @@ pub(crate) enum Need {
     /// The request is nobody's but a known caller's.
     Login,
     IdempotencyKey,
-    /// A request or an event is known that makes it publish something.
+    /// `conformance.yaml` names a request or an event that makes it publish something.
     Stimulus,
 }
 
@@ -53,7 +53,7 @@ impl Need {
             ),
             Self::Stimulus => (
                 run.stimulus().is_some(),
-                "nothing is known that makes it publish",
+                "no conformance.yaml names what makes it publish",
             ),
         };
         (!met).then_some(reason)

@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -122,8 +122,8 @@ pub(crate) struct Scratch {
 pub(crate) struct Trial {
     /// A request that is answered with 2xx and needs the database, where there is one.
     pub(crate) request: Option<Request>,
-    /// The kind of event among those it subscribes to whose example is applied by itself. Without it, the first.
-    pub(crate) event: Option<String>,
+    /// An event that is applied by itself. Without it, one of the first kind that the service subscribes to.
+    pub(crate) event: Option<Event>,
     /// Kinds of events whose examples are dead letters here, because they are about something that never was.
     #[serde(default)]
     pub(crate) refuses: Vec<String>,
@@ -148,6 +148,15 @@ pub(crate) struct Request {
     pub(crate) publishes: Option<String>,
 }
 
+#[derive(Clone, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct Event {
+    /// The first example of this kind, with new ids, is published.
+    pub(crate) kind: String,
+    /// The kind of event that it makes the service publish.
+    pub(crate) publishes: Option<String>,
+}
+
 #[derive(Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Caller {
@@ -168,20 +177,18 @@ pub struct Place {
 }
 
 impl Place {
-    /// `service` is the name of one that comes with the operator, or the path of a document; `events` a folder of its own events.
+    /// `service` is the name of one of this repository, or the path of a document; `events` a folder of its own events.
     pub fn find(service: &str, events: Option<PathBuf>) -> Result<Self> {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-        let built_in = root.join("services").join(service).join("service.yaml");
-        let document = if built_in.exists() {
-            built_in
-        } else {
-            PathBuf::from(service)
-        };
-        ensure!(
-            document.is_file(),
-            "{service} is neither a service in services/ nor the path of a document"
-        );
-        let beside = document.with_file_name("events");
+        let of_name = |folder| root.join(folder).join(service).join("service.yaml");
+        let document = ["services", "examples"].map(of_name).into_iter();
+        let document = document
+            .chain([PathBuf::from(service)])
+            .find(|path| path.is_file())
+            .with_context(|| {
+                format!("{service} is neither a service in services/ or examples/ nor the path of a document")
+            })?;
+        let beside = document.with_file_name("contracts/events");
         let folders = events
             .into_iter()
             .chain([beside, root.join("contracts/events")]);

@@ -29,10 +29,10 @@ pub(crate) struct Scene {
     pub(crate) stop: Option<crate::checks::stop::Stop>,
 }
 
-/// What makes a service publish.
+/// What makes a service publish, and which kind of event.
 pub(crate) enum Stimulus<'a> {
     Request { kind: &'a str },
-    Event,
+    Event { kind: &'a str },
 }
 
 /// What has made a service publish.
@@ -55,24 +55,21 @@ impl Cause {
 
 impl Run {
     pub(crate) fn stimulus(&self) -> Option<Stimulus<'_>> {
-        let published = self
-            .trial
-            .request
-            .as_ref()
-            .and_then(|r| r.publishes.as_deref());
-        if let Some(kind) = published {
-            return Some(Stimulus::Request { kind });
+        let (request, event) = (self.trial.request.as_ref(), self.trial.event.as_ref());
+        let of_request = request.and_then(|request| request.publishes.as_deref());
+        let of_event = event.and_then(|event| event.publishes.as_deref());
+        match (of_request, of_event) {
+            (Some(kind), _) => Some(Stimulus::Request { kind }),
+            (None, Some(kind)) => Some(Stimulus::Event { kind }),
+            (None, None) => None,
         }
-        let publishes = !self.document.publishes.is_empty();
-        self.event_kind()
-            .filter(|_| publishes)
-            .map(|_| Stimulus::Event)
     }
 
     /// The kind of event that is used where any would do.
     pub(crate) fn event_kind(&self) -> Option<&str> {
-        let first = || self.document.subscribes.first().map(String::as_str);
-        self.trial.event.as_deref().or_else(first)
+        let named = self.trial.event.as_ref().map(|event| &event.kind);
+        let first = || self.document.subscribes.first();
+        named.or_else(first).map(String::as_str)
     }
 
     /// An event of that kind that has never happened before.
@@ -129,12 +126,10 @@ impl Scene {
     /// Makes the service publish, and returns what it has published because of it, with the trace that was given.
     pub(crate) async fn make_it_publish(&self) -> Result<(Published, String)> {
         let (trace, traceparent) = new_trace();
-        let cause = match self
-            .run
-            .stimulus()
-            .context("nothing is known that makes it publish")?
-        {
-            Stimulus::Request { .. } => {
+        let stimulus = self.run.stimulus();
+        let stimulus = stimulus.context("nothing is known that makes it publish")?;
+        let (cause, kind) = match stimulus {
+            Stimulus::Request { kind } => {
                 let words = Words::fresh();
                 let request = self
                     .service
@@ -143,19 +138,20 @@ impl Scene {
                 if !answer.status.is_success() {
                     bail!("its request is answered {answer}");
                 }
-                Cause::Words(words)
+                (Cause::Words(words), kind)
             }
-            Stimulus::Event => {
+            Stimulus::Event { kind } => {
                 let mut event = self.run.new_event()?;
                 event["traceparent"] = traceparent.into();
                 self.stage.publish(&event).await?;
-                Cause::Event(event)
+                (Cause::Event(event), kind)
             }
         };
+        let is_wanted = |event: &Published| event.subject == kind && cause.is_of(event);
         let published = until(EFFECT, || async {
             let events = self.stage.own_events(&self.run).await?;
-            let event = events.into_iter().find(|event| cause.is_of(event));
-            event.context("it has published nothing that speaks of what it was asked for")
+            let event = events.into_iter().find(is_wanted);
+            event.with_context(|| format!("no {kind} that speaks of what it was asked for"))
         });
         Ok((published.await?, trace))
     }

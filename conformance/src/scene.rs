@@ -29,6 +29,13 @@ pub(crate) struct Scene {
     pub(crate) stop: Option<crate::checks::stop::Stop>,
 }
 
+/// What a service has published, the trace that was given to it, and what made it publish.
+pub(crate) struct Made {
+    pub(crate) event: Published,
+    pub(crate) trace: String,
+    pub(crate) cause: Cause,
+}
+
 /// What makes a service publish, and which kind of event.
 pub(crate) enum Stimulus<'a> {
     Request { kind: &'a str },
@@ -36,14 +43,14 @@ pub(crate) enum Stimulus<'a> {
 }
 
 /// What has made a service publish.
-enum Cause {
+pub(crate) enum Cause {
     Words(Words),
     Event(Value),
 }
 
 impl Cause {
     /// Whether an event came of it: it has an id in it that was new.
-    fn is_of(&self, event: &Published) -> bool {
+    pub(crate) fn is_of(&self, event: &Published) -> bool {
         match self {
             Self::Words(words) => words.are_in(&event.payload),
             Self::Event(cause) => ids(&cause["data"])
@@ -123,8 +130,8 @@ impl Scene {
         Ok(kind.to_owned())
     }
 
-    /// Makes the service publish, and returns what it has published because of it, with the trace that was given.
-    pub(crate) async fn make_it_publish(&self) -> Result<(Published, String)> {
+    /// Makes the service publish, and waits until it has.
+    pub(crate) async fn make_it_publish(&self) -> Result<Made> {
         let (trace, traceparent) = new_trace();
         let stimulus = self.run.stimulus();
         let stimulus = stimulus.context("nothing is known that makes it publish")?;
@@ -147,13 +154,23 @@ impl Scene {
                 (Cause::Event(event), kind)
             }
         };
-        let is_wanted = |event: &Published| event.subject == kind && cause.is_of(event);
-        let published = until(EFFECT, || async {
+        let event = self.published_because(kind, &cause).await?;
+        Ok(Made {
+            event,
+            trace,
+            cause,
+        })
+    }
+
+    /// Waits for an event of this kind that came of this cause.
+    pub(crate) async fn published_because(&self, kind: &str, cause: &Cause) -> Result<Published> {
+        until(EFFECT, || async {
             let events = self.stage.own_events(&self.run).await?;
-            let event = events.into_iter().find(is_wanted);
+            let mut events = events.into_iter();
+            let event = events.find(|event| event.subject == kind && cause.is_of(event));
             event.with_context(|| format!("no {kind} that speaks of what it was asked for"))
-        });
-        Ok((published.await?, trace))
+        })
+        .await
     }
 
     /// How many events of a kind there are because of a request.

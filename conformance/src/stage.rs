@@ -162,6 +162,19 @@ impl Stage {
         self.publish_raw(&subject, event.to_string()).await
     }
 
+    /// Publishes an event under a `Nats-Msg-Id` that need not be its id.
+    pub(crate) async fn publish_as(&self, event: &Value, message_id: &str) -> Result<()> {
+        let subject = event["type"].as_str().unwrap_or_default().to_owned();
+        let message = PublishMessage::build()
+            .message_id(message_id)
+            .payload(event.to_string().into());
+        let acknowledgement = self.jetstream.send_publish(subject, message).await?;
+        acknowledgement
+            .await
+            .map(drop)
+            .context("the broker does not take an event of the suite")
+    }
+
     /// Publishes any bytes.
     pub(crate) async fn publish_raw(&self, subject: &str, payload: String) -> Result<()> {
         self.stream().await?;

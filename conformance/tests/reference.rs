@@ -23,12 +23,13 @@ const WIDER: [(&str, &[&str]); 2] = [
 ];
 
 /// Faults of rules that a line has beside its first one: `<line>/<rule>`.
-const FURTHER: [&str; 5] = [
+const FURTHER: [&str; 6] = [
     "http.login/unknown",
     "http.login/key",
     "http.login/expired",
     "http.login/issuer",
     "http.login/audience",
+    "events.once/publishes",
 ];
 
 /// The line that is broken by a fault.

@@ -8,6 +8,7 @@ mod letters;
 mod login;
 mod mail;
 mod observe;
+mod once;
 mod outages;
 mod schema;
 mod settings;

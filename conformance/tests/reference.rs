@@ -23,12 +23,15 @@ const WIDER: [(&str, &[&str]); 2] = [
 ];
 
 /// Faults of rules that a line has beside its first one: `<line>/<rule>`.
-const FURTHER: [&str; 6] = [
+const FURTHER: [&str; 9] = [
     "http.login/unknown",
     "http.login/key",
     "http.login/expired",
     "http.login/issuer",
     "http.login/audience",
+    "http.body-shape/json",
+    "http.body-shape/errors",
+    "http.body-shape/pointer",
     "events.once/publishes",
 ];
 

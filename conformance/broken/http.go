@@ -69,6 +69,9 @@ func (s *service) edge() http.Handler {
 		started, recorded := time.Now(), &recorder{w, http.StatusOK}
 		routes.ServeHTTP(recorded, r.WithContext(ctx))
 		_, route := routes.Handler(r)
+		if broken("metrics.names/route") {
+			route = r.URL.Path
+		}
 		s.metrics.observe(r.Method, route, recorded.status, time.Since(started))
 		trace := traceOf(r.Header.Get("traceparent"))
 		if broken("log.trace") {

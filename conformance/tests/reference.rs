@@ -23,7 +23,7 @@ const WIDER: [(&str, &[&str]); 2] = [
 ];
 
 /// Faults of rules that a line has beside its first one: `<line>/<rule>`.
-const FURTHER: [&str; 9] = [
+const FURTHER: [&str; 11] = [
     "http.login/unknown",
     "http.login/key",
     "http.login/expired",
@@ -33,6 +33,8 @@ const FURTHER: [&str; 9] = [
     "http.body-shape/errors",
     "http.body-shape/pointer",
     "events.once/publishes",
+    "metrics.names/labels",
+    "metrics.names/route",
 ];
 
 /// The line that is broken by a fault.

@@ -17,6 +17,8 @@ pub(crate) enum Need {
     Publishes,
     Mail,
     Grpc,
+    /// `conformance.yaml` names a call of gRPC.
+    Call,
     /// `conformance.yaml` names a request.
     Request,
     /// The request has a body.
@@ -38,6 +40,10 @@ impl Need {
             Self::Publishes => (!document.publishes.is_empty(), "it publishes nothing"),
             Self::Mail => (document.sends_mail, "it sends no mail"),
             Self::Grpc => (document.ports.grpc.is_some(), "it has no port for gRPC"),
+            Self::Call => (
+                run.trial.call.is_some(),
+                "no conformance.yaml names a call of gRPC",
+            ),
             Self::Request => (request.is_some(), "no conformance.yaml names a request"),
             Self::Body => (
                 request.is_some_and(|r| r.body.is_some()),

@@ -22,7 +22,7 @@ pub struct Document {
     #[serde(default)]
     pub(crate) migrate: Vec<String>,
     #[serde(default)]
-    pub(crate) calls: Vec<Call>,
+    pub(crate) calls: Vec<Called>,
     #[serde(default)]
     pub(crate) publishes: Vec<String>,
     #[serde(default)]
@@ -61,8 +61,9 @@ impl Default for Ports {
     }
 }
 
+/// A service that this one calls.
 #[derive(Clone, Deserialize)]
-pub(crate) struct Call {
+pub(crate) struct Called {
     pub(crate) url: String,
     #[serde(default)]
     pub(crate) protocol: Protocol,
@@ -122,6 +123,8 @@ pub(crate) struct Scratch {
 pub(crate) struct Trial {
     /// A request that is answered with 2xx and needs the database, where there is one.
     pub(crate) request: Option<Request>,
+    /// A call of gRPC that is for known callers alone, where the service has one.
+    pub(crate) call: Option<Call>,
     /// An event that is applied by itself. Without it, one of the first kind that the service subscribes to.
     pub(crate) event: Option<Event>,
     /// Kinds of events whose examples are dead letters here, because they are about something that never was.
@@ -146,6 +149,14 @@ pub(crate) struct Request {
     pub(crate) idempotency_key: bool,
     /// The kind of event that it makes the service publish, once.
     pub(crate) publishes: Option<String>,
+}
+
+#[derive(Clone, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct Call {
+    /// A unary one, as `package.Service/Method`. It is called with an empty message.
+    pub(crate) method: String,
+    pub(crate) r#as: Caller,
 }
 
 #[derive(Clone, Deserialize)]

@@ -23,12 +23,13 @@ const WIDER: [(&str, &[&str]); 2] = [
 ];
 
 /// Faults of rules that a line has beside its first one: `<line>/<rule>`.
-const FURTHER: [&str; 11] = [
+const FURTHER: [&str; 12] = [
     "http.login/unknown",
     "http.login/key",
     "http.login/expired",
     "http.login/issuer",
     "http.login/audience",
+    "grpc.login/unknown",
     "http.body-shape/json",
     "http.body-shape/errors",
     "http.body-shape/pointer",

@@ -73,6 +73,7 @@ pub(super) static BIRTH: Scenario = Scenario {
             run: |scene| Box::pin(migrates_again(scene)),
         },
         grpc::READY,
+        grpc::LOGIN,
         http::UNKNOWN_PATH,
         http::ADMIN_APART,
         http::HEAD_SIZE,

@@ -18,7 +18,7 @@ pub(super) const HTTP: Check = Check {
 };
 
 /// Those who are not known where `caller` is, by what is wrong with them, and what they show.
-fn strangers(caller: &Caller) -> Result<Vec<(&'static str, Option<String>)>> {
+pub(super) fn strangers(caller: &Caller) -> Result<Vec<(&'static str, Option<String>)>> {
     let unknown = Uuid::new_v4().simple().to_string();
     let mut strangers = vec![("no token", None), ("an unknown token", Some(unknown))];
     match caller {

@@ -1,11 +1,15 @@
 //! The local docker engine, by its command line.
 
+use std::io::Write;
 use std::net::IpAddr;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
+use tempfile::NamedTempFile;
 use tokio::process::Command;
+
+use crate::environment::Variables;
 
 /// What marks everything that a run has made, with the run's name as value.
 const LABEL: &str = "dev.shopkeeper.conformance";
@@ -53,13 +57,29 @@ impl Network {
         Ok(Self { name, host })
     }
 
-    /// Starts a container. `arguments` are those of `docker run`, the image and what follows it.
-    pub(crate) async fn start(&self, arguments: &[&str]) -> Result<Container> {
+    /// Starts a container with this environment. `arguments` are those of `docker run`, the image and what follows it.
+    pub(crate) async fn start(&self, env: &Variables, arguments: &[&str]) -> Result<Container> {
+        let file = environment_file(env)?;
+        let path = file.path().to_str();
+        let path = path.context("the folder of temporary files has no name that can be written")?;
         let label = format!("{LABEL}={}", self.name);
-        let run = ["run", "--detach", "--network", "bridge", "--label", &label];
-        let id = docker(&[run.as_slice(), arguments].concat()).await?;
+        let of_run = ["run", "--detach", "--network", "bridge", "--label", &label];
+        let id = docker(&[of_run.as_slice(), &["--env-file", path], arguments].concat()).await?;
         Ok(Container { id })
     }
+}
+
+/// The environment of a container in a file that its owner alone can read. On a command line everybody would see the secrets.
+fn environment_file(env: &Variables) -> Result<NamedTempFile> {
+    let mut file = NamedTempFile::new()?;
+    for (name, value) in env {
+        ensure!(
+            !value.contains('\n'),
+            "the value of {name} has more than one line, which docker does not take from a file"
+        );
+        writeln!(file, "{name}={value}")?;
+    }
+    Ok(file)
 }
 
 impl Drop for Network {
@@ -178,5 +198,24 @@ impl Drop for Container {
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn the_environment_is_in_a_file_that_nobody_else_can_read() {
+        let variable = |value: &str| vec![("SECRET".to_owned(), value.to_owned())];
+        let file = environment_file(&variable("a #b=c")).unwrap();
+        let text = std::fs::read_to_string(file.path()).unwrap();
+        assert_eq!(text, "SECRET=a #b=c\n");
+        let mode = file.path().metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        let two_lines = environment_file(&variable("a\nOTHER=b")).unwrap_err();
+        assert!(two_lines.to_string().contains("SECRET"), "{two_lines}");
     }
 }

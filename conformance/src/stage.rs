@@ -104,7 +104,7 @@ impl Stage {
         &self,
         run: &Run,
         command: &[String],
-        env: &[(String, String)],
+        env: &Variables,
         further: &[String],
     ) -> Result<Container> {
         let user = format!("{USER}:{USER}");
@@ -125,14 +125,11 @@ impl Stage {
         for folder in &run.document.scratch {
             arguments.extend(["--tmpfs".to_owned(), format!("{}:mode=1777", folder.path)]);
         }
-        for (name, value) in env {
-            arguments.extend(["--env".to_owned(), format!("{name}={value}")]);
-        }
         arguments.extend_from_slice(further);
         arguments.push(run.image.clone());
         arguments.extend_from_slice(command);
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-        run.backends.network.start(&arguments).await
+        run.backends.network.start(env, &arguments).await
     }
 
     /// The stream of all events, once somebody has made it.

@@ -104,7 +104,7 @@ impl Stage {
         &self,
         run: &Run,
         command: &[String],
-        env: &Variables,
+        env: &[(String, String)],
         further: &[String],
     ) -> Result<Container> {
         let user = format!("{USER}:{USER}");

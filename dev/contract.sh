@@ -1,7 +1,7 @@
 #!/bin/bash
 # contract.sh SERVICE [IMAGE] [ARGUMENTS...] : the contract of a service (docs/service-contract.md), proven for an image. SERVICE is the
-# name of one of services/ or the path of a document; IMAGE an image of the local engine, or an archive; without it, the image of
-# that service is built from this tree. ARGUMENTS are those of the suite (--help).
+# name of one of services/ or examples/, or the path of a document; IMAGE an image of the local engine, or an archive; without it, the
+# image of that service is built from this tree. ARGUMENTS are those of the suite (--help).
 . "$(dirname "$0")/common.sh"
 service=${1:-} image=${2:-}; shift $(($# < 2 ? $# : 2))
 [ -n "$service" ] || die "say which service: make contract SERVICE=email, or SERVICE=path/of/service.yaml IMAGE=..."

@@ -34,19 +34,22 @@ generated()  { cargo xtask generate --check; }
 charts()     { "$ROOT/charts/test.sh" && "$ROOT/charts/wait-test.sh"; }
 fast_tests() { cargo test --quiet --locked --workspace --exclude e2e; }
 
-images()     { # and that of email in Go, which the end-to-end tests give to email for a while
+images()     { # and that of email in Go, which the end-to-end tests give to email for a while, and of reviews, which one of them brings
   cargo xtask images > "$STATE/images.table.new"
   cargo xtask images --service email-go | tail -n +2 >> "$STATE/images.table.new"
   mv "$STATE/images.table.new" "$STATE/images.table"
-  cat "$STATE/images.table" >&2
+  cargo xtask images --service reviews | tail -n +2 > "$STATE/reviews.table" # of its own: it does not come with the operator
+  cat "$STATE/images.table" "$STATE/reviews.table" >&2
 }
-# Several at once: they wait more than they work. Email in Go is held to what email is held to.
+# Several at once: they wait more than they work, and the longest waits a minute for a migration. Email in Go is held to what email
+# is held to.
 contracts()  {
   local document service
   cargo build --quiet --locked --package conformance
   { for document in $(grep -L '^hosts: true' "$ROOT"/services/*/service.yaml); do service=$(basename "$(dirname "$document")"); echo "$service $service"; done
     echo "email email-go"
-  } | DEV=$DEV STATE=$STATE xargs -P 3 -L 1 bash -c '"$DEV/contract.sh" "$1" "$STATE/images/$2.tar" --quiet' _ >&2
+    echo "reviews reviews"
+  } | DEV=$DEV STATE=$STATE xargs -P 4 -L 1 bash -c '"$DEV/contract.sh" "$1" "$STATE/images/$2.tar" --quiet' _ >&2
 }
 # A figure of a machine that does other things too says little, but a restart must write nothing, nor may rest.
 bench()      { "$DEV/bench-operator.sh" 20 --edits 10 --rest 5 >&2; }
@@ -55,10 +58,7 @@ cluster_up() {
   HOST_PORTS=31 "$DEV/cluster.sh" up "$cluster"
 }
 operator()   { "$DEV/deploy.sh" "$cluster" >&2; }
-own_service() { # examples/reviews, which the Shop of one test brings
-  cargo xtask images --service reviews >&2
-  "$DEV/cluster.sh" load "$cluster" "$STATE/images/reviews.tar"
-}
+own_service() { "$DEV/cluster.sh" load "$cluster" "$STATE/images/reviews.tar"; } # which the Shop of one test brings
 clients_buy() { # in the Shop that the end-to-end tests use too, applied as they apply it
   kubectl --context "$KUBE_CONTEXT" apply --server-side --field-manager=e2e -f "$ROOT/examples/shop.yaml" >&2
   "$DEV/await-shop.sh" demo

@@ -185,6 +185,9 @@ func (s *service) apply(ctx context.Context, event envelope, data registered) (s
 		}
 		if entered.RowsAffected() == 0 {
 			outcome = s.again(ctx, tx, event.ID)
+			if broken("events.once/publishes") {
+				return s.add(ctx, tx, newUUID(), "once more", "")
+			}
 			if !broken("mail.once") {
 				return nil
 			}

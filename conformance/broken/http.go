@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/subtle"
 	"encoding/json"
 	"errors"
 	"io"
@@ -70,6 +69,9 @@ func (s *service) edge() http.Handler {
 		started, recorded := time.Now(), &recorder{w, http.StatusOK}
 		routes.ServeHTTP(recorded, r.WithContext(ctx))
 		_, route := routes.Handler(r)
+		if broken("metrics.names/route") {
+			route = r.URL.Path
+		}
 		s.metrics.observe(r.Method, route, recorded.status, time.Since(started))
 		trace := traceOf(r.Header.Get("traceparent"))
 		if broken("log.trace") {
@@ -79,11 +81,20 @@ func (s *service) edge() http.Handler {
 	})
 }
 
+// misfit says where a body is not as it should be, and what is wrong there.
+type misfit struct {
+	Pointer string `json:"pointer"`
+	Detail  string `json:"detail"`
+}
+
 // problem answers with a problem document (RFC 9457).
-func problem(w http.ResponseWriter, r *http.Request, status int, code, detail string) {
+func problem(w http.ResponseWriter, r *http.Request, status int, code, detail string, misfits ...misfit) {
 	document := map[string]any{"title": http.StatusText(status), "status": status, "code": code, "detail": detail}
 	if trace := traceOf(r.Header.Get("traceparent")); trace != "" {
 		document["trace_id"] = trace
+	}
+	if len(misfits) > 0 {
+		document["errors"] = misfits
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.WriteHeader(status)
@@ -115,12 +126,11 @@ func (s *service) keepNote(w http.ResponseWriter, r *http.Request) {
 		problem(w, r, http.StatusServiceUnavailable, "unavailable", "The broker is not available.")
 		return
 	}
-	shown, wanted := r.Header.Get("Authorization"), "Bearer "+s.settings.token
-	if subtle.ConstantTimeCompare([]byte(shown), []byte(wanted)) != 1 {
+	if err := s.authenticate(r); err != nil {
 		if !broken("http.login") {
 			w.Header().Set("WWW-Authenticate", "Bearer")
 		}
-		problem(w, r, http.StatusUnauthorized, "unauthenticated", "Send the token of this service.")
+		problem(w, r, http.StatusUnauthorized, "unauthenticated", "Send the token of this service, or an access token: "+err.Error()+".")
 		return
 	}
 	most := int64(16 << 10)
@@ -133,12 +143,8 @@ func (s *service) keepNote(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	var asked note
-	if json.Unmarshal(body, &asked) != nil {
-		status := http.StatusUnprocessableEntity
-		if broken("http.body-shape") {
-			status = http.StatusBadRequest
-		}
-		problem(w, r, status, "invalid", "The body is not an object with a text.")
+	if err := json.Unmarshal(body, &asked); err != nil {
+		refuse(w, r, err)
 		return
 	}
 	if broken("http.works") && os.Getenv("LOG") == "debug" && s.metrics.failOnce() {
@@ -146,6 +152,31 @@ func (s *service) keepNote(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.answer(w, r, asked, string(body))
+}
+
+// refuse answers to a body that cannot be read, for this reason.
+func refuse(w http.ResponseWriter, r *http.Request, err error) {
+	var wrong *json.UnmarshalTypeError
+	if !errors.As(err, &wrong) {
+		status := http.StatusBadRequest
+		if broken("http.body-shape/json") {
+			status = http.StatusInternalServerError
+		}
+		problem(w, r, status, "malformed_json", "The body is no JSON: "+err.Error()+".")
+		return
+	}
+	status, pointer := http.StatusUnprocessableEntity, wrong.Field
+	if broken("http.body-shape") {
+		status = http.StatusBadRequest
+	}
+	if broken("http.body-shape/pointer") {
+		pointer = "body"
+	}
+	misfits := []misfit{{pointer, "must not be a JSON " + wrong.Value}}
+	if broken("http.body-shape/errors") {
+		misfits = nil
+	}
+	problem(w, r, status, "invalid", "The body is not an object with a text.", misfits...)
 }
 
 var errReused = errors.New("the key was used for another request")

@@ -1,5 +1,5 @@
 // A small service that honours the contract of a service (docs/service-contract.md). With BREAK=<line> it honours all of it but that
-// line: so the suite shows that each of its checks can fail.
+// line, with BREAK=<line>/<rule> all but one of the line's further rules: so the suite shows that each of its checks can fail.
 package main
 
 import (
@@ -19,8 +19,8 @@ import (
 
 const name = "reference"
 
-// broken says whether this line of the contract is not to be honoured.
-func broken(line string) bool { return os.Getenv("BREAK") == line }
+// broken says whether this line of the contract, or this rule of it, is not to be honoured.
+func broken(rule string) bool { return os.Getenv("BREAK") == rule }
 
 // errSetting is a wrong setting, errBehind a schema that is behind.
 type errSetting struct{ error }
@@ -68,6 +68,7 @@ type settings struct {
 	broker            *url.URL
 	http, admin, grpc string
 	token             string
+	users             string
 	mail              mailSettings
 }
 
@@ -86,6 +87,9 @@ func readSettings(command string) (settings, error) {
 	}
 	if s.token, err = secret("API_TOKEN"); err != nil {
 		return s, err
+	}
+	if s.users = setting("USERS_URL", ""); s.users == "" {
+		return s, errSetting{errors.New("setting USERS_URL is missing")}
 	}
 	count, err := strconv.Atoi(setting("DATABASE_MAX_CONNECTIONS", "8"))
 	if err != nil || count < 2 || count > 64 {

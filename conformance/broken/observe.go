@@ -91,6 +91,9 @@ func (m *metrics) observe(method, route string, status int, took time.Duration) 
 	m.mutex.Lock()
 	defer m.mutex.Unlock()
 	labels := fmt.Sprintf(`method=%q,route=%q,status="%d"`, method, route, status)
+	if broken("metrics.names/labels") {
+		labels = fmt.Sprintf(`method=%q,route=%q`, method, route)
+	}
 	if m.durations == nil {
 		m.durations = map[string]*duration{}
 	}

@@ -219,11 +219,11 @@ async fn start_postgres(network: &Network, image: &str) -> Result<Container> {
     // Data may be lost in a crash: nothing is flushed, which makes making a database ten times as fast.
     let flags =
         "-c fsync=off -c synchronous_commit=off -c full_page_writes=off -c max_connections=300";
-    let password = format!("POSTGRES_PASSWORD={PASSWORD}");
-    let arguments = ["--env", &password, image, "postgres"].into_iter();
+    let env = [("POSTGRES_PASSWORD".to_owned(), PASSWORD.to_owned())];
+    let arguments = [image, "postgres"].into_iter();
     let arguments: Vec<_> = arguments.chain(flags.split(' ')).collect();
     network
-        .start(&arguments)
+        .start(&env, &arguments)
         .await
         .context("PostgreSQL does not start")
 }
@@ -240,7 +240,7 @@ async fn start_nats(network: &Network, image: &str, configuration: &Path) -> Res
         "/etc/nats/nats.conf",
     ];
     network
-        .start(&arguments)
+        .start(&[], &arguments)
         .await
         .context("NATS does not start")
 }

@@ -17,6 +17,8 @@ pub(crate) enum Need {
     Publishes,
     Mail,
     Grpc,
+    /// `conformance.yaml` names a call of gRPC.
+    Call,
     /// `conformance.yaml` names a request.
     Request,
     /// The request has a body.
@@ -24,7 +26,7 @@ pub(crate) enum Need {
     /// The request is nobody's but a known caller's.
     Login,
     IdempotencyKey,
-    /// A request or an event is known that makes it publish something.
+    /// `conformance.yaml` names a request or an event that makes it publish something.
     Stimulus,
 }
 
@@ -38,6 +40,10 @@ impl Need {
             Self::Publishes => (!document.publishes.is_empty(), "it publishes nothing"),
             Self::Mail => (document.sends_mail, "it sends no mail"),
             Self::Grpc => (document.ports.grpc.is_some(), "it has no port for gRPC"),
+            Self::Call => (
+                run.trial.call.is_some(),
+                "no conformance.yaml names a call of gRPC",
+            ),
             Self::Request => (request.is_some(), "no conformance.yaml names a request"),
             Self::Body => (
                 request.is_some_and(|r| r.body.is_some()),
@@ -53,7 +59,7 @@ impl Need {
             ),
             Self::Stimulus => (
                 run.stimulus().is_some(),
-                "nothing is known that makes it publish",
+                "no conformance.yaml names what makes it publish",
             ),
         };
         (!met).then_some(reason)

@@ -1,14 +1,20 @@
 //! The local docker engine, by its command line.
 
+use std::io::Write;
 use std::net::IpAddr;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
+use tempfile::NamedTempFile;
 use tokio::process::Command;
+
+use crate::owner::Owner;
 
 /// What marks everything that a run has made, with the run's name as value.
 const LABEL: &str = "dev.shopkeeper.conformance";
+/// Which process a container is of.
+const OWNER: &str = "dev.shopkeeper.conformance.owner";
 
 /// Runs `docker`, and returns what it prints.
 pub(crate) async fn docker(arguments: &[&str]) -> Result<String> {
@@ -32,12 +38,31 @@ async fn both(arguments: &[&str]) -> Result<(String, String)> {
     Ok((stdout, stderr))
 }
 
+/// Removes the containers of runs that were killed, which could not do so themselves.
+async fn remove_orphans() -> Result<()> {
+    let format = format!("{{{{.ID}}}} {{{{.Label \"{OWNER}\"}}}}");
+    let filter = format!("label={OWNER}");
+    let listed = docker(&["ps", "--all", "--filter", &filter, "--format", &format]).await?;
+    let orphan = |line| {
+        let (id, owner): (&str, &str) = str::split_once(line, ' ')?;
+        Owner::read(owner)?.is_gone().then_some(id)
+    };
+    for id in listed.lines().filter_map(orphan) {
+        // Another run that begins may be at it as well.
+        if let Err(error) = docker(&["rm", "--force", "--volumes", id]).await {
+            eprintln!("the container {id} of a run that was killed stays: {error:#}");
+        }
+    }
+    Ok(())
+}
+
 /// The engine's own network, and the containers that a run has started in it. Dropped, they are removed.
 ///
 /// No network of the run's own: the engine forgets an endpoint now and then when many containers go at once, and then such a
 /// network cannot be removed any more.
 pub(crate) struct Network {
     name: String,
+    owner: Owner,
     /// Where containers reach this process.
     pub(crate) host: IpAddr,
 }
@@ -45,21 +70,45 @@ pub(crate) struct Network {
 impl Network {
     /// `name` is that of the run.
     pub(crate) async fn of(name: String) -> Result<Self> {
+        remove_orphans().await?;
         let format = "{{range .IPAM.Config}}{{.Gateway}}{{end}}";
         let gateway = docker(&["network", "inspect", "--format", format, "bridge"]).await?;
         let host = gateway
             .parse()
             .with_context(|| format!("the engine's network has the gateway {gateway:?}"))?;
-        Ok(Self { name, host })
+        let owner = Owner::this_process()?;
+        Ok(Self { name, owner, host })
     }
 
-    /// Starts a container. `arguments` are those of `docker run`, the image and what follows it.
-    pub(crate) async fn start(&self, arguments: &[&str]) -> Result<Container> {
+    /// Starts a container with this environment. `arguments` are those of `docker run`, the image and what follows it.
+    pub(crate) async fn start(
+        &self,
+        env: &[(String, String)],
+        arguments: &[&str],
+    ) -> Result<Container> {
+        let file = environment_file(env)?;
+        let path = file.path().to_str();
+        let path = path.context("the folder of temporary files has no name that can be written")?;
         let label = format!("{LABEL}={}", self.name);
-        let run = ["run", "--detach", "--network", "bridge", "--label", &label];
-        let id = docker(&[run.as_slice(), arguments].concat()).await?;
+        let owner = format!("{OWNER}={}", self.owner);
+        let fixed = ["run", "--detach", "--network", "bridge"];
+        let of_run = ["--label", &label, "--label", &owner, "--env-file", path];
+        let id = docker(&[fixed.as_slice(), &of_run, arguments].concat()).await?;
         Ok(Container { id })
     }
+}
+
+/// The environment of a container in a file that its owner alone can read. On a command line everybody would see the secrets.
+fn environment_file(env: &[(String, String)]) -> Result<NamedTempFile> {
+    let mut file = NamedTempFile::new()?;
+    for (name, value) in env {
+        ensure!(
+            !value.contains('\n'),
+            "the value of {name} has more than one line, which docker does not take from a file"
+        );
+        writeln!(file, "{name}={value}")?;
+    }
+    Ok(file)
 }
 
 impl Drop for Network {
@@ -178,5 +227,46 @@ impl Drop for Container {
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+    use crate::backends::Images;
+
+    #[test]
+    fn the_environment_is_in_a_file_that_nobody_else_can_read() {
+        let variable = |value: &str| [("SECRET".to_owned(), value.to_owned())];
+        let file = environment_file(&variable("a #b=c")).unwrap();
+        let text = std::fs::read_to_string(file.path()).unwrap();
+        assert_eq!(text, "SECRET=a #b=c\n");
+        let mode = file.path().metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        let two_lines = environment_file(&variable("a\nOTHER=b")).unwrap_err();
+        assert!(two_lines.to_string().contains("SECRET"), "{two_lines}");
+    }
+
+    /// A container that never runs.
+    async fn of_owner(owner: &str) -> Container {
+        let image = Images::of_machine().unwrap().nats;
+        let owner = format!("{OWNER}={owner}");
+        let id = docker(&["create", "--label", &owner, &image]).await;
+        Container { id: id.unwrap() }
+    }
+
+    #[tokio::test]
+    async fn what_a_killed_run_has_left_is_removed_and_what_a_living_one_has_stays() {
+        let living = Owner::this_process().unwrap().to_string();
+        // The same number, and not the same process.
+        let killed = of_owner(&format!("{living}0")).await;
+        let (living, unknown) = (of_owner(&living).await, of_owner("nobody").await);
+        remove_orphans().await.unwrap();
+        assert!(killed.state().await.is_err(), "what was left is there");
+        for container in [living, unknown] {
+            container.state().await.expect("it is somebody's");
+        }
     }
 }

@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -22,7 +22,7 @@ pub struct Document {
     #[serde(default)]
     pub(crate) migrate: Vec<String>,
     #[serde(default)]
-    pub(crate) calls: Vec<Call>,
+    pub(crate) calls: Vec<Called>,
     #[serde(default)]
     pub(crate) publishes: Vec<String>,
     #[serde(default)]
@@ -61,8 +61,9 @@ impl Default for Ports {
     }
 }
 
+/// A service that this one calls.
 #[derive(Clone, Deserialize)]
-pub(crate) struct Call {
+pub(crate) struct Called {
     pub(crate) url: String,
     #[serde(default)]
     pub(crate) protocol: Protocol,
@@ -122,8 +123,10 @@ pub(crate) struct Scratch {
 pub(crate) struct Trial {
     /// A request that is answered with 2xx and needs the database, where there is one.
     pub(crate) request: Option<Request>,
-    /// The kind of event among those it subscribes to whose example is applied by itself. Without it, the first.
-    pub(crate) event: Option<String>,
+    /// A call of gRPC that is for known callers alone, where the service has one.
+    pub(crate) call: Option<Call>,
+    /// An event that is applied by itself. Without it, one of the first kind that the service subscribes to.
+    pub(crate) event: Option<Event>,
     /// Kinds of events whose examples are dead letters here, because they are about something that never was.
     #[serde(default)]
     pub(crate) refuses: Vec<String>,
@@ -148,6 +151,23 @@ pub(crate) struct Request {
     pub(crate) publishes: Option<String>,
 }
 
+#[derive(Clone, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct Call {
+    /// A unary one, as `package.Service/Method`. It is called with an empty message.
+    pub(crate) method: String,
+    pub(crate) r#as: Caller,
+}
+
+#[derive(Clone, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct Event {
+    /// The first example of this kind, with new ids, is published.
+    pub(crate) kind: String,
+    /// The kind of event that it makes the service publish.
+    pub(crate) publishes: Option<String>,
+}
+
 #[derive(Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Caller {
@@ -168,20 +188,18 @@ pub struct Place {
 }
 
 impl Place {
-    /// `service` is the name of one that comes with the operator, or the path of a document; `events` a folder of its own events.
+    /// `service` is the name of one of this repository, or the path of a document; `events` a folder of its own events.
     pub fn find(service: &str, events: Option<PathBuf>) -> Result<Self> {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-        let built_in = root.join("services").join(service).join("service.yaml");
-        let document = if built_in.exists() {
-            built_in
-        } else {
-            PathBuf::from(service)
-        };
-        ensure!(
-            document.is_file(),
-            "{service} is neither a service in services/ nor the path of a document"
-        );
-        let beside = document.with_file_name("events");
+        let of_name = |folder| root.join(folder).join(service).join("service.yaml");
+        let document = ["services", "examples"].map(of_name).into_iter();
+        let document = document
+            .chain([PathBuf::from(service)])
+            .find(|path| path.is_file())
+            .with_context(|| {
+                format!("{service} is neither a service in services/ or examples/ nor the path of a document")
+            })?;
+        let beside = document.with_file_name("contracts/events");
         let folders = events
             .into_iter()
             .chain([beside, root.join("contracts/events")]);

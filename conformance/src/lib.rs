@@ -11,6 +11,7 @@ mod document;
 mod environment;
 mod events;
 mod metrics;
+mod owner;
 mod peers;
 mod proxy;
 mod report;

@@ -20,7 +20,7 @@ struct Arguments {
     /// The name of a service of this repository, or the path of a document
     #[arg(long)]
     service: String,
-    /// The folder with schemas and examples of the service's own events [default: `events` beside the document]
+    /// The folder with schemas and examples of the service's own events [default: `contracts/events` beside the document]
     #[arg(long)]
     events: Option<PathBuf>,
     /// A further variable for the service, NAME=VALUE

@@ -17,6 +17,15 @@ impl Sample {
         let has = |(name, value): &(&str, &str)| self.labels.get(*name).is_some_and(|v| v == value);
         self.name == name && labels.iter().all(has)
     }
+
+    pub(crate) fn has_label(&self, name: &str) -> bool {
+        self.labels.contains_key(name)
+    }
+
+    /// Whether a label speaks of this.
+    pub(crate) fn tells(&self, text: &str) -> bool {
+        self.labels.values().any(|value| value.contains(text))
+    }
 }
 
 impl fmt::Display for Sample {
@@ -136,6 +145,8 @@ mod tests {
         let samples = parse(text).unwrap();
         assert!(samples[0].is("a_total", &[("y", "a \"b\", c"), ("x", "1")]));
         assert_eq!(samples[1].value, 1.5);
+        assert!(samples[0].has_label("x") && !samples[0].has_label("1"));
+        assert!(samples[0].tells("b\", c") && !samples[0].tells("x"));
     }
 
     #[test]

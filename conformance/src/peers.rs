@@ -14,6 +14,11 @@ use uuid::Uuid;
 const KEY_ID: &str = "conformance";
 /// Issuer and audience of access tokens.
 const ISSUER: &str = "shop";
+/// How long access tokens are valid, in seconds.
+const VALID: i64 = 900;
+/// Of the key that is published, and of one that is not.
+const SEED: [u8; 32] = [42; 32];
+const ANOTHER_SEED: [u8; 32] = [43; 32];
 
 pub(crate) struct Peers {
     pub(crate) address: SocketAddr,
@@ -22,7 +27,7 @@ pub(crate) struct Peers {
 impl Peers {
     pub(crate) async fn start(host: IpAddr) -> Result<Self> {
         let mut jwk =
-            Jwk::from_encoding_key(&key(), Algorithm::EdDSA).context("the suite's key")?;
+            Jwk::from_encoding_key(&key(SEED), Algorithm::EdDSA).context("the suite's key")?;
         jwk.common.key_id = Some(KEY_ID.to_owned());
         let keys = JwkSet { keys: vec![jwk] };
         let routes = axum::Router::new()
@@ -38,24 +43,43 @@ impl Peers {
     }
 }
 
-/// PKCS#8 of an Ed25519 key (RFC 8410): the fixed head, then 32 bytes. Nothing else trusts it.
-fn key() -> EncodingKey {
-    let head = [
-        0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04,
-        0x20,
-    ];
-    EncodingKey::from_ed_der(&[head.as_slice(), &[42; 32]].concat())
+/// What is wrong with an access token, if anything is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Token {
+    Good,
+    /// Signed with a key that users never had, under the name of one that it has.
+    OfAnotherKey,
+    Expired,
+    OfAnotherIssuer,
+    ForAnotherAudience,
 }
 
-/// An access token of somebody with the role admin, valid for a quarter of an hour.
-pub(crate) fn admin_token() -> Result<String> {
-    let now = time::OffsetDateTime::now_utc().unix_timestamp();
+/// An access token of somebody with the role admin, valid for a quarter of an hour unless it is to be wrong.
+pub(crate) fn admin_token(token: Token) -> Result<String> {
+    let mut issued = time::OffsetDateTime::now_utc().unix_timestamp();
+    let (mut issuer, mut audience, mut seed) = (ISSUER, ISSUER, SEED);
+    match token {
+        Token::Good => {}
+        Token::OfAnotherKey => seed = ANOTHER_SEED,
+        Token::Expired => issued -= 2 * VALID,
+        Token::OfAnotherIssuer => issuer = "another",
+        Token::ForAnotherAudience => audience = "another",
+    }
     let claims = json!({
-        "sub": Uuid::now_v7(), "iss": ISSUER, "aud": ISSUER, "iat": now, "exp": now + 900, "roles": ["admin"],
+        "sub": Uuid::now_v7(), "iss": issuer, "aud": audience, "iat": issued, "exp": issued + VALID, "roles": ["admin"],
     });
     let header = Header {
         kid: Some(KEY_ID.to_owned()),
         ..Header::new(Algorithm::EdDSA)
     };
-    encode(&header, &claims, &key()).context("the suite's token")
+    encode(&header, &claims, &key(seed)).context("the suite's token")
+}
+
+/// PKCS#8 of an Ed25519 key (RFC 8410): the fixed head, then the seed. Nothing else trusts it.
+fn key(seed: [u8; 32]) -> EncodingKey {
+    let head = [
+        0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04,
+        0x20,
+    ];
+    EncodingKey::from_ed_der(&[head.as_slice(), &seed].concat())
 }

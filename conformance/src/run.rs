@@ -10,9 +10,9 @@ use crate::backends::Backends;
 use crate::check::{Outcome, Scenario};
 use crate::checks;
 use crate::docker::State;
-use crate::document::{Document, Place, Shape, Trial};
+use crate::document::{Caller, Document, Place, Shape, Trial};
 use crate::events::Contracts;
-use crate::peers::Peers;
+use crate::peers::{Peers, Token, admin_token};
 use crate::stage::Stage;
 
 /// What to prove of what.
@@ -133,12 +133,18 @@ impl Run {
         stage.database_name().map(str::to_owned)
     }
 
-    /// The value of a key of the document.
-    pub(crate) fn secret(&self, name: &str) -> Result<&str> {
-        let mut secrets = self.secrets.iter();
-        let secret = secrets.find(|(variable, _)| variable == name);
-        let (_, value) = secret.with_context(|| format!("the document has no key {name}"))?;
-        Ok(value)
+    /// What this caller shows.
+    pub(crate) fn token(&self, caller: &Caller) -> Result<Option<String>> {
+        match caller {
+            Caller::Nobody => Ok(None),
+            Caller::Admin => admin_token(Token::Good).map(Some),
+            Caller::Key(name) => {
+                let mut secrets = self.secrets.iter();
+                let secret = secrets.find(|(variable, _)| variable == name);
+                let secret = secret.with_context(|| format!("the document has no key {name}"))?;
+                Ok(Some(secret.1.clone()))
+            }
+        }
     }
 }
 

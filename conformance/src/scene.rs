@@ -29,21 +29,28 @@ pub(crate) struct Scene {
     pub(crate) stop: Option<crate::checks::stop::Stop>,
 }
 
-/// What makes a service publish.
+/// What a service has published, the trace that was given to it, and what made it publish.
+pub(crate) struct Made {
+    pub(crate) event: Published,
+    pub(crate) trace: String,
+    pub(crate) cause: Cause,
+}
+
+/// What makes a service publish, and which kind of event.
 pub(crate) enum Stimulus<'a> {
     Request { kind: &'a str },
-    Event,
+    Event { kind: &'a str },
 }
 
 /// What has made a service publish.
-enum Cause {
+pub(crate) enum Cause {
     Words(Words),
     Event(Value),
 }
 
 impl Cause {
     /// Whether an event came of it: it has an id in it that was new.
-    fn is_of(&self, event: &Published) -> bool {
+    pub(crate) fn is_of(&self, event: &Published) -> bool {
         match self {
             Self::Words(words) => words.are_in(&event.payload),
             Self::Event(cause) => ids(&cause["data"])
@@ -55,24 +62,21 @@ impl Cause {
 
 impl Run {
     pub(crate) fn stimulus(&self) -> Option<Stimulus<'_>> {
-        let published = self
-            .trial
-            .request
-            .as_ref()
-            .and_then(|r| r.publishes.as_deref());
-        if let Some(kind) = published {
-            return Some(Stimulus::Request { kind });
+        let (request, event) = (self.trial.request.as_ref(), self.trial.event.as_ref());
+        let of_request = request.and_then(|request| request.publishes.as_deref());
+        let of_event = event.and_then(|event| event.publishes.as_deref());
+        match (of_request, of_event) {
+            (Some(kind), _) => Some(Stimulus::Request { kind }),
+            (None, Some(kind)) => Some(Stimulus::Event { kind }),
+            (None, None) => None,
         }
-        let publishes = !self.document.publishes.is_empty();
-        self.event_kind()
-            .filter(|_| publishes)
-            .map(|_| Stimulus::Event)
     }
 
     /// The kind of event that is used where any would do.
     pub(crate) fn event_kind(&self) -> Option<&str> {
-        let first = || self.document.subscribes.first().map(String::as_str);
-        self.trial.event.as_deref().or_else(first)
+        let named = self.trial.event.as_ref().map(|event| &event.kind);
+        let first = || self.document.subscribes.first();
+        named.or_else(first).map(String::as_str)
     }
 
     /// An event of that kind that has never happened before.
@@ -126,15 +130,13 @@ impl Scene {
         Ok(kind.to_owned())
     }
 
-    /// Makes the service publish, and returns what it has published because of it, with the trace that was given.
-    pub(crate) async fn make_it_publish(&self) -> Result<(Published, String)> {
+    /// Makes the service publish, and waits until it has.
+    pub(crate) async fn make_it_publish(&self) -> Result<Made> {
         let (trace, traceparent) = new_trace();
-        let cause = match self
-            .run
-            .stimulus()
-            .context("nothing is known that makes it publish")?
-        {
-            Stimulus::Request { .. } => {
+        let stimulus = self.run.stimulus();
+        let stimulus = stimulus.context("nothing is known that makes it publish")?;
+        let (cause, kind) = match stimulus {
+            Stimulus::Request { kind } => {
                 let words = Words::fresh();
                 let request = self
                     .service
@@ -143,21 +145,32 @@ impl Scene {
                 if !answer.status.is_success() {
                     bail!("its request is answered {answer}");
                 }
-                Cause::Words(words)
+                (Cause::Words(words), kind)
             }
-            Stimulus::Event => {
+            Stimulus::Event { kind } => {
                 let mut event = self.run.new_event()?;
                 event["traceparent"] = traceparent.into();
                 self.stage.publish(&event).await?;
-                Cause::Event(event)
+                (Cause::Event(event), kind)
             }
         };
-        let published = until(EFFECT, || async {
+        let event = self.published_because(kind, &cause).await?;
+        Ok(Made {
+            event,
+            trace,
+            cause,
+        })
+    }
+
+    /// Waits for an event of this kind that came of this cause.
+    pub(crate) async fn published_because(&self, kind: &str, cause: &Cause) -> Result<Published> {
+        until(EFFECT, || async {
             let events = self.stage.own_events(&self.run).await?;
-            let event = events.into_iter().find(|event| cause.is_of(event));
-            event.context("it has published nothing that speaks of what it was asked for")
-        });
-        Ok((published.await?, trace))
+            let mut events = events.into_iter();
+            let event = events.find(|event| event.subject == kind && cause.is_of(event));
+            event.with_context(|| format!("no {kind} that speaks of what it was asked for"))
+        })
+        .await
     }
 
     /// How many events of a kind there are because of a request.

@@ -12,9 +12,8 @@ use tokio::net::TcpStream;
 use uuid::Uuid;
 
 use crate::docker::{Container, State};
-use crate::document::{Caller, Request};
+use crate::document::Request;
 use crate::metrics::{self, Sample};
-use crate::peers::admin_token;
 use crate::run::Run;
 use crate::stage::Stage;
 use crate::trial::Words;
@@ -154,10 +153,8 @@ impl Service {
         let method = Method::from_bytes(request.method.as_bytes())?;
         let url = format!("http://{}{}", self.http, words.fill(&request.path));
         let mut builder = self.client.request(method, url);
-        match &request.r#as {
-            Caller::Nobody => {}
-            Caller::Admin => builder = builder.bearer_auth(admin_token()?),
-            Caller::Key(key) => builder = builder.bearer_auth(run.secret(key)?),
+        if let Some(token) = run.token(&request.r#as)? {
+            builder = builder.bearer_auth(token);
         }
         if request.idempotency_key {
             builder = builder.header("Idempotency-Key", Uuid::now_v7().to_string());

@@ -125,14 +125,11 @@ impl Stage {
         for folder in &run.document.scratch {
             arguments.extend(["--tmpfs".to_owned(), format!("{}:mode=1777", folder.path)]);
         }
-        for (name, value) in env {
-            arguments.extend(["--env".to_owned(), format!("{name}={value}")]);
-        }
         arguments.extend_from_slice(further);
         arguments.push(run.image.clone());
         arguments.extend_from_slice(command);
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-        run.backends.network.start(&arguments).await
+        run.backends.network.start(env, &arguments).await
     }
 
     /// The stream of all events, once somebody has made it.
@@ -160,6 +157,19 @@ impl Stage {
     pub(crate) async fn publish(&self, event: &Value) -> Result<()> {
         let subject = event["type"].as_str().unwrap_or_default().to_owned();
         self.publish_raw(&subject, event.to_string()).await
+    }
+
+    /// Publishes an event under a `Nats-Msg-Id` that need not be its id.
+    pub(crate) async fn publish_as(&self, event: &Value, message_id: &str) -> Result<()> {
+        let subject = event["type"].as_str().unwrap_or_default().to_owned();
+        let message = PublishMessage::build()
+            .message_id(message_id)
+            .payload(event.to_string().into());
+        let acknowledgement = self.jetstream.send_publish(subject, message).await?;
+        acknowledgement
+            .await
+            .map(drop)
+            .context("the broker does not take an event of the suite")
     }
 
     /// Publishes any bytes.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Result, bail, ensure};
 use tokio::net::TcpStream;
 
-use super::{grpc, http, observe};
+use super::{grpc, http, login, observe};
 use crate::check::{Check, Need, Scenario};
 use crate::docker::State;
 use crate::proxy::Way;
@@ -73,11 +73,12 @@ pub(super) static BIRTH: Scenario = Scenario {
             run: |scene| Box::pin(migrates_again(scene)),
         },
         grpc::READY,
+        grpc::LOGIN,
         http::UNKNOWN_PATH,
         http::ADMIN_APART,
         http::HEAD_SIZE,
         http::REQUEST,
-        http::LOGIN,
+        login::HTTP,
         http::BODY_SIZE,
         http::BODY_SHAPE,
         http::IDEMPOTENCY,

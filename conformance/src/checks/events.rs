@@ -9,11 +9,11 @@ use async_nats::jetstream::stream::{DiscardPolicy, RetentionPolicy, StorageType}
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::letters;
+use super::{letters, once};
 use crate::check::{Check, Need, Scenario};
 use crate::events::{Published, durable};
 use crate::run::Run;
-use crate::scene::{EFFECT, Scene};
+use crate::scene::{EFFECT, Made, Scene};
 use crate::wait::until;
 
 /// The bound on connections to the database in this scenario.
@@ -45,12 +45,7 @@ pub(super) static EVENTS: Scenario = Scenario {
             needs: &[Need::Subscribes],
             run: |scene| Box::pin(applied(scene)),
         },
-        Check {
-            line: "events.once",
-            expects: "the same event under another Nats-Msg-Id is a duplicate and has no second effect",
-            needs: &[Need::Subscribes],
-            run: |scene| Box::pin(once(scene)),
-        },
+        once::ONCE,
         Check {
             line: "mail.once",
             expects: "an event that came twice has sent one mail",
@@ -138,34 +133,6 @@ async fn applied(scene: &mut Scene) -> Result<String> {
     Ok(kind)
 }
 
-async fn once(scene: &mut Scene) -> Result<String> {
-    let kind = scene.kind()?;
-    let event = scene
-        .event
-        .as_ref()
-        .context("no event was applied before")?;
-    let applied = scene.service.processed(&kind, "applied").await?;
-    let before = scene.service.processed(&kind, "duplicate").await?;
-    for _ in 0..2 {
-        scene.stage.publish(event).await?;
-    }
-    scene
-        .service
-        .until_processed(&kind, "duplicate", before + 2.0, EFFECT)
-        .await?;
-    let now = scene.service.processed(&kind, "applied").await?;
-    ensure!(now == applied, "{now} times applied, and {applied} before");
-    let events = scene.stage.own_events(&scene.run).await?;
-    let mut ids: Vec<_> = events
-        .iter()
-        .map(|event| event.envelope()["id"].to_string())
-        .collect();
-    ids.sort();
-    ids.dedup();
-    ensure!(ids.len() == events.len(), "it has published an event twice");
-    Ok("2 duplicates".to_owned())
-}
-
 async fn one_mail(scene: &mut Scene) -> Result<String> {
     let event = scene.event.clone().context("no event was applied before")?;
     scene.mail_of(&event, EFFECT).await?;
@@ -232,7 +199,7 @@ async fn read(scene: &Scene, kind: &str) -> Result<f64> {
 }
 
 async fn envelope(scene: &mut Scene) -> Result<String> {
-    let (event, _) = scene.make_it_publish().await?;
+    let event = scene.make_it_publish().await?.event;
     check_envelope(&scene.run, &event)?;
     // All that it has published in this scenario, not only the last.
     for event in scene.stage.own_events(&scene.run).await? {
@@ -309,7 +276,7 @@ fn check_envelope(run: &Run, event: &Published) -> Result<()> {
 }
 
 async fn trace(scene: &mut Scene) -> Result<String> {
-    let (event, trace) = scene.make_it_publish().await?;
+    let Made { event, trace, .. } = scene.make_it_publish().await?;
     let envelope = event.envelope();
     let traceparent = envelope["traceparent"]
         .as_str()

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, anyhow, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -40,28 +40,22 @@ pub(super) const REQUEST: Check = Check {
     needs: &[Need::Request],
     run: |scene| Box::pin(request(scene)),
 };
-pub(super) const LOGIN: Check = Check {
-    line: "http.login",
-    expects: "the same request without a token is a problem document 401 with WWW-Authenticate",
-    needs: &[Need::Login],
-    run: |scene| Box::pin(login(scene)),
-};
 pub(super) const BODY_SIZE: Check = Check {
     line: "http.body-size",
     expects: "a body of 1 MiB is a problem document 413",
-    needs: &[Need::Body],
+    needs: &[Need::Request, Need::Body],
     run: |scene| Box::pin(body_size(scene)),
 };
 pub(super) const BODY_SHAPE: Check = Check {
     line: "http.body-shape",
-    expects: "a body that is a list is a problem document 422",
-    needs: &[Need::Body],
+    expects: "a body that is no JSON is a problem document 400 or 422, a list 422, and 422 with its name in `errors` for each field of another type",
+    needs: &[Need::Request, Need::Body],
     run: |scene| Box::pin(body_shape(scene)),
 };
 pub(super) const IDEMPOTENCY: Check = Check {
     line: "http.idempotency",
     expects: "the same Idempotency-Key gets the same answer, and with another body 422",
-    needs: &[Need::IdempotencyKey],
+    needs: &[Need::Request, Need::IdempotencyKey],
     run: |scene| Box::pin(idempotency(scene)),
 };
 
@@ -111,47 +105,67 @@ async fn request(scene: &mut Scene) -> Result<String> {
     Ok(answer.status.to_string())
 }
 
-async fn login(scene: &mut Scene) -> Result<String> {
-    let mut request = scene.run.request()?.clone();
-    request.r#as = crate::document::Caller::Nobody;
-    let answer = answer(
-        scene
-            .service
-            .request(&scene.run, &request, &Words::fresh())?,
-    )
-    .await?;
-    answer.problem(401).map_err(|wrong| anyhow!(wrong))?;
-    ensure!(
-        answer.header("www-authenticate").is_some(),
-        "401 without WWW-Authenticate"
-    );
-    Ok(answer.to_string())
+/// The request of the trial with another body, or none.
+fn with_body(scene: &Scene, body: Option<&Value>) -> Result<reqwest::RequestBuilder> {
+    let (run, words) = (&scene.run, Words::fresh());
+    scene
+        .service
+        .request_with(run, run.request()?, &words, body)
 }
 
 async fn body_size(scene: &mut Scene) -> Result<String> {
     let body = json!({ "large": "x".repeat(1024 * 1024) });
-    let request = scene.service.request_with(
-        &scene.run,
-        scene.run.request()?,
-        &Words::fresh(),
-        Some(&body),
-    )?;
-    let answer = answer(request).await?;
+    let answer = answer(with_body(scene, Some(&body))?).await?;
     answer.problem(413).map_err(|wrong| anyhow!(wrong))?;
     Ok(answer.to_string())
 }
 
 async fn body_shape(scene: &mut Scene) -> Result<String> {
-    let body = json!([]);
-    let request = scene.service.request_with(
-        &scene.run,
-        scene.run.request()?,
-        &Words::fresh(),
-        Some(&body),
-    )?;
-    let answer = answer(request).await?;
-    answer.problem(422).map_err(|wrong| anyhow!(wrong))?;
-    Ok(answer.to_string())
+    let half = with_body(scene, None)?.header("Content-Type", "application/json");
+    let refused = answer(half.body("{")).await?;
+    let wanted = if refused.status == 400 { 400 } else { 422 };
+    refused
+        .problem(wanted)
+        .map_err(|wrong| anyhow!("what is no JSON: {wrong}"))?;
+    let refused = answer(with_body(scene, Some(&json!([])))?).await?;
+    refused
+        .problem(422)
+        .map_err(|wrong| anyhow!("a list: {wrong}"))?;
+    let whole = scene.run.request()?.body.as_ref();
+    let whole = Words::fresh().fill_in(whole.context("its request has no body")?);
+    let fields = whole.as_object().context("its body is no object")?;
+    for (name, value) in fields {
+        let mut body = whole.clone();
+        body[name] = of_another_type(value);
+        let refused = answer(with_body(scene, Some(&body))?).await?;
+        refused
+            .problem(422)
+            .map_err(|wrong| anyhow!("{name} of another type: {wrong}"))?;
+        ensure!(
+            names(&refused.json(), name),
+            "no error with the pointer {name} and a detail: {}",
+            refused.text
+        );
+    }
+    Ok(format!("{wanted}, and 422 for {} fields", fields.len()))
+}
+
+fn of_another_type(value: &Value) -> Value {
+    match value {
+        Value::Array(_) | Value::Object(_) => json!("x"),
+        _ => json!([]),
+    }
+}
+
+/// Whether a problem document says of a field what is wrong with it.
+fn names(problem: &Value, field: &str) -> bool {
+    let says = |error: &Value| {
+        let detail = error["detail"].as_str().unwrap_or_default();
+        error["pointer"] == field && !detail.is_empty()
+    };
+    problem["errors"]
+        .as_array()
+        .is_some_and(|errors| errors.iter().any(says))
 }
 
 async fn idempotency(scene: &mut Scene) -> Result<String> {

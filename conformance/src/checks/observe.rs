@@ -8,9 +8,10 @@ use serde_json::Value;
 use crate::check::Check;
 use crate::docker::State;
 use crate::events::new_trace;
-use crate::metrics;
-use crate::scene::Scene;
+use crate::metrics::{self, Sample};
+use crate::scene::{EFFECT, Scene};
 use crate::service::last_words;
+use crate::trial::Words;
 use crate::wait::until;
 
 pub(super) const METRICS_FORMAT: Check = Check {
@@ -21,7 +22,7 @@ pub(super) const METRICS_FORMAT: Check = Check {
 };
 pub(super) const METRICS_NAMES: Check = Check {
     line: "metrics.names",
-    expects: "/metrics has every name that is required of this service",
+    expects: "/metrics has every name that is required of this service with its labels, and no path that was asked for",
     needs: &[],
     run: |scene| Box::pin(names(scene)),
 };
@@ -63,7 +64,20 @@ const PUBLISHES: [&str; 3] = [
     "outbox_unpublished",
     "outbox_oldest_seconds",
 ];
-const SUBSCRIBES: [&str; 3] = ["events_parked", "events_retried", "events_dead"];
+const SUBSCRIBES: [&str; 4] = [
+    "events_processed_total",
+    "events_parked",
+    "events_retried",
+    "events_dead",
+];
+/// The labels of all that begins with a name.
+const LABELS: [(&str, &[&str]); 2] = [
+    (
+        "http_server_request_duration_seconds",
+        &["method", "route", "status"],
+    ),
+    ("events_processed_total", &["subject", "outcome"]),
+];
 
 async fn format(scene: &mut Scene) -> Result<String> {
     let answer = scene.service.admin("/metrics").await?;
@@ -84,6 +98,10 @@ async fn format(scene: &mut Scene) -> Result<String> {
 
 async fn names(scene: &mut Scene) -> Result<String> {
     let document = &scene.run.document;
+    if scene.run.event_kind().is_some() {
+        scene.one_applied(EFFECT).await?;
+    }
+    let (new, samples) = after_new_paths(scene).await?;
     let mut required = ALL.to_vec();
     for (names, applies) in [
         (DATABASE.as_slice(), document.database.is_some()),
@@ -92,13 +110,54 @@ async fn names(scene: &mut Scene) -> Result<String> {
     ] {
         required.extend(names.iter().filter(|_| applies));
     }
-    let samples = scene.service.metrics().await?;
     let missing = required
         .iter()
         .filter(|name| samples.iter().all(|sample| sample.name != **name));
     let missing: Vec<_> = missing.copied().collect();
     ensure!(missing.is_empty(), "without {}", missing.join(", "));
+    for sample in &samples {
+        let labels = LABELS.iter().find(|(of, _)| sample.name.starts_with(of));
+        let mut labels = labels.map_or(&[][..], |(_, labels)| labels).iter();
+        if let Some(label) = labels.find(|label| !sample.has_label(label)) {
+            bail!("without the label {label}: {sample}");
+        }
+        ensure!(
+            !new.iter().any(|text| sample.tells(text)),
+            "the path of a request is in a label: {sample}"
+        );
+    }
     Ok(format!("{} names", required.len()))
+}
+
+/// Asks for paths that were never asked for, one that is not there and that of its request, and waits until they are counted.
+/// Returns what was new in them, and the metrics.
+async fn after_new_paths(scene: &Scene) -> Result<(Vec<String>, Vec<Sample>)> {
+    let words = Words::fresh();
+    let new = ["{new}", "{new-uuid}"]
+        .map(|text| words.fill(text))
+        .to_vec();
+    let mut wanted = asked(&scene.service.metrics().await?) + 1.0;
+    let path = words.fill("/no/such/{new}");
+    scene.service.get(&path, &[]).await?;
+    if scene.run.trial.request.is_some() {
+        wanted += 1.0;
+        scene.service.ask_for(&scene.run, &words).await?;
+    }
+    let samples = until(Duration::from_secs(5), || async {
+        let samples = scene.service.metrics().await?;
+        let seen = asked(&samples);
+        ensure!(seen >= wanted, "{seen} requests are counted of {wanted}");
+        Ok(samples)
+    });
+    Ok((new, samples.await?))
+}
+
+/// How many requests were answered.
+fn asked(samples: &[Sample]) -> f64 {
+    let counts = samples
+        .iter()
+        .filter(|sample| sample.name == "http_server_request_duration_seconds_count");
+    counts.map(|sample| sample.value).sum()
 }
 
 async fn lines(scene: &mut Scene) -> Result<String> {

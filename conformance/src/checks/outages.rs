@@ -103,9 +103,9 @@ async fn broker_back(scene: &mut Scene) -> Result<String> {
 }
 
 async fn broker_lost(scene: &mut Scene) -> Result<String> {
-    let (first, _) = scene.make_it_publish().await?;
+    let first = scene.make_it_publish().await?.event;
     // Until it has noted that the first is published, the second may follow.
-    let (lost, _) = scene.make_it_publish().await?;
+    let lost = scene.make_it_publish().await?.event;
     scene.stage.broker_way.set(Way::Cut);
     let foreign = json!({"type": "shop.conformance.something.happened.v1", "id": "1"});
     scene.stage.lose(lost.sequence - 1, &foreign).await?;

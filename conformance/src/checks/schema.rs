@@ -38,6 +38,8 @@ pub(super) static REPLACED: Scenario = Scenario {
 
 /// The minute of the contract, and time for a busy machine.
 const LIMIT: Duration = Duration::from_secs(75);
+/// How long `/readyz` may take.
+const ANSWER: Duration = Duration::from_secs(2);
 
 async fn never_migrated(run: Arc<Run>) -> Result<Scene> {
     let stage = Stage::empty(&run).await?;
@@ -57,12 +59,13 @@ async fn never_ready(scene: &mut Scene) -> Result<String> {
     let (started, service) = (Instant::now(), &scene.service);
     let watched = async {
         loop {
-            let readiness = service.admin("/readyz").await;
+            // Where nobody is any more, nobody says so.
+            let readiness = tokio::time::timeout(ANSWER, service.admin("/readyz")).await;
             // Looked at afterwards: the address of one that has ended may be another's already.
             if service.container.state().await? != State::Running {
                 return Ok(());
             }
-            if let Ok(readiness) = readiness {
+            if let Ok(Ok(readiness)) = readiness {
                 ensure!(readiness.status != 200, "ready without a schema");
             }
             tokio::time::sleep(Duration::from_millis(500)).await;

@@ -1,5 +1,5 @@
 //! Why something is not as a Shop asks: one list of words. `docs/failure-modes.md` says of each what is seen, what the operator does and
-//! what to do.
+//! what to do. (That a volume has not grown, and how far all is, are words of conditions that keep nothing from running.)
 
 use strum::{EnumIter, IntoStaticStr};
 

@@ -111,7 +111,7 @@ pub struct BlockedBy {
     pub reason: String,
     /// Kind and name of the object where it is seen: `Pod demo-search-7d5c-x2x9k`.
     pub object: String,
-    /// Since when it is this reason.
+    /// Since when it is this reason, without a break.
     pub since: Time,
     /// What somebody does next.
     pub next_step: String,

@@ -10,10 +10,18 @@ use crate::{error::Error, naming::labels::Part};
 pub struct Failure {
     /// Whose object it is about.
     pub part: Part,
-    /// What was to be written: kind and name of an object that is applied, more words for other writes.
+    /// What was to be written: kind and name of an object that is applied, with more words behind them for other writes.
     pub write: String,
     /// Why it was refused, with the object's kind and name.
     pub error: Error,
+}
+
+impl Failure {
+    /// Kind and name of the object.
+    pub fn object(&self) -> String {
+        let words: Vec<_> = self.write.split(' ').take(2).collect();
+        words.join(" ")
+    }
 }
 
 /// Writes that were refused and are not to be tried now.

@@ -85,7 +85,7 @@ pub async fn update(
             continue;
         }
         if let Some(patch) = note(&shop.name, claim, volume.backend, volume.pinned) {
-            let write = format!("notes on PersistentVolumeClaim {}", claim.name_any());
+            let write = format!("PersistentVolumeClaim {} gets notes", claim.name_any());
             let request = cluster.claims.merge(claim, &patch);
             let attempt = withheld.attempt(volume.part.clone(), write, request);
             updated.failures.extend(attempt.await.err());

@@ -445,8 +445,11 @@ fn check_node_ports(
         let is_known = services.contains_key(name)
             || spec.services.contains_key(name)
             || built_in::services().contains_key(name);
-        // Those that it hosts are reached each by its own name.
-        if !is_known || name == built_in::host_name() {
+        if name == built_in::host_name() {
+            wrong.push(format!(
+                "spec.exposure.nodePorts.{name}: name each service by its own name, wherever it runs"
+            ));
+        } else if !is_known {
             wrong.push(format!(
                 "spec.exposure.nodePorts.{name}: this Shop has no such service"
             ));

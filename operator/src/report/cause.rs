@@ -66,7 +66,7 @@ impl From<&Error> for Problem {
 impl From<&Failure> for Problem {
     fn from(failure: &Failure) -> Self {
         Self {
-            object: failure.write.clone(),
+            object: failure.object(),
             ..Self::from(&failure.error)
         }
     }

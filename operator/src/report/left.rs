@@ -4,7 +4,7 @@ use super::{Findings, cause::Problem};
 use crate::{
     api::{Phase, ServiceStatus, ShopStatus},
     facts::departures::Departure,
-    naming::labels::Part,
+    naming::{labels::Part, names},
     reason::Reason,
 };
 
@@ -45,7 +45,7 @@ pub(super) fn departures<'a>(
         });
         match departure {
             Departure::Leaves => (leaving(known), None),
-            Departure::Hidden => hidden(known),
+            Departure::Hidden => hidden(&findings.facts.shop.name, known),
         }
     })
 }
@@ -62,13 +62,13 @@ fn leaving(known: ServiceStatus) -> ServiceStatus {
     }
 }
 
-fn hidden(known: ServiceStatus) -> (ServiceStatus, Option<Problem>) {
+fn hidden(shop: &str, known: ServiceStatus) -> (ServiceStatus, Option<Problem>) {
     let name = &known.name;
     let message = format!(
         "{name} is there, and the Shop does not have it though nobody took it out: a resource definition that is older than this operator \
          has hidden it. Apply the present definition and the Shop again; to let {name} go, take it out after that. Nothing of it is deleted"
     );
-    let object = format!("Service {name}");
+    let object = format!("Service {}", names::service(shop, &name.as_str().into()));
     let status = ServiceStatus {
         phase: Phase::Hidden,
         message: message.clone(),

@@ -20,10 +20,7 @@ use crate::{
         place::Place,
         validate::{Replicas, ValidService},
     },
-    naming::{
-        labels::Part,
-        names,
-    },
+    naming::{labels::Part, names},
     progress::{
         decide::{Migration, Renewal, Unfit, image_of},
         placement::{self, Way},
@@ -84,7 +81,8 @@ pub(super) fn judge(
 }
 
 fn of_service(service: &ServiceFindings<'_>) -> String {
-    format!("Service {}", service.view.name())
+    let view = &service.view;
+    format!("Service {}", names::service(&view.shop.name, view.name()))
 }
 
 fn foreign(findings: &Findings<'_>, service: &ServiceFindings<'_>) -> Vec<String> {

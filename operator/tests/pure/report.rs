@@ -808,6 +808,28 @@ fn what_blocks_a_service_is_told_with_its_object_and_since_when_as_long_as_it_la
     let second = blocked("exceeded quota: tiny").report_after(Some(&first), at(2));
     assert_eq!(blocked_by(&second).expect("still").since.0, at(1));
 
+    assert!(same(
+        &second,
+        &blocked("exceeded quota: tiny").report_after(Some(&second), at(9))
+    ));
+
+    // Another reason begins anew.
+    let mut crashing = Scene::all_well(plain());
+    crashing.facts.databases.insert(
+        ORDERS.into(),
+        DatabaseState::Refused {
+            reason: Reason::WrongPassword,
+            message: "refused".into(),
+        },
+    );
+    crashing.facts.observed = nothing_seen();
+    crashing.decide_again();
+    let other = blocked_by(&crashing.report_after(Some(&second), at(4))).expect("blocked");
+    assert_eq!(
+        (other.reason.as_str(), other.since.0),
+        ("WrongPassword", at(4))
+    );
+
     // What time alone solves blocks nothing.
     let mut rolling = Scene::all_well(plain());
     rolling.deployment(ORDERS).metadata.generation = Some(2);

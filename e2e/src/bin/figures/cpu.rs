@@ -85,10 +85,15 @@ async fn over_grpc(cluster: &Cluster, shop: &Shop, admin: &Account, idle: f64) -
         cluster.patch_shop(patch).await?;
         cluster.ready(Duration::from_secs(300)).await
     };
-    ask(json!({ "payments": "Grpc" })).await?;
-    let orders = orders(cluster, shop, admin, idle).await;
-    ask(Value::Null).await?;
-    orders
+    let orders = match ask(json!({ "payments": "Grpc" })).await {
+        Ok(_) => orders(cluster, shop, admin, idle).await,
+        Err(error) => Err(error),
+    };
+    // Whatever came of it, the shop is as it was.
+    let restored = ask(Value::Null).await;
+    let orders = orders?;
+    restored?;
+    Ok(orders)
 }
 
 pub(crate) async fn administrator(cluster: &Cluster, shop: &Shop) -> Result<Account> {

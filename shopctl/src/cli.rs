@@ -167,7 +167,10 @@ impl ValueEnum for Output {
 /// The words by which people call this program.
 pub fn called() -> &'static str {
     let program = std::env::args_os().next().unwrap_or_default();
-    match Path::new(&program).file_stem().and_then(|name| name.to_str()) {
+    match Path::new(&program)
+        .file_stem()
+        .and_then(|name| name.to_str())
+    {
         Some("kubectl-shop") => "kubectl shop",
         _ => "shopctl",
     }

@@ -114,7 +114,12 @@ mod tests {
 
     fn shops(names: &[&str]) -> Vec<Shop> {
         let spec = serde_json::json!({"version": "1"});
-        let shop = |name: &&str| Shop::new(name, serde_json::from_value(spec.clone()).expect("a specification"));
+        let shop = |name: &&str| {
+            Shop::new(
+                name,
+                serde_json::from_value(spec.clone()).expect("a specification"),
+            )
+        };
         names.iter().map(shop).collect()
     }
 
@@ -123,7 +128,9 @@ mod tests {
         let found = the_only(shops(&["demo"]), "market").expect("the only one");
         assert_eq!(found.metadata.name.as_deref(), Some("demo"));
         let none = the_only(shops(&[]), "market").expect_err("none");
-        assert!(matches!(none, Failure::Absent(text) if text.contains("no Shop in namespace market")));
+        assert!(
+            matches!(none, Failure::Absent(text) if text.contains("no Shop in namespace market"))
+        );
         let two = the_only(shops(&["a", "b"]), "market").expect_err("two");
         assert!(matches!(two, Failure::Refused(text) if text.contains("the Shops a, b")));
     }

@@ -21,7 +21,11 @@ pub async fn stream(
     let pods = cluster.pods(place).await?;
     let (pod, port) = target(place, &pods, port)?;
     let asked = asking(format!("port {port} of pod {pod}"));
-    let mut forwarder = cluster.api::<Pod>().portforward(pod, &[port]).await.map_err(asked)?;
+    let mut forwarder = cluster
+        .api::<Pod>()
+        .portforward(pod, &[port])
+        .await
+        .map_err(asked)?;
     let stream = forwarder.take_stream(port);
     stream.ok_or_else(|| Failure::Absent(format!("pod {pod} gives no stream for its port {port}")))
 }
@@ -37,7 +41,9 @@ pub fn target<'a>(place: &Place, pods: &'a [Pod], port: Port) -> Result<(&'a str
     let name = pod.metadata.name.as_deref().unwrap_or_default();
     let number = place.port(pod, port);
     let number = number.ok_or_else(|| {
-        Failure::Absent(format!("pod {name} names no such port of service {service}"))
+        Failure::Absent(format!(
+            "pod {name} names no such port of service {service}"
+        ))
     })?;
     Ok((name, number))
 }

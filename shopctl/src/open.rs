@@ -34,7 +34,9 @@ pub async fn run(
     let shop = cluster.shop().await?;
     let services = match service {
         Some(service) => vec![Place::named(&shop, service)?],
-        None => shop::answering(&shop).map(|service| Place::of(&shop, service)).collect(),
+        None => shop::answering(&shop)
+            .map(|service| Place::of(&shop, service))
+            .collect(),
     };
     let mut doors = Vec::new();
     for place in services {
@@ -59,9 +61,15 @@ pub async fn run(
 }
 
 fn text(doors: &[Door]) -> String {
-    let width = doors.iter().map(|door| door.service.len()).max().unwrap_or_default();
+    let width = doors
+        .iter()
+        .map(|door| door.service.len())
+        .max()
+        .unwrap_or_default();
     let lines = doors.iter();
-    lines.map(|door| format!("{:<width$}  {}\n", door.service, door.url)).collect()
+    lines
+        .map(|door| format!("{:<width$}  {}\n", door.service, door.url))
+        .collect()
 }
 
 /// Leads every connection to a pod that is ready when it comes.

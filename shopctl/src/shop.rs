@@ -60,8 +60,13 @@ pub fn service<'a>(shop: &'a Shop, name: &str) -> Result<&'a ServiceStatus, Fail
         let names: Vec<_> = services(shop).iter().map(|s| s.name.as_str()).collect();
         let shop = shop.metadata.name.as_deref().unwrap_or_default();
         Failure::Absent(match names[..] {
-            [] => format!("the operator has not said anything about the services of Shop {shop} yet"),
-            _ => format!("Shop {shop} has no service {name}; it has {}", names.join(", ")),
+            [] => {
+                format!("the operator has not said anything about the services of Shop {shop} yet")
+            }
+            _ => format!(
+                "Shop {shop} has no service {name}; it has {}",
+                names.join(", ")
+            ),
         })
     })
 }

@@ -30,9 +30,16 @@ fn a_file_is_validated_with_an_exit_code() {
     std::fs::write(path, format!("{head}spec: {{version: '1'}}\n")).expect("written");
     let output = shopctl(&["validate", path]).output().expect("started");
     assert_ends(&output, 0);
-    assert_eq!(text(&output.stdout), format!("{path}: Shop corner is valid\n"));
+    assert_eq!(
+        text(&output.stdout),
+        format!("{path}: Shop corner is valid\n")
+    );
 
-    std::fs::write(path, format!("{head}spec: {{version: 1}}\n---\nkind: Namespace\n")).expect("written");
+    std::fs::write(
+        path,
+        format!("{head}spec: {{version: 1}}\n---\nkind: Namespace\n"),
+    )
+    .expect("written");
     let output = shopctl(&["validate", path]).output().expect("started");
     assert_ends(&output, 1);
     let expected = "spec.version: must be a string: write \"1\" in quotes";
@@ -40,10 +47,15 @@ fn a_file_is_validated_with_an_exit_code() {
     let passed_over = format!("{path}: Namespace is no Shop and was passed over\n");
     assert_eq!(text(&output.stderr), passed_over);
 
-    let output = shopctl(&["validate", path, "--output", "json"]).output().expect("started");
+    let output = shopctl(&["validate", path, "--output", "json"])
+        .output()
+        .expect("started");
     assert_ends(&output, 1);
     let found: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
-    assert_eq!((&found[0]["path"], &found[0]["shop"]), (&"spec.version".into(), &"corner".into()));
+    assert_eq!(
+        (&found[0]["path"], &found[0]["shop"]),
+        (&"spec.version".into(), &"corner".into())
+    );
 }
 
 #[test]
@@ -64,7 +76,12 @@ fn standard_input_is_validated() {
 
 #[test]
 fn wrong_use_ends_with_two() {
-    for arguments in [&["validate"][..], &["frobnicate"], &["validate", "/nowhere"], &["status", "--timeout", "5m"]] {
+    for arguments in [
+        &["validate"][..],
+        &["frobnicate"],
+        &["validate", "/nowhere"],
+        &["status", "--timeout", "5m"],
+    ] {
         assert_ends(&shopctl(arguments).output().expect("started"), 2);
     }
 }
@@ -83,9 +100,15 @@ fn a_cluster_that_is_not_reached_ends_with_three() {
          clusters: [{{name: c, cluster: {{server: 'http://{address}'}}}}]\nusers: [{{name: u, user: {{}}}}]\n"
     );
     std::fs::write(&kubeconfig, content).expect("written");
-    let output = shopctl(&["status"]).env("KUBECONFIG", &kubeconfig).output().expect("started");
+    let output = shopctl(&["status"])
+        .env("KUBECONFIG", &kubeconfig)
+        .output()
+        .expect("started");
     assert_ends(&output, 3);
-    assert!(text(&output.stderr).contains("the cluster does not answer"), "{output:?}");
+    assert!(
+        text(&output.stderr).contains("the cluster does not answer"),
+        "{output:?}"
+    );
 }
 
 #[test]
@@ -100,7 +123,10 @@ fn the_exit_codes_stand_in_the_help_and_shells_get_completions() {
 
 #[test]
 fn a_reader_who_has_had_enough_is_no_panic() {
-    let command = shopctl(&["completions", "zsh"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    let command = shopctl(&["completions", "zsh"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn();
     let mut child = command.expect("started");
     drop(child.stdout.take());
     let output = child.wait_with_output().expect("ended");

@@ -59,7 +59,9 @@ impl Administration<'_> {
 
     /// One letter with its payload, where the service has it.
     pub(super) async fn letter(&self, id: Uuid) -> Result<Option<Letter>, Failure> {
-        let answer = self.ask(Method::GET, &format!("/dead-letters/{id}")).await?;
+        let answer = self
+            .ask(Method::GET, &format!("/dead-letters/{id}"))
+            .await?;
         match answer.status {
             StatusCode::NOT_FOUND => Ok(None),
             _ => Ok(Some(self.own(self.read(&answer)?))),
@@ -68,24 +70,34 @@ impl Administration<'_> {
 
     /// Applies an event now.
     pub(super) async fn retry(&self, id: Uuid) -> Result<(), Failure> {
-        let answer = self.ask(Method::POST, &format!("/dead-letters/{id}/retry")).await?;
+        let answer = self
+            .ask(Method::POST, &format!("/dead-letters/{id}/retry"))
+            .await?;
         self.well(&answer)
     }
 
     /// Forgets an event for good.
     pub(super) async fn discard(&self, id: Uuid) -> Result<(), Failure> {
-        let answer = self.ask(Method::DELETE, &format!("/dead-letters/{id}")).await?;
+        let answer = self
+            .ask(Method::DELETE, &format!("/dead-letters/{id}"))
+            .await?;
         self.well(&answer)
     }
 
     fn own(&self, letter: Letter) -> Letter {
-        Letter { service: self.place.service.clone(), ..letter }
+        Letter {
+            service: self.place.service.clone(),
+            ..letter
+        }
     }
 
     fn read<T: DeserializeOwned>(&self, answer: &Answer) -> Result<T, Failure> {
         self.well(answer)?;
         serde_json::from_slice(&answer.body).map_err(|error| {
-            Failure::Refused(format!("{} answers something unknown: {error}", self.place.service))
+            Failure::Refused(format!(
+                "{} answers something unknown: {error}",
+                self.place.service
+            ))
         })
     }
 
@@ -98,16 +110,23 @@ impl Administration<'_> {
             "" => answer.status.to_string(),
             detail => detail.to_owned(),
         };
-        Err(Failure::Refused(format!("{} refuses: {detail}", self.place.service)))
+        Err(Failure::Refused(format!(
+            "{} refuses: {detail}",
+            self.place.service
+        )))
     }
 
     async fn ask(&self, method: Method, path: &str) -> Result<Answer, Failure> {
         let stream = forward::stream(self.cluster, &self.place, Port::Administration).await?;
         let service = &self.place.service;
         let broken = |error: hyper::Error| {
-            Failure::Absent(format!("the administration of {service} does not answer: {error}"))
+            Failure::Absent(format!(
+                "the administration of {service} does not answer: {error}"
+            ))
         };
-        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
+        let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
+            .await
+            .map_err(broken)?;
         let connection = tokio::spawn(connection);
         let request = Request::builder()
             .method(method)
@@ -117,7 +136,12 @@ impl Administration<'_> {
             .map_err(|error| Failure::Refused(format!("{path}: {error}")))?;
         let response = sender.send_request(request).await.map_err(broken)?;
         let status = response.status();
-        let body = response.into_body().collect().await.map_err(broken)?.to_bytes();
+        let body = response
+            .into_body()
+            .collect()
+            .await
+            .map_err(broken)?
+            .to_bytes();
         connection.abort();
         Ok(Answer { status, body })
     }

@@ -54,9 +54,14 @@ pub async fn run(
     let shop = cluster.shop().await?;
     let places = match &options.service {
         Some(service) => vec![Place::named(&shop, service)?],
-        None => shop::answering(&shop).map(|service| Place::of(&shop, service)).collect(),
+        None => shop::answering(&shop)
+            .map(|service| Place::of(&shop, service))
+            .collect(),
     };
-    let asked: Vec<_> = places.into_iter().map(|place| Administration { cluster, place }).collect();
+    let asked: Vec<_> = places
+        .into_iter()
+        .map(|place| Administration { cluster, place })
+        .collect();
     match options.action.unwrap_or(LettersAction::List) {
         LettersAction::List => list(&asked, output).await?,
         LettersAction::Show { id } => {
@@ -87,7 +92,10 @@ async fn list(asked: &[Administration<'_>], output: Output) -> Result<(), Failur
     }
     match output {
         Output::Text => {
-            let services: Vec<_> = asked.iter().map(|asked| asked.place.service.as_str()).collect();
+            let services: Vec<_> = asked
+                .iter()
+                .map(|asked| asked.place.service.as_str())
+                .collect();
             output::print(&text::list(&letters, &services))
         }
         Output::Json => output::print_json(&letters),
@@ -108,12 +116,21 @@ async fn find<'a>(
     match (found.pop(), found.is_empty()) {
         (Some(only), true) => Ok(only),
         (None, _) => {
-            let services: Vec<_> = asked.iter().map(|asked| asked.place.service.as_str()).collect();
+            let services: Vec<_> = asked
+                .iter()
+                .map(|asked| asked.place.service.as_str())
+                .collect();
             let services = services.join(", ");
-            Err(Failure::Absent(format!("there is no dead letter {id} at {services}")))
+            Err(Failure::Absent(format!(
+                "there is no dead letter {id} at {services}"
+            )))
         }
         (Some(last), false) => {
-            let services: Vec<_> = found.iter().chain([&last]).map(|(s, _)| s.place.service.as_str()).collect();
+            let services: Vec<_> = found
+                .iter()
+                .chain([&last])
+                .map(|(s, _)| s.place.service.as_str())
+                .collect();
             Err(Failure::Refused(format!(
                 "{} have a dead letter {id} each; say of which service",
                 services.join(" and ")

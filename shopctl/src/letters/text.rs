@@ -10,16 +10,30 @@ pub(super) fn list(letters: &[Letter], services: &[&str]) -> String {
     if letters.is_empty() {
         return format!("There are no dead letters at {}.\n", services.join(", "));
     }
-    let width = letters.iter().map(|letter| letter.service.len()).max().unwrap_or_default();
+    let width = letters
+        .iter()
+        .map(|letter| letter.service.len())
+        .max()
+        .unwrap_or_default();
     let each = letters.iter().map(|letter| {
-        let Letter { service, id, subject, .. } = letter;
-        format!("{service:<width$}  {id}  {subject}\n{}", wrapped(&history(letter), "  "))
+        let Letter {
+            service,
+            id,
+            subject,
+            ..
+        } = letter;
+        format!(
+            "{service:<width$}  {id}  {subject}\n{}",
+            wrapped(&history(letter), "  ")
+        )
     });
     each.collect()
 }
 
 fn history(letter: &Letter) -> String {
-    let Letter { attempts, cause, .. } = letter;
+    let Letter {
+        attempts, cause, ..
+    } = letter;
     let since = letter.dead_at.as_ref().unwrap_or(&letter.first_at);
     format!("dead since {since} after {attempts} attempts: {cause}")
 }

@@ -28,9 +28,14 @@ pub(super) async fn follow(
     before: &[Line],
     output: Output,
 ) -> Result<(), Failure> {
-    let printed: HashMap<_, _> = before.iter().map(|line| (line.pod.clone(), line.at)).collect();
+    let printed: HashMap<_, _> = before
+        .iter()
+        .map(|line| (line.pod.clone(), line.at))
+        .collect();
     let selected = watcher::Config::default().labels(&place.selector());
-    let pods = watcher(cluster.api::<Pod>(), selected).default_backoff().touched_objects();
+    let pods = watcher(cluster.api::<Pod>(), selected)
+        .default_backoff()
+        .touched_objects();
     let mut pods = std::pin::pin!(pods);
     let mut followed = HashSet::new();
     let (tell, mut told) = mpsc::channel(64);
@@ -106,6 +111,9 @@ impl Log {
 }
 
 fn has_ended(pod: &Pod) -> bool {
-    let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
+    let phase = pod
+        .status
+        .as_ref()
+        .and_then(|status| status.phase.as_deref());
     matches!(phase, Some("Failed" | "Succeeded"))
 }

@@ -9,7 +9,14 @@ use serde_json::{Map, Value};
 use crate::output::{BAD, UNDER_WAY};
 
 /// What is told first, or of every line the same.
-const TOLD: [&str; 6] = ["timestamp", "level", "message", "service.name", "target", "span_id"];
+const TOLD: [&str; 6] = [
+    "timestamp",
+    "level",
+    "message",
+    "service.name",
+    "target",
+    "span_id",
+];
 const QUIET: Style = AnsiColor::BrightBlack.on_default();
 
 /// A line of a log.
@@ -31,7 +38,11 @@ impl Line {
             Ok(at) => (at, raw),
             Err(_) => (Timestamp::UNIX_EPOCH, line),
         };
-        Self { at, pod: pod.into(), raw: raw.into() }
+        Self {
+            at,
+            pod: pod.into(),
+            raw: raw.into(),
+        }
     }
 
     /// It says of itself that another service wrote it.
@@ -56,7 +67,10 @@ impl Line {
         let of = |name: &str| fields.get(name).and_then(Value::as_str).unwrap_or_default();
         let (level, style) = (of("level"), style(of("level")));
         let _ = write!(text, "{style}{level:<5}{style:#} {}", of("message"));
-        let mut rest: Vec<_> = fields.iter().filter(|(name, _)| !TOLD.contains(&name.as_str())).collect();
+        let mut rest: Vec<_> = fields
+            .iter()
+            .filter(|(name, _)| !TOLD.contains(&name.as_str()))
+            .collect();
         rest.sort_by_key(|(name, _)| name.as_str());
         for (name, value) in rest {
             let _ = write!(text, " {QUIET}{name}={QUIET:#}{}", shown(value));

@@ -53,7 +53,9 @@ pub async fn run(
 /// It has a container that has logged something, or may have.
 fn has_begun(pod: &Pod) -> bool {
     let status = pod.status.as_ref();
-    let mut containers = status.into_iter().flat_map(|s| s.container_statuses.iter().flatten());
+    let mut containers = status
+        .into_iter()
+        .flat_map(|s| s.container_statuses.iter().flatten());
     containers.any(|container| {
         let state = container.state.as_ref();
         state.is_some_and(|state| state.running.is_some() || state.terminated.is_some())

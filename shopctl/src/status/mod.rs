@@ -54,9 +54,9 @@ async fn watch(
         let shop = match change {
             Ok(Some(shop)) => shop,
             Ok(None) => return Err(Failure::Absent(format!("Shop {} is gone", shown.name))),
-            Err(watcher::Error::InitialListFailed(error) | watcher::Error::WatchStartFailed(error))
-                if matches!(error, kube::Error::Api(_)) =>
-            {
+            Err(
+                watcher::Error::InitialListFailed(error) | watcher::Error::WatchStartFailed(error),
+            ) if matches!(error, kube::Error::Api(_)) => {
                 return Err(asking(format!("watching Shop {}", shown.name))(error));
             }
             // The stream goes on by itself.

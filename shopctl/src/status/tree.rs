@@ -22,7 +22,10 @@ struct Branch {
 pub fn tree(view: &View) -> String {
     let mut text = heading(view);
     let parts = [databases(view), broker(view)];
-    let branches: Vec<_> = parts.into_iter().chain(view.services.iter().map(service)).collect();
+    let branches: Vec<_> = parts
+        .into_iter()
+        .chain(view.services.iter().map(service))
+        .collect();
     let width = |of: fn(&Branch) -> usize| branches.iter().map(of).max().unwrap_or_default();
     let widths = [
         width(|branch| branch.name.len()),
@@ -51,7 +54,11 @@ fn heading(view: &View) -> String {
     if view.ready {
         text += &coloured(GOOD, &wrapped(&format!("Ready: {}", view.message), ""));
     } else {
-        let style = if view.progress.is_some() { UNDER_WAY } else { BAD };
+        let style = if view.progress.is_some() {
+            UNDER_WAY
+        } else {
+            BAD
+        };
         let why = format!("Not ready: {} ({})", view.message, view.reason);
         text += &coloured(style, &wrapped(&why, ""));
     }
@@ -103,7 +110,11 @@ fn part(name: &str, part: &Part, further: Option<String>) -> Branch {
         style,
         pods: String::new(),
         further: further.into_iter().collect(),
-        message: if is_well { String::new() } else { part.message.clone() },
+        message: if is_well {
+            String::new()
+        } else {
+            part.message.clone()
+        },
     }
 }
 
@@ -122,7 +133,11 @@ fn service(service: &ServiceStatus) -> Branch {
         further.push(format!("database in {database}"));
     }
     if let Some(moving) = &service.moving {
-        let what = if moving.given_up { "gave up a move of" } else { "moves since" };
+        let what = if moving.given_up {
+            "gave up a move of"
+        } else {
+            "moves since"
+        };
         further.push(format!("{what} {}", moving.since.0));
     }
     Branch {

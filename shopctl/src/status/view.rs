@@ -82,7 +82,8 @@ impl View {
 
 impl Part {
     fn of(condition: Option<&Condition>) -> Self {
-        let text = |text: fn(&Condition) -> &String| condition.map(text).cloned().unwrap_or_default();
+        let text =
+            |text: fn(&Condition) -> &String| condition.map(text).cloned().unwrap_or_default();
         Self {
             ready: condition.and_then(|condition| match truth(condition) {
                 Truth::Yes => Some(true),

@@ -37,7 +37,9 @@ fn is_shop(document: &Value) -> bool {
 }
 
 fn name_of(document: &Value) -> String {
-    let kind = document["kind"].as_str().unwrap_or("a document without kind");
+    let kind = document["kind"]
+        .as_str()
+        .unwrap_or("a document without kind");
     match document["metadata"]["name"].as_str() {
         Some(name) => format!("{kind} {name}"),
         None => kind.to_owned(),

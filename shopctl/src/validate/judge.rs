@@ -29,7 +29,12 @@ impl fmt::Display for Wrong {
 
 /// All that is wrong with a document of kind Shop.
 pub fn judge(document: &Value) -> Vec<Wrong> {
-    let wrong = |path: &str, message: String| vec![Wrong { path: path.into(), message }];
+    let wrong = |path: &str, message: String| {
+        vec![Wrong {
+            path: path.into(),
+            message,
+        }]
+    };
     let version = Shop::api_version(&());
     if document["apiVersion"] != *version {
         return wrong("apiVersion", format!("must be {version}"));
@@ -54,10 +59,20 @@ pub fn judge(document: &Value) -> Vec<Wrong> {
     // It repeats rules of admission, for Shops that were stored before these were made.
     if found.is_empty() {
         let refused = validate(&shop, &assumed()).err().unwrap_or_default();
-        found.extend(refused.into_iter().map(|sentence| match sentence.split_once(": ") {
-            Some((path, message)) => Wrong { path: path.into(), message: message.into() },
-            None => Wrong { path: String::new(), message: sentence },
-        }));
+        found.extend(
+            refused
+                .into_iter()
+                .map(|sentence| match sentence.split_once(": ") {
+                    Some((path, message)) => Wrong {
+                        path: path.into(),
+                        message: message.into(),
+                    },
+                    None => Wrong {
+                        path: String::new(),
+                        message: sentence,
+                    },
+                }),
+        );
     }
     found
 }

@@ -39,21 +39,31 @@ pub fn run(options: &ValidateOptions, output: Output) -> Result<Outcome, Failure
     let mut findings = Vec::new();
     for file in &options.files {
         let name = file.display().to_string();
-        let Documents { shops: found, others, unreadable } = documents(&read(file)?);
+        let Documents {
+            shops: found,
+            others,
+            unreadable,
+        } = documents(&read(file)?);
         for other in others {
             eprintln!("{name}: {other} is no Shop and was passed over");
         }
         findings.extend(unreadable.map(|message| Finding {
             file: name.clone(),
             shop: None,
-            wrong: Wrong { path: String::new(), message },
+            wrong: Wrong {
+                path: String::new(),
+                message,
+            },
         }));
         shops += found.len();
         for shop in found {
             let called = shop["metadata"]["name"].as_str().map(str::to_owned);
             let wrong = judge(&shop);
             if wrong.is_empty() && output == Output::Text {
-                output::print(&format!("{name}: Shop {} is valid\n", called.as_deref().unwrap_or_default()))?;
+                output::print(&format!(
+                    "{name}: Shop {} is valid\n",
+                    called.as_deref().unwrap_or_default()
+                ))?;
             }
             findings.extend(wrong.into_iter().map(|wrong| Finding {
                 file: name.clone(),
@@ -63,7 +73,9 @@ pub fn run(options: &ValidateOptions, output: Output) -> Result<Outcome, Failure
         }
     }
     if shops == 0 && findings.is_empty() {
-        return Err(Failure::Refused("there is no Shop in what was given".into()));
+        return Err(Failure::Refused(
+            "there is no Shop in what was given".into(),
+        ));
     }
     match output {
         Output::Text => output::print(&text(&findings, shops))?,
@@ -86,7 +98,9 @@ fn read(file: &PathBuf) -> Result<String, Failure> {
 fn text(findings: &[Finding], shops: usize) -> String {
     let line = |finding: &Finding| {
         let shop = finding.shop.as_ref().filter(|_| shops > 1);
-        let shop = shop.map(|shop| format!(" Shop {shop}:")).unwrap_or_default();
+        let shop = shop
+            .map(|shop| format!(" Shop {shop}:"))
+            .unwrap_or_default();
         format!("{}:{shop} {}\n", finding.file, finding.wrong)
     };
     findings.iter().map(line).collect()

@@ -23,12 +23,17 @@ static SCHEMA: LazyLock<Schema> = LazyLock::new(|| {
     document["properties"]["status"] = json!({});
     make_strict(&mut document);
     let validator = jsonschema::validator_for(&document).expect("a test reads the schema");
-    Schema { document, validator }
+    Schema {
+        document,
+        validator,
+    }
 });
 
 fn metadata() -> Value {
     let settings = schemars::generate::SchemaSettings::draft2020_12();
-    let generator = settings.with(|settings| settings.inline_subschemas = true).into_generator();
+    let generator = settings
+        .with(|settings| settings.inline_subschemas = true)
+        .into_generator();
     json!(generator.into_root_schema_for::<ObjectMeta>())
 }
 
@@ -53,7 +58,10 @@ fn make_strict(schema: &mut Value) {
         schema.get_mut(keyword).into_iter().for_each(make_strict);
     }
     let properties = schema.get_mut("properties").and_then(Value::as_object_mut);
-    properties.into_iter().flat_map(Map::values_mut).for_each(make_strict);
+    properties
+        .into_iter()
+        .flat_map(Map::values_mut)
+        .for_each(make_strict);
 }
 
 /// The document as the API server takes it up: what is null and must not be counts as left out, or as its default.
@@ -78,19 +86,28 @@ fn settle(value: &mut Value, schema: &Value) {
                 settle(value, of_field(schema, name));
             }
         }
-        Value::Array(items) => items.iter_mut().for_each(|item| settle(item, &schema["items"])),
+        Value::Array(items) => items
+            .iter_mut()
+            .for_each(|item| settle(item, &schema["items"])),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
 }
 
 fn of_field<'a>(schema: &'a Value, name: &str) -> &'a Value {
     let field = &schema["properties"][name];
-    if field.is_null() { &schema["additionalProperties"] } else { field }
+    if field.is_null() {
+        &schema["additionalProperties"]
+    } else {
+        field
+    }
 }
 
 /// Of an unknown field nothing is known.
 fn admits_null(schema: &Value) -> bool {
-    schema["type"].as_array().is_some_and(|kinds| kinds.contains(&json!("null"))) || !schema.is_object()
+    schema["type"]
+        .as_array()
+        .is_some_and(|kinds| kinds.contains(&json!("null")))
+        || !schema.is_object()
 }
 
 /// All that does not fit the schema.
@@ -103,8 +120,19 @@ pub(super) fn check(document: &Value) -> Vec<Wrong> {
 
 fn sentences(error: &ValidationError<'_>) -> Vec<Wrong> {
     let path = path_of(error.instance_path().as_str());
-    let field = |name: &str| if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
-    let one = |message: String| vec![Wrong { path: path.clone(), message }];
+    let field = |name: &str| {
+        if path.is_empty() {
+            name.to_owned()
+        } else {
+            format!("{path}.{name}")
+        }
+    };
+    let one = |message: String| {
+        vec![Wrong {
+            path: path.clone(),
+            message,
+        }]
+    };
     match error.kind() {
         ValidationErrorKind::AdditionalProperties { unexpected } => {
             let known = known_fields(error);
@@ -116,7 +144,10 @@ fn sentences(error: &ValidationError<'_>) -> Vec<Wrong> {
         }
         ValidationErrorKind::Required { property } => {
             let name = property.as_str().unwrap_or_default();
-            vec![Wrong { path: field(name), message: "must be there".into() }]
+            vec![Wrong {
+                path: field(name),
+                message: "must be there".into(),
+            }]
         }
         ValidationErrorKind::Type { .. } => one(of_type(error)),
         ValidationErrorKind::Enum { options } => {
@@ -126,10 +157,16 @@ fn sentences(error: &ValidationError<'_>) -> Vec<Wrong> {
         }
         ValidationErrorKind::Minimum { limit } => one(format!("must be at least {limit}")),
         ValidationErrorKind::Maximum { limit } => one(format!("must be at most {limit}")),
-        ValidationErrorKind::MinLength { limit } => one(format!("must have at least {limit} characters")),
-        ValidationErrorKind::MaxLength { limit } => one(format!("must have at most {limit} characters")),
+        ValidationErrorKind::MinLength { limit } => {
+            one(format!("must have at least {limit} characters"))
+        }
+        ValidationErrorKind::MaxLength { limit } => {
+            one(format!("must have at most {limit} characters"))
+        }
         ValidationErrorKind::MaxItems { limit } => one(format!("must have at most {limit} items")),
-        ValidationErrorKind::MaxProperties { limit } => one(format!("must have at most {limit} entries")),
+        ValidationErrorKind::MaxProperties { limit } => {
+            one(format!("must have at most {limit} entries"))
+        }
         ValidationErrorKind::Pattern { pattern } => one(format!("must look like {pattern}")),
         _ => one(error.masked().to_string()),
     }
@@ -137,7 +174,10 @@ fn sentences(error: &ValidationError<'_>) -> Vec<Wrong> {
 
 fn of_type(error: &ValidationError<'_>) -> String {
     let kinds = at(error.schema_path().as_str());
-    let kind = kinds.as_str().or_else(|| kinds[0].as_str()).unwrap_or_default();
+    let kind = kinds
+        .as_str()
+        .or_else(|| kinds[0].as_str())
+        .unwrap_or_default();
     match (kind, error.instance().as_ref()) {
         ("string", Value::Number(_) | Value::Bool(_)) => {
             format!("must be a string: write \"{}\" in quotes", error.instance())
@@ -156,12 +196,19 @@ fn known_fields(error: &ValidationError<'_>) -> Vec<&'static str> {
     let keyword = error.schema_path().as_str();
     let object = keyword.rsplit_once('/').map_or("", |(object, _)| object);
     let fields = at(object)["properties"].as_object();
-    fields.into_iter().flat_map(|fields| fields.keys()).map(String::as_str).collect()
+    fields
+        .into_iter()
+        .flat_map(|fields| fields.keys())
+        .map(String::as_str)
+        .collect()
 }
 
 fn unknown(name: &str, known: &[&str]) -> String {
     let likeness = |field: &&&str| (strsim::jaro_winkler(field, name) * 1000.0) as u64;
-    let near = known.iter().filter(|field| likeness(field) > 800).max_by_key(likeness);
+    let near = known
+        .iter()
+        .filter(|field| likeness(field) > 800)
+        .max_by_key(likeness);
     match near {
         Some(field) => format!("there is no such field; did you mean {field}?"),
         None => "there is no such field".into(),
@@ -173,7 +220,11 @@ fn twice(value: &Value, schema: &Value, path: &str, wrong: &mut Vec<Wrong>) {
     match value {
         Value::Object(fields) => {
             for (name, value) in fields {
-                let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+                let path = if path.is_empty() {
+                    name.clone()
+                } else {
+                    format!("{path}.{name}")
+                };
                 twice(value, of_field(schema, name), &path, wrong);
             }
         }
@@ -183,7 +234,10 @@ fn twice(value: &Value, schema: &Value, path: &str, wrong: &mut Vec<Wrong>) {
                 let path = format!("{path}[{number}]");
                 if key_of(item, schema).is_some_and(|key| !seen.insert(key)) {
                     let message = "is there twice".into();
-                    wrong.push(Wrong { path: path.clone(), message });
+                    wrong.push(Wrong {
+                        path: path.clone(),
+                        message,
+                    });
                 }
                 twice(item, &schema["items"], &path, wrong);
             }

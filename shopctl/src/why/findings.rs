@@ -114,7 +114,9 @@ fn of_service(service: &ServiceStatus) -> Option<Finding> {
 fn joined(all: impl Iterator<Item = Finding>) -> Vec<Finding> {
     let mut joined: Vec<Finding> = Vec::new();
     for finding in all {
-        let same = joined.iter_mut().find(|deeper| deeper.message == finding.message);
+        let same = joined
+            .iter_mut()
+            .find(|deeper| deeper.message == finding.message);
         match same {
             Some(deeper) => {
                 deeper.rank = deeper.rank.min(finding.rank);
@@ -132,7 +134,10 @@ fn name_the_most_urgent(shop: &Shop, all: &mut Vec<Finding>) {
         return;
     };
     let reason = Some(ready.reason.clone());
-    if let Some(named) = all.iter_mut().find(|finding| finding.message == ready.message) {
+    if let Some(named) = all
+        .iter_mut()
+        .find(|finding| finding.message == ready.message)
+    {
         (named.reason, named.rank) = (reason, Rank::Named);
         return;
     }

@@ -36,7 +36,11 @@ pub fn warnings(events: &[Event], shop: &Shop, service: Option<&str>) -> Vec<War
             reason: event.reason.clone().unwrap_or_default(),
             note: event.message.clone().unwrap_or_default(),
         })
-        .filter(|warning| wanted.as_ref().is_none_or(|wanted| &warning.about == wanted))
+        .filter(|warning| {
+            wanted
+                .as_ref()
+                .is_none_or(|wanted| &warning.about == wanted)
+        })
         .collect();
     warnings.sort_by(|a, b| b.at.cmp(&a.at));
     warnings.truncate(MOST);
@@ -45,7 +49,10 @@ pub fn warnings(events: &[Event], shop: &Shop, service: Option<&str>) -> Vec<War
 
 /// An event of the operator names the object beside the Shop.
 fn about(event: &Event) -> String {
-    let related = event.related.as_ref().and_then(|related| related.name.clone());
+    let related = event
+        .related
+        .as_ref()
+        .and_then(|related| related.name.clone());
     related
         .or_else(|| event.involved_object.name.clone())
         .unwrap_or_default()

@@ -9,7 +9,10 @@ use shop_operator::api::Shop;
 
 /// The Shop of this file.
 fn shop(file: &str) -> Shop {
-    let path = format!("{}/tests/pure/shops/{file}.yaml", env!("CARGO_MANIFEST_DIR"));
+    let path = format!(
+        "{}/tests/pure/shops/{file}.yaml",
+        env!("CARGO_MANIFEST_DIR")
+    );
     let text = std::fs::read_to_string(&path).expect(&path);
     serde_yaml::from_str(&text).expect("a Shop")
 }

@@ -19,7 +19,13 @@ fn events() -> Vec<Event> {
     let note = "pod corner-payments-6d8c7b5f4-x7k2p cannot get its image";
     vec![
         event(1, "corner-payments", "Warning", "Failed", note),
-        event(3, "corner-users", "Warning", "ForeignField", "set by somebody else"),
+        event(
+            3,
+            "corner-users",
+            "Warning",
+            "ForeignField",
+            "set by somebody else",
+        ),
         event(2, "corner-search", "Normal", "Running", "search runs"),
     ]
 }
@@ -76,13 +82,21 @@ fn a_sentence_of_the_shop_alone_is_told_too() {
     let ready = &mut status.conditions[0];
     (ready.status, ready.reason) = ("False".into(), "Invalid".into());
     ready.message = "spec.images.registry: needed for email".into();
-    let answer = Answer { findings: findings(&shop, None), warnings: Vec::new() };
+    let answer = Answer {
+        findings: findings(&shop, None),
+        warnings: Vec::new(),
+    };
     insta::assert_snapshot!(plain(&text(&answer, &shop, None, Timestamp::UNIX_EPOCH)));
 }
 
 #[test]
 fn the_last_five_warnings_are_told_the_newest_first() {
-    let many: Vec<_> = (0..9).map(|n| event(n, "corner-email", "Warning", "Failed", &n.to_string())).collect();
-    let notes: Vec<_> = warnings(&many, &shop("healthy"), None).into_iter().map(|w| w.note).collect();
+    let many: Vec<_> = (0..9)
+        .map(|n| event(n, "corner-email", "Warning", "Failed", &n.to_string()))
+        .collect();
+    let notes: Vec<_> = warnings(&many, &shop("healthy"), None)
+        .into_iter()
+        .map(|w| w.note)
+        .collect();
     assert_eq!(notes, ["8", "7", "6", "5", "4"]);
 }

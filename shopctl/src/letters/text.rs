@@ -35,7 +35,11 @@ fn history(letter: &Letter) -> String {
         attempts, cause, ..
     } = letter;
     let since = letter.dead_at.as_ref().unwrap_or(&letter.first_at);
-    format!("dead since {since} after {attempts} attempts: {cause}")
+    let attempts = match attempts {
+        1 => "one attempt".to_owned(),
+        many => format!("{many} attempts"),
+    };
+    format!("dead since {since} after {attempts}: {cause}")
 }
 
 /// One with its payload.
@@ -69,7 +73,15 @@ mod tests {
 
     #[test]
     fn a_letter_is_told_with_its_cause_and_its_payload() {
-        insta::assert_snapshot!(whole(&letter(r#"{"data":{"order_id":"7"}}"#)), @"");
+        insta::assert_snapshot!(whole(&letter(r#"{"data":{"order_id":"7"}}"#)), @r#"
+        email  01999999-0000-7000-8000-000000000000  shop.orders.order.confirmed.v1
+          dead since 2026-11-26T22:04:00Z after one attempt: data: missing field `email`
+        {
+          "data": {
+            "order_id": "7"
+          }
+        }
+        "#);
     }
 
     #[test]

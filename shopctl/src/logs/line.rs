@@ -115,13 +115,13 @@ mod tests {
     #[test]
     fn a_line_is_told_as_people_read_it() {
         let raw = r#"2026-11-26T22:00:01.123456789Z {"timestamp":"2026-11-26T22:00:01.1234Z","level":"WARN","service.name":"email","target":"chassis","message":"event is dead","subject":"shop.orders.order.confirmed.v1","cause":"no such order","attempts":10,"span_id":"00f0"}"#;
-        insta::assert_snapshot!(told(raw), @"");
+        insta::assert_snapshot!(told(raw), @r#"2026-11-26T22:00:01.123Z x7k2p WARN  event is dead attempts=10 cause="no such order" subject=shop.orders.order.confirmed.v1"#);
     }
 
     #[test]
     fn a_line_that_is_no_json_is_told_as_it_is() {
-        insta::assert_snapshot!(told("2026-11-26T22:00:01Z email: wrong setting"), @"");
-        insta::assert_snapshot!(told("not even a time"), @"");
+        insta::assert_snapshot!(told("2026-11-26T22:00:01Z email: wrong setting"), @"2026-11-26T22:00:01.000Z x7k2p       email: wrong setting");
+        insta::assert_snapshot!(told("not even a time"), @"1970-01-01T00:00:00.000Z x7k2p       not even a time");
     }
 
     #[test]

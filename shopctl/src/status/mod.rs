@@ -34,7 +34,8 @@ pub async fn run(
     }
     let name = shop.metadata.name.unwrap_or_default();
     let changes = watcher::watch_object(cluster.api::<Shop>(), &name).default_backoff();
-    let watched = watch(std::pin::pin!(changes), first, output);
+    let changes = std::pin::pin!(changes);
+    let watched = watch(changes, first, output);
     match options.timeout {
         None => watched.await,
         Some(limit) => match tokio::time::timeout(limit.unsigned_abs(), watched).await {

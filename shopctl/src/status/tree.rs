@@ -15,17 +15,18 @@ struct Branch {
     style: Style,
     pods: String,
     further: Vec<String>,
-    message: String,
+    /// Below the line.
+    details: Vec<String>,
 }
 
 /// The Shop, its databases, its broker and its services.
 pub fn tree(view: &View) -> String {
-    let mut text = heading(view);
     let parts = [databases(view), broker(view)];
     let branches: Vec<_> = parts
         .into_iter()
         .chain(view.services.iter().map(service))
         .collect();
+    let mut text = heading(view, &branches);
     let width = |of: fn(&Branch) -> usize| branches.iter().map(of).max().unwrap_or_default();
     let widths = [
         width(|branch| branch.name.len()),
@@ -35,14 +36,15 @@ pub fn tree(view: &View) -> String {
     for (number, branch) in branches.iter().enumerate() {
         let last = number + 1 == branches.len();
         text += &line(branch, widths, if last { "└─ " } else { "├─ " });
-        if !branch.message.is_empty() {
-            text += &wrapped(&branch.message, if last { "     " } else { "│    " });
+        for detail in &branch.details {
+            text += &wrapped(detail, if last { "     " } else { "│    " });
         }
     }
     text
 }
 
-fn heading(view: &View) -> String {
+/// The Shop's own sentence is left to the branch that says it too.
+fn heading(view: &View, branches: &[Branch]) -> String {
     let mut text = format!(
         "Shop {} in namespace {}, version {}",
         view.name, view.namespace, view.version
@@ -59,7 +61,11 @@ fn heading(view: &View) -> String {
         } else {
             BAD
         };
-        let why = format!("Not ready: {} ({})", view.message, view.reason);
+        let mut details = branches.iter().flat_map(|branch| &branch.details);
+        let mut why = format!("Not ready ({})", view.reason);
+        if !details.any(|detail| detail.contains(&view.message)) {
+            let _ = write!(why, ": {}", view.message);
+        }
         text += &coloured(style, &wrapped(&why, ""));
     }
     if let Some(progress) = &view.progress {
@@ -76,14 +82,16 @@ fn coloured(style: Style, lines: &str) -> String {
 
 fn line(branch: &Branch, [name, state, pods]: [usize; 3], stem: &str) -> String {
     let style = branch.style;
-    let mut line = format!(
-        "{stem}{:<name$}  {style}{:<state$}{style:#}  {:<pods$}",
-        branch.name, branch.state, branch.pods
-    );
+    let mut rest = format!("{:<pods$}", branch.pods);
     for further in &branch.further {
-        let _ = write!(line, "  {further}");
+        let _ = write!(rest, "  {further}");
     }
-    format!("{}\n", line.trim_end())
+    let (name, stated) = (format!("{:<name$}", branch.name), branch.state);
+    // What follows is aligned behind the colour; no line ends with spaces.
+    match rest.trim_end() {
+        "" => format!("{stem}{name}  {style}{stated}{style:#}\n"),
+        rest => format!("{stem}{name}  {style}{stated:<state$}{style:#}  {rest}\n"),
+    }
 }
 
 fn databases(view: &View) -> Branch {
@@ -110,21 +118,21 @@ fn part(name: &str, part: &Part, further: Option<String>) -> Branch {
         style,
         pods: String::new(),
         further: further.into_iter().collect(),
-        message: if is_well {
-            String::new()
+        details: if is_well || part.message.is_empty() {
+            Vec::new()
         } else {
-            part.message.clone()
+            vec![part.message.clone()]
         },
     }
 }
 
 fn service(service: &ServiceStatus) -> Branch {
     let (state, style) = phase(service.phase);
-    let mut further = Vec::new();
+    let (mut further, mut details) = (Vec::new(), Vec::new());
     if !service.version.is_empty() {
         further.push(service.version.clone());
     } else if !service.image.is_empty() {
-        further.push(service.image.clone());
+        details.push(format!("image {}", service.image));
     }
     if let Some(host) = &service.host {
         further.push(format!("in {host}"));
@@ -132,13 +140,11 @@ fn service(service: &ServiceStatus) -> Branch {
     if let Some(database) = &service.database {
         further.push(format!("database in {database}"));
     }
-    if let Some(moving) = &service.moving {
-        let what = if moving.given_up {
-            "gave up a move of"
-        } else {
-            "moves since"
-        };
-        further.push(format!("{what} {}", moving.since.0));
+    if let Some(moving) = service.moving.as_ref().filter(|moving| !moving.given_up) {
+        details.push(format!("moving since {}", moving.since.0));
+    }
+    if !service.message.is_empty() {
+        details.push(service.message.clone());
     }
     Branch {
         name: service.name.clone(),
@@ -146,7 +152,7 @@ fn service(service: &ServiceStatus) -> Branch {
         style,
         pods: format!("{}/{}", service.ready, service.desired),
         further,
-        message: service.message.clone(),
+        details,
     }
 }
 

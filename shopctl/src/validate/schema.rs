@@ -155,8 +155,10 @@ fn sentences(error: &ValidationError<'_>) -> Vec<Wrong> {
             let options: Vec<_> = options.filter_map(Value::as_str).collect();
             one(format!("must be one of {}", options.join(", ")))
         }
-        ValidationErrorKind::Minimum { limit } => one(format!("must be at least {limit}")),
-        ValidationErrorKind::Maximum { limit } => one(format!("must be at most {limit}")),
+        ValidationErrorKind::Minimum { limit } => {
+            one(format!("must be at least {}", number(limit)))
+        }
+        ValidationErrorKind::Maximum { limit } => one(format!("must be at most {}", number(limit))),
         ValidationErrorKind::MinLength { limit } => {
             one(format!("must have at least {limit} characters"))
         }
@@ -169,6 +171,14 @@ fn sentences(error: &ValidationError<'_>) -> Vec<Wrong> {
         }
         ValidationErrorKind::Pattern { pattern } => one(format!("must look like {pattern}")),
         _ => one(error.masked().to_string()),
+    }
+}
+
+/// A bound is written with a fraction, though it is a whole number.
+fn number(limit: &Value) -> String {
+    match limit.as_f64() {
+        Some(limit) => limit.to_string(),
+        None => limit.to_string(),
     }
 }
 

@@ -98,7 +98,8 @@ pub fn text(answer: &Answer, shop: &Shop, service: Option<&str>, now: Timestamp)
 fn of_finding(finding: &Finding) -> String {
     let style = if finding.wrong { BAD } else { UNDER_WAY };
     let mut text = format!("{}: {style}{}{style:#}", finding.object, finding.state);
-    if let Some(reason) = &finding.reason {
+    let reason = finding.reason.as_ref();
+    if let Some(reason) = reason.filter(|reason| !reason.eq_ignore_ascii_case(finding.state)) {
         let _ = write!(text, " ({reason})");
     }
     if !finding.holds_up.is_empty() {

@@ -67,7 +67,7 @@ fn last(event: &Event) -> Option<Time> {
 }
 
 /// A time that has passed, in its biggest unit.
-pub fn age(passed: SignedDuration) -> String {
+pub(super) fn age(passed: SignedDuration) -> String {
     let seconds = passed.as_secs().max(0);
     match seconds {
         0..60 => format!("{seconds}s"),

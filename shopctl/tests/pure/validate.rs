@@ -37,9 +37,9 @@ fn a_field_that_is_not_there_is_named_with_the_one_that_is_meant() {
     assert_judged(
         &json!({"version": "1", "services": {"search": {"replica": 2}}, "brokr": {}, "zzz": 1}),
         &[
+            "spec.services.search.replica: there is no such field; did you mean replicas?",
             "spec.brokr: there is no such field; did you mean broker?",
             "spec.zzz: there is no such field",
-            "spec.services.search.replica: there is no such field; did you mean replicas?",
         ],
     );
     let shop = json!({
@@ -50,8 +50,8 @@ fn a_field_that_is_not_there_is_named_with_the_one_that_is_meant() {
     assert_eq!(
         wrong,
         [
-            "sepc: there is no such field; did you mean spec?",
             "metadata.lables: there is no such field; did you mean labels?",
+            "sepc: there is no such field; did you mean spec?",
         ]
     );
 }
@@ -155,7 +155,7 @@ fn shops_are_found_among_other_documents() {
 
 #[test]
 fn what_is_no_yaml_is_told_in_a_line() {
-    for text in ["a: [1", "a: 1\na: 2", "\tx: 1"] {
+    for text in ["a: [1", "a: 1\na: 2", "a: b: c"] {
         let told = documents(text).unreadable.expect(text);
         assert!(
             told.starts_with("no YAML: ") && !told.contains('\n'),

@@ -63,7 +63,7 @@ pub fn asking(action: impl Into<String>) -> impl FnOnce(kube::Error) -> Failure 
             "{action}: the answer cannot be read: {error}; is this program older than the operator?"
         )),
         error => Failure::Absent(format!(
-            "{action}: the cluster does not answer: {}",
+            "{action}: the cluster is not reached: {}",
             deepest(&error)
         )),
     }

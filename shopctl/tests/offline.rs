@@ -106,7 +106,7 @@ fn a_cluster_that_is_not_reached_ends_with_three() {
         .expect("started");
     assert_ends(&output, 3);
     assert!(
-        text(&output.stderr).contains("the cluster does not answer"),
+        text(&output.stderr).contains("the cluster is not reached"),
         "{output:?}"
     );
 }

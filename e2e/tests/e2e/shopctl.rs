@@ -150,7 +150,7 @@ async fn a_dead_letter_is_listed_shown_tried_again_and_discarded() -> Result<()>
 }
 
 #[tokio::test]
-async fn the_logs_of_all_pods_of_a_service_come_in_the_order_of_their_times() -> Result<()> {
+async fn the_logs_of_a_service_are_lines_of_its_own() -> Result<()> {
     world().await?;
     let answer = ask(&["logs", "email", "--output", "json"]).await?;
     assert_eq!(answer.code, Some(0), "{}", answer.complaints);

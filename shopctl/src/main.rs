@@ -38,28 +38,14 @@ fn run(cli: Cli) -> Result<Outcome, Failure> {
 
 async fn obey(Cli { common, command }: Cli) -> Result<Outcome, Failure> {
     let output = common.output;
+    let cluster = || Cluster::connect(&common);
     match command {
         Command::Validate(options) => validate::run(&options, output),
         Command::Completions { shell } => cli::completions(shell),
-        Command::Status(options) => {
-            let cluster = Cluster::connect(&common).await?;
-            status::run(&cluster, &options, output).await
-        }
-        Command::Why { service } => {
-            let cluster = Cluster::connect(&common).await?;
-            why::run(&cluster, service.as_deref(), output).await
-        }
-        Command::Logs(options) => {
-            let cluster = Cluster::connect(&common).await?;
-            logs::run(&cluster, &options, output).await
-        }
-        Command::Open { service } => {
-            let cluster = Cluster::connect(&common).await?;
-            open::run(&cluster, service.as_deref(), output).await
-        }
-        Command::DeadLetters(options) => {
-            let cluster = Cluster::connect(&common).await?;
-            letters::run(&cluster, &options, output).await
-        }
+        Command::Status(options) => status::run(&cluster().await?, &options, output).await,
+        Command::Why { service } => why::run(&cluster().await?, service.as_deref(), output).await,
+        Command::Logs(options) => logs::run(&cluster().await?, &options, output).await,
+        Command::Open { service } => open::run(&cluster().await?, service.as_deref(), output).await,
+        Command::DeadLetters(options) => letters::run(&cluster().await?, &options, output).await,
     }
 }

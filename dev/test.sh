@@ -34,8 +34,9 @@ generated()  { cargo xtask generate --check; }
 charts()     { "$ROOT/charts/test.sh" && "$ROOT/charts/wait-test.sh"; }
 fast_tests() { cargo test --quiet --locked --workspace --exclude e2e; }
 
-images()     { # and that of email in Go, which the end-to-end tests give to email for a while, and of reviews, which one of them brings
+images()     { # and shopctl; email in Go, which the end-to-end tests give to email for a while; reviews, which one of them brings
   cargo xtask images > "$STATE/images.table.new"
+  cargo xtask install >&2
   cargo xtask images --service email-go | tail -n +2 >> "$STATE/images.table.new"
   mv "$STATE/images.table.new" "$STATE/images.table"
   cargo xtask images --service reviews | tail -n +2 > "$STATE/reviews.table" # of its own: it does not come with the operator

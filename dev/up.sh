@@ -11,6 +11,7 @@ build() { # beside the cluster: both take minutes when cold
   part "compiling the programs of this tree" cargo xtask images > "$STATE/images.table.new"
   mv "$STATE/images.table.new" "$STATE/images.table"
   part "compiling the demo" cargo xtask run demo --help
+  part "compiling shopctl" cargo xtask install
 }
 
 await_images() {
@@ -55,6 +56,8 @@ What to try next:
   make demo                                            an order from registration to the mail
   curl -s '127.0.0.1:30082/products?q=cofee&limit=3'   a search with a typo
   kubectl -n $namespace get shop                             what the operator says
+  .state/bin/shopctl -n $namespace status                    the same as a tree; also logs, why, open, dead-letters
+  export PATH="\$PWD/.state/bin:\$PATH"                  puts shopctl on the path, and \`kubectl shop\` with it
   kubectl -n $namespace scale deployment/$shop-search --replicas=3
   make ship S=search                                   change services/search, and roll it out alone
 X

@@ -1,8 +1,9 @@
-//! Chores of the workspace: `cargo xtask images`, `push`, `run` and `generate`.
+//! Chores of the workspace: `cargo xtask images`, `push`, `install`, `run` and `generate`.
 
 mod generate;
 mod go;
 mod images;
+mod install;
 mod oci;
 mod push;
 mod release;
@@ -25,6 +26,8 @@ enum Command {
     Images(images::Options),
     /// Build the images and push them to a registry
     Push(push::Options),
+    /// Build shopctl, a static binary, and put it into a folder
+    Install(install::Options),
     /// Run a tool against the cluster of `make up`
     #[command(disable_help_flag = true)] // --help is the tool's
     Run(run::Options),
@@ -36,6 +39,7 @@ fn main() -> anyhow::Result<()> {
     match Cli::parse().command {
         Command::Images(options) => images::run(&options),
         Command::Push(options) => push::run(&options),
+        Command::Install(options) => install::run(&options),
         Command::Run(options) => run::run(&options),
         Command::Generate(options) => generate::run(&options),
     }

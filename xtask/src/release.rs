@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 
-use crate::workspace::{self, TOOLS, Workspace};
+use crate::workspace::{self, SHOPCTL, TOOLS, Workspace};
 
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 
@@ -27,10 +27,10 @@ pub(crate) fn build(workspace: &Workspace, flags: &[&str], binaries: &[&str]) ->
     cargo.current_dir(&workspace.root);
     cargo.env("CARGO_ENCODED_RUSTFLAGS", rustc.join("\u{1f}"));
     cargo.env("CARGO_BUILD_TARGET", TARGET);
-    // The operator and the demo share what kube is compiled to.
+    // The operator, shopctl and the demo share what kube is compiled to.
     let programs = workspace.programs();
     let packages = programs.iter().map(|program| program.package.as_str());
-    let packages: Vec<_> = packages.chain([TOOLS]).collect();
+    let packages: Vec<_> = packages.chain([TOOLS, SHOPCTL]).collect();
     workspace::build(
         cargo,
         &[&["--release"], flags].concat(),

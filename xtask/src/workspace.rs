@@ -30,6 +30,9 @@ impl Program {
 /// The package of the tools that people run beside a cluster.
 pub(crate) const TOOLS: &str = "e2e";
 
+/// The command for people beside a Shop: package and binary.
+pub(crate) const SHOPCTL: &str = "shopctl";
+
 /// The operator's package and binary.
 pub(crate) const OPERATOR: &str = "shop-operator";
 

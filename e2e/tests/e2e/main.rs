@@ -12,6 +12,7 @@ mod other_language;
 mod outages;
 mod rollout;
 mod scaling;
+mod shopctl;
 mod steady_state;
 mod support;
 mod traffic;

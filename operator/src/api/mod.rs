@@ -5,6 +5,7 @@
     reason = "the derive of KubeSchema repeats each struct inside a function"
 )]
 
+pub mod admission;
 mod email;
 mod exposure;
 pub mod format;

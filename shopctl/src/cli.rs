@@ -1,0 +1,234 @@
+//! What can be typed.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+use k8s_openapi::jiff::SignedDuration;
+use uuid::Uuid;
+
+use crate::{
+    failure::{Failure, Outcome},
+    output::{self, Output},
+};
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  all is well: the Shop is Ready, the file is valid, the command did what it says
+  1  all is not well: the Shop is not Ready, something is wrong with it or with the file
+  2  wrong use, or refused
+  3  the cluster is not reached, or what was named is not there";
+
+/// Looks at a Shop: how far it is, why it is not Ready, what its services say.
+#[derive(Debug, Parser)]
+#[command(name = "shopctl", version, after_help = EXIT_CODES)]
+pub struct Cli {
+    /// What every command takes.
+    #[command(flatten)]
+    pub common: Common,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Which Shop, and how to answer.
+#[derive(Debug, Args)]
+pub struct Common {
+    /// Context of the kubeconfig; without it the current one
+    #[arg(long, global = true, value_name = "NAME")]
+    pub context: Option<String>,
+    /// Namespace of the Shop; without it that of the context
+    #[arg(short, long, global = true, value_name = "NAME")]
+    pub namespace: Option<String>,
+    /// The Shop; may be left out where the namespace has one
+    #[arg(long, global = true, value_name = "NAME")]
+    pub shop: Option<String>,
+    /// For people, or for programs
+    #[arg(
+        short,
+        long,
+        global = true,
+        value_enum,
+        default_value_t,
+        value_name = "FORMAT"
+    )]
+    pub output: Output,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// How far the Shop and its services are; ends with 0 where it is Ready, else with 1
+    #[command(after_help = EXIT_CODES)]
+    Status(StatusOptions),
+    /// Why the Shop, or one of its services, is not as it should be: the most pressing cause first
+    #[command(after_help = EXIT_CODES)]
+    Why {
+        /// Only this service
+        service: Option<String>,
+    },
+    /// Check Shops in files without a cluster: fields, admission rules, and what the operator would refuse
+    #[command(after_help = EXIT_CODES)]
+    Validate(ValidateOptions),
+    /// What all pods of a service log, merged by time
+    Logs(LogsOptions),
+    /// Forward a port of this machine to the API of each service, until Ctrl-C
+    Open {
+        /// Only this service
+        service: Option<String>,
+    },
+    /// Events that a service could not apply; without a service those of all
+    DeadLetters(LettersOptions),
+    /// Print what makes a shell complete the commands
+    Completions {
+        /// Which shell
+        shell: Shell,
+    },
+}
+
+/// Of `status`.
+#[derive(Debug, Args)]
+pub struct StatusOptions {
+    /// Print anew when something changes, until the Shop is Ready
+    #[arg(short, long)]
+    pub watch: bool,
+    /// Give up watching after this time, like 90s or 5m
+    #[arg(long, requires = "watch", value_name = "TIME")]
+    pub timeout: Option<SignedDuration>,
+}
+
+/// Of `validate`.
+#[derive(Debug, Args)]
+pub struct ValidateOptions {
+    /// YAML or JSON; `-` is standard input
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+}
+
+/// Of `logs`.
+#[derive(Debug, Args)]
+pub struct LogsOptions {
+    /// The service
+    pub service: String,
+    /// Go on with what is logged from now on, by pods that come later too
+    #[arg(short, long)]
+    pub follow: bool,
+    /// Only what is not older than this, like 90s or 10m
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<SignedDuration>,
+}
+
+/// Of `dead-letters`.
+#[derive(Debug, Args)]
+#[command(subcommand_precedence_over_arg = true)]
+pub struct LettersOptions {
+    /// The service; without it all are asked
+    pub service: Option<String>,
+    /// What to do with them; without it they are listed
+    #[command(subcommand)]
+    pub action: Option<LettersAction>,
+}
+
+/// What may be done with dead letters.
+#[derive(Clone, Copy, Debug, Subcommand)]
+pub enum LettersAction {
+    /// List them
+    List,
+    /// Show one with its payload
+    Show {
+        /// The id of its event
+        id: Uuid,
+    },
+    /// Apply one now; it stays where that fails again
+    Retry {
+        /// The id of its event
+        id: Uuid,
+    },
+    /// Forget one for good: it counts as applied
+    Discard {
+        /// The id of its event
+        id: Uuid,
+    },
+}
+
+impl ValueEnum for Output {
+    fn value_variants<'a>() -> &'a [Self] {
+        &[Self::Text, Self::Json]
+    }
+
+    fn to_possible_value(&self) -> Option<clap::builder::PossibleValue> {
+        Some(match self {
+            Self::Text => "text".into(),
+            Self::Json => "json".into(),
+        })
+    }
+}
+
+/// The words by which people call this program.
+pub fn called() -> &'static str {
+    let program = std::env::args_os().next().unwrap_or_default();
+    match Path::new(&program)
+        .file_stem()
+        .and_then(|name| name.to_str())
+    {
+        Some("kubectl-shop") => "kubectl shop",
+        _ => "shopctl",
+    }
+}
+
+/// Prints the script for a shell.
+///
+/// # Errors
+/// When nobody reads it.
+pub fn completions(shell: Shell) -> Result<Outcome, Failure> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "shopctl", &mut script);
+    output::print(&String::from_utf8_lossy(&script))?;
+    Ok(Outcome::Good)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_arguments_of_all_commands_fit_together() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_letter_may_be_named_with_its_service_or_without() {
+        let id = "01999999-0000-7000-8000-000000000000";
+        let options = |words: &[&str]| {
+            let words = ["shopctl", "dead-letters"].iter().chain(words);
+            match Cli::try_parse_from(words).map(|cli| cli.command) {
+                Ok(Command::DeadLetters(options)) => Ok(options),
+                Ok(other) => panic!("{other:?}"),
+                Err(error) => Err(error.exit_code()),
+            }
+        };
+        let with = options(&["email", "retry", id]).expect("a service and an id");
+        assert_eq!(with.service.as_deref(), Some("email"));
+        assert!(matches!(with.action, Some(LettersAction::Retry { .. })));
+        let without = options(&["show", id]).expect("an id");
+        assert_eq!(without.service, None);
+        assert!(matches!(without.action, Some(LettersAction::Show { .. })));
+        let all = options(&[]).expect("nothing");
+        assert!(all.service.is_none() && all.action.is_none());
+        assert_eq!(options(&["show", "one"]).map(|_| ()), Err(2));
+    }
+
+    #[test]
+    fn times_are_given_as_people_write_them() {
+        let since = |time: &str| {
+            let words = ["shopctl", "logs", "email", "--since", time];
+            match Cli::try_parse_from(words).map(|cli| cli.command) {
+                Ok(Command::Logs(options)) => options.since.map(|time| time.as_secs()),
+                _ => None,
+            }
+        };
+        assert_eq!(since("10m"), Some(600));
+        assert_eq!(since("1h30m"), Some(5400));
+        assert_eq!(since("soon"), None);
+    }
+}

@@ -1,0 +1,15 @@
+//! `shopctl`, the command for people beside a Shop. What is printed is a function of the objects; the cluster is asked at the rim.
+
+pub mod cli;
+pub mod cluster;
+pub mod failure;
+pub mod forward;
+pub mod letters;
+pub mod logs;
+pub mod open;
+pub mod output;
+pub mod place;
+pub mod shop;
+pub mod status;
+pub mod validate;
+pub mod why;

@@ -1,0 +1,145 @@
+//! A line of a log, as a program wrote it and as people read it.
+
+use std::fmt::Write;
+
+use anstyle::{AnsiColor, Style};
+use k8s_openapi::jiff::Timestamp;
+use serde_json::{Map, Value};
+
+use crate::output::{BAD, UNDER_WAY};
+
+/// What is told first, or of every line the same.
+const TOLD: [&str; 6] = [
+    "timestamp",
+    "level",
+    "message",
+    "service.name",
+    "target",
+    "span_id",
+];
+const QUIET: Style = AnsiColor::BrightBlack.on_default();
+
+/// A line of a log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Line {
+    /// When the node had it.
+    pub at: Timestamp,
+    /// Of which pod.
+    pub pod: String,
+    /// As it was written.
+    pub raw: String,
+}
+
+impl Line {
+    /// Kubernetes puts the time before each line.
+    pub fn read(pod: &str, line: &str) -> Self {
+        let (at, raw) = line.split_once(' ').unwrap_or((line, ""));
+        let (at, raw) = match at.parse() {
+            Ok(at) => (at, raw),
+            Err(_) => (Timestamp::UNIX_EPOCH, line),
+        };
+        Self {
+            at,
+            pod: pod.into(),
+            raw: raw.into(),
+        }
+    }
+
+    /// It says of itself that another service wrote it.
+    pub fn is_of_another_than(&self, service: &str) -> bool {
+        let fields = self.fields().unwrap_or_default();
+        let of = fields.get("service.name").and_then(Value::as_str);
+        of.is_some_and(|of| of != service)
+    }
+
+    fn fields(&self) -> Option<Map<String, Value>> {
+        serde_json::from_str(&self.raw).ok()
+    }
+
+    /// Time, end of the pod's name, level, message, fields.
+    pub fn for_people(&self) -> String {
+        let pod = self.pod.rsplit('-').next().unwrap_or_default();
+        let mut text = format!("{:.3} {pod} ", self.at);
+        let Some(fields) = self.fields() else {
+            let _ = writeln!(text, "      {}", self.raw);
+            return text;
+        };
+        let of = |name: &str| fields.get(name).and_then(Value::as_str).unwrap_or_default();
+        let (level, style) = (of("level"), style(of("level")));
+        let _ = write!(text, "{style}{level:<5}{style:#} {}", of("message"));
+        let mut rest: Vec<_> = fields
+            .iter()
+            .filter(|(name, _)| !TOLD.contains(&name.as_str()))
+            .collect();
+        rest.sort_by_key(|(name, _)| name.as_str());
+        for (name, value) in rest {
+            let _ = write!(text, " {QUIET}{name}={QUIET:#}{}", shown(value));
+        }
+        text.push('\n');
+        text
+    }
+}
+
+fn style(level: &str) -> Style {
+    match level {
+        "ERROR" => BAD,
+        "WARN" => UNDER_WAY,
+        _ => Style::new(),
+    }
+}
+
+/// In quotes where it would not be seen where it ends.
+fn shown(value: &Value) -> String {
+    match value {
+        Value::String(text) if !text.is_empty() && !text.contains([' ', '"', '\n']) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+/// All lines in the order of their times; those of one pod stay in theirs.
+pub fn merged(logs: Vec<Vec<Line>>) -> Vec<Line> {
+    let mut lines: Vec<_> = logs.into_iter().flatten().collect();
+    lines.sort_by_key(|line| line.at);
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(raw: &str) -> String {
+        let line = Line::read("demo-email-6c5d-x7k2p", raw);
+        anstream::adapter::strip_str(&line.for_people()).to_string()
+    }
+
+    #[test]
+    fn a_line_is_told_as_people_read_it() {
+        let raw = r#"2026-11-26T22:00:01.123456789Z {"timestamp":"2026-11-26T22:00:01.1234Z","level":"WARN","service.name":"email","target":"chassis","message":"event is dead","subject":"shop.orders.order.confirmed.v1","cause":"no such order","attempts":10,"span_id":"00f0"}"#;
+        insta::assert_snapshot!(told(raw), @r#"2026-11-26T22:00:01.123Z x7k2p WARN  event is dead attempts=10 cause="no such order" subject=shop.orders.order.confirmed.v1"#);
+    }
+
+    #[test]
+    fn a_line_that_is_no_json_is_told_as_it_is() {
+        insta::assert_snapshot!(told("2026-11-26T22:00:01Z email: wrong setting"), @"2026-11-26T22:00:01.000Z x7k2p       email: wrong setting");
+        insta::assert_snapshot!(told("not even a time"), @"1970-01-01T00:00:00.000Z x7k2p       not even a time");
+    }
+
+    #[test]
+    fn lines_of_several_pods_are_merged_by_time() {
+        let log = |pod: &str, times: &[u8]| {
+            let line = |second: &u8| Line::read(pod, &format!("2026-11-26T22:00:0{second}Z {pod}"));
+            times.iter().map(line).collect()
+        };
+        let lines = merged(vec![log("a", &[1, 4]), log("b", &[2, 4, 5])]);
+        let pods: String = lines.iter().map(|line| line.pod.as_str()).collect();
+        assert_eq!(pods, "ababb");
+    }
+
+    #[test]
+    fn a_line_without_a_service_may_be_of_any() {
+        let of = |raw: &str| Line::read("p", &format!("2026-11-26T22:00:01Z {raw}"));
+        assert!(of(r#"{"service.name":"orders"}"#).is_of_another_than("email"));
+        assert!(!of(r#"{"service.name":"email"}"#).is_of_another_than("email"));
+        assert!(!of("thread panicked").is_of_another_than("email"));
+    }
+}

@@ -1,0 +1,135 @@
+//! The program itself, where no cluster is reached: what it prints and how it ends.
+
+use std::{
+    io::Write,
+    net::TcpListener,
+    process::{Command, Output, Stdio},
+};
+
+fn shopctl(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_shopctl"));
+    command.args(arguments).env("KUBECONFIG", "/nowhere");
+    command
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).expect("UTF-8")
+}
+
+#[track_caller]
+fn assert_ends(output: &Output, code: i32) {
+    assert_eq!(output.status.code(), Some(code), "{}", text(&output.stderr));
+}
+
+#[test]
+fn a_file_is_validated_with_an_exit_code() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("shop.yaml");
+    let path = path.to_str().expect("UTF-8");
+    let head = "apiVersion: shopkeeper.dev/v1alpha1\nkind: Shop\nmetadata: {name: corner}\n";
+    std::fs::write(path, format!("{head}spec: {{version: '1'}}\n")).expect("written");
+    let output = shopctl(&["validate", path]).output().expect("started");
+    assert_ends(&output, 0);
+    assert_eq!(
+        text(&output.stdout),
+        format!("{path}: Shop corner is valid\n")
+    );
+
+    std::fs::write(
+        path,
+        format!("{head}spec: {{version: 1}}\n---\nkind: Namespace\n"),
+    )
+    .expect("written");
+    let output = shopctl(&["validate", path]).output().expect("started");
+    assert_ends(&output, 1);
+    let expected = "spec.version: must be a string: write \"1\" in quotes";
+    assert_eq!(text(&output.stdout), format!("{path}: {expected}\n"));
+    let passed_over = format!("{path}: Namespace is no Shop and was passed over\n");
+    assert_eq!(text(&output.stderr), passed_over);
+
+    let output = shopctl(&["validate", path, "--output", "json"])
+        .output()
+        .expect("started");
+    assert_ends(&output, 1);
+    let found: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(
+        (&found[0]["path"], &found[0]["shop"]),
+        (&"spec.version".into(), &"corner".into())
+    );
+}
+
+#[test]
+fn standard_input_is_validated() {
+    let command = shopctl(&["validate", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn();
+    let mut child = command.expect("started");
+    let mut input = child.stdin.take().expect("its input");
+    input.write_all(b"kind: Namespace\n").expect("written");
+    drop(input);
+    let output = child.wait_with_output().expect("ended");
+    assert_ends(&output, 2);
+    assert!(text(&output.stderr).ends_with("shopctl: there is no Shop in what was given\n"));
+}
+
+#[test]
+fn wrong_use_ends_with_two() {
+    for arguments in [
+        &["validate"][..],
+        &["frobnicate"],
+        &["validate", "/nowhere"],
+        &["status", "--timeout", "5m"],
+    ] {
+        assert_ends(&shopctl(arguments).output().expect("started"), 2);
+    }
+}
+
+#[test]
+fn a_cluster_that_is_not_reached_ends_with_three() {
+    assert_ends(&shopctl(&["status"]).output().expect("started"), 3);
+
+    let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+    let address = free.expect("a port where nobody listens");
+    let folder = tempfile::tempdir().expect("a folder");
+    let kubeconfig = folder.path().join("config");
+    let content = format!(
+        "apiVersion: v1\nkind: Config\ncurrent-context: c\n\
+         contexts: [{{name: c, context: {{cluster: c, user: u}}}}]\n\
+         clusters: [{{name: c, cluster: {{server: 'http://{address}'}}}}]\nusers: [{{name: u, user: {{}}}}]\n"
+    );
+    std::fs::write(&kubeconfig, content).expect("written");
+    let output = shopctl(&["status"])
+        .env("KUBECONFIG", &kubeconfig)
+        .output()
+        .expect("started");
+    assert_ends(&output, 3);
+    assert!(
+        text(&output.stderr).contains("the cluster is not reached"),
+        "{output:?}"
+    );
+}
+
+#[test]
+fn the_exit_codes_stand_in_the_help_and_shells_get_completions() {
+    let output = shopctl(&["status", "--help"]).output().expect("started");
+    assert_ends(&output, 0);
+    assert!(text(&output.stdout).contains("Exit codes:"));
+    let output = shopctl(&["completions", "bash"]).output().expect("started");
+    assert_ends(&output, 0);
+    assert!(text(&output.stdout).contains("dead-letters"));
+}
+
+#[test]
+fn a_reader_who_has_had_enough_is_no_panic() {
+    let command = shopctl(&["completions", "zsh"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn();
+    let mut child = command.expect("started");
+    drop(child.stdout.take());
+    let output = child.wait_with_output().expect("ended");
+    assert_eq!(text(&output.stderr), "");
+    assert_ends(&output, 0);
+}

@@ -1,0 +1,102 @@
+use k8s_openapi::{api::core::v1::Event, jiff::Timestamp};
+use serde_json::{Value, json};
+use shopctl::why::{Answer, findings, text, warnings};
+
+use crate::{plain, shop};
+
+fn event(minute: u32, related: &str, kind: &str, reason: &str, note: &str) -> Event {
+    let event: Value = json!({
+        "metadata": {"name": format!("corner.{minute}")},
+        "involvedObject": {"kind": "Shop", "name": "corner", "uid": "uid-of-corner"},
+        "related": {"kind": "Deployment", "name": related},
+        "type": kind, "reason": reason, "message": note,
+        "eventTime": format!("2026-11-26T22:{minute:02}:00.000000Z"),
+    });
+    serde_json::from_value(event).expect("an event")
+}
+
+fn events() -> Vec<Event> {
+    let note = "pod corner-payments-6d8c7b5f4-x7k2p cannot get its image";
+    vec![
+        event(1, "corner-payments", "Warning", "Failed", note),
+        event(
+            3,
+            "corner-users",
+            "Warning",
+            "ForeignField",
+            "set by somebody else",
+        ),
+        event(2, "corner-search", "Normal", "Running", "search runs"),
+    ]
+}
+
+fn told(file: &str, service: Option<&str>) -> String {
+    let shop = shop(file);
+    let now: Timestamp = "2026-11-26T22:10:00Z".parse().expect("a time");
+    let answer = Answer {
+        findings: findings(&shop, service),
+        warnings: warnings(&events(), &shop, service),
+    };
+    plain(&text(&answer, &shop, service, now))
+}
+
+#[test]
+fn nothing_is_wrong() {
+    insta::assert_snapshot!(told("healthy", None));
+}
+
+#[test]
+fn what_needs_help_comes_before_what_needs_time() {
+    insta::assert_snapshot!(told("failed", None));
+}
+
+#[test]
+fn what_needs_time() {
+    insta::assert_snapshot!(told("migrating", None));
+}
+
+#[test]
+fn one_service() {
+    insta::assert_snapshot!(told("failed", Some("payments")));
+}
+
+#[test]
+fn a_service_that_waits_for_its_database_is_told_of_the_database() {
+    insta::assert_snapshot!(told("failed", Some("orders")));
+}
+
+#[test]
+fn nothing_is_wrong_with_one_service() {
+    insta::assert_snapshot!(told("failed", Some("email")));
+}
+
+#[test]
+fn a_newer_generation_is_told_first() {
+    insta::assert_snapshot!(told("leaving", None));
+}
+
+#[test]
+fn a_sentence_of_the_shop_alone_is_told_too() {
+    let mut shop = shop("healthy");
+    let status = shop.status.as_mut().expect("a status");
+    let ready = &mut status.conditions[0];
+    (ready.status, ready.reason) = ("False".into(), "Invalid".into());
+    ready.message = "spec.images.registry: needed for email".into();
+    let answer = Answer {
+        findings: findings(&shop, None),
+        warnings: Vec::new(),
+    };
+    insta::assert_snapshot!(plain(&text(&answer, &shop, None, Timestamp::UNIX_EPOCH)));
+}
+
+#[test]
+fn the_last_five_warnings_are_told_the_newest_first() {
+    let many: Vec<_> = (0..9)
+        .map(|n| event(n, "corner-email", "Warning", "Failed", &n.to_string()))
+        .collect();
+    let notes: Vec<_> = warnings(&many, &shop("healthy"), None)
+        .into_iter()
+        .map(|w| w.note)
+        .collect();
+    assert_eq!(notes, ["8", "7", "6", "5", "4"]);
+}

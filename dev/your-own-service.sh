@@ -84,22 +84,21 @@ manifest_elsewhere() { # a workspace of its own, though it lies in one
 
 finish() {
   local status=$?
+  exec 2>&3
   kubectl -n demo delete shop demo --ignore-not-found >> "$log" 2>&1 || true
   [ $status = 0 ] || { tail -n 60 "$log" >&2; die "$page cannot be followed; the cause stands above"; }
+  say "$page can be followed"
 }
 
 exclusive your-own-service   # there is one namespace `demo`
-: > "$log"
+exec 3>&2 > "$log" 2>&1
 trap finish EXIT
-{
-  copy_of_tree
-  cd "$copy"
-  shop
-  page_as_script > .state/page.sh
-  follow '/^# ## Remove it/,$d'
-  second_version
-  follow '/^# ## Remove it/,$!d'
-  nothing_left
-  manifest_elsewhere
-} > "$log" 2>&1
-say "$page can be followed"
+copy_of_tree
+cd "$copy"
+shop
+page_as_script > .state/page.sh
+follow '/^# ## Remove it/,$d'
+second_version
+follow '/^# ## Remove it/,$!d'
+nothing_left
+manifest_elsewhere

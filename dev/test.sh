@@ -111,6 +111,7 @@ main() { # read whole before it runs, so that an edit or a pull meanwhile does n
   step "Unused dependencies" unused
   step "Clippy" lint
   step "Generated files" generated
+  step "The page on a service of your own" "$DEV/your-own-service.sh"
   step "Charts" charts
   step "Unit and service tests" fast_tests
   [ "${1:-all}" = fast ] || step "Email in Go" "$DEV/email-go.sh" >&2

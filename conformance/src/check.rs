@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
+use crate::document::Caller;
 use crate::run::Run;
 use crate::scene::Scene;
 
@@ -34,6 +35,7 @@ impl Need {
     /// Why a check with this need does not apply, if it does not.
     fn missing(self, run: &Run) -> Option<&'static str> {
         let (document, request) = (&run.document, run.trial.request.as_ref());
+        let call = run.trial.call.as_ref();
         let (met, reason) = match self {
             Self::Database => (document.database.is_some(), "it has no database"),
             Self::Subscribes => (!document.subscribes.is_empty(), "it subscribes to nothing"),
@@ -41,8 +43,8 @@ impl Need {
             Self::Mail => (document.sends_mail, "it sends no mail"),
             Self::Grpc => (document.ports.grpc.is_some(), "it has no port for gRPC"),
             Self::Call => (
-                run.trial.call.is_some(),
-                "no conformance.yaml names a call of gRPC",
+                call.is_some_and(|call| call.r#as != Caller::Nobody),
+                "no conformance.yaml names a call of gRPC that is for somebody",
             ),
             Self::Request => (request.is_some(), "no conformance.yaml names a request"),
             Self::Body => (
@@ -50,7 +52,7 @@ impl Need {
                 "its request has no body",
             ),
             Self::Login => (
-                request.is_some_and(|r| r.r#as != crate::document::Caller::Nobody),
+                request.is_some_and(|r| r.r#as != Caller::Nobody),
                 "its request needs no login",
             ),
             Self::IdempotencyKey => (

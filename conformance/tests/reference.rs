@@ -176,6 +176,9 @@ fn every_check_is_of_a_line_of_the_contract_and_every_line_has_a_check_or_says_t
     assert_eq!(names.len(), contract.len(), "a name stands there twice");
     let checked: BTreeSet<_> = all_lines().into_iter().map(|(line, _)| line).collect();
     assert_eq!(checked.len(), all_lines().len(), "two checks of one line");
+    for fault in FURTHER {
+        assert!(checked.contains(line_of(fault)), "{fault} breaks no line");
+    }
     let without_line: Vec<_> = checked.difference(&names).collect();
     assert!(
         without_line.is_empty(),

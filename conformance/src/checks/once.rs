@@ -44,7 +44,13 @@ async fn once(scene: &mut Scene) -> Result<String> {
             event.payload
         );
     }
-    Ok("2 duplicates".to_owned())
+    Ok(match first {
+        Some(_) => "2 duplicates, and nothing more published",
+        None => {
+            "2 duplicates; what is published was not looked at: no conformance.yaml names what makes it publish"
+        }
+    }
+    .to_owned())
 }
 
 /// Waits until all is published that came of this event and of what was before now: an outbox is published in its order, so

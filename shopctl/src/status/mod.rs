@@ -95,3 +95,20 @@ fn show(view: &View, output: Output) -> Result<(), Failure> {
         Output::Json => output::print_json(view),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_passes_does_not_end_a_watch() {
+        let ends = |code: u16| {
+            let answer =
+                serde_json::json!({"status": "Failure", "message": "", "reason": "", "code": code});
+            let answer = serde_json::from_value(answer).expect("an answer");
+            is_final(&kube::Error::Api(answer))
+        };
+        assert!([401, 403, 404].into_iter().all(ends));
+        assert!(![429, 500, 503].into_iter().any(ends));
+    }
+}

@@ -163,7 +163,7 @@ mod tests {
         let lines = merged(vec![log("a", &[1, 4]), log("b", &[2, 4, 5])]);
         let pods: String = lines.iter().map(|line| line.pod.as_str()).collect();
         assert_eq!(pods, "ababb");
-        let lines = merged(vec![log("a", &[1, 4, 0, 3]), log("b", &[2, 5])]);
+        let lines = merged(vec![log("a", &[1, 4, 0, 2]), log("b", &[3, 5])]);
         let pods: String = lines.iter().map(|line| line.pod.as_str()).collect();
         assert_eq!(
             pods, "abaaab",

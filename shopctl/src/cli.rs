@@ -1,6 +1,9 @@
 //! What can be typed.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
@@ -93,8 +96,14 @@ pub struct StatusOptions {
     #[arg(short, long)]
     pub watch: bool,
     /// Give up watching after this time, like 90s or 5m
-    #[arg(long, requires = "watch", value_name = "TIME")]
-    pub timeout: Option<SignedDuration>,
+    #[arg(long, requires = "watch", value_name = "TIME", value_parser = time)]
+    pub timeout: Option<Duration>,
+}
+
+/// A time as people write it, like `90s` or `1h30m`.
+fn time(text: &str) -> Result<Duration, String> {
+    let time: SignedDuration = text.parse().map_err(|error| format!("{error}"))?;
+    Duration::try_from(time).map_err(|_| "it must not be negative".into())
 }
 
 /// Of `validate`.
@@ -114,8 +123,8 @@ pub struct LogsOptions {
     #[arg(short, long)]
     pub follow: bool,
     /// Only what is not older than this, like 90s or 10m
-    #[arg(long, value_name = "TIME")]
-    pub since: Option<SignedDuration>,
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub since: Option<Duration>,
 }
 
 /// Of `dead-letters`.
@@ -221,7 +230,8 @@ mod tests {
     #[test]
     fn times_are_given_as_people_write_them() {
         let since = |time: &str| {
-            let words = ["shopctl", "logs", "email", "--since", time];
+            let since = format!("--since={time}");
+            let words = ["shopctl", "logs", "email", &since];
             match Cli::try_parse_from(words).map(|cli| cli.command) {
                 Ok(Command::Logs(options)) => options.since.map(|time| time.as_secs()),
                 _ => None,
@@ -229,6 +239,11 @@ mod tests {
         };
         assert_eq!(since("10m"), Some(600));
         assert_eq!(since("1h30m"), Some(5400));
-        assert_eq!(since("soon"), None);
+        for wrong in ["soon", "-10m", "10m ago", "99999999999999999999h"] {
+            assert_eq!(since(wrong), None, "{wrong}");
+            let timeout = format!("--timeout={wrong}");
+            let words = ["shopctl", "status", "--watch", &timeout];
+            assert!(Cli::try_parse_from(words).is_err(), "{wrong}");
+        }
     }
 }

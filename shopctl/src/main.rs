@@ -7,7 +7,7 @@ use shopctl::{
     cli::{self, Cli, Command},
     cluster::Cluster,
     failure::{Failure, Outcome},
-    letters, logs, open, status, validate, why,
+    letters, logs, open, output, status, validate, why,
 };
 
 fn main() -> ExitCode {
@@ -19,7 +19,7 @@ fn main() -> ExitCode {
         Ok(outcome) => outcome.into(),
         Err(failure) => {
             if !matches!(failure, Failure::NobodyReads) {
-                eprintln!("{}: {failure}", cli::called());
+                output::complain(format!("{}: {failure}", cli::called()));
             }
             failure.into()
         }

@@ -44,7 +44,7 @@ pub async fn run(
         match forward::target(&place, &pods, Port::Api) {
             Ok(_) => doors.push(open(cluster, place).await?),
             Err(failure) if service.is_some() => return Err(failure),
-            Err(failure) => eprintln!("{failure}"),
+            Err(failure) => output::complain(failure),
         }
     }
     if doors.is_empty() {
@@ -54,7 +54,7 @@ pub async fn run(
         Output::Text => output::print(&text(&doors))?,
         Output::Json => output::print_json(&doors)?,
     }
-    eprintln!("Ctrl-C ends it.");
+    output::complain("Ctrl-C ends it.");
     let ended = tokio::signal::ctrl_c().await;
     ended.map_err(|error| Failure::Refused(format!("Ctrl-C cannot be heard: {error}")))?;
     Ok(Outcome::Good)
@@ -86,7 +86,7 @@ async fn open(cluster: &Cluster, place: Place) -> Result<Door, Failure> {
             let (cluster, service) = (cluster.clone(), place.service.clone());
             tokio::spawn(async move {
                 if let Err(failure) = lead(&cluster, &service, connection).await {
-                    eprintln!("{service}: {failure}");
+                    output::complain(format!("{service}: {failure}"));
                 }
             });
         }

@@ -133,3 +133,32 @@ fn a_reader_who_has_had_enough_is_no_panic() {
     assert_eq!(text(&output.stderr), "");
     assert_ends(&output, 0);
 }
+
+#[test]
+fn a_complaint_that_nobody_reads_is_no_panic() {
+    let command = shopctl(&["validate", "-"])
+        .stdin(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn();
+    let mut child = command.expect("started");
+    drop(child.stderr.take());
+    let mut input = child.stdin.take().expect("its input");
+    input.write_all(b"kind: Namespace\n").expect("written");
+    drop(input);
+    assert_eq!(child.wait().expect("ended").code(), Some(2));
+}
+
+#[test]
+fn no_file_steers_the_terminal() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("shop.yaml");
+    let shop = "apiVersion: shopkeeper.dev/v1alpha1\nkind: Shop\nmetadata: {name: corner}\n\
+                spec: {version: '1', \"a\\e[2J\": 1}\n---\nkind: \"b\\e[2J\\nc\"\n";
+    std::fs::write(&path, shop).expect("written");
+    let path = path.to_str().expect("UTF-8");
+    let output = shopctl(&["validate", path]).output().expect("started");
+    assert_ends(&output, 1);
+    assert!(text(&output.stdout).contains("a\\u{1b}[2J"), "{output:?}");
+    let passed_over = format!("{path}: b\\u{{1b}}[2J\\nc is no Shop and was passed over\n");
+    assert_eq!(text(&output.stderr), passed_over);
+}

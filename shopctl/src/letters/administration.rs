@@ -1,5 +1,7 @@
 //! The administration port of a service.
 
+use std::time::Duration;
+
 use http_body_util::{BodyExt, Empty};
 use hyper::{Method, Request, StatusCode, body::Bytes, client::conn::http1, header};
 use hyper_util::rt::TokioIo;
@@ -16,6 +18,9 @@ use crate::{
 
 /// How many letters are asked for at once: as many as a service gives.
 const PAGE: usize = 1000;
+
+/// A service that does not answer within this time is not reached.
+const LIMIT: Duration = Duration::from_secs(10);
 
 /// The administration of one service.
 pub(super) struct Administration<'a> {
@@ -117,6 +122,16 @@ impl Administration<'_> {
     }
 
     async fn ask(&self, method: Method, path: &str) -> Result<Answer, Failure> {
+        let answered = tokio::time::timeout(LIMIT, self.exchange(method, path)).await;
+        let service = &self.place.service;
+        answered.unwrap_or_else(|_| {
+            Err(Failure::Absent(format!(
+                "the administration of {service} does not answer within {LIMIT:?}"
+            )))
+        })
+    }
+
+    async fn exchange(&self, method: Method, path: &str) -> Result<Answer, Failure> {
         let stream = forward::stream(self.cluster, &self.place, Port::Administration).await?;
         let service = &self.place.service;
         let broken = |error: hyper::Error| {

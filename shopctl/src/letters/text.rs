@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::Letter;
-use crate::output::wrapped;
+use crate::output::{escaped, escaped_lines, wrapped};
 
 /// All of them, each with its cause below.
 pub(super) fn list(letters: &[Letter], services: &[&str]) -> String {
@@ -23,7 +23,8 @@ pub(super) fn list(letters: &[Letter], services: &[&str]) -> String {
             ..
         } = letter;
         format!(
-            "{service:<width$}  {id}  {subject}\n{}",
+            "{service:<width$}  {id}  {}\n{}",
+            escaped(subject),
             wrapped(&history(letter), "  ")
         )
     });
@@ -50,7 +51,11 @@ pub(super) fn whole(letter: &Letter) -> String {
         Ok(json) => format!("{json:#}"),
         Err(_) => payload.to_owned(),
     };
-    format!("{}{payload}\n", list(std::slice::from_ref(letter), &[]))
+    format!(
+        "{}{}\n",
+        list(std::slice::from_ref(letter), &[]),
+        escaped_lines(&payload)
+    )
 }
 
 #[cfg(test)]
@@ -86,7 +91,8 @@ mod tests {
 
     #[test]
     fn a_payload_that_is_no_json_is_shown_as_it_is() {
-        assert!(whole(&letter("no json")).ends_with("\nno json\n"));
+        assert!(whole(&letter("no\njson\u{1b}")).ends_with("\nno\njson\\u{1b}\n"));
+        assert!(whole(&letter("\"\u{9b}\"")).ends_with("\n\"\\u{9b}\"\n"));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use futures::{AsyncBufReadExt, StreamExt, TryStreamExt};
+use futures::StreamExt;
 use k8s_openapi::{api::core::v1::Pod, jiff::Timestamp};
 use kube::{
     Api, ResourceExt,
@@ -14,8 +14,13 @@ use kube::{
 };
 use tokio::sync::mpsc::{self, Sender};
 
-use super::{Line, has_begun, show};
-use crate::{cluster::Cluster, failure::Failure, output::Output, place::Place};
+use super::{Line, has_begun, next_line, show};
+use crate::{
+    cluster::Cluster,
+    failure::Failure,
+    output::{self, Output},
+    place::Place,
+};
 
 /// How long a container that has ended gets to start again before its pod is looked at.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -52,7 +57,7 @@ pub(super) async fn follow(
                     tokio::spawn(log.tell(tell.clone()));
                 }
                 Some(Ok(_)) => {}
-                Some(Err(error)) => eprintln!("still watching the pods: {error}"),
+                Some(Err(error)) => output::complain(format!("still watching the pods: {error}")),
                 None => return Err(Failure::Absent("the cluster ended the watch of the pods".into())),
             },
             Some(line) = told.recv() => show(&line, place, output)?,
@@ -78,7 +83,7 @@ impl Log {
             match self.pods.get_opt(&self.pod).await {
                 Ok(Some(pod)) if !has_ended(&pod) => {}
                 Ok(_) => return,
-                Err(error) => eprintln!("pod {}: {error}", self.pod),
+                Err(error) => output::complain(format!("pod {}: {error}", self.pod)),
             }
         }
     }
@@ -93,12 +98,13 @@ impl Log {
             ..LogParams::default()
         };
         // A container that is about to start has no log yet.
-        let Ok(log) = self.pods.log_stream(&self.pod, &wanted).await else {
+        let Ok(mut log) = self.pods.log_stream(&self.pod, &wanted).await else {
             return;
         };
-        let mut log = log.lines();
-        while let Ok(Some(line)) = log.try_next().await {
-            let line = Line::read(&self.pod, &line);
+        let mut last = Timestamp::UNIX_EPOCH;
+        while let Ok(Some(line)) = next_line(&mut log).await {
+            let line = Line::read(&self.pod, &line, last);
+            last = line.at;
             if before.is_some_and(|before| line.at <= before) {
                 continue;
             }

@@ -6,7 +6,7 @@ use anstyle::{AnsiColor, Style};
 use k8s_openapi::jiff::Timestamp;
 use serde_json::{Map, Value};
 
-use crate::output::{BAD, UNDER_WAY};
+use crate::output::{BAD, UNDER_WAY, escaped};
 
 /// What is told first, or of every line the same.
 const TOLD: [&str; 6] = [
@@ -31,12 +31,12 @@ pub struct Line {
 }
 
 impl Line {
-    /// Kubernetes puts the time before each line.
-    pub fn read(pod: &str, line: &str) -> Self {
+    /// Kubernetes puts the time before each line. One without takes that of the line before it in its pod, and none is earlier.
+    pub fn read(pod: &str, line: &str, before: Timestamp) -> Self {
         let (at, raw) = line.split_once(' ').unwrap_or((line, ""));
-        let (at, raw) = match at.parse() {
-            Ok(at) => (at, raw),
-            Err(_) => (Timestamp::UNIX_EPOCH, line),
+        let (at, raw) = match at.parse::<Timestamp>() {
+            Ok(at) => (at.max(before), raw),
+            Err(_) => (before, line),
         };
         Self {
             at,
@@ -61,11 +61,15 @@ impl Line {
         let pod = self.pod.rsplit('-').next().unwrap_or_default();
         let mut text = format!("{:.3} {pod} ", self.at);
         let Some(fields) = self.fields() else {
-            let _ = writeln!(text, "      {}", self.raw);
+            let _ = writeln!(text, "      {}", escaped(&self.raw));
             return text;
         };
-        let of = |name: &str| fields.get(name).and_then(Value::as_str).unwrap_or_default();
-        let (level, style) = (of("level"), style(of("level")));
+        let of = |name: &str| {
+            let value = fields.get(name).and_then(Value::as_str);
+            escaped(value.unwrap_or_default())
+        };
+        let level = of("level");
+        let style = style(&level);
         let _ = write!(text, "{style}{level:<5}{style:#} {}", of("message"));
         let mut rest: Vec<_> = fields
             .iter()
@@ -73,7 +77,7 @@ impl Line {
             .collect();
         rest.sort_by_key(|(name, _)| name.as_str());
         for (name, value) in rest {
-            let _ = write!(text, " {QUIET}{name}={QUIET:#}{}", shown(value));
+            let _ = write!(text, " {QUIET}{}={QUIET:#}{}", escaped(name), shown(value));
         }
         text.push('\n');
         text
@@ -91,8 +95,10 @@ fn style(level: &str) -> Style {
 /// In quotes where it would not be seen where it ends.
 fn shown(value: &Value) -> String {
     match value {
-        Value::String(text) if !text.is_empty() && !text.contains([' ', '"', '\n']) => text.clone(),
-        other => other.to_string(),
+        Value::String(text) if !text.is_empty() && !text.contains([' ', '"', '\n']) => {
+            escaped(text)
+        }
+        other => escaped(&other.to_string()),
     }
 }
 
@@ -108,7 +114,7 @@ mod tests {
     use super::*;
 
     fn told(raw: &str) -> String {
-        let line = Line::read("demo-email-6c5d-x7k2p", raw);
+        let line = Line::read("demo-email-6c5d-x7k2p", raw, Timestamp::UNIX_EPOCH);
         anstream::adapter::strip_str(&line.for_people()).to_string()
     }
 
@@ -125,19 +131,55 @@ mod tests {
     }
 
     #[test]
+    fn no_line_steers_the_terminal() {
+        let time = "2026-11-26T22:00:01Z";
+        let of_json =
+            r#"{"level":"INFO","message":"a\u001b[2Jb","k\u009b":"\u001b","l":["\u009b"]}"#;
+        for raw in [of_json, "\u{1b}[2J\u{9b}"] {
+            let line = Line::read("p", &format!("{time} {raw}"), Timestamp::UNIX_EPOCH);
+            // The styles are of this program.
+            let text = line.for_people().replace(&format!("{QUIET}"), "");
+            let text = text.replace(&format!("{QUIET:#}"), "");
+            assert_eq!(text.matches(char::is_control).count(), 1, "{text:?}");
+            assert!(text.contains("\\u{1b}[2J"), "{text:?}");
+        }
+    }
+
+    #[test]
     fn lines_of_several_pods_are_merged_by_time() {
         let log = |pod: &str, times: &[u8]| {
-            let line = |second: &u8| Line::read(pod, &format!("2026-11-26T22:00:0{second}Z {pod}"));
+            let mut before = Timestamp::UNIX_EPOCH;
+            let line = |second: &u8| {
+                let time = match second {
+                    0 => "no time".into(),
+                    second => format!("2026-11-26T22:00:0{second}Z"),
+                };
+                let line = Line::read(pod, &format!("{time} {pod}"), before);
+                before = line.at;
+                line
+            };
             times.iter().map(line).collect()
         };
         let lines = merged(vec![log("a", &[1, 4]), log("b", &[2, 4, 5])]);
         let pods: String = lines.iter().map(|line| line.pod.as_str()).collect();
         assert_eq!(pods, "ababb");
+        let lines = merged(vec![log("a", &[1, 4, 0, 2]), log("b", &[3, 5])]);
+        let pods: String = lines.iter().map(|line| line.pod.as_str()).collect();
+        assert_eq!(
+            pods, "abaaab",
+            "what has no time stays where it was written"
+        );
     }
 
     #[test]
     fn a_line_without_a_service_may_be_of_any() {
-        let of = |raw: &str| Line::read("p", &format!("2026-11-26T22:00:01Z {raw}"));
+        let of = |raw: &str| {
+            Line::read(
+                "p",
+                &format!("2026-11-26T22:00:01Z {raw}"),
+                Timestamp::UNIX_EPOCH,
+            )
+        };
         assert!(of(r#"{"service.name":"orders"}"#).is_of_another_than("email"));
         assert!(!of(r#"{"service.name":"email"}"#).is_of_another_than("email"));
         assert!(!of("thread panicked").is_of_another_than("email"));

@@ -3,7 +3,9 @@
 mod follow;
 mod line;
 
-use futures::{AsyncBufReadExt, TryStreamExt};
+use std::io;
+
+use futures::{AsyncBufRead, AsyncBufReadExt};
 use k8s_openapi::{api::core::v1::Pod, jiff::Timestamp};
 use kube::{Api, api::LogParams};
 
@@ -27,7 +29,11 @@ pub async fn run(
     output: Output,
 ) -> Result<Outcome, Failure> {
     let place = Place::named(&cluster.shop().await?, &options.service)?;
-    let since = options.since.map(|since| Timestamp::now() - since);
+    let since = options.since.map(|since| {
+        let too_far = |_| Failure::Refused("--since goes back too far".into());
+        Timestamp::now().checked_sub(since).map_err(too_far)
+    });
+    let since = since.transpose()?;
     let pods = cluster.pods(&place).await?;
     if pods.is_empty() && !options.follow {
         let service = &place.service;
@@ -35,12 +41,7 @@ pub async fn run(
             "service {service} has no pods; `shopctl why {service}` says why"
         )));
     }
-    let mut logs = Vec::new();
-    for pod in pods.iter().filter(|pod| has_begun(pod)) {
-        let name = pod.metadata.name.as_deref().unwrap_or_default();
-        logs.push(log_of(&cluster.api(), name, since).await?);
-    }
-    let lines = merged(logs);
+    let lines = merged(logs_of(&cluster.api(), &pods, since).await?);
     for line in &lines {
         show(line, &place, output)?;
     }
@@ -57,27 +58,69 @@ fn has_begun(pod: &Pod) -> bool {
         .into_iter()
         .flat_map(|s| s.container_statuses.iter().flatten());
     containers.any(|container| {
-        let state = container.state.as_ref();
-        state.is_some_and(|state| state.running.is_some() || state.terminated.is_some())
+        let states = [&container.state, &container.last_state];
+        let mut states = states.into_iter().flatten();
+        // Between two starts it waits, and has the log of the last.
+        container.restart_count > 0
+            || states.any(|state| state.running.is_some() || state.terminated.is_some())
     })
 }
 
-/// What a pod has logged so far.
+/// What the pods have logged so far. It fails where it cannot be read of any.
+async fn logs_of(
+    api: &Api<Pod>,
+    pods: &[Pod],
+    since: Option<Timestamp>,
+) -> Result<Vec<Vec<Line>>, Failure> {
+    let (mut logs, mut failures) = (Vec::new(), Vec::new());
+    for pod in pods.iter().filter(|pod| has_begun(pod)) {
+        let name = pod.metadata.name.as_deref().unwrap_or_default();
+        match log_of(api, name, since).await {
+            Ok(log) => logs.extend(log),
+            Err(failure) => failures.push(failure),
+        }
+    }
+    let fatal = failures.pop_if(|_| logs.is_empty());
+    failures.iter().for_each(output::complain);
+    fatal.map_or(Ok(logs), Err)
+}
+
+/// What a pod has logged so far; none where it is gone.
 async fn log_of(
     pods: &Api<Pod>,
     pod: &str,
     since: Option<Timestamp>,
-) -> Result<Vec<Line>, Failure> {
+) -> Result<Option<Vec<Line>>, Failure> {
     let wanted = LogParams {
         timestamps: true,
         since_time: since,
         ..LogParams::default()
     };
     let asked = asking(format!("the log of pod {pod}"));
-    let log = pods.log_stream(pod, &wanted).await.map_err(asked)?;
-    let lines = log.lines().map_ok(|line| Line::read(pod, &line));
+    let mut log = match pods.log_stream(pod, &wanted).await {
+        Ok(log) => log,
+        Err(kube::Error::Api(answer)) if answer.is_not_found() => return Ok(None),
+        Err(error) => return Err(asked(error)),
+    };
     let broken = |error| Failure::Absent(format!("the log of pod {pod} breaks off: {error}"));
-    lines.try_collect().await.map_err(broken)
+    let (mut lines, mut before) = (Vec::new(), Timestamp::UNIX_EPOCH);
+    while let Some(line) = next_line(&mut log).await.map_err(broken)? {
+        let line = Line::read(pod, &line, before);
+        before = line.at;
+        lines.push(line);
+    }
+    Ok(Some(lines))
+}
+
+/// The next line of a log; bytes that are no UTF-8 are replaced, so that the line is not lost.
+async fn next_line(log: &mut (impl AsyncBufRead + Unpin)) -> io::Result<Option<String>> {
+    let mut line = Vec::new();
+    if log.read_until(b'\n', &mut line).await? == 0 {
+        return Ok(None);
+    }
+    let line = line.strip_suffix(b"\n").unwrap_or(&line);
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    Ok(Some(String::from_utf8_lossy(line).into_owned()))
 }
 
 /// A line of another service in the same pod is passed over.
@@ -88,5 +131,43 @@ fn show(line: &Line, place: &Place, output: Output) -> Result<(), Failure> {
     match output {
         Output::Text => output::print(&line.for_people()),
         Output::Json => output::print(&format!("{}\n", line.raw)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pod(status: serde_json::Value) -> Pod {
+        let mut container = serde_json::json!({
+            "name": "email", "image": "email", "imageID": "", "ready": false, "restartCount": 0,
+        });
+        for (field, value) in status.as_object().into_iter().flatten() {
+            container[field] = value.clone();
+        }
+        let pod = serde_json::json!({"metadata": {}, "status": {"containerStatuses": [container]}});
+        serde_json::from_value(pod).expect("a pod")
+    }
+
+    #[test]
+    fn a_pod_that_waits_for_its_next_start_has_a_log() {
+        let waits = |reason: &str| serde_json::json!({"waiting": {"reason": reason}});
+        let first = serde_json::json!({"state": waits("ContainerCreating")});
+        assert!(!has_begun(&pod(first)));
+        let ended = serde_json::json!({"terminated": {"exitCode": 1}});
+        let crashed = serde_json::json!({"state": waits("CrashLoopBackOff"), "lastState": ended});
+        assert!(has_begun(&pod(crashed)));
+        let again = serde_json::json!({"state": waits("CrashLoopBackOff"), "restartCount": 1});
+        assert!(has_begun(&pod(again)));
+    }
+
+    #[tokio::test]
+    async fn a_byte_that_is_no_utf_8_loses_no_line() {
+        let mut log = &b"one\r\ntw\xffo\nthree"[..];
+        let mut lines = Vec::new();
+        while let Some(line) = next_line(&mut log).await.expect("a line") {
+            lines.push(line);
+        }
+        assert_eq!(lines, ["one", "tw\u{fffd}o", "three"]);
     }
 }

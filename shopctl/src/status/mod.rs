@@ -38,9 +38,12 @@ pub async fn run(
     let watched = watch(changes, first, output);
     match options.timeout {
         None => watched.await,
-        Some(limit) => match tokio::time::timeout(limit.unsigned_abs(), watched).await {
+        Some(limit) => match tokio::time::timeout(limit, watched).await {
             Ok(outcome) => outcome,
-            Err(_) => Ok(Outcome::Bad),
+            Err(_) => {
+                output::complain(format!("Shop {name} is not Ready after {limit:?}"));
+                Ok(Outcome::Bad)
+            }
         },
     }
 }
@@ -57,12 +60,12 @@ async fn watch(
             Ok(None) => return Err(Failure::Absent(format!("Shop {} is gone", shown.name))),
             Err(
                 watcher::Error::InitialListFailed(error) | watcher::Error::WatchStartFailed(error),
-            ) if matches!(error, kube::Error::Api(_)) => {
+            ) if is_final(&error) => {
                 return Err(asking(format!("watching Shop {}", shown.name))(error));
             }
             // The stream goes on by itself.
             Err(error) => {
-                eprintln!("still watching: {error}");
+                output::complain(format!("still watching: {error}"));
                 continue;
             }
         };
@@ -81,9 +84,31 @@ async fn watch(
     Err(Failure::Absent("the cluster ended the watch".into()))
 }
 
+/// Asking again would change nothing: who asks has no right, or there is no such kind.
+fn is_final(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(answer) if matches!(answer.code, 401 | 403 | 404))
+}
+
 fn show(view: &View, output: Output) -> Result<(), Failure> {
     match output {
         Output::Text => output::print(&tree(view)),
         Output::Json => output::print_json(view),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_passes_does_not_end_a_watch() {
+        let ends = |code: u16| {
+            let answer =
+                serde_json::json!({"status": "Failure", "message": "", "reason": "", "code": code});
+            let answer = serde_json::from_value(answer).expect("an answer");
+            is_final(&kube::Error::Api(answer))
+        };
+        assert!([401, 403, 404].into_iter().all(ends));
+        assert!(![429, 500, 503].into_iter().any(ends));
     }
 }

@@ -6,7 +6,7 @@ use anstyle::Style;
 use shop_operator::api::{Phase, ServiceStatus};
 
 use super::view::{Part, View};
-use crate::output::{BAD, GOOD, UNDER_WAY, wrapped};
+use crate::output::{BAD, GOOD, UNDER_WAY, escaped, wrapped};
 
 /// A line of the tree, and what is said below it.
 struct Branch {
@@ -47,10 +47,12 @@ pub fn tree(view: &View) -> String {
 fn heading(view: &View, branches: &[Branch]) -> String {
     let mut text = format!(
         "Shop {} in namespace {}, version {}",
-        view.name, view.namespace, view.version
+        view.name,
+        view.namespace,
+        escaped(&view.version)
     );
     if let Some(whole) = &view.last_whole {
-        let _ = write!(text, "; the last that ran whole was {whole}");
+        let _ = write!(text, "; the last that ran whole was {}", escaped(whole));
     }
     text.push('\n');
     if view.ready {
@@ -84,7 +86,7 @@ fn line(branch: &Branch, [name, state, pods]: [usize; 3], stem: &str) -> String 
     let style = branch.style;
     let mut rest = format!("{:<pods$}", branch.pods);
     for further in &branch.further {
-        let _ = write!(rest, "  {further}");
+        let _ = write!(rest, "  {}", escaped(further));
     }
     let (name, stated) = (format!("{:<name$}", branch.name), branch.state);
     // What follows is aligned behind the colour; no line ends with spaces.
@@ -147,7 +149,7 @@ fn service(service: &ServiceStatus) -> Branch {
         details.push(service.message.clone());
     }
     Branch {
-        name: service.name.clone(),
+        name: escaped(&service.name),
         state,
         style,
         pods: format!("{}/{}", service.ready, service.desired),

@@ -17,7 +17,7 @@ pub use judge::{Wrong, judge};
 use crate::{
     cli::ValidateOptions,
     failure::{Failure, Outcome},
-    output::{self, Output},
+    output::{self, Output, escaped},
 };
 
 /// Something that is wrong in a file.
@@ -45,7 +45,7 @@ pub fn run(options: &ValidateOptions, output: Output) -> Result<Outcome, Failure
             unreadable,
         } = documents(&read(file)?);
         for other in others {
-            eprintln!("{name}: {other} is no Shop and was passed over");
+            output::complain(format!("{name}: {other} is no Shop and was passed over"));
         }
         findings.extend(unreadable.map(|message| Finding {
             file: name.clone(),
@@ -60,10 +60,9 @@ pub fn run(options: &ValidateOptions, output: Output) -> Result<Outcome, Failure
             let called = shop["metadata"]["name"].as_str().map(str::to_owned);
             let wrong = judge(&shop);
             if wrong.is_empty() && output == Output::Text {
-                output::print(&format!(
-                    "{name}: Shop {} is valid\n",
-                    called.as_deref().unwrap_or_default()
-                ))?;
+                let called = called.as_deref().unwrap_or_default();
+                let valid = escaped(&format!("{name}: Shop {called} is valid"));
+                output::print(&format!("{valid}\n"))?;
             }
             findings.extend(wrong.into_iter().map(|wrong| Finding {
                 file: name.clone(),
@@ -101,7 +100,8 @@ fn text(findings: &[Finding], shops: usize) -> String {
         let shop = shop
             .map(|shop| format!(" Shop {shop}:"))
             .unwrap_or_default();
-        format!("{}:{shop} {}\n", finding.file, finding.wrong)
+        let line = format!("{}:{shop} {}", finding.file, finding.wrong);
+        format!("{}\n", escaped(&line))
     };
     findings.iter().map(line).collect()
 }

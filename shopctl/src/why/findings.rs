@@ -58,14 +58,21 @@ pub fn findings(shop: &Shop, service: Option<&str>) -> Vec<Finding> {
     all.extend(shop::services(shop).iter().filter_map(foreign));
     all.sort_by_key(|finding| finding.rank);
     if let Some(service) = service {
-        let service = object_of(service);
-        all.retain(|finding| finding.object == service || finding.holds_up.contains(&service));
+        let (whole, service) = (object_of_shop(shop), object_of(service));
+        all.retain(|finding| {
+            [&whole, &service].contains(&&finding.object) || finding.holds_up.contains(&service)
+        });
     }
     all
 }
 
 fn object_of(service: &str) -> String {
     format!("service {service}")
+}
+
+fn object_of_shop(shop: &Shop) -> String {
+    let name = shop.metadata.name.as_deref().unwrap_or_default();
+    format!("Shop {name}")
 }
 
 fn of_backend(shop: &Shop, object: &str, kind: &str) -> Option<Finding> {
@@ -116,10 +123,11 @@ fn joined(all: impl Iterator<Item = Finding>) -> Vec<Finding> {
     for finding in all {
         let same = joined
             .iter_mut()
-            .find(|deeper| deeper.message == finding.message);
+            .find(|deeper| says(deeper, &finding.message));
         match same {
             Some(deeper) => {
                 deeper.rank = deeper.rank.min(finding.rank);
+                deeper.wrong |= finding.wrong;
                 deeper.holds_up.push(finding.object);
             }
             None => joined.push(finding),
@@ -128,22 +136,23 @@ fn joined(all: impl Iterator<Item = Finding>) -> Vec<Finding> {
     joined
 }
 
+/// Two that say nothing do not say the same.
+fn says(finding: &Finding, message: &str) -> bool {
+    !message.is_empty() && finding.message == message
+}
+
 /// The condition Ready has the sentence that the operator finds the most urgent, and a word for it.
 fn name_the_most_urgent(shop: &Shop, all: &mut Vec<Finding>) {
     let Some(ready) = condition(shop, "Ready").filter(|ready| truth(ready) != Truth::Yes) else {
         return;
     };
     let reason = Some(ready.reason.clone());
-    if let Some(named) = all
-        .iter_mut()
-        .find(|finding| finding.message == ready.message)
-    {
-        (named.reason, named.rank) = (reason, Rank::Named);
+    if let Some(named) = all.iter_mut().find(|finding| says(finding, &ready.message)) {
+        (named.reason, named.rank, named.wrong) = (reason, Rank::Named, true);
         return;
     }
-    let name = shop.metadata.name.as_deref().unwrap_or_default();
     all.push(Finding {
-        object: format!("Shop {name}"),
+        object: object_of_shop(shop),
         state: "not ready",
         reason,
         message: ready.message.clone(),
@@ -154,9 +163,8 @@ fn name_the_most_urgent(shop: &Shop, all: &mut Vec<Finding>) {
 }
 
 fn unseen(shop: &Shop) -> Option<Finding> {
-    let name = shop.metadata.name.as_deref().unwrap_or_default();
     Some(Finding {
-        object: format!("Shop {name}"),
+        object: object_of_shop(shop),
         state: "not seen yet",
         reason: None,
         message: shop::unseen(shop)?,

@@ -16,7 +16,7 @@ pub use warnings::{Warning, warnings};
 use crate::{
     cluster::Cluster,
     failure::{Failure, Outcome, asking},
-    output::{self, BAD, Output, UNDER_WAY, wrapped},
+    output::{self, BAD, Output, UNDER_WAY, escaped, wrapped},
     shop,
 };
 
@@ -97,13 +97,15 @@ pub fn text(answer: &Answer, shop: &Shop, service: Option<&str>, now: Timestamp)
 
 fn of_finding(finding: &Finding) -> String {
     let style = if finding.wrong { BAD } else { UNDER_WAY };
-    let mut text = format!("{}: {style}{}{style:#}", finding.object, finding.state);
+    let (object, state) = (escaped(&finding.object), finding.state);
+    let mut text = format!("{object}: {style}{state}{style:#}");
     let reason = finding.reason.as_ref();
     if let Some(reason) = reason.filter(|reason| !reason.eq_ignore_ascii_case(finding.state)) {
-        let _ = write!(text, " ({reason})");
+        let _ = write!(text, " ({})", escaped(reason));
     }
     if !finding.holds_up.is_empty() {
-        let _ = write!(text, ", which holds up {}", finding.holds_up.join(", "));
+        let held_up = escaped(&finding.holds_up.join(", "));
+        let _ = write!(text, ", which holds up {held_up}");
     }
     text.push('\n');
     text + &wrapped(&finding.message, "  ")

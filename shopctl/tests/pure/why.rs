@@ -1,5 +1,6 @@
 use k8s_openapi::{api::core::v1::Event, jiff::Timestamp};
 use serde_json::{Value, json};
+use shop_operator::api::Phase;
 use shopctl::why::{Answer, findings, text, warnings};
 
 use crate::{plain, shop};
@@ -87,6 +88,39 @@ fn a_sentence_of_the_shop_alone_is_told_too() {
         warnings: Vec::new(),
     };
     insta::assert_snapshot!(plain(&text(&answer, &shop, None, Timestamp::UNIX_EPOCH)));
+    assert_eq!(
+        findings(&shop, Some("email")),
+        answer.findings,
+        "it holds up each service"
+    );
+}
+
+#[test]
+fn a_newer_generation_is_told_of_one_service_too() {
+    let mut shop = shop("healthy");
+    shop.metadata.generation = shop.metadata.generation.map(|generation| generation + 1);
+    let told = findings(&shop, Some("email"));
+    assert!(matches!(&told[..], [only] if only.state == "not seen yet" && only.wrong));
+}
+
+#[test]
+fn what_a_service_that_is_wrong_says_too_is_wrong() {
+    let mut shop = shop("healthy");
+    let status = shop.status.as_mut().expect("a status");
+    let (first, second) = ("the volume is small", "");
+    for (service, (phase, message)) in status.services.iter_mut().zip([
+        (Phase::Running, first),
+        (Phase::Failed, first),
+        (Phase::Failed, second),
+        (Phase::Failed, second),
+    ]) {
+        (service.phase, service.message) = (phase, message.into());
+    }
+    let told = findings(&shop, None);
+    let joined = told.iter().find(|finding| finding.message == first);
+    assert!(joined.is_some_and(|finding| finding.wrong && finding.holds_up.len() == 1));
+    let empty = told.iter().filter(|finding| finding.message == second);
+    assert_eq!(empty.count(), 2, "{told:?}");
 }
 
 #[test]

@@ -25,6 +25,13 @@ async fn reconciling_a_shop_that_is_as_it_should_be_writes_nothing() -> Result<(
         || async { Ok(cluster.shop().await?["status"]["broker"]["filledPercent"].as_i64()) },
     )
     .await?;
+    // A pod that ended well is enough for the operator; what Kubernetes says of its Job comes seconds later.
+    until("all migrations have ended", PATIENCE, || async {
+        let jobs = Api::<Job>::namespaced(cluster.client.clone(), NAMESPACE);
+        let jobs = jobs.list(&ListParams::default()).await?;
+        Ok(jobs.iter().all(has_ended).then_some(()))
+    })
+    .await?;
     // Something before this test may still be settling: the count starts when two looks see the same.
     let last = std::cell::RefCell::new(None);
     let before = until("nothing moves any more", PATIENCE, || async {
@@ -54,6 +61,15 @@ async fn reconciling_a_shop_that_is_as_it_should_be_writes_nothing() -> Result<(
         "the API server saw only the two patches of this test"
     );
     Ok(())
+}
+
+fn has_ended(job: &Job) -> bool {
+    let status = job.status.as_ref();
+    let conditions = status.and_then(|status| status.conditions.as_ref());
+    conditions.into_iter().flatten().any(|condition| {
+        ["Complete", "Failed", "Suspended"].contains(&condition.type_.as_str())
+            && condition.status == "True"
+    })
 }
 
 /// The resourceVersions of everything the operator makes.

@@ -9,9 +9,8 @@ use e2e::shop::{ADMIN_EMAIL, Account, Shop};
 use e2e::usage::{self, Usage};
 use e2e::wait::until;
 use futures::StreamExt;
-use serde_json::{Value, json};
 
-use crate::{ms, row};
+use crate::{ms, protocols, row};
 
 const SEARCHES: usize = 3000;
 const ORDERS: usize = 100;
@@ -21,7 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// What the shop uses, over all its pods.
 pub(crate) struct Costs {
     /// Of a core, while idle.
-    idle: f64,
+    pub(crate) idle: f64,
     /// In seconds of CPU, less what it uses while idle.
     pub(crate) per_search: f64,
     pub(crate) per_order: f64,
@@ -65,35 +64,7 @@ pub(crate) async fn cpu(cluster: &Cluster) -> Result<()> {
         &format!("{:.1}", costs.orders),
         &format!("until paid, {AT_ONCE} buyers at once, client on the same machine"),
     );
-    let over_grpc = over_grpc(cluster, &shop, &admin, costs.idle).await?;
-    row(
-        "CPU per order over gRPC",
-        &ms(over_grpc.cpu),
-        &format!(
-            "the same, but that orders asks payments so: {:.2} of it over HTTP",
-            over_grpc.cpu / costs.per_order
-        ),
-    );
-    Ok(())
-}
-
-/// What an order costs while orders asks payments over gRPC.
-async fn over_grpc(cluster: &Cluster, shop: &Shop, admin: &Account, idle: f64) -> Result<Orders> {
-    let ask = async |protocols: Value| {
-        let services = json!({ "orders": { "protocols": protocols } });
-        let patch = json!({ "spec": { "services": services } });
-        cluster.patch_shop(patch).await?;
-        cluster.ready(Duration::from_secs(300)).await
-    };
-    let orders = match ask(json!({ "payments": "Grpc" })).await {
-        Ok(_) => orders(cluster, shop, admin, idle).await,
-        Err(error) => Err(error),
-    };
-    // Whatever came of it, the shop is as it was.
-    let restored = ask(Value::Null).await;
-    let orders = orders?;
-    restored?;
-    Ok(orders)
+    protocols::print(cluster, &shop, &admin, &costs).await
 }
 
 pub(crate) async fn administrator(cluster: &Cluster, shop: &Shop) -> Result<Account> {
@@ -149,13 +120,19 @@ pub(crate) async fn costs(cluster: &Cluster, shop: &Shop, admin: &Account) -> Re
 }
 
 /// What orders cost.
-struct Orders {
+pub(crate) struct Orders {
     /// In seconds for each, less what the shop uses while idle.
-    cpu: f64,
+    pub(crate) cpu: f64,
     per_second: f64,
 }
 
-async fn orders(cluster: &Cluster, shop: &Shop, admin: &Account, idle: f64) -> Result<Orders> {
+/// Lets the shop sell.
+pub(crate) async fn orders(
+    cluster: &Cluster,
+    shop: &Shop,
+    admin: &Account,
+    idle: f64,
+) -> Result<Orders> {
     let sku = shop.product_for_sale(admin, ORDERS as u32).await?;
     let mut buyers = vec![];
     for n in 0..AT_ONCE {

@@ -4,6 +4,7 @@
 mod binaries;
 mod cpu;
 mod memory;
+mod protocols;
 mod ready;
 mod topologies;
 

@@ -1,5 +1,7 @@
 //! `shopctl open`: ports of this machine that lead to the services.
 
+use std::time::Duration;
+
 use serde::Serialize;
 use tokio::{
     io::copy_bidirectional,
@@ -12,8 +14,10 @@ use crate::{
     forward,
     output::{self, Output},
     place::{Place, Port},
-    shop,
 };
+
+/// How long nobody is let in after a connection that could not be taken.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// Where a service is reached.
 #[derive(Serialize)]
@@ -31,15 +35,9 @@ pub async fn run(
     service: Option<&str>,
     output: Output,
 ) -> Result<Outcome, Failure> {
-    let shop = cluster.shop().await?;
-    let services = match service {
-        Some(service) => vec![Place::named(&shop, service)?],
-        None => shop::answering(&shop)
-            .map(|service| Place::of(&shop, service))
-            .collect(),
-    };
+    let places = Place::chosen(&cluster.shop().await?, service)?;
     let mut doors = Vec::new();
-    for place in services {
+    for place in places {
         let pods = cluster.pods(&place).await?;
         match forward::target(&place, &pods, Port::Api) {
             Ok(_) => doors.push(open(cluster, place).await?),
@@ -82,7 +80,16 @@ async fn open(cluster: &Cluster, place: Place) -> Result<Door, Failure> {
     };
     let cluster = cluster.clone();
     tokio::spawn(async move {
-        while let Ok((connection, _)) = listener.accept().await {
+        loop {
+            let connection = match listener.accept().await {
+                Ok((connection, _)) => connection,
+                // Of this one connection, or for want of files: the next may come through.
+                Err(error) => {
+                    output::complain(format!("{}: {error}", place.service));
+                    tokio::time::sleep(PAUSE).await;
+                    continue;
+                }
+            };
             let (cluster, service) = (cluster.clone(), place.service.clone());
             tokio::spawn(async move {
                 if let Err(failure) = lead(&cluster, &service, connection).await {

@@ -46,6 +46,20 @@ impl Place {
         Ok(Self::of(shop, shop::service(shop, service)?))
     }
 
+    /// Where the service of this name is; without a name, where all are that answer.
+    ///
+    /// # Errors
+    /// When the Shop does not have it.
+    pub fn chosen(shop: &Shop, service: Option<&str>) -> Result<Vec<Self>, Failure> {
+        match service {
+            Some(service) => Ok(vec![Self::named(shop, service)?]),
+            None => {
+                let services = shop::answering(shop);
+                Ok(services.map(|service| Self::of(shop, service)).collect())
+            }
+        }
+    }
+
     /// Selects its pods.
     pub fn selector(&self) -> String {
         let app = self.host.as_ref().unwrap_or(&self.service);

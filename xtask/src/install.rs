@@ -16,7 +16,7 @@ const PLUGIN: &str = "kubectl-shop";
 
 #[derive(Args)]
 pub(crate) struct Options {
-    /// The folder; best one that is on your PATH
+    /// The folder, from the root of the repository; best one that is on your PATH
     #[arg(long, value_name = "DIR", default_value = ".state/bin")]
     to: PathBuf,
 }

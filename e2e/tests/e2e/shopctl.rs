@@ -86,6 +86,7 @@ async fn why_names_a_wrong_image_and_a_watch_ends_when_it_is_taken_back() -> Res
         let named = messages.any(|finding| {
             let message = finding["message"].as_str();
             message.is_some_and(|message| message.contains(image))
+                && finding["blockedBy"]["reason"] == "ImagePullFailed"
         });
         ensure!(named, "{found}");
         Ok(Some(()))

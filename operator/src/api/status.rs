@@ -104,7 +104,7 @@ pub struct ServiceStatus {
 }
 
 /// What keeps a service from running as asked.
-#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct BlockedBy {
     /// One word of the list in docs/failure-modes.md.

@@ -84,5 +84,12 @@ mod tests {
         assert_eq!(again.expect_err("refused").error.to_string(), "no");
         let other = refusals.attempt(Part::Broker, "Service b".into(), async { Ok(7) });
         assert_eq!(other.await.expect("sent"), 7);
+        for write in ["Service a", "Service a is deleted"] {
+            let refused = Failure {
+                write: write.into(),
+                ..refused.clone()
+            };
+            assert_eq!(refused.object(), "Service a");
+        }
     }
 }

@@ -187,6 +187,15 @@ impl UserSecret {
     }
 }
 
+/// No container of it runs any more, and none will.
+pub fn has_ended(pod: &Pod) -> bool {
+    let phase = pod
+        .status
+        .as_ref()
+        .and_then(|status| status.phase.as_deref());
+    matches!(phase, Some("Failed" | "Succeeded"))
+}
+
 /// Takes the snapshot.
 ///
 /// # Errors

@@ -8,7 +8,10 @@ use kube::ResourceExt;
 use crate::{
     apply::refusals::Failure,
     error::{Class, Error},
-    facts::{migration, observe::Warnings},
+    facts::{
+        migration,
+        observe::{Warnings, has_ended},
+    },
     reason::Reason,
 };
 
@@ -89,14 +92,6 @@ fn hanging(pod: &Pod, warnings: &Warnings) -> Option<Problem> {
         format!("Pod {name}"),
         format!("pod {name} does not start: {warning}"),
     ))
-}
-
-fn has_ended(pod: &Pod) -> bool {
-    let phase = pod
-        .status
-        .as_ref()
-        .and_then(|status| status.phase.as_deref());
-    matches!(phase, Some("Failed" | "Succeeded"))
 }
 
 fn of_pod(pod: &Pod) -> Option<Problem> {

@@ -15,7 +15,6 @@ use crate::{
     failure::{Failure, Outcome},
     output::{self, Output},
     place::Place,
-    shop,
 };
 
 /// An event that was not applied.
@@ -52,12 +51,7 @@ pub async fn run(
     output: Output,
 ) -> Result<Outcome, Failure> {
     let shop = cluster.shop().await?;
-    let places = match &options.service {
-        Some(service) => vec![Place::named(&shop, service)?],
-        None => shop::answering(&shop)
-            .map(|service| Place::of(&shop, service))
-            .collect(),
-    };
+    let places = Place::chosen(&shop, options.service.as_deref())?;
     let asked: Vec<_> = places
         .into_iter()
         .map(|place| Administration { cluster, place })

@@ -12,6 +12,7 @@ use kube::{
     api::LogParams,
     runtime::{WatchStreamExt, watcher},
 };
+use shop_operator::facts::observe::has_ended;
 use tokio::sync::mpsc::{self, Sender};
 
 use super::{Line, has_begun, next_line, show};
@@ -114,12 +115,4 @@ impl Log {
             }
         }
     }
-}
-
-fn has_ended(pod: &Pod) -> bool {
-    let phase = pod
-        .status
-        .as_ref()
-        .and_then(|status| status.phase.as_deref());
-    matches!(phase, Some("Failed" | "Succeeded"))
 }

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 use shop_operator::{
-    api::{Phase, ServiceStatus, Shop},
+    api::{BlockedBy, Phase, ServiceStatus, Shop},
     facts::broker::is_nearly_full,
 };
 
@@ -24,6 +24,9 @@ pub struct Finding {
     pub reason: Option<String>,
     /// The operator's sentence.
     pub message: String,
+    /// The object where it is seen, since when, and what to do next, where the operator says so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub blocked_by: Option<BlockedBy>,
     /// What else says the same, because it waits for this.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub holds_up: Vec<String>,
@@ -91,6 +94,7 @@ fn of_backend(shop: &Shop, object: &str, kind: &str) -> Option<Finding> {
         state,
         reason: Some(condition.reason.clone()),
         message: condition.message.clone(),
+        blocked_by: None,
         holds_up: Vec::new(),
         wrong: rank != Rank::Remark,
         rank,
@@ -109,8 +113,9 @@ fn of_service(service: &ServiceStatus) -> Option<Finding> {
     Some(Finding {
         object: object_of(&service.name),
         state: status::phase(service.phase).0,
-        reason: None,
+        reason: service.blocked_by.as_ref().map(|by| by.reason.clone()),
         message: service.message.clone(),
+        blocked_by: service.blocked_by.clone(),
         holds_up: Vec::new(),
         wrong: rank != Rank::Remark,
         rank,
@@ -128,6 +133,7 @@ fn joined(all: impl Iterator<Item = Finding>) -> Vec<Finding> {
             Some(deeper) => {
                 deeper.rank = deeper.rank.min(finding.rank);
                 deeper.wrong |= finding.wrong;
+                deeper.blocked_by = deeper.blocked_by.take().or(finding.blocked_by);
                 deeper.holds_up.push(finding.object);
             }
             None => joined.push(finding),
@@ -156,6 +162,7 @@ fn name_the_most_urgent(shop: &Shop, all: &mut Vec<Finding>) {
         state: "not ready",
         reason,
         message: ready.message.clone(),
+        blocked_by: None,
         holds_up: Vec::new(),
         wrong: true,
         rank: Rank::Named,
@@ -168,6 +175,7 @@ fn unseen(shop: &Shop) -> Option<Finding> {
         state: "not seen yet",
         reason: None,
         message: shop::unseen(shop)?,
+        blocked_by: None,
         holds_up: Vec::new(),
         wrong: true,
         rank: Rank::NotSeen,
@@ -180,6 +188,7 @@ fn foreign(service: &ServiceStatus) -> Option<Finding> {
         state: "has fields of somebody else",
         reason: None,
         message: service.foreign.join("; "),
+        blocked_by: None,
         holds_up: Vec::new(),
         wrong: false,
         rank: Rank::Remark,

@@ -68,7 +68,7 @@ async fn events(cluster: &Cluster, shop: &Shop) -> Result<Vec<Event>, Failure> {
     Ok(events.map_err(asking("events of the Shop"))?.items)
 }
 
-/// The answer for people. Ages of events are told from `now`.
+/// The answer for people. Ages are told from `now`.
 pub fn text(answer: &Answer, shop: &Shop, service: Option<&str>, now: Timestamp) -> String {
     let mut text = String::new();
     if answer.is_good() {
@@ -84,7 +84,7 @@ pub fn text(answer: &Answer, shop: &Shop, service: Option<&str>, now: Timestamp)
         if !text.is_empty() {
             text.push('\n');
         }
-        text += &of_finding(finding);
+        text += &of_finding(finding, now);
     }
     if !answer.warnings.is_empty() {
         text += "\nLast warnings:\n";
@@ -95,7 +95,7 @@ pub fn text(answer: &Answer, shop: &Shop, service: Option<&str>, now: Timestamp)
     text
 }
 
-fn of_finding(finding: &Finding) -> String {
+fn of_finding(finding: &Finding, now: Timestamp) -> String {
     let style = if finding.wrong { BAD } else { UNDER_WAY };
     let (object, state) = (escaped(&finding.object), finding.state);
     let mut text = format!("{object}: {style}{state}{style:#}");
@@ -103,12 +103,20 @@ fn of_finding(finding: &Finding) -> String {
     if let Some(reason) = reason.filter(|reason| !reason.eq_ignore_ascii_case(finding.state)) {
         let _ = write!(text, " ({})", escaped(reason));
     }
+    if let Some(by) = &finding.blocked_by {
+        let age = warnings::age(now.duration_since(by.since.0));
+        let _ = write!(text, " for {age}");
+    }
     if !finding.holds_up.is_empty() {
         let held_up = escaped(&finding.holds_up.join(", "));
         let _ = write!(text, ", which holds up {held_up}");
     }
     text.push('\n');
-    text + &wrapped(&finding.message, "  ")
+    text += &wrapped(&finding.message, "  ");
+    if let Some(by) = &finding.blocked_by {
+        text += &wrapped(&format!("Next: {}", by.next_step), "  ");
+    }
+    text
 }
 
 fn of_warning(warning: &Warning, now: Timestamp) -> String {

@@ -123,6 +123,7 @@ pub(crate) async fn costs(cluster: &Cluster, shop: &Shop, admin: &Account) -> Re
 pub(crate) struct Orders {
     /// In seconds for each, less what the shop uses while idle.
     pub(crate) cpu: f64,
+    /// Until paid.
     per_second: f64,
 }
 

@@ -106,7 +106,7 @@ func (s *service) watchSchema(until context.Context) error {
 		case found >= needed:
 			since = time.Time{}
 			if !s.migrated.Load() && broken("probes.ready") {
-				wait(until, 8*time.Second)
+				wait(until, 13*time.Second)
 			}
 			s.trouble.Store(nil)
 			s.migrated.Store(true)

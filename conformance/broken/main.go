@@ -178,7 +178,7 @@ func serve(settings settings) error {
 		}
 	}
 	if broken("start.listens") {
-		time.Sleep(8 * time.Second)
+		time.Sleep(13 * time.Second)
 	}
 	term, cancel := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer cancel()

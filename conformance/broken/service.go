@@ -132,6 +132,10 @@ func wait(until context.Context, pause time.Duration) bool {
 func (s *service) stop(leave bool) {
 	s.leaving.Store(true)
 	slog.Info("told to stop")
+	if broken("stop.leaves/exits") {
+		time.Sleep(600 * time.Millisecond)
+		os.Exit(0)
+	}
 	if leave && !broken("stop.leaves") {
 		time.Sleep(2 * time.Second)
 	}

@@ -15,15 +15,20 @@ use futures::StreamExt;
 const AT_ONCE: usize = 10;
 
 /// Faults that more than their own check must find, with whose they are too.
-const WIDER: [(&str, &[&str]); 2] = [
+const WIDER: [(&str, &[&str]); 3] = [
     // It does not run at all.
     ("image.unprivileged", &["*"]),
     // The next event is applied no more than the first.
     ("events.applied", &["events.poison"]),
+    // Nothing is finished.
+    (
+        "stop.leaves/exits",
+        &["stop.finishes", "stop.loses-nothing"],
+    ),
 ];
 
 /// Faults of rules that a line has beside its first one: `<line>/<rule>`.
-const FURTHER: [&str; 12] = [
+const FURTHER: [&str; 13] = [
     "http.login/unknown",
     "http.login/key",
     "http.login/expired",
@@ -36,6 +41,7 @@ const FURTHER: [&str; 12] = [
     "events.once/publishes",
     "metrics.names/labels",
     "metrics.names/route",
+    "stop.leaves/exits",
 ];
 
 /// The line that is broken by a fault.

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
+use tokio::time::timeout;
 
 use crate::check::{Check, Need, Scenario};
 use crate::proxy::Way;
@@ -28,8 +29,8 @@ pub(crate) struct Stop {
     requests: Vec<(Words, Result<Answer>)>,
     /// Of requests on new connections after SIGTERM, with when they were sent.
     later: Vec<(Duration, Answer)>,
-    /// When the first of them was seen to get no answer.
-    refused: Option<Duration>,
+    /// When the first of them that got no answer was sent.
+    unanswered: Option<Duration>,
     readiness: Option<Answer>,
     /// The exit code, and when.
     ended: Option<(i32, Duration)>,
@@ -132,6 +133,9 @@ const LEAVES: Duration = Duration::from_secs(1);
 /// How long a process that is busy may take to see the signal.
 const SIGNAL: Duration = Duration::from_millis(500);
 
+/// Nobody takes a connection to the address of a process that is gone, or refuses it: so long a request waits.
+const PROBE: Duration = Duration::from_secs(2);
+
 async fn is_at_work(service: &Service) -> Result<()> {
     let samples = service.metrics().await?;
     let active = samples
@@ -150,12 +154,13 @@ async fn watch(scene: &Scene, stop: &mut Stop) -> Result<()> {
     let started = Instant::now();
     while started.elapsed() < SILENCE {
         let sent = started.elapsed();
-        match scene.service.get("/no/such/path", &[]).await {
-            Ok(answer) => stop.later.push((sent, answer)),
-            Err(_) => stop.refused = stop.refused.or(Some(started.elapsed())),
+        match timeout(PROBE, scene.service.get("/no/such/path", &[])).await {
+            Ok(Ok(answer)) => stop.later.push((sent, answer)),
+            Ok(Err(_)) | Err(_) => stop.unanswered = stop.unanswered.or(Some(sent)),
         }
         let is_ready = stop.readiness.as_ref().is_none_or(|r| r.status == 200);
-        if is_ready && let Ok(readiness) = scene.service.admin("/readyz").await {
+        if is_ready && let Ok(Ok(readiness)) = timeout(PROBE, scene.service.admin("/readyz")).await
+        {
             stop.readiness = Some(readiness);
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
@@ -191,8 +196,11 @@ async fn leaves(scene: &mut Scene) -> Result<String> {
         );
     }
     // When the last answer came says less: a machine that stands still for a moment asks late.
-    if let Some(refused) = stop.refused.filter(|refused| *refused < LEAVES) {
-        bail!("no answer {:.1} s after SIGTERM", refused.as_secs_f64());
+    if let Some(sent) = stop.unanswered.filter(|sent| *sent < LEAVES) {
+        bail!(
+            "no answer to a request {:.1} s after SIGTERM",
+            sent.as_secs_f64()
+        );
     }
     let last = stop.later.last().context("no request was answered")?;
     Ok(format!(

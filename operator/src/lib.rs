@@ -23,5 +23,6 @@ pub mod facts;
 pub mod model;
 pub mod objects;
 pub mod progress;
+pub mod release;
 pub mod report;
 pub mod run;

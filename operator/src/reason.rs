@@ -25,6 +25,8 @@ pub enum Reason {
     NodeLost,
     /// New pods do not get ready.
     RolloutStuck,
+    /// A new revision failed, and the last good one runs.
+    TakenBack,
     /// Pods are being replaced.
     Rolling,
     /// A service is on its way between the host and pods of its own.
@@ -113,6 +115,9 @@ impl Reason {
             Self::NodeLost => "Bring the node back; delete the Node if it is gone for good.",
             Self::RolloutStuck => {
                 "Look at the new pods (kubectl describe): their readiness says what they wait for. Or name the image that ran before."
+            }
+            Self::TakenBack => {
+                "Mend what the message names, and name another image or other settings. Or try the same again: shopctl retry."
             }
             Self::MoveGivenUp => "Mend what held it up. Each change of the Shop tries it again.",
             Self::ScalingInactive => {

@@ -11,6 +11,7 @@ mod exposure;
 pub mod format;
 mod pod_metadata;
 mod resources;
+mod rollout;
 #[cfg(test)]
 mod rules;
 mod scheduling;
@@ -30,6 +31,7 @@ const LABEL_VALUE: &str = r"^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$";
 pub use email::*;
 pub use exposure::*;
 pub use resources::*;
+pub use rollout::*;
 pub use scheduling::*;
 pub use service::*;
 pub use shop::*;

@@ -8,7 +8,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    EmailSpec, ExposureSpec, ResourcesSpec, SchedulingSpec, ServiceSpec, ShopStatus, TelemetrySpec,
+    EmailSpec, ExposureSpec, ResourcesSpec, RolloutSpec, SchedulingSpec, ServiceSpec, ShopStatus,
+    TelemetrySpec,
     format::{IMAGE, REGISTRY},
     topology,
 };
@@ -75,6 +76,10 @@ pub struct ShopSpec {
     /// time: services move one by one, with no request lost. Default: Services.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub topology: Option<Topology>,
+
+    /// How new revisions of the services prove themselves, and what becomes of those that do not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollout: Option<RolloutSpec>,
 
     /// The databases: one PostgreSQL for each service that has one.
     #[serde(default)]

@@ -52,6 +52,11 @@ pub struct ShopStatus {
     #[serde(default)]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub services: Vec<ServiceStatus>,
+
+    /// How far the release of each service is. It is written before anything is done, and read to go on from there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub releases: Vec<ReleaseStatus>,
 }
 
 /// What the broker says of itself.
@@ -115,6 +120,88 @@ pub struct BlockedBy {
     pub since: Time,
     /// What somebody does next.
     pub next_step: String,
+}
+
+/// The release of one service: a revision is a template of pods, kept as a ControllerRevision.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct ReleaseStatus {
+    /// The service.
+    pub name: String,
+    /// How far it is.
+    pub stage: ReleaseStage,
+    /// The last revision that proved itself: what a return goes back to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub good: Option<String>,
+    /// The revision that has yet to prove itself, or that failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<String>,
+    /// Since when it is in this stage, or when it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Time>,
+    /// When the release began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub began: Option<Time>,
+    /// Why it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cause: Option<String>,
+    /// The generation of the Shop that asked for what failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub generation: Option<i64>,
+    /// What the annotation for another try said when it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry: Option<String>,
+    /// The releases that have ended, the last one first, ten at most.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub history: Vec<PastRelease>,
+}
+
+/// How far a release is.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ReleaseStage {
+    /// None is under way: what is asked for has proved itself.
+    #[default]
+    Idle,
+    /// Pods are being replaced.
+    Rolling,
+    /// All pods are new, and must go on well for a while.
+    Gate,
+    /// It failed, and the last good revision comes back.
+    Returning,
+    /// It failed, and the last good revision runs again.
+    TakenBack,
+    /// It failed, and stays as it is: the Shop says so, or there is nothing to go back to.
+    Stopped,
+}
+
+/// A release that has ended.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct PastRelease {
+    /// Its revision.
+    pub revision: String,
+    /// Its image.
+    pub image: String,
+    /// When it began.
+    pub began: Time,
+    /// When it ended.
+    pub ended: Time,
+    /// How.
+    pub result: ReleaseResult,
+    /// Why, where it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cause: Option<String>,
+}
+
+/// How a release ended.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReleaseResult {
+    /// It proved itself.
+    Passed,
+    /// It failed, and the last good revision came back.
+    TakenBack,
+    /// It failed, and stayed as it was.
+    Stopped,
 }
 
 /// The way of a service from the host to pods of its own, or back.

@@ -66,6 +66,7 @@ impl Leaving<'_> {
         refused.extend(self.delete(&cluster.autoscalers, &name).await);
         refused.extend(self.delete(&cluster.disruption_budgets, &name).await);
         refused.extend(self.delete(&cluster.deployments, &name).await);
+        refused.extend(self.delete_revisions(cluster).await);
         if has_deployment || self.runs(Component::Service) {
             return refused;
         }
@@ -108,6 +109,15 @@ impl Leaving<'_> {
             return None;
         }
         delete(tracked, &object, self.withheld).await.err()
+    }
+
+    async fn delete_revisions(&self, cluster: &Cluster) -> Vec<Failure> {
+        let revisions = &cluster.revisions;
+        let mut refused = Vec::new();
+        for kept in revisions.of_shop(&self.shop.namespace, &self.shop.name) {
+            refused.extend(self.delete(revisions, &kept.name_any()).await);
+        }
+        refused
     }
 
     async fn delete_jobs(&self, cluster: &Cluster) -> Vec<Failure> {

@@ -3,6 +3,7 @@
 pub mod leave;
 pub mod prune;
 pub mod refusals;
+pub mod revisions;
 pub mod turns;
 pub mod volumes;
 

@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, future::Future};
 
-use crate::{error::Error, naming::labels::Part};
+use crate::{error::Error, facts::trouble::Problem, naming::labels::Part};
 
 /// A write that was refused.
 #[derive(Clone, Debug)]
@@ -21,6 +21,15 @@ impl Failure {
     pub fn object(&self) -> String {
         let words: Vec<_> = self.write.split(' ').take(2).collect();
         words.join(" ")
+    }
+}
+
+impl From<&Failure> for Problem {
+    fn from(failure: &Failure) -> Self {
+        Self {
+            object: failure.object(),
+            ..Self::from(&failure.error)
+        }
     }
 }
 

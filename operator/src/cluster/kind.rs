@@ -6,7 +6,7 @@ use std::fmt::Debug;
 use k8s_openapi::{
     NamespaceResourceScope,
     api::{
-        apps::v1::{Deployment, StatefulSet},
+        apps::v1::{ControllerRevision, Deployment, StatefulSet},
         autoscaling::v2::HorizontalPodAutoscaler,
         batch::v1::Job,
         core::v1::{
@@ -70,6 +70,13 @@ fn trim_template(template: &mut PodTemplateSpec) {
             ..PodSpec::default()
         }),
     };
+}
+
+impl Kind for ControllerRevision {
+    /// Which ones there are. The template is read where it comes back.
+    fn trim(&mut self) {
+        self.data = None;
+    }
 }
 
 impl Kind for Job {

@@ -15,7 +15,7 @@ use futures::{
     stream::select_all,
 };
 use k8s_openapi::api::{
-    apps::v1::{Deployment, StatefulSet},
+    apps::v1::{ControllerRevision, Deployment, StatefulSet},
     autoscaling::v2::HorizontalPodAutoscaler,
     batch::v1::Job,
     core::v1::{PersistentVolumeClaim, Pod, Secret, Service, ServiceAccount},
@@ -43,6 +43,8 @@ pub struct Cluster {
     pub deployments: Tracked<Deployment>,
     /// Databases and the broker.
     pub stateful_sets: Tracked<StatefulSet>,
+    /// Templates of the pods of services, also those that ran before.
+    pub revisions: Tracked<ControllerRevision>,
     /// Migrations.
     pub jobs: Tracked<Job>,
     /// Made for services, databases and the broker.
@@ -81,9 +83,10 @@ impl Cluster {
         let (autoscalers, i) = Tracked::new(client.clone(), scope, metrics.clone());
         let (pods, j) = Tracked::new(client.clone(), scope, metrics.clone());
         let (claims, k) = Tracked::new(client.clone(), scope, metrics.clone());
+        let (revisions, l) = Tracked::new(client.clone(), scope, metrics.clone());
         // Unbounded, because whoever reads does so at once.
         let (sender, receiver) = unbounded();
-        let mut changes = select_all([a, b, c, d, e, f, g, h, i, j, k]);
+        let mut changes = select_all([a, b, c, d, e, f, g, h, i, j, k, l]);
         let pump = tokio::spawn(async move {
             while let Some(changed) = changes.next().await {
                 if sender.unbounded_send(changed).is_err() {
@@ -95,6 +98,7 @@ impl Cluster {
             client: client.clone(),
             deployments,
             stateful_sets,
+            revisions,
             jobs,
             services,
             service_accounts,
@@ -117,6 +121,7 @@ impl Cluster {
             client: _,
             deployments,
             stateful_sets,
+            revisions,
             jobs,
             services,
             service_accounts,
@@ -129,6 +134,7 @@ impl Cluster {
         } = self;
         deployments.ready().await?;
         stateful_sets.ready().await?;
+        revisions.ready().await?;
         jobs.ready().await?;
         services.ready().await?;
         service_accounts.ready().await?;

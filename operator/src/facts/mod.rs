@@ -7,6 +7,7 @@ pub mod departures;
 pub mod location;
 pub mod migration;
 pub mod observe;
+pub mod trouble;
 
 use std::collections::BTreeMap;
 
@@ -47,6 +48,8 @@ pub struct Facts {
     pub ways: BTreeMap<ServiceName, Remembered>,
     /// The generation of the Shop.
     pub generation: Option<i64>,
+    /// The version of the Shop as it was read, or as we left it after that.
+    pub version: Option<String>,
     /// When all this was so.
     pub now: Timestamp,
 }

@@ -7,7 +7,7 @@ use std::{
 
 use k8s_openapi::{
     api::{
-        apps::v1::{Deployment, StatefulSet},
+        apps::v1::{ControllerRevision, Deployment, StatefulSet},
         autoscaling::v2::HorizontalPodAutoscaler,
         batch::v1::Job,
         core::v1::{Container, Event, PersistentVolumeClaim, Pod, Secret},
@@ -22,6 +22,7 @@ use crate::{
     facts::{location, migration},
     hash::Fingerprint,
     model::{
+        metadata::is_ours,
         place::Place,
         validate::{ValidService, ValidShop},
     },
@@ -59,6 +60,8 @@ pub struct ObservedService {
     pub deployment: Option<Arc<Deployment>>,
     /// Its pods, whatever their age, by name.
     pub pods: Vec<Arc<Pod>>,
+    /// The templates of its pods that are kept.
+    pub revisions: Vec<Arc<ControllerRevision>>,
     /// The migration of the image that is to run.
     pub migration: Option<Arc<Job>>,
     /// The pods of that Job.
@@ -207,6 +210,7 @@ pub async fn observe(
 ) -> Result<Observed, Error> {
     let pods = Pods(cluster.pods.of_shop(&shop.namespace, &shop.name));
     let jobs = cluster.jobs.of_shop(&shop.namespace, &shop.name);
+    let revisions = cluster.revisions.of_shop(&shop.namespace, &shop.name);
     let backend = |name: String, pods: Vec<Arc<Pod>>| ObservedBackend {
         claim: cluster
             .claims
@@ -230,6 +234,13 @@ pub async fn observe(
             deployment: cluster.deployments.get(&shop.namespace, &shop.name, &name),
             autoscaler: cluster.autoscalers.get(&shop.namespace, &shop.name, &name),
             pods: pods.of(service.as_str(), Component::Service),
+            // A StatefulSet keeps revisions of its own.
+            revisions: revisions
+                .iter()
+                .filter(|kept| is_of(&***kept, service.as_str(), Component::Service))
+                .filter(|kept| is_ours(shop, &***kept))
+                .cloned()
+                .collect(),
             migration_pods: job.iter().flat_map(|job| pods.of_job(job)).collect(),
             other_migration: others
                 .iter()

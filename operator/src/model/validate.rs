@@ -5,13 +5,14 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use k8s_openapi::{apimachinery::pkg::apis::meta::v1::OwnerReference, jiff::SignedDuration};
 use kube::{Resource, ResourceExt};
 
 use crate::{
     api::{
-        DeletionPolicy, EmailSpec, EnvSpec, ExposureType, MigrationSpec, PullPolicy, ResourcesSpec,
-        SchedulingSpec, ServiceSpec, Shop, ShopSpec, StorageSpec, Topology,
+        DeletionPolicy, EmailSpec, EnvSpec, ExposureType, MigrationSpec, OnFailure, PullPolicy,
+        ResourcesSpec, RolloutSpec, SchedulingSpec, ServiceSpec, Shop, ShopSpec, StorageSpec,
+        Topology,
         format::{self, Format},
     },
     config::Config,
@@ -30,6 +31,11 @@ use crate::{
 
 /// How long a migration may take unless the Shop says otherwise.
 const MIGRATION_DEADLINE_SECONDS: i64 = 3600;
+
+/// How long all new pods of a service must go on well.
+const GATE: SignedDuration = SignedDuration::from_secs(30);
+/// How long a rollout may go without getting another pod ready.
+const DEADLINE: SignedDuration = SignedDuration::from_mins(5);
 
 /// A Shop whose every field is known and allowed.
 #[derive(Clone, Debug)]
@@ -52,6 +58,8 @@ pub struct ValidShop {
     pub services: BTreeMap<ServiceName, ValidService>,
     /// The one that would host others, under `topology: Services`: it is needed until nothing is left with it.
     pub idle_host: Option<IdleHost>,
+    /// How its releases go.
+    pub rollout: ValidRollout,
     /// What each database's pod gets.
     pub database: ValidBackend,
     /// What the broker's pod gets.
@@ -99,6 +107,17 @@ pub struct ValidBackend {
     pub resources: ResourcesSpec,
     /// On which nodes it runs.
     pub scheduling: SchedulingSpec,
+}
+
+/// How releases go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ValidRollout {
+    /// What becomes of one that fails.
+    pub on_failure: OnFailure,
+    /// How long all new pods must go on well.
+    pub gate: SignedDuration,
+    /// How long it may go without getting another pod ready.
+    pub deadline: SignedDuration,
 }
 
 /// The Job that migrates a service's database.
@@ -243,6 +262,7 @@ pub fn validate(shop: &Shop, config: &Config) -> Result<ValidShop, Vec<String>> 
         },
         services,
         idle_host,
+        rollout: rollout(spec.rollout.clone().unwrap_or_default()),
         database: ValidBackend {
             storage: spec.database.storage.clone(),
             resources: defaults::DATABASE.fill(spec.database.resources.as_ref()),
@@ -268,6 +288,18 @@ pub fn validate(shop: &Shop, config: &Config) -> Result<ValidShop, Vec<String>> 
         Ok(valid)
     } else {
         Err(wrong)
+    }
+}
+
+fn rollout(spec: RolloutSpec) -> ValidRollout {
+    let time = |text: Option<String>, usual| {
+        let asked = text.as_deref().and_then(seconds);
+        asked.map_or(usual, SignedDuration::from_secs)
+    };
+    ValidRollout {
+        on_failure: spec.on_failure.unwrap_or_default(),
+        gate: time(spec.gate, GATE),
+        deadline: time(spec.deadline, DEADLINE),
     }
 }
 

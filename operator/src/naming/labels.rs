@@ -19,6 +19,8 @@ pub const NAME_LABEL: &str = "app.kubernetes.io/name";
 pub const COMPONENT_LABEL: &str = "app.kubernetes.io/component";
 /// Says which version runs; on Deployments, Jobs and their pods alone.
 pub const VERSION_LABEL: &str = "app.kubernetes.io/version";
+/// Says which revision of its service a pod is of; on Deployments, as an annotation, which one they are to run.
+pub const REVISION_LABEL: &str = "shopkeeper.dev/revision";
 /// Selects what the operator made.
 pub const SELECTOR: &str = "app.kubernetes.io/managed-by=shop-operator";
 

@@ -70,6 +70,11 @@ pub fn migration(shop: &str, service: &ServiceName, image: &str) -> String {
     format!("{shop}-{service}-migrate-{}", crate::hash::short(image))
 }
 
+/// The ControllerRevision that keeps a template of a service's pods.
+pub fn revision(shop: &str, service: &ServiceName, id: &str) -> String {
+    format!("{shop}-{service}-{id}")
+}
+
 /// The claim that a StatefulSet of one pod makes from its template `data`.
 pub fn claim(stateful_set: &str) -> String {
     format!("data-{stateful_set}-0")
@@ -84,6 +89,7 @@ mod tests {
         let shop = "s".repeat(30);
         let service = "s".repeat(15).as_str().into();
         assert!(migration(&shop, &service, "any").len() <= 63);
+        assert!(revision(&shop, &service, "0123456789abcdef").len() <= 63);
         // What the StatefulSet controller adds to the name for the label controller-revision-hash.
         assert!(database(&shop, &service).len() + "-0123456789".len() <= 63);
     }

@@ -13,7 +13,7 @@ use k8s_openapi::{
     apimachinery::pkg::util::intstr::IntOrString,
 };
 
-use super::{host, pod};
+use super::{host, pod, revision};
 use crate::{
     api::EmailSpec,
     connections::{per_pool, per_process},
@@ -39,8 +39,6 @@ const SETTINGS_ANNOTATION: &str = "shopkeeper.dev/settings";
 const DRAIN_SECONDS: i64 = 5;
 /// `DRAIN_SECONDS`, the 25 s in which a service finishes, and some air.
 const GRACE_SECONDS: i64 = 35;
-/// A rollout that gets nowhere for this long is called stuck.
-const DEADLINE_SECONDS: i32 = 300;
 
 /// The Deployment of a service. `contents` are those of all Secrets that pods may read.
 pub fn deployment(
@@ -65,7 +63,7 @@ pub fn deployment(
         let guests = host::list(&decision.guests);
         metadata.annotations = Some([(HOSTS_ANNOTATION.into(), guests)].into());
     }
-    Deployment {
+    let mut deployment = Deployment {
         metadata,
         spec: Some(DeploymentSpec {
             selector: metadata::selector(shop, app, Component::Service),
@@ -77,12 +75,14 @@ pub fn deployment(
                 }),
             }),
             revision_history_limit: Some(3),
-            progress_deadline_seconds: Some(DEADLINE_SECONDS),
+            progress_deadline_seconds: i32::try_from(shop.rollout.deadline.as_secs()).ok(),
             template: template(shop, service, runs, decision, contents),
             ..DeploymentSpec::default()
         }),
         status: None,
-    }
+    };
+    revision::stamp(&mut deployment);
+    deployment
 }
 
 /// The version as a label, where it can be one.

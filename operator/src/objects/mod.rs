@@ -10,6 +10,7 @@ pub mod migration;
 pub mod network_policy;
 mod pod;
 pub mod resources;
+pub mod revision;
 pub mod service;
 pub mod service_account;
 

@@ -3,16 +3,13 @@
 use k8s_openapi::api::{apps::v1::StatefulSet, core::v1::PersistentVolumeClaim};
 use kube::ResourceExt;
 
-use super::{
-    Findings, PATIENCE, ServiceFindings,
-    cause::{Problem, of_pods},
-    is_overdue,
-};
+use super::{Findings, PATIENCE, ServiceFindings, is_overdue};
 use crate::{
     facts::{
         broker::is_nearly_full,
         database::DatabaseState,
         observe::{ObservedBackend, is_serving},
+        trouble::{Problem, of_pods},
     },
     naming::{labels::Part, names},
     progress::pinning::Pinned,

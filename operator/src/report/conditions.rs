@@ -5,20 +5,19 @@ use k8s_openapi::{
     jiff::Timestamp,
 };
 
-use super::Problem;
-use crate::api::ShopStatus;
+use crate::{api::ShopStatus, facts::trouble::Problem};
 
 /// The API server's bound on a condition's message.
 const MESSAGE_BYTES: usize = 32768;
 
 /// What a condition says.
-pub(super) struct State {
+pub(super) struct Says {
     status: &'static str,
     reason: String,
     message: String,
 }
 
-impl State {
+impl Says {
     pub(super) fn yes(reason: &str, message: impl Into<String>) -> Self {
         Self {
             status: "True",
@@ -72,7 +71,7 @@ impl<'a> Conditions<'a> {
         }
     }
 
-    pub(super) fn set(&mut self, type_: &str, state: State) {
+    pub(super) fn set(&mut self, type_: &str, state: Says) {
         let before = self
             .previous
             .iter()

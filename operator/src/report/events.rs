@@ -1,7 +1,7 @@
 //! What is worth an event: the difference between two statuses.
 
 use crate::{
-    api::{Phase, ServiceStatus, ShopStatus},
+    api::{Phase, ReleaseResult, ServiceStatus, ShopStatus},
     apply::Foreign,
     naming::labels::Part,
 };
@@ -38,7 +38,48 @@ pub fn notices(before: Option<&ShopStatus>, after: &ShopStatus) -> Vec<Notice> {
             ]
         })
         .flatten()
+        .chain(released(before, after))
         .collect()
+}
+
+/// Releases that have ended.
+fn released<'a>(
+    before: Option<&'a ShopStatus>,
+    after: &'a ShopStatus,
+) -> impl Iterator<Item = Notice> + 'a {
+    after.releases.iter().filter_map(move |release| {
+        let mut known = before.into_iter().flat_map(|status| &status.releases);
+        let known = known.find(|known| known.name == release.name);
+        let last = release.history.first()?;
+        if known.and_then(|known| known.history.first()) == Some(last) {
+            return None;
+        }
+        let (service, image) = (&release.name, &last.image);
+        let cause = last.cause.as_deref().unwrap_or_default();
+        let (warning, reason, note) = match last.result {
+            ReleaseResult::Passed => (
+                false,
+                "ReleasePassed",
+                format!("{service} runs {image}, which has proved itself"),
+            ),
+            ReleaseResult::TakenBack => (
+                true,
+                "ReleaseTakenBack",
+                format!("{service} goes back to what ran before {image}: {cause}"),
+            ),
+            ReleaseResult::Stopped => (
+                true,
+                "ReleaseFailed",
+                format!("{service} does not get on with {image}: {cause}"),
+            ),
+        };
+        Some(Notice {
+            warning,
+            reason,
+            note: shortened(note),
+            service: service.clone(),
+        })
+    })
 }
 
 fn started(former: Option<&ServiceStatus>, service: &ServiceStatus) -> Option<Notice> {

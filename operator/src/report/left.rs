@@ -1,9 +1,9 @@
 //! Services that the Shop does not have: how far they have gone, what of them cannot go, and what must not.
 
-use super::{Findings, cause::Problem};
+use super::Findings;
 use crate::{
     api::{Phase, ServiceStatus, ShopStatus},
-    facts::departures::Departure,
+    facts::{departures::Departure, trouble::Problem},
     naming::{labels::Part, names},
     reason::Reason,
 };

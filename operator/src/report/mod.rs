@@ -1,12 +1,13 @@
 //! From what was found and done to the status: conditions, services, events. Pure; the time is an argument.
 
 mod backend;
-mod cause;
 mod conditions;
 mod events;
 mod left;
 mod service;
 pub mod statuses;
+
+use std::collections::BTreeMap;
 
 use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::Time,
@@ -14,17 +15,17 @@ use k8s_openapi::{
 };
 use kube::ResourceExt;
 
-pub use cause::Problem;
 pub use events::{Notice, notices, taken_back};
 
 use crate::{
-    api::{BlockedBy, BrokerStatus, Phase, ServiceStatus, ShopStatus},
+    api::{BlockedBy, BrokerStatus, Phase, ReleaseStatus, ServiceStatus, ShopStatus},
     apply::Outcome,
-    facts::{Facts, ServiceView},
-    naming::names,
+    facts::{Facts, ServiceView, trouble::Problem},
+    naming::names::{self, ServiceName},
     progress::decide::{Decision, ServiceDecision},
+    release::State,
 };
-use conditions::{Conditions, State};
+use conditions::{Conditions, Says};
 
 /// What makes pods and volumes takes seconds; what it has not done for this long it cannot do.
 const PATIENCE: SignedDuration = SignedDuration::from_secs(60);
@@ -35,6 +36,8 @@ pub struct Findings<'a> {
     pub facts: &'a Facts,
     /// What was decided.
     pub decision: &'a Decision,
+    /// How far the release of each service is.
+    pub releases: &'a BTreeMap<ServiceName, State>,
     /// What came of it.
     pub outcome: &'a Outcome,
     /// When all that was.
@@ -107,24 +110,24 @@ pub fn status(
     conditions.set(
         "Ready",
         match &problem {
-            None => State::yes("Running", "all services run"),
-            Some(problem) => State::no(problem.reason.as_str(), problem.message.clone()),
+            None => Says::yes("Running", "all services run"),
+            Some(problem) => Says::no(problem.reason.as_str(), problem.message.clone()),
         },
     );
     conditions.set(
         "Progressing",
         match (&problem, progressing) {
-            (None, _) => State::no("Settled", "everything is as the Shop asks"),
-            (Some(_), true) => State::yes(
+            (None, _) => Says::no("Settled", "everything is as the Shop asks"),
+            (Some(_), true) => Says::yes(
                 "Working",
                 format!("{running} of {wanted} services run as asked"),
             ),
-            (Some(problem), false) => State::no("Blocked", problem.message.clone()),
+            (Some(problem), false) => Says::no("Blocked", problem.message.clone()),
         },
     );
     conditions.set(
         "DatabasesReady",
-        State::ready_unless(
+        Says::ready_unless(
             databases,
             backend::not_grown(findings, |set| {
                 set != names::broker(&findings.facts.shop.name)
@@ -134,7 +137,7 @@ pub fn status(
     );
     conditions.set(
         "BrokerReady",
-        State::ready_unless(
+        Says::ready_unless(
             broker,
             backend::not_grown(findings, |set| {
                 set == names::broker(&findings.facts.shop.name)
@@ -154,7 +157,16 @@ pub fn status(
         broker: filled.map(|filled_percent| BrokerStatus { filled_percent }),
         services_generation: generation,
         services: judged.into_iter().map(|(status, _)| status).collect(),
+        releases: releases(findings.releases),
     }
+}
+
+/// As a status tells them.
+pub fn releases(states: &BTreeMap<ServiceName, State>) -> Vec<ReleaseStatus> {
+    let states = states.iter();
+    states
+        .map(|(service, state)| state.to_status(service.as_str()))
+        .collect()
 }
 
 /// The status when the reconcile could not even look at the services, or broke off: they stay as they were last seen.
@@ -167,14 +179,14 @@ pub fn stopped(
     let mut conditions = Conditions::new(previous, generation, now);
     conditions.set(
         "Ready",
-        State::no(problem.reason.as_str(), problem.message.clone()),
+        Says::no(problem.reason.as_str(), problem.message.clone()),
     );
     conditions.set(
         "Progressing",
         if problem.needs_help {
-            State::no("Blocked", problem.message.clone())
+            Says::no("Blocked", problem.message.clone())
         } else {
-            State::yes("Working", problem.message.clone())
+            Says::yes("Working", problem.message.clone())
         },
     );
     conditions.keep("DatabasesReady");

@@ -8,14 +8,13 @@ use k8s_openapi::{
 };
 use kube::ResourceExt;
 
-use super::{
-    Findings, PATIENCE, ServiceFindings, backend,
-    cause::{Problem, of_pods},
-    is_overdue,
-};
+use super::{Findings, PATIENCE, ServiceFindings, backend, is_overdue};
 use crate::{
     api::{MoveStatus, Phase, ServiceStatus},
-    facts::observe::Found,
+    facts::{
+        observe::Found,
+        trouble::{Problem, of_pods},
+    },
     model::{
         place::Place,
         validate::{Replicas, ValidService},
@@ -27,6 +26,7 @@ use crate::{
         rollout::is_complete,
     },
     reason::Reason,
+    release::Stage,
 };
 
 /// The status of a service and, unless it runs as asked, the deepest known cause.
@@ -212,6 +212,9 @@ fn phase(
     if let Some(problem) = missing_secret(findings, service) {
         return failed(problem);
     }
+    if let Some(problem) = taken_back(findings, service) {
+        return failed(problem);
+    }
     let decided = service.decided;
     if let Migration::Failed(how) = &decided.migration {
         return failed(Problem::blocked(
@@ -253,6 +256,28 @@ fn phase(
             rollout(findings, service, deployment)
         }
     }
+}
+
+/// What runs is not what the Shop asks for: that failed.
+fn taken_back(findings: &Findings<'_>, service: &ServiceFindings<'_>) -> Option<Problem> {
+    let name = service.view.name();
+    let state = findings.releases.get(name)?;
+    let (failure, how_far) = match &state.stage {
+        Stage::Returning(failure) => (failure, "goes back to what ran before"),
+        Stage::TakenBack(failure) => (failure, "runs again what ran before"),
+        Stage::Idle | Stage::Rolling(_) | Stage::Gate(_) | Stage::Stopped(_) => return None,
+    };
+    let image = &service.view.wanted.image;
+    let message = format!(
+        "{name} {how_far}, because {image} failed: {}; it is tried again when the Shop asks for something else, or with \
+         `shopctl retry {name}`",
+        failure.cause
+    );
+    let object = format!(
+        "Deployment {}",
+        names::service(&service.view.shop.name, name)
+    );
+    Some(Problem::blocked(Reason::TakenBack, object, message))
 }
 
 /// The host runs a new image once all that it runs may.

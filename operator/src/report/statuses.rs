@@ -12,7 +12,7 @@ use kube::{
 use serde_json::json;
 
 use crate::{
-    api::{Shop, ShopStatus},
+    api::{ReleaseStatus, Shop, ShopStatus},
     cluster::FIELD_MANAGER,
     error::Error,
     lock::lock,
@@ -36,6 +36,7 @@ pub struct Statuses {
 struct Written {
     uid: Option<String>,
     version: Option<String>,
+    generation: Option<i64>,
     status: ShopStatus,
 }
 
@@ -52,11 +53,6 @@ impl Statuses {
     /// The newer of what came with the Shop and what we wrote. Where they are equally new, what we wrote: an older CRD may have
     /// dropped some of it.
     pub fn last(&self, shop: &Shop) -> Option<ShopStatus> {
-        let number = |version: &Option<String>| {
-            version
-                .as_ref()
-                .and_then(|version| version.parse::<u64>().ok())
-        };
         let all = lock(&self.written);
         let written = all.get(&key_of(shop)).filter(|written| {
             written.uid == shop.metadata.uid
@@ -87,15 +83,61 @@ impl Statuses {
         if previous.is_some_and(|previous| report::same(previous, &status)) {
             return Ok(());
         }
+        self.write(shop, previous, status, None).await
+    }
+
+    /// Writes how far releases are, before anything of it is done, and only over the Shop from which it follows.
+    ///
+    /// # Errors
+    /// When the Shop has changed since, or the API server refuses.
+    pub async fn remember(
+        &self,
+        shop: &Shop,
+        version: Option<&str>,
+        previous: Option<&ShopStatus>,
+        releases: Vec<ReleaseStatus>,
+    ) -> Result<(), Error> {
+        if previous.is_some_and(|previous| previous.releases == releases) {
+            return Ok(());
+        }
+        let mut version = version.map(str::to_owned);
+        if let Some(written) = lock(&self.written).get(&key_of(shop))
+            && written.uid == shop.metadata.uid
+            && number(&written.version) > number(&version)
+        {
+            if written.generation != shop.metadata.generation {
+                let name = shop.name_any();
+                return Err(Error::Behind(format!("Shop {name} has changed meanwhile")));
+            }
+            version.clone_from(&written.version);
+        }
+        let status = ShopStatus {
+            releases,
+            ..previous.cloned().unwrap_or_default()
+        };
+        self.write(shop, previous, status, version).await
+    }
+
+    async fn write(
+        &self,
+        shop: &impl Resource<DynamicType = ()>,
+        previous: Option<&ShopStatus>,
+        status: ShopStatus,
+        over: Option<String>,
+    ) -> Result<(), Error> {
         let name = shop.name_any();
         // The answer may be a Shop that cannot be read.
         let api: Api<ParsedShop> =
             Api::namespaced(self.client.clone(), &shop.namespace().unwrap_or_default());
+        // Not the status of another Shop that took the name meanwhile.
+        let mut metadata = json!({"uid": shop.meta().uid});
+        if let Some(version) = over {
+            metadata["resourceVersion"] = version.into();
+        }
         let patch = Patch::Apply(json!({
             "apiVersion": Shop::api_version(&()),
             "kind": Shop::kind(&()),
-            // Not the status of another Shop that took the name meanwhile.
-            "metadata": {"uid": shop.meta().uid},
+            "metadata": metadata,
             "status": status,
         }));
         // Not strict: an older CRD in the cluster drops fields that it does not know, and the rest is said.
@@ -112,6 +154,7 @@ impl Statuses {
         let written = Written {
             uid: answer.uid(),
             version: answer.resource_version(),
+            generation: answer.meta().generation,
             status,
         };
         lock(&self.written).insert(key_of(shop), written);
@@ -154,6 +197,11 @@ impl Statuses {
             tracing::warn!(%error, "an event could not be written");
         }
     }
+}
+
+/// Versions of objects grow (KEP 5504).
+fn number(version: &Option<String>) -> Option<u64> {
+    version.as_ref()?.parse().ok()
 }
 
 fn key_of(shop: &impl Resource<DynamicType = ()>) -> Key {

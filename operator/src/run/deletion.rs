@@ -19,14 +19,14 @@ use crate::{
 /// Holds a Shop that is deleted until its data are.
 pub const FINALIZER: &str = "shopkeeper.dev/data";
 
-/// Sets or removes the finalizer, as the policy asks.
+/// Sets or removes the finalizer, as the policy asks. Returns the version of the Shop after that.
 ///
 /// # Errors
 /// When the API server refuses.
-pub async fn set_finalizer(shop: &Shop, cluster: &Cluster) -> Result<(), Error> {
+pub async fn set_finalizer(shop: &Shop, cluster: &Cluster) -> Result<Option<String>, Error> {
     let wanted = shop.spec.database.deletion_policy == DeletionPolicy::Delete;
     if wanted == has_finalizer(shop) {
-        return Ok(());
+        return Ok(shop.resource_version());
     }
     write_finalizer(shop, cluster, wanted).await
 }
@@ -57,7 +57,7 @@ pub async fn finalize(shop: &ParsedShop, cluster: &Cluster) -> Result<(), Error>
         delete_all(&cluster.claims, &namespace, &name).await?;
         delete_all(&cluster.secrets, &namespace, &name).await?;
     }
-    write_finalizer(shop, cluster, false).await
+    write_finalizer(shop, cluster, false).await.map(drop)
 }
 
 /// Whether the Shop carries the finalizer.
@@ -84,7 +84,7 @@ async fn write_finalizer(
     shop: &impl Resource<DynamicType = ()>,
     cluster: &Cluster,
     wanted: bool,
-) -> Result<(), Error> {
+) -> Result<Option<String>, Error> {
     let name = shop.name_any();
     // The answer may be a Shop that cannot be read.
     let api: Api<ParsedShop> = Api::namespaced(
@@ -107,8 +107,8 @@ async fn write_finalizer(
         "finalizers": finalizers,
     }}));
     match api.patch(&name, &PatchParams::default(), &patch).await {
-        Ok(_) => Ok(()),
-        Err(kube::Error::Api(answer)) if answer.is_not_found() => Ok(()),
+        Ok(written) => Ok(written.resource_version()),
+        Err(kube::Error::Api(answer)) if answer.is_not_found() => Ok(None),
         Err(source) => Err(Error::kube(format!("finalizer of Shop {name}"))(source)),
     }
 }

@@ -13,8 +13,9 @@ use tracing::Instrument;
 
 use crate::{
     error::Error,
+    facts::trouble::Problem,
     metrics::Metrics,
-    report::{self, Problem, statuses::ParsedShop},
+    report::{self, statuses::ParsedShop},
     run::{
         places::Place,
         reconcile::{Context, Done},

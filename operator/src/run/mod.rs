@@ -10,4 +10,5 @@ pub mod leader;
 pub mod lease;
 pub mod places;
 pub mod reconcile;
+pub mod release;
 pub mod telemetry;

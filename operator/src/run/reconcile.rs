@@ -26,14 +26,15 @@ use crate::{
         departures::departures,
         location::locate,
         observe::observe,
+        trouble::Problem,
         ways,
     },
     metrics::Metrics,
     model::validate::validate,
     objects::render,
     progress::decide::decide,
-    report::{self, Findings, Problem, statuses::Statuses},
-    run::deletion,
+    report::{self, Findings, statuses::Statuses},
+    run::{deletion, release::release},
 };
 
 /// A database that starts tells nobody: it is asked.
@@ -110,7 +111,18 @@ pub async fn reconcile(
     };
 
     let decision = decide(&facts);
-    let rendered = render(&facts, &decision);
+    let mut rendered = render(&facts, &decision);
+    let released = release(
+        shop,
+        previous.as_ref(),
+        &facts,
+        &decision,
+        &mut rendered,
+        context,
+        withheld,
+    )
+    .await?;
+    let previous = context.statuses.last(shop);
     let Facts {
         shop: valid,
         observed,
@@ -124,11 +136,13 @@ pub async fn reconcile(
     let left = leave(valid, cluster, observed, &facts.departures, withheld).await;
     let after = [migrations, volumes.failures, pruned, left];
     outcome.failures.extend(after.into_iter().flatten());
+    outcome.failures.extend(released.failures);
     outcome.not_grown = volumes.not_grown;
 
     let findings = Findings {
         facts: &facts,
         decision: &decision,
+        releases: &released.states,
         outcome: &outcome,
         now,
     };
@@ -146,7 +160,7 @@ pub async fn reconcile(
     count_new(&outcome.failures, withheld, &context.metrics);
     let not_grown = outcome.not_grown.iter().map(|volume| &volume.refusal);
     Ok(Done {
-        next_check: next_check(&facts, settled),
+        next_check: next_check(&facts, released.wake, settled),
         settled,
         refusals: outcome.failures.iter().chain(not_grown).collect(),
         failure: outcome.failures.into_iter().next().map(|f| f.error),
@@ -173,7 +187,7 @@ async fn gather(
 ) -> Result<Facts, Error> {
     let mut valid =
         validate(shop, &context.config).map_err(|wrong| Error::Invalid(wrong.join("; ")))?;
-    deletion::set_finalizer(shop, &context.cluster).await?;
+    let version = deletion::set_finalizer(shop, &context.cluster).await?;
     let generation = shop.metadata.generation;
     let ways = ways(previous, generation);
     locate(&mut valid, &context.cluster, &ways)?;
@@ -196,6 +210,7 @@ async fn gather(
         fill,
         ways,
         generation,
+        version,
         now,
     })
 }
@@ -207,8 +222,9 @@ fn is_ready(status: &ShopStatus) -> bool {
         .any(|condition| condition.type_ == "Ready" && condition.status == "True")
 }
 
-fn next_check(facts: &Facts, settled: bool) -> Duration {
+fn next_check(facts: &Facts, wake: Option<Duration>, settled: bool) -> Duration {
     let wait = wait_for_shop(facts, settled);
+    let wait = wake.map_or(wait, |wake| wake.min(wait));
     if facts.fill.is_none() && facts.observed.broker.is_serving() {
         return wait.min(RECHECK_BROKER);
     }

@@ -13,7 +13,7 @@ use std::{
 use k8s_openapi::{
     NamespaceResourceScope,
     api::{
-        apps::v1::{Deployment, StatefulSet},
+        apps::v1::{ControllerRevision, Deployment, StatefulSet},
         autoscaling::v2::HorizontalPodAutoscaler,
         batch::v1::Job,
         core::v1::{Namespace, PersistentVolumeClaim},
@@ -49,7 +49,7 @@ use shop_operator::{
 use tokio::sync::{OnceCell, RwLock, RwLockReadGuard};
 use tower::util::{MapFutureLayer, MapRequestLayer};
 
-use crate::rbac;
+use crate::{rbac, release::Death};
 
 /// Longer than any of this takes on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(180);
@@ -139,6 +139,23 @@ pub(crate) async fn operator_client(user: &str, requests: Arc<Mutex<Vec<Request>
     ClientBuilder::try_from(config)
         .expect("a client")
         .with_layer(&count)
+        .build()
+}
+
+/// As [`operator_client`], of an operator that is killed at one of its writes.
+async fn dying_client(user: &str, death: Arc<Death>) -> Client {
+    let mut config = kube_config().await;
+    config.auth_info.impersonate = Some(user.into());
+    let of = death.clone();
+    let count = MapRequestLayer::new(move |request: http::Request<Body>| {
+        death.requested(request.method() != http::Method::GET);
+        request
+    });
+    let end = MapFutureLayer::new(move |answer| of.of(answer));
+    ClientBuilder::try_from(config)
+        .expect("a client")
+        .with_layer(&count)
+        .with_layer(&end)
         .build()
 }
 
@@ -235,6 +252,13 @@ impl Harness {
     /// The operator is started again and knows nothing but what the cluster tells.
     pub(crate) async fn restarted(mut self) -> Self {
         let client = operator_client(&self.user, self.requests.clone()).await;
+        self.context = new_context(client, self.context.config.clone()).await;
+        self
+    }
+
+    /// The operator is started again, and will be killed.
+    pub(crate) async fn dying(mut self, death: &Arc<Death>) -> Self {
+        let client = dying_client(&self.user, death.clone()).await;
         self.context = new_context(client, self.context.config.clone()).await;
         self
     }
@@ -504,6 +528,7 @@ impl Harness {
             policy::v1::PodDisruptionBudget,
         };
         versions_of!(
+            ControllerRevision,
             Deployment,
             StatefulSet,
             Job,

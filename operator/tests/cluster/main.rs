@@ -15,6 +15,7 @@ mod monolith;
 mod ownership;
 mod rbac;
 mod refusals;
+mod release;
 mod rollout;
 mod running;
 mod scale;

@@ -90,12 +90,13 @@ async fn a_new_image_is_migrated_before_its_pods_roll_and_touches_its_service_al
     assert!(
         changed.iter().all(|version| {
             version.starts_with("Deployment demo-orders ")
+                || version.starts_with("ControllerRevision demo-orders-")
                 || version.starts_with("Job demo-orders-migrate-")
                 || version.starts_with("Shop demo ")
         }),
         "{changed:?}"
     );
-    assert_eq!(changed.len(), 3, "{changed:?}");
+    assert_eq!(changed.len(), 4, "{changed:?}");
 }
 
 #[tokio::test]

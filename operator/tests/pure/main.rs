@@ -7,6 +7,8 @@ mod golden;
 mod monolith;
 mod placement;
 mod properties;
+mod release;
+mod release_properties;
 mod report;
 mod topology;
 mod validate;

@@ -12,6 +12,7 @@ use shop_operator::{
     api::{Phase, ServiceStatus, ShopStatus},
     apply::{refusals::Failure, volumes::NotGrown},
     error::Error,
+    facts::trouble::Problem,
     facts::{
         broker::Fill,
         database::DatabaseState,
@@ -20,7 +21,7 @@ use shop_operator::{
     },
     naming::labels::{Component, Part},
     reason::Reason,
-    report::{Problem, notices, same, stopped},
+    report::{notices, same, stopped},
 };
 
 use crate::fixtures::{

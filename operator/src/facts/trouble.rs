@@ -6,7 +6,6 @@ use k8s_openapi::api::core::v1::{ContainerStateTerminated, ContainerStatus, Pod}
 use kube::ResourceExt;
 
 use crate::{
-    apply::refusals::Failure,
     error::{Class, Error},
     facts::{
         migration,
@@ -66,18 +65,9 @@ impl From<&Error> for Problem {
     }
 }
 
-impl From<&Failure> for Problem {
-    fn from(failure: &Failure) -> Self {
-        Self {
-            object: failure.object(),
-            ..Self::from(&failure.error)
-        }
-    }
-}
-
 /// The first cause among the pods, by name. Pods that are going, have ended or were evicted do not count: others take their
 /// place.
-pub(super) fn of_pods(pods: &[Arc<Pod>], warnings: &Warnings) -> Option<Problem> {
+pub fn of_pods(pods: &[Arc<Pod>], warnings: &Warnings) -> Option<Problem> {
     pods.iter()
         .filter(|pod| pod.metadata.deletion_timestamp.is_none() && !has_ended(pod))
         .find_map(|pod| of_pod(pod).or_else(|| hanging(pod, warnings)))
@@ -171,10 +161,7 @@ fn crash(pod: &str, container: &ContainerStatus) -> Option<Problem> {
         .as_ref()
         .and_then(|state| state.terminated.as_ref());
     let end = now.or(before).filter(|end| end.exit_code != 0)?;
-    let how = match end.reason.as_deref() {
-        Some("OOMKilled") => "it needs more memory than its limit".to_owned(),
-        _ => how_it_ended(end),
-    };
+    let how = how_it_ended(end);
     Some(Problem::blocked(
         Reason::Crashing,
         format!("Pod {pod}"),
@@ -183,7 +170,10 @@ fn crash(pod: &str, container: &ContainerStatus) -> Option<Problem> {
 }
 
 /// What a container says last stands in its status (`terminationMessagePolicy`).
-fn how_it_ended(end: &ContainerStateTerminated) -> String {
+pub fn how_it_ended(end: &ContainerStateTerminated) -> String {
+    if end.reason.as_deref() == Some("OOMKilled") {
+        return "it needs more memory than its limit".to_owned();
+    }
     let what = match end.exit_code {
         migration::WRONG_SETTING => "it refuses its settings (exit code 2)".to_owned(),
         migration::SCHEMA_BEHIND => "the schema of its database is behind (exit code 3)".to_owned(),

@@ -1,0 +1,259 @@
+//! The next step of a release. No client and no clock: everything it needs is an argument.
+//!
+//! It looks at what is there and not at what happened, so that the same facts lead to the same end, whatever was missed: an operator
+//! that was away, a status that was lost, a spec that changed twice meanwhile.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
+
+use super::state::{Failure, RevisionId, Stage, State, Trial, past};
+use crate::api::{OnFailure, ReleaseResult};
+
+/// What the Shop asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// The revision that what is wanted makes.
+    pub revision: RevisionId,
+    /// Its image, for the history.
+    pub image: String,
+    /// The generation of the Shop.
+    pub generation: i64,
+    /// What the annotation for another try says.
+    pub retry: Option<String>,
+    /// What becomes of a release that fails.
+    pub on_failure: OnFailure,
+    /// How long all pods must go on well.
+    pub gate: SignedDuration,
+    /// How long the gate may take beyond that.
+    pub deadline: SignedDuration,
+}
+
+/// What is there.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// The revision in the Deployment.
+    pub live: Option<RevisionId>,
+    /// All its pods are of that revision, and as many as should be are available.
+    pub complete: bool,
+    /// There are pods to judge: nobody has scaled the service to none.
+    pub has_pods: bool,
+    /// Why the pods of the revision that is wanted will not do.
+    pub trouble: Option<String>,
+    /// What of it will not do, when all are there: a container has ended since then.
+    pub ended_since: Option<(Timestamp, String)>,
+    /// The revisions that are kept.
+    pub kept: BTreeSet<RevisionId>,
+}
+
+/// What comes next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Transition {
+    /// What is to be remembered.
+    pub next: State,
+    /// What the Deployment is to run.
+    pub effective: Effective,
+    /// When to look again at the latest, where time alone leads on.
+    pub wake: Option<Duration>,
+}
+
+/// What a Deployment is to run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effective {
+    /// What the Shop asks for.
+    Wanted,
+    /// A revision that is kept.
+    Kept(RevisionId),
+}
+
+/// The next step.
+pub fn advance(state: &State, wanted: &Wanted, seen: &Seen, now: Timestamp) -> Transition {
+    let mut next = state.clone();
+    next.stage = match &state.stage {
+        Stage::Idle if state.good.as_ref() == Some(&wanted.revision) => Stage::Idle,
+        Stage::Idle => begin(wanted, now),
+        Stage::Rolling(trial) | Stage::Gate(trial) if trial.revision != wanted.revision => {
+            turned_away(state, wanted, now)
+        }
+        Stage::Rolling(trial) => rolling(&mut next, trial, wanted, seen, now),
+        Stage::Gate(trial) => gate(&mut next, trial, wanted, seen, now),
+        Stage::Returning(failure) | Stage::TakenBack(failure)
+            if is_over(state, failure, wanted) =>
+        {
+            turned_away(state, wanted, now)
+        }
+        Stage::Stopped(failure) if is_over(state, failure, wanted) => {
+            turned_away(state, wanted, now)
+        }
+        Stage::Returning(failure) if is_whole(seen, state.good.as_ref()) => {
+            Stage::TakenBack(failure.clone())
+        }
+        // Somebody mended what it lacked.
+        Stage::Stopped(failure) if is_whole(seen, Some(&failure.revision)) => Stage::Gate(Trial {
+            revision: failure.revision.clone(),
+            since: now,
+            began: failure.at,
+        }),
+        same @ (Stage::Returning(_) | Stage::TakenBack(_) | Stage::Stopped(_)) => same.clone(),
+    };
+    Transition {
+        effective: effective(&next),
+        wake: wake(&next.stage, wanted, seen, now),
+        next,
+    }
+}
+
+fn begin(wanted: &Wanted, now: Timestamp) -> Stage {
+    Stage::Rolling(Trial {
+        revision: wanted.revision.clone(),
+        since: now,
+        began: now,
+    })
+}
+
+/// The Shop asks for something else than before.
+fn turned_away(state: &State, wanted: &Wanted, now: Timestamp) -> Stage {
+    // What has proved itself need not do so again.
+    if state.good.as_ref() == Some(&wanted.revision) {
+        Stage::Idle
+    } else {
+        begin(wanted, now)
+    }
+}
+
+fn rolling(next: &mut State, trial: &Trial, wanted: &Wanted, seen: &Seen, now: Timestamp) -> Stage {
+    if seen.live.as_ref() != Some(&trial.revision) {
+        return Stage::Rolling(trial.clone());
+    }
+    if let Some(cause) = &seen.trouble {
+        return fail(next, trial, wanted, seen, cause, now);
+    }
+    match is_whole(seen, Some(&trial.revision)) {
+        // Nothing is there to go back to, so nothing is won by waiting.
+        true if next.good.is_none() => pass(next, trial, wanted, now),
+        true => Stage::Gate(Trial {
+            since: now,
+            ..trial.clone()
+        }),
+        false => Stage::Rolling(trial.clone()),
+    }
+}
+
+fn gate(next: &mut State, trial: &Trial, wanted: &Wanted, seen: &Seen, now: Timestamp) -> Stage {
+    let ended = seen.ended_since.as_ref();
+    if let Some((_, cause)) = ended.filter(|(at, _)| *at >= trial.since) {
+        return fail(next, trial, wanted, seen, cause, now);
+    }
+    let passed = now.duration_since(trial.since);
+    if passed < wanted.gate {
+        Stage::Gate(trial.clone())
+    } else if is_whole(seen, Some(&trial.revision)) || !seen.has_pods {
+        pass(next, trial, wanted, now)
+    } else if passed < wanted.gate + wanted.deadline {
+        Stage::Gate(trial.clone())
+    } else {
+        let cause = seen.trouble.as_deref();
+        let cause = cause.unwrap_or("its pods were ready, and did not stay so");
+        fail(next, trial, wanted, seen, cause, now)
+    }
+}
+
+fn pass(next: &mut State, trial: &Trial, wanted: &Wanted, now: Timestamp) -> Stage {
+    next.note(past(
+        &trial.revision,
+        &wanted.image,
+        trial.began,
+        now,
+        ReleaseResult::Passed,
+        None,
+    ));
+    next.good = Some(trial.revision.clone());
+    Stage::Idle
+}
+
+fn fail(
+    next: &mut State,
+    trial: &Trial,
+    wanted: &Wanted,
+    seen: &Seen,
+    cause: &str,
+    now: Timestamp,
+) -> Stage {
+    let failure = Failure {
+        revision: trial.revision.clone(),
+        cause: cause.to_owned(),
+        at: now,
+        generation: wanted.generation,
+        retry: wanted.retry.clone(),
+    };
+    let is_kept = next
+        .good
+        .as_ref()
+        .is_some_and(|good| seen.kept.contains(good));
+    let returns = match wanted.on_failure {
+        OnFailure::Revert => is_kept,
+        OnFailure::Stop => false,
+    };
+    let result = match returns {
+        true => ReleaseResult::TakenBack,
+        false => ReleaseResult::Stopped,
+    };
+    next.note(past(
+        &trial.revision,
+        &wanted.image,
+        trial.began,
+        now,
+        result,
+        Some(failure.cause.clone()),
+    ));
+    match returns {
+        true => Stage::Returning(failure),
+        false => Stage::Stopped(failure),
+    }
+}
+
+/// The Shop asks for something else than what failed, or somebody wants another try.
+fn is_over(state: &State, failure: &Failure, wanted: &Wanted) -> bool {
+    if wanted.revision == failure.revision {
+        return wanted.retry.is_some() && wanted.retry != failure.retry;
+    }
+    // While a migration is done again, what runs is wanted for the moment: the Shop has not changed for that.
+    let is_good = state.good.as_ref() == Some(&wanted.revision);
+    !is_good || wanted.generation != failure.generation
+}
+
+/// All pods are of this revision, and there are some.
+fn is_whole(seen: &Seen, revision: Option<&RevisionId>) -> bool {
+    revision.is_some() && seen.live.as_ref() == revision && seen.complete && seen.has_pods
+}
+
+fn effective(next: &State) -> Effective {
+    match (&next.stage, &next.good) {
+        (Stage::Returning(_) | Stage::TakenBack(_), Some(good)) => Effective::Kept(good.clone()),
+        (
+            Stage::Idle
+            | Stage::Rolling(_)
+            | Stage::Gate(_)
+            | Stage::Stopped(_)
+            | Stage::Returning(_)
+            | Stage::TakenBack(_),
+            _,
+        ) => Effective::Wanted,
+    }
+}
+
+/// Watches tell of most. What a pod lacks counts once it has lacked it for a while, and nobody tells of that.
+fn wake(stage: &Stage, wanted: &Wanted, seen: &Seen, now: Timestamp) -> Option<Duration> {
+    match stage {
+        Stage::Rolling(trial) => {
+            let is_new = now.duration_since(trial.since) < SignedDuration::from_mins(2);
+            (is_new && seen.has_pods).then_some(Duration::from_secs(5))
+        }
+        Stage::Gate(trial) => {
+            let left = wanted.gate - now.duration_since(trial.since);
+            let left = Duration::try_from(left).unwrap_or_default();
+            Some(left.max(Duration::from_secs(1)))
+        }
+        Stage::Idle | Stage::Returning(_) | Stage::TakenBack(_) | Stage::Stopped(_) => None,
+    }
+}

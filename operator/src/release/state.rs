@@ -1,0 +1,183 @@
+//! What is remembered of the releases of one service. It stands in the status of the Shop, written before anything is applied, so that
+//! an operator that ends at any moment goes on where it was.
+
+use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
+
+use crate::api::{PastRelease, ReleaseResult, ReleaseStage, ReleaseStatus};
+
+/// How many past releases are remembered, and how many revisions are kept.
+pub const REMEMBERED: usize = 10;
+
+/// A fingerprint of a template of pods: two that are the same have the same one.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RevisionId(String);
+
+impl RevisionId {
+    /// As text: 16 hex digits.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<&str> for RevisionId {
+    fn from(id: &str) -> Self {
+        Self(id.to_owned())
+    }
+}
+
+/// What is remembered.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct State {
+    /// The last revision that proved itself: what a return goes back to.
+    pub good: Option<RevisionId>,
+    /// How far the present release is.
+    pub stage: Stage,
+    /// The releases that have ended, the last one first.
+    pub history: Vec<PastRelease>,
+}
+
+/// How far a release is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Stage {
+    /// None is under way: what is wanted has proved itself.
+    #[default]
+    Idle,
+    /// Pods are being replaced.
+    Rolling(Trial),
+    /// All pods are of the new revision, and it must go on well for a while.
+    Gate(Trial),
+    /// It failed. The last good revision comes back, whatever the Shop asks for.
+    Returning(Failure),
+    /// The last good revision runs again. The one that failed is not tried again before somebody changes something.
+    TakenBack(Failure),
+    /// It failed, and the Shop forbids a return, or there is nothing to go back to. What is wanted stays.
+    Stopped(Failure),
+}
+
+/// A revision that has yet to prove itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trial {
+    /// Which one.
+    pub revision: RevisionId,
+    /// Since when it is in this stage.
+    pub since: Timestamp,
+    /// When its release began.
+    pub began: Timestamp,
+}
+
+/// A release that failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// Of which revision.
+    pub revision: RevisionId,
+    /// Why, in one sentence.
+    pub cause: String,
+    /// When.
+    pub at: Timestamp,
+    /// The generation of the Shop that asked for it.
+    pub generation: i64,
+    /// What the annotation for another try said then.
+    pub retry: Option<String>,
+}
+
+impl State {
+    /// What the status remembers of a service.
+    pub fn of(status: &ReleaseStatus) -> Self {
+        Self {
+            good: status.good.as_deref().map(RevisionId::from),
+            stage: Stage::of(status),
+            history: status.history.clone(),
+        }
+    }
+
+    /// As the status tells it.
+    pub fn to_status(&self, service: &str) -> ReleaseStatus {
+        let mut status = ReleaseStatus {
+            name: service.to_owned(),
+            good: self.good.as_ref().map(|id| id.as_str().to_owned()),
+            history: self.history.clone(),
+            ..ReleaseStatus::default()
+        };
+        let trial = |trial: &Trial, stage, status: &mut ReleaseStatus| {
+            status.stage = stage;
+            status.revision = Some(trial.revision.as_str().to_owned());
+            status.since = Some(Time(trial.since));
+            status.began = Some(Time(trial.began));
+        };
+        let failure = |failure: &Failure, stage, status: &mut ReleaseStatus| {
+            status.stage = stage;
+            status.revision = Some(failure.revision.as_str().to_owned());
+            status.since = Some(Time(failure.at));
+            status.cause = Some(failure.cause.clone());
+            status.generation = Some(failure.generation);
+            status.retry.clone_from(&failure.retry);
+        };
+        match &self.stage {
+            Stage::Idle => status.stage = ReleaseStage::Idle,
+            Stage::Rolling(of) => trial(of, ReleaseStage::Rolling, &mut status),
+            Stage::Gate(of) => trial(of, ReleaseStage::Gate, &mut status),
+            Stage::Returning(of) => failure(of, ReleaseStage::Returning, &mut status),
+            Stage::TakenBack(of) => failure(of, ReleaseStage::TakenBack, &mut status),
+            Stage::Stopped(of) => failure(of, ReleaseStage::Stopped, &mut status),
+        }
+        status
+    }
+
+    /// Notes how a release ended.
+    pub(super) fn note(&mut self, past: PastRelease) {
+        self.history.insert(0, past);
+        self.history.truncate(REMEMBERED);
+    }
+}
+
+impl Stage {
+    /// One that lacks what it must have was written by somebody else: then nothing is under way.
+    fn of(status: &ReleaseStatus) -> Self {
+        let revision = || status.revision.as_deref().map(RevisionId::from);
+        let since = || status.since.as_ref().map(|time| time.0);
+        let trial = || {
+            Some(Trial {
+                revision: revision()?,
+                since: since()?,
+                began: status.began.as_ref().map(|time| time.0).or_else(since)?,
+            })
+        };
+        let failure = || {
+            Some(Failure {
+                revision: revision()?,
+                cause: status.cause.clone().unwrap_or_default(),
+                at: since()?,
+                generation: status.generation.unwrap_or_default(),
+                retry: status.retry.clone(),
+            })
+        };
+        let stage = match status.stage {
+            ReleaseStage::Idle => None,
+            ReleaseStage::Rolling => trial().map(Self::Rolling),
+            ReleaseStage::Gate => trial().map(Self::Gate),
+            ReleaseStage::Returning => failure().map(Self::Returning),
+            ReleaseStage::TakenBack => failure().map(Self::TakenBack),
+            ReleaseStage::Stopped => failure().map(Self::Stopped),
+        };
+        stage.unwrap_or(Self::Idle)
+    }
+}
+
+/// The end of a release, for the history.
+pub(super) fn past(
+    revision: &RevisionId,
+    image: &str,
+    began: Timestamp,
+    ended: Timestamp,
+    result: ReleaseResult,
+    cause: Option<String>,
+) -> PastRelease {
+    PastRelease {
+        revision: revision.as_str().to_owned(),
+        image: image.to_owned(),
+        began: Time(began),
+        ended: Time(ended),
+        result,
+        cause,
+    }
+}

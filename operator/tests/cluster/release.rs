@@ -1,0 +1,442 @@
+//! A release that fails is taken back below the Shop, whenever the operator is killed meanwhile.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+};
+
+use k8s_openapi::api::{
+    apps::v1::{ControllerRevision, Deployment},
+    core::v1::Pod,
+    events::v1::Event,
+};
+use kube::{
+    ResourceExt,
+    api::{DeleteParams, Patch, PatchParams, PostParams},
+};
+use serde_json::{Value, json};
+use shop_operator::{
+    api::{Phase, ReleaseResult, ReleaseStage, ReleaseStatus, Shop, ShopStatus},
+    progress::decide::image_of,
+};
+use tokio::sync::Notify;
+
+use crate::harness::{Harness, condition, is_ready, phase};
+
+const REVISION: &str = "shopkeeper.dev/revision";
+const OLD: &str = "registry.example/orders:1";
+
+fn shop(orders: Value) -> Value {
+    json!({"version": "1", "services": {"orders": orders}})
+}
+
+fn release(status: &ShopStatus) -> ReleaseStatus {
+    let mut releases = status.releases.iter();
+    let found = releases.find(|release| release.name == "orders");
+    found.cloned().unwrap_or_default()
+}
+
+impl Harness {
+    async fn deployment_of_orders(&self) -> Deployment {
+        let deployments = self.api::<Deployment>();
+        deployments.get("demo-orders").await.expect("a Deployment")
+    }
+
+    async fn image_of_orders(&self) -> String {
+        let image = self.deployment_of_orders().await;
+        image_of(&image).unwrap_or_default().to_owned()
+    }
+
+    /// The kubelet: the one pod of what the Deployment runs, in this state.
+    async fn pod_of_orders(&self, container: Value) {
+        let pods = self.api::<Pod>();
+        let at_once = DeleteParams {
+            grace_period_seconds: Some(0),
+            ..DeleteParams::default()
+        };
+        if pods
+            .get_opt("demo-orders-x")
+            .await
+            .expect("an answer")
+            .is_some()
+        {
+            pods.delete("demo-orders-x", &at_once).await.expect("gone");
+        }
+        let template = self
+            .deployment_of_orders()
+            .await
+            .spec
+            .expect("a spec")
+            .template;
+        let metadata = template.metadata.unwrap_or_default();
+        let labels: BTreeMap<_, _> = metadata.labels.unwrap_or_default();
+        let pod: Pod = serde_json::from_value(json!({
+            "metadata": {"name": "demo-orders-x", "labels": labels},
+            "spec": {"containers": [{"name": "orders", "image": "x"}]},
+        }))
+        .expect("a pod");
+        pods.create(&PostParams::default(), &pod)
+            .await
+            .expect("made");
+        let mut container = container;
+        for (key, value) in [
+            ("name", json!("orders")),
+            ("image", json!("x")),
+            ("imageID", json!("")),
+        ] {
+            container[key] = value;
+        }
+        let status = json!({"phase": "Running", "containerStatuses": [container]});
+        self.set_status::<Pod>("demo-orders-x", status).await;
+    }
+
+    async fn retry(&self, value: &str) {
+        let annotations = json!({"retry.shopkeeper.dev/orders": value});
+        let patch = Patch::Merge(json!({"metadata": {"annotations": annotations}}));
+        let shops = self.api::<Shop>();
+        let params = PatchParams::default();
+        shops
+            .patch("demo", &params, &patch)
+            .await
+            .expect("annotated");
+    }
+
+    /// What comes back is read each time.
+    async fn until_it_writes_nothing(&self) {
+        for _ in 0..200 {
+            let before = self.requests().len();
+            self.reconcile().await.expect("a reconcile");
+            if self.requests()[before..]
+                .iter()
+                .all(|(verb, _)| verb == "GET")
+            {
+                return;
+            }
+        }
+        panic!("it writes on: {:#?}", self.status().await);
+    }
+
+    /// To the moment where the new image of orders crashes.
+    async fn crash_on(&self, image: &str) {
+        self.reconcile_until(image, || async {
+            self.finish_jobs().await;
+            self.image_of_orders().await == image
+        })
+        .await;
+        self.pod_of_orders(crashing()).await;
+    }
+}
+
+fn crashing() -> Value {
+    json!({
+        "ready": false, "restartCount": 1,
+        "state": {"waiting": {"reason": "CrashLoopBackOff"}},
+        "lastState": {"terminated": {"exitCode": 1, "message": "the sky fell"}},
+    })
+}
+
+fn running() -> Value {
+    json!({"ready": true, "restartCount": 0, "state": {"running": {}}})
+}
+
+#[tokio::test]
+async fn what_fails_goes_back_below_the_shop_and_is_tried_again_when_somebody_says_so() {
+    let harness = Harness::new().await;
+    harness.apply(shop(json!({}))).await;
+    harness.bring_up().await;
+    let good = harness.deployment_of_orders().await.annotations()[REVISION].clone();
+    let first = release(&harness.status().await);
+    assert_eq!(
+        (first.stage, first.good.as_ref()),
+        (ReleaseStage::Idle, Some(&good))
+    );
+
+    harness.apply(shop(json!({"version": "2"}))).await;
+    harness.crash_on("registry.example/orders:2").await;
+    harness
+        .reconcile_until("the old image", || async {
+            harness.image_of_orders().await == OLD
+        })
+        .await;
+    let status = harness.status().await;
+    let (ready, reason, message) = condition(&status, "Ready");
+    assert_eq!((ready.as_str(), reason.as_str()), ("False", "TakenBack"));
+    assert!(
+        message.contains("orders:2 failed: pod demo-orders-x crashes: exit code 1: the sky fell"),
+        "{message}"
+    );
+    assert_eq!(phase(&status, "orders"), Some(Phase::Failed));
+    assert_eq!(
+        harness.deployment_of_orders().await.annotations()[REVISION],
+        good,
+        "the very same revision"
+    );
+    let spec = harness.shop().await.spec;
+    assert_eq!(
+        spec.services["orders"].version.as_deref(),
+        Some("2"),
+        "the Shop stays as written"
+    );
+
+    harness.roll("demo-orders").await;
+    harness.pod_of_orders(running()).await;
+    let status = harness
+        .reconcile_until_status("taken back", |status| {
+            release(status).stage == ReleaseStage::TakenBack
+        })
+        .await;
+    assert_eq!(release(&status).history[0].result, ReleaseResult::TakenBack);
+    let events = harness.list::<Event>().await;
+    let told = |event: &&Event| event.reason.as_deref() == Some("ReleaseTakenBack");
+    assert_eq!(events.iter().filter(told).count(), 1, "{events:#?}");
+    // A change of another service tries nothing again.
+    let others =
+        json!({"orders": {"version": "2"}, "email": {"env": [{"name": "A", "value": "1"}]}});
+    harness
+        .apply(json!({"version": "1", "services": others}))
+        .await;
+    harness
+        .reconcile_until("email runs", || async {
+            harness.roll("demo-email").await;
+            phase(&harness.status().await, "email") == Some(Phase::Running)
+        })
+        .await;
+    assert_eq!(harness.image_of_orders().await, OLD);
+
+    harness.retry("once more").await;
+    harness.crash_on("registry.example/orders:2").await;
+    harness
+        .reconcile_until("one more try and no other", || async {
+            harness.image_of_orders().await == OLD
+        })
+        .await;
+    harness.roll("demo-orders").await;
+    harness.pod_of_orders(running()).await;
+    // What is asked for runs, and all is well at once.
+    harness.apply(shop(json!({}))).await;
+    harness
+        .reconcile_until("Ready", || async {
+            harness.finish_jobs().await;
+            harness.roll_all().await;
+            is_ready(&harness.status().await)
+        })
+        .await;
+    assert_eq!(release(&harness.status().await).stage, ReleaseStage::Idle);
+}
+
+#[tokio::test]
+async fn a_lost_status_does_not_lose_the_last_good_revision() {
+    let harness = Harness::new().await;
+    harness.apply(shop(json!({}))).await;
+    harness.bring_up().await;
+    let harness = harness.restarted().await;
+    let empty = Patch::Merge(json!({"status": {"releases": null, "services": []}}));
+    let shops = harness.api::<Shop>();
+    shops
+        .patch_status("demo", &PatchParams::default(), &empty)
+        .await
+        .expect("lost");
+    harness.apply(shop(json!({"version": "2"}))).await;
+    harness.crash_on("registry.example/orders:2").await;
+    harness
+        .reconcile_until("the old image", || async {
+            harness.image_of_orders().await == OLD
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn a_revision_that_was_edited_or_deleted_does_not_come_back() {
+    let harness = Harness::new().await;
+    harness.apply(shop(json!({}))).await;
+    harness.bring_up().await;
+    let good = release(&harness.status().await).good.expect("one");
+    let revisions = harness.api::<ControllerRevision>();
+    let name = format!("demo-orders-{good}");
+    let mut edited = revisions.get(&name).await.expect("kept");
+    revisions
+        .delete(&name, &DeleteParams::default())
+        .await
+        .expect("deleted");
+    edited.metadata.resource_version = None;
+    edited.metadata.uid = None;
+    edited.data.as_mut().expect("data").0["spec"]["containers"][0]["image"] = json!("evil:1");
+    revisions
+        .create(&PostParams::default(), &edited)
+        .await
+        .expect("made");
+    harness.apply(shop(json!({"version": "2"}))).await;
+    harness.crash_on("registry.example/orders:2").await;
+    let status = harness
+        .reconcile_until_status("it fails", |status| {
+            condition(status, "Ready").1 == "TakenBack"
+        })
+        .await;
+    harness.reconcile().await.expect("a reconcile");
+    assert_eq!(
+        harness.image_of_orders().await,
+        "registry.example/orders:2",
+        "{status:#?}"
+    );
+}
+
+#[tokio::test]
+async fn only_the_last_revisions_are_kept() {
+    let harness = Harness::new().await;
+    harness.apply(shop(json!({}))).await;
+    harness.bring_up().await;
+    for number in 0..14 {
+        let env = json!([{"name": "A", "value": number.to_string()}]);
+        harness.apply(shop(json!({"env": env}))).await;
+        harness.reconcile().await.expect("a reconcile");
+    }
+    let kept = || async {
+        let all = harness.list::<ControllerRevision>().await;
+        let of_orders = all
+            .iter()
+            .filter(|kept| kept.name_any().starts_with("demo-orders-"));
+        of_orders
+            .map(|kept| (kept.revision, kept.labels()[REVISION].clone()))
+            .collect::<Vec<_>>()
+    };
+    harness
+        .reconcile_until("old ones are gone", || async { kept().await.len() <= 11 })
+        .await;
+    let kept = kept().await;
+    let good = release(&harness.status().await).good.expect("one");
+    assert!(
+        kept.iter().any(|(_, id)| *id == good),
+        "the good one is the oldest, and stays: {kept:?}"
+    );
+    assert_eq!(kept.iter().map(|(number, _)| *number).max(), Some(15));
+}
+
+/// An operator that is killed at one of its writes.
+#[derive(Default)]
+pub(crate) struct Death {
+    /// At which.
+    at: usize,
+    /// When the API server has it already.
+    after: bool,
+    writes: AtomicUsize,
+    is_last: AtomicBool,
+    is_dead: AtomicBool,
+    dead: Notify,
+}
+
+impl Death {
+    fn new(at: usize, after: bool) -> Arc<Self> {
+        Arc::new(Self {
+            at,
+            after,
+            ..Self::default()
+        })
+    }
+
+    /// Of each request, before it is sent.
+    pub(crate) fn requested(&self, is_write: bool) {
+        if is_write && self.writes.fetch_add(1, Ordering::SeqCst) + 1 == self.at {
+            self.is_last.store(true, Ordering::SeqCst);
+        }
+    }
+
+    /// What becomes of a request.
+    pub(crate) fn of<F: Future>(
+        self: &Arc<Self>,
+        answer: F,
+    ) -> impl Future<Output = F::Output> + use<F> {
+        let death = self.clone();
+        let (was_dead, is_last) = (
+            death.is_dead.load(Ordering::SeqCst),
+            death.is_last.swap(false, Ordering::SeqCst),
+        );
+        death.is_dead.fetch_or(is_last, Ordering::SeqCst);
+        async move {
+            if was_dead || (is_last && !death.after) {
+                death.dead.notify_one();
+                return std::future::pending().await;
+            }
+            let answer = answer.await;
+            if is_last {
+                death.dead.notify_one();
+                return std::future::pending().await;
+            }
+            answer
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_operator_that_is_killed_at_any_write_comes_to_the_same_end() {
+    let mut harness = Harness::new().await;
+    harness.apply(shop(json!({}))).await;
+    harness.bring_up().await;
+    harness.pod_of_orders(running()).await;
+    let deaths = (1..).flat_map(|at| [(at, false), (at, true)]);
+    for (number, (at, after)) in deaths.enumerate() {
+        let version = format!("bad-{number}");
+        harness.apply(shop(json!({"version": version}))).await;
+        let death = Death::new(at, after);
+        harness = harness.dying(&death).await;
+        let died = taken_back_in_spite_of(&harness, &death).await;
+        harness = harness.restarted().await;
+        let bad = format!("registry.example/orders:{version}");
+        for _ in 0..200 {
+            play_the_cluster(&harness, &bad).await;
+            drop(harness.reconcile().await);
+            if release(&harness.status().await).stage == ReleaseStage::TakenBack {
+                break;
+            }
+        }
+        let status = harness.status().await;
+        let release = release(&status);
+        assert_eq!(
+            release.stage,
+            ReleaseStage::TakenBack,
+            "killed at write {at}: {status:#?}"
+        );
+        assert_eq!(harness.image_of_orders().await, OLD, "killed at write {at}");
+        let of_this = release.history.iter().filter(|past| past.image == bad);
+        assert_eq!(of_this.count(), 1, "killed at write {at}: {release:#?}");
+        harness.until_it_writes_nothing().await;
+        if !died {
+            assert!(at > 5, "the whole way has more writes than {at}");
+            return;
+        }
+    }
+}
+
+/// Goes on until it is killed, or the release is taken back. Returns whether it was killed.
+async fn taken_back_in_spite_of(harness: &Harness, death: &Death) -> bool {
+    let bad = harness.shop().await.spec.services["orders"].version.clone();
+    let bad = format!("registry.example/orders:{}", bad.expect("a version"));
+    for _ in 0..200 {
+        play_the_cluster(harness, &bad).await;
+        tokio::select! {
+            _ = harness.reconcile() => {}
+            () = death.dead.notified() => return true,
+        }
+        if release(&harness.status().await).stage == ReleaseStage::TakenBack {
+            return false;
+        }
+    }
+    panic!(
+        "neither killed nor taken back: {:#?}",
+        harness.status().await
+    );
+}
+
+/// Kubernetes: migrations end well, the bad image crashes, and what ran before runs.
+async fn play_the_cluster(harness: &Harness, bad: &str) {
+    harness.finish_jobs().await;
+    let is_bad = harness.image_of_orders().await == bad;
+    harness
+        .pod_of_orders(if is_bad { crashing() } else { running() })
+        .await;
+    if !is_bad {
+        harness.roll("demo-orders").await;
+    }
+}

@@ -1,0 +1,272 @@
+//! What holds for every course of a release: random changes of the Shop, lost statuses, and an operator that ends between any two steps,
+//! against a model of how Kubernetes replaces pods.
+
+use std::collections::BTreeSet;
+
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
+use proptest::prelude::*;
+use shop_operator::{
+    api::OnFailure,
+    release::{Effective, RevisionId, Seen, Stage, State, Wanted, advance},
+};
+
+/// How the pods of a revision behave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Nature {
+    Good,
+    Crashes,
+    NeverReady,
+    /// Ready, and then it ends.
+    EndsInGate,
+}
+
+const REVISIONS: [Nature; 6] = [
+    Nature::Good,
+    Nature::Crashes,
+    Nature::Good,
+    Nature::NeverReady,
+    Nature::EndsInGate,
+    Nature::Good,
+];
+
+fn id(number: usize) -> RevisionId {
+    number.to_string().as_str().into()
+}
+
+fn nature(revision: &RevisionId) -> Nature {
+    REVISIONS[revision.as_str().parse::<usize>().expect("a number")]
+}
+
+#[derive(Clone, Debug)]
+enum Event {
+    Wants(usize),
+    Passes(i64),
+    /// The operator ends before it has written what it decided.
+    EndsBeforeWriting,
+    /// It ends after that, before it has applied anything.
+    EndsBeforeApplying,
+    LosesStatus,
+    Retries,
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    prop_oneof![
+        3 => (0..REVISIONS.len()).prop_map(Event::Wants),
+        6 => (1_i64..40).prop_map(Event::Passes),
+        1 => Just(Event::EndsBeforeWriting),
+        1 => Just(Event::EndsBeforeApplying),
+        1 => Just(Event::LosesStatus),
+        1 => Just(Event::Retries),
+    ]
+}
+
+/// A Deployment of one pod that never gives up an old one before a new one is ready.
+#[derive(Debug)]
+struct Cluster {
+    live: Option<RevisionId>,
+    live_since: i64,
+    /// Those that are there, and whether they are ready.
+    old: Option<RevisionId>,
+    new_ready: bool,
+    new_ended: Option<i64>,
+    kept: BTreeSet<RevisionId>,
+    passed: Option<RevisionId>,
+    now: i64,
+}
+
+impl Cluster {
+    fn apply(&mut self, revision: &RevisionId) {
+        if self.live.as_ref() == Some(revision) {
+            return;
+        }
+        if self.new_ready {
+            self.old = self.live.take();
+        }
+        self.live = Some(revision.clone());
+        self.live_since = self.now;
+        // Pods of it may be there still.
+        self.new_ready = self.old.as_ref() == Some(revision);
+        self.new_ended = None;
+        if self.new_ready {
+            self.old = None;
+        }
+    }
+
+    fn pass(&mut self, seconds: i64) {
+        self.now += seconds;
+        let Some(live) = &self.live else { return };
+        let age = self.now - self.live_since;
+        match nature(live) {
+            Nature::Good if age >= 1 => self.new_ready = true,
+            Nature::EndsInGate if age >= 4 => {
+                self.new_ready = false;
+                self.new_ended = Some(self.live_since + 4);
+                self.old = None;
+            }
+            Nature::EndsInGate if age >= 1 => self.new_ready = true,
+            Nature::Good | Nature::EndsInGate | Nature::Crashes | Nature::NeverReady => {}
+        }
+        if self.new_ready {
+            self.old = None;
+        }
+    }
+
+    fn serves(&self) -> bool {
+        self.new_ready || self.old.is_some()
+    }
+
+    fn seen(&self) -> Seen {
+        let age = self.now - self.live_since;
+        let trouble = match self.live.as_ref().map(nature) {
+            Some(Nature::Crashes) if age >= 2 => Some("it crashes"),
+            Some(Nature::NeverReady) if age >= 60 => Some("it gets nowhere"),
+            Some(Nature::EndsInGate) if self.new_ended.is_some() => Some("it crashes"),
+            _ => None,
+        };
+        let ended = self
+            .new_ended
+            .map(|second| (at(second), "it ended".to_owned()));
+        Seen {
+            live: self.live.clone(),
+            complete: self.new_ready && self.old.is_none(),
+            has_pods: true,
+            trouble: trouble.map(str::to_owned),
+            ended_since: ended,
+            kept: self.kept.clone(),
+        }
+    }
+}
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(second).expect("a time")
+}
+
+#[derive(Debug)]
+struct World {
+    cluster: Cluster,
+    state: State,
+    wanted: Wanted,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Until {
+    End,
+    Written,
+    Decided,
+}
+
+impl World {
+    fn new() -> Self {
+        let mut world = Self {
+            cluster: Cluster {
+                live: None,
+                live_since: 0,
+                old: None,
+                new_ready: false,
+                new_ended: None,
+                kept: BTreeSet::new(),
+                passed: None,
+                now: 0,
+            },
+            state: State::default(),
+            wanted: Wanted {
+                revision: id(0),
+                image: "0".into(),
+                generation: 1,
+                retry: None,
+                on_failure: OnFailure::Revert,
+                gate: SignedDuration::from_secs(30),
+                deadline: SignedDuration::from_secs(60),
+            },
+        };
+        world.rest();
+        world
+    }
+
+    /// One reconcile, in the order of the real one, as far as that.
+    fn reconcile(&mut self, until: Until) {
+        let seen = self.cluster.seen();
+        let transition = advance(&self.state, &self.wanted, &seen, at(self.cluster.now));
+        if until == Until::Decided {
+            return;
+        }
+        if transition.effective == Effective::Wanted {
+            self.cluster.kept.insert(self.wanted.revision.clone());
+        }
+        self.state = transition.next;
+        if until == Until::Written {
+            return;
+        }
+        self.cluster.passed.clone_from(&self.state.good);
+        match &transition.effective {
+            Effective::Wanted => self.cluster.apply(&self.wanted.revision),
+            Effective::Kept(revision) => self.cluster.apply(revision),
+        }
+    }
+
+    fn happens(&mut self, event: &Event) {
+        match event {
+            Event::Wants(number) => {
+                if self.wanted.revision != id(*number) {
+                    self.wanted.generation += 1;
+                }
+                self.wanted.revision = id(*number);
+            }
+            Event::Passes(seconds) => self.cluster.pass(*seconds),
+            Event::EndsBeforeWriting => self.reconcile(Until::Decided),
+            Event::EndsBeforeApplying => self.reconcile(Until::Written),
+            Event::LosesStatus => {
+                self.state = State {
+                    good: self.cluster.passed.clone(),
+                    ..State::default()
+                };
+            }
+            Event::Retries => self.wanted.retry = Some(self.cluster.now.to_string()),
+        }
+        self.reconcile(Until::End);
+    }
+
+    fn rest(&mut self) {
+        for _ in 0..300 {
+            self.cluster.pass(1);
+            self.reconcile(Until::End);
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    #[test]
+    fn a_release_ends_well_or_is_taken_back(events in prop::collection::vec(event(), 0..40)) {
+        let mut world = World::new();
+        for event in &events {
+            let ends = |world: &World| world.cluster.live.as_ref().map(nature) == Some(Nature::EndsInGate);
+            let (served, ended) = (world.cluster.serves(), ends(&world));
+            world.happens(event);
+            // Kubernetes keeps the old pods until new ones are ready; no step of ours takes them away.
+            let ends_itself = ended || ends(&world);
+            prop_assert!(!served || ends_itself || world.cluster.serves(), "{event:?}: {world:?}");
+            if let Some(good) = &world.state.good {
+                prop_assert_eq!(nature(good), Nature::Good, "{:?}", world);
+            }
+        }
+        world.rest();
+        let cluster = &world.cluster;
+        prop_assert!(cluster.serves(), "{world:?}");
+        match nature(&world.wanted.revision) {
+            Nature::Good => {
+                prop_assert_eq!(&world.state.stage, &Stage::Idle);
+                prop_assert_eq!(cluster.live.as_ref(), Some(&world.wanted.revision));
+            }
+            Nature::Crashes | Nature::NeverReady | Nature::EndsInGate => {
+                let Stage::TakenBack(failure) = &world.state.stage else {
+                    return Err(TestCaseError::fail(format!("{world:?}")));
+                };
+                prop_assert_eq!(&failure.revision, &world.wanted.revision);
+                prop_assert!(!failure.cause.is_empty());
+                prop_assert_eq!(&cluster.live, &world.state.good);
+            }
+        }
+    }
+}

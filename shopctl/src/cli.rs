@@ -75,6 +75,16 @@ pub enum Command {
     Validate(ValidateOptions),
     /// What all pods of a service log, merged by time
     Logs(LogsOptions),
+    /// What the releases of the services came to, the newest first
+    History {
+        /// Only this service
+        service: Option<String>,
+    },
+    /// Try once more what failed and was taken back
+    Retry {
+        /// The service
+        service: String,
+    },
     /// Forward a port of this machine to the API of each service, until Ctrl-C
     Open {
         /// Only this service

@@ -4,6 +4,7 @@ pub mod cli;
 pub mod cluster;
 pub mod failure;
 pub mod forward;
+pub mod history;
 pub mod letters;
 pub mod logs;
 pub mod open;

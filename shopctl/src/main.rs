@@ -3,11 +3,12 @@
 use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches};
+use k8s_openapi::jiff::Timestamp;
 use shopctl::{
     cli::{self, Cli, Command},
     cluster::Cluster,
     failure::{Failure, Outcome},
-    letters, logs, open, output, status, validate, why,
+    history, letters, logs, open, output, status, validate, why,
 };
 
 fn main() -> ExitCode {
@@ -45,6 +46,12 @@ async fn obey(Cli { common, command }: Cli) -> Result<Outcome, Failure> {
         Command::Status(options) => status::run(&cluster().await?, &options, output).await,
         Command::Why { service } => why::run(&cluster().await?, service.as_deref(), output).await,
         Command::Logs(options) => logs::run(&cluster().await?, &options, output).await,
+        Command::History { service } => {
+            history::run(&cluster().await?, service.as_deref(), output).await
+        }
+        Command::Retry { service } => {
+            history::retry(&cluster().await?, &service, Timestamp::now()).await
+        }
         Command::Open { service } => open::run(&cluster().await?, service.as_deref(), output).await,
         Command::DeadLetters(options) => letters::run(&cluster().await?, &options, output).await,
     }

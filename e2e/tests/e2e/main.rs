@@ -10,6 +10,7 @@ mod monolith;
 mod network;
 mod other_language;
 mod outages;
+mod release;
 mod rollout;
 mod scaling;
 mod shopctl;

@@ -13,10 +13,10 @@ use uuid::Uuid;
 use crate::support::{PATIENCE, World, broker_as, world};
 
 /// What a command printed, and how it ended.
-struct Answer {
-    code: Option<i32>,
-    text: String,
-    complaints: String,
+pub(crate) struct Answer {
+    pub(crate) code: Option<i32>,
+    pub(crate) text: String,
+    pub(crate) complaints: String,
 }
 
 /// `cargo xtask install` has put it here.
@@ -33,7 +33,7 @@ fn shopctl(arguments: &[&str]) -> Result<Command> {
     Ok(command)
 }
 
-async fn ask(arguments: &[&str]) -> Result<Answer> {
+pub(crate) async fn ask(arguments: &[&str]) -> Result<Answer> {
     let output = shopctl(arguments)?.output().await;
     let output = output.context("`cargo xtask install` makes shopctl")?;
     Ok(Answer {
@@ -43,7 +43,7 @@ async fn ask(arguments: &[&str]) -> Result<Answer> {
     })
 }
 
-async fn ask_json(arguments: &[&str]) -> Result<Value> {
+pub(crate) async fn ask_json(arguments: &[&str]) -> Result<Value> {
     let answer = ask(&[arguments, &["--output", "json"]].concat()).await?;
     serde_json::from_str(&answer.text).with_context(|| answer.complaints)
 }

@@ -26,7 +26,7 @@ pub struct RolloutSpec {
     pub deadline: Option<String>,
 }
 
-/// What becomes of a release that fails.
+/// What becomes of a service whose new pods crash, do not get ready in time, or do not stay so. Default: Revert.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OnFailure {
     /// It stays as it is: old pods serve beside new ones that do not.

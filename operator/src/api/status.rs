@@ -145,9 +145,9 @@ pub struct ReleaseStatus {
     /// Why it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cause: Option<String>,
-    /// The generation of the Shop that asked for what failed.
+    /// When a container of its pods had last ended badly, as the gate began.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub generation: Option<i64>,
+    pub last_end: Option<Time>,
     /// What the annotation for another try said when it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry: Option<String>,

@@ -14,7 +14,7 @@ use crate::{
     facts::{departures::Departure, observe::Observed},
     model::{metadata::is_ours, validate::ValidShop},
     naming::{
-        labels::{Component, Part, part_of},
+        labels::{Component, Part, REVISION_LABEL, part_of},
         names::{self, ServiceName},
     },
 };
@@ -115,6 +115,10 @@ impl Leaving<'_> {
         let revisions = &cluster.revisions;
         let mut refused = Vec::new();
         for kept in revisions.of_shop(&self.shop.namespace, &self.shop.name) {
+            // Its database's StatefulSet keeps some of its own.
+            if !kept.labels().contains_key(REVISION_LABEL) {
+                continue;
+            }
             refused.extend(self.delete(revisions, &kept.name_any()).await);
         }
         refused

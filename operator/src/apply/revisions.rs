@@ -1,13 +1,9 @@
-//! Revisions in the cluster: kept before their pods are made, marked when they have proved themselves, read when they come back.
+//! Revisions in the cluster: kept before their pods are made, read when they come back.
 
-use std::collections::BTreeSet;
+use std::{cmp::Reverse, collections::BTreeSet};
 
-use k8s_openapi::{
-    api::{apps::v1::Deployment, core::v1::PodTemplateSpec},
-    jiff::Timestamp,
-};
+use k8s_openapi::api::{apps::v1::Deployment, core::v1::PodTemplateSpec};
 use kube::ResourceExt;
-use serde_json::json;
 
 use crate::{
     apply::{
@@ -22,7 +18,7 @@ use crate::{
         labels::{Part, REVISION_LABEL},
         names::{self, ServiceName},
     },
-    objects::revision::{PASSED_ANNOTATION, revision, template_of},
+    objects::revision::{revision, template_of},
     release::{REMEMBERED, RevisionId, Stage, State},
 };
 
@@ -41,6 +37,12 @@ pub async fn keep(
     let Some(spec) = &deployment.spec else {
         return Ok(());
     };
+    let id = deployment.annotations().get(REVISION_LABEL);
+    let mut kept = seen.revisions.iter();
+    // The API server compares what a revision holds byte by byte, and writes `<` otherwise than we do: none is ever changed.
+    if kept.any(|kept| kept.labels().get(REVISION_LABEL) == id) {
+        return Ok(());
+    }
     let last = seen.revisions.iter().map(|kept| kept.revision).max();
     let object = revision(shop, service, last.unwrap_or(0) + 1, &spec.template);
     let write = format!("ControllerRevision {}", object.name_any());
@@ -68,35 +70,35 @@ pub async fn read(
     Ok(kept.and_then(|kept| template_of(&kept, id)))
 }
 
-/// Notes on the last good revision that it has proved itself: it is known even if the status is lost. Forgets those that are too old.
-/// Returns what was refused.
+/// Forgets those that are too old. Returns what was refused.
 pub async fn tidy(
     cluster: &Cluster,
-    service: &ServiceName,
     seen: &ObservedService,
     state: &State,
-    now: Timestamp,
     withheld: &Refusals,
 ) -> Vec<Failure> {
     let mut refused = Vec::new();
     let needed = needed(state);
     let mut kept = seen.revisions.clone();
-    kept.sort_by_key(|kept| std::cmp::Reverse(kept.revision));
-    for (age, kept) in kept.iter().enumerate() {
-        let id = kept.labels().get(REVISION_LABEL).map(String::as_str);
-        let is_needed = id.is_some_and(|id| needed.contains(id));
-        if age >= REMEMBERED && !is_needed {
-            refused.extend(delete(&cluster.revisions, kept, withheld).await.err());
+    kept.sort_by_key(|kept| Reverse(kept.revision));
+    for old in kept.iter().skip(REMEMBERED) {
+        let id = old.labels().get(REVISION_LABEL);
+        if !id.is_some_and(|id| needed.contains(id.as_str())) {
+            refused.extend(delete(&cluster.revisions, old, withheld).await.err());
         }
-        let is_good = id == state.good.as_ref().map(RevisionId::as_str);
-        let is_marked = kept.annotations().contains_key(PASSED_ANNOTATION);
-        if is_good && !is_marked {
-            let patch = json!({"metadata": {"annotations": {PASSED_ANNOTATION: now.to_string()}}});
-            let write = format!("ControllerRevision {} is marked", kept.name_any());
-            let request = cluster.revisions.merge(kept, &patch);
-            let part = Part::Service(service.clone());
-            refused.extend(withheld.attempt(part, write, request).await.err());
-        }
+    }
+    refused
+}
+
+/// Forgets all of a service that a host runs: what it ran with before says nothing about what it will.
+pub async fn forget(
+    cluster: &Cluster,
+    seen: &ObservedService,
+    withheld: &Refusals,
+) -> Vec<Failure> {
+    let mut refused = Vec::new();
+    for kept in &seen.revisions {
+        refused.extend(delete(&cluster.revisions, kept, withheld).await.err());
     }
     refused
 }

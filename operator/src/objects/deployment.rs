@@ -34,7 +34,7 @@ use crate::{
 };
 
 /// Changes when the content of a Secret changes that the pods read, so that they roll.
-const SETTINGS_ANNOTATION: &str = "shopkeeper.dev/settings";
+pub(super) const SETTINGS_ANNOTATION: &str = "shopkeeper.dev/settings";
 /// Endpoints need this long to forget a pod that ends; the image has no shell to sleep with.
 const DRAIN_SECONDS: i64 = 5;
 /// `DRAIN_SECONDS`, the 25 s in which a service finishes, and some air.
@@ -314,7 +314,7 @@ fn mail(email: &EmailSpec) -> Vec<EnvVar> {
 }
 
 /// One fingerprint of the content of all Secrets that the environment reads.
-fn secret_contents(env: &[EnvVar], contents: &Contents<'_>) -> String {
+pub(super) fn secret_contents(env: &[EnvVar], contents: &Contents<'_>) -> String {
     let sources = env
         .iter()
         .filter_map(|variable| variable.value_from.as_ref());

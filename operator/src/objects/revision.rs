@@ -10,7 +10,9 @@ use k8s_openapi::{
 };
 use kube::ResourceExt;
 
+use super::deployment::{SETTINGS_ANNOTATION, secret_contents};
 use crate::{
+    facts::Contents,
     hash::Fingerprint,
     model::{metadata, validate::ValidShop},
     naming::{
@@ -20,8 +22,9 @@ use crate::{
     release::RevisionId,
 };
 
-/// On a ControllerRevision: when it proved itself (RFC 3339).
-pub const PASSED_ANNOTATION: &str = "shopkeeper.dev/passed";
+/// On a Deployment: the last revision that proved itself, known even if the status is lost. With an annotation that changes the API server
+/// counts a new generation, which looks like a rollout for a moment.
+const GOOD_LABEL: &str = "shopkeeper.dev/good";
 
 /// The ControllerRevision that keeps a template.
 pub fn revision(
@@ -77,18 +80,47 @@ pub fn of_deployment(deployment: &Deployment) -> Option<RevisionId> {
     Some(id.as_str().into())
 }
 
-/// Puts back what ran before.
-pub fn put_back(deployment: &mut Deployment, template: PodTemplateSpec) {
+/// The last good revision, as a Deployment knows it.
+pub fn good_of(deployment: &Deployment) -> Option<RevisionId> {
+    let id = deployment.labels().get(GOOD_LABEL)?;
+    Some(id.as_str().into())
+}
+
+/// Notes the last good revision.
+pub fn note_good(deployment: &mut Deployment, good: &RevisionId) {
+    let good = (GOOD_LABEL.to_owned(), good.as_str().to_owned());
+    deployment.labels_mut().extend([good]);
+}
+
+/// Puts back what ran before. What Secrets hold is what they hold now.
+pub fn put_back(
+    deployment: &mut Deployment,
+    mut template: PodTemplateSpec,
+    contents: &Contents<'_>,
+) {
+    let containers = template.spec.iter().flat_map(|spec| &spec.containers);
+    let env: Vec<_> = containers
+        .flat_map(|container| container.env.clone().unwrap_or_default())
+        .collect();
+    let settings = secret_contents(&env, contents);
+    let annotations = template.metadata.get_or_insert_default();
+    let annotations = annotations.annotations.get_or_insert_default();
+    annotations.insert(SETTINGS_ANNOTATION.into(), settings);
     if let Some(spec) = &mut deployment.spec {
         spec.template = template;
         stamp(deployment);
     }
 }
 
+/// Without what says which revision it is, and without the fingerprint of Secrets: their content cannot be taken back.
 fn without_stamp(mut template: PodTemplateSpec) -> PodTemplateSpec {
-    let labels = template.metadata.as_mut();
-    if let Some(labels) = labels.and_then(|metadata| metadata.labels.as_mut()) {
-        labels.remove(REVISION_LABEL);
+    if let Some(metadata) = &mut template.metadata {
+        if let Some(labels) = &mut metadata.labels {
+            labels.remove(REVISION_LABEL);
+        }
+        if let Some(annotations) = &mut metadata.annotations {
+            annotations.remove(SETTINGS_ANNOTATION);
+        }
     }
     template
 }

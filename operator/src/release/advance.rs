@@ -17,8 +17,8 @@ pub struct Wanted {
     pub revision: RevisionId,
     /// Its image, for the history.
     pub image: String,
-    /// The generation of the Shop.
-    pub generation: i64,
+    /// It is only what may run until a migration is done: what the Shop asks for is another.
+    pub is_held: bool,
     /// What the annotation for another try says.
     pub retry: Option<String>,
     /// What becomes of a release that fails.
@@ -40,8 +40,10 @@ pub struct Seen {
     pub has_pods: bool,
     /// Why the pods of the revision that is wanted will not do.
     pub trouble: Option<String>,
-    /// What of it will not do, when all are there: a container has ended since then.
-    pub ended_since: Option<(Timestamp, String)>,
+    /// When a container of them has last ended badly, and how.
+    pub last_end: Option<(Timestamp, String)>,
+    /// Its database is away, so that nothing is to be learned from pods that are not ready.
+    pub is_excused: bool,
     /// The revisions that are kept.
     pub kept: BTreeSet<RevisionId>,
 }
@@ -77,13 +79,13 @@ pub fn advance(state: &State, wanted: &Wanted, seen: &Seen, now: Timestamp) -> T
         }
         Stage::Rolling(trial) => rolling(&mut next, trial, wanted, seen, now),
         Stage::Gate(trial) => gate(&mut next, trial, wanted, seen, now),
-        Stage::Returning(failure) | Stage::TakenBack(failure)
-            if is_over(state, failure, wanted) =>
+        Stage::Returning(failure) | Stage::TakenBack(failure) | Stage::Stopped(failure)
+            if wants_something_else(failure, wanted) =>
         {
             turned_away(state, wanted, now)
         }
-        Stage::Stopped(failure) if is_over(state, failure, wanted) => {
-            turned_away(state, wanted, now)
+        Stage::TakenBack(failure) if wanted.retry.is_some() && wanted.retry != failure.retry => {
+            begin(wanted, now)
         }
         Stage::Returning(failure) if is_whole(seen, state.good.as_ref()) => {
             Stage::TakenBack(failure.clone())
@@ -93,6 +95,7 @@ pub fn advance(state: &State, wanted: &Wanted, seen: &Seen, now: Timestamp) -> T
             revision: failure.revision.clone(),
             since: now,
             began: failure.at,
+            last_end: seen.last_end.as_ref().map(|(at, _)| *at),
         }),
         same @ (Stage::Returning(_) | Stage::TakenBack(_) | Stage::Stopped(_)) => same.clone(),
     };
@@ -108,7 +111,39 @@ fn begin(wanted: &Wanted, now: Timestamp) -> Stage {
         revision: wanted.revision.clone(),
         since: now,
         began: now,
+        last_end: None,
     })
+}
+
+/// What stays as it is: of a service on its way to or from a host, which has a return of its own.
+pub fn stay(state: &State) -> Transition {
+    Transition {
+        effective: effective(state),
+        next: state.clone(),
+        wake: None,
+    }
+}
+
+/// What was to come back is not kept any more: what is wanted stays, and says so.
+pub fn cannot_return(transition: Transition) -> Transition {
+    let mut next = transition.next;
+    next.stage = match next.stage {
+        Stage::Returning(mut failure) | Stage::TakenBack(mut failure) => {
+            failure.cause += "; what ran before is not kept any more";
+            Stage::Stopped(failure)
+        }
+        other @ (Stage::Idle | Stage::Rolling(_) | Stage::Gate(_) | Stage::Stopped(_)) => other,
+    };
+    if let Some(last) = next.history.first_mut()
+        && last.result == ReleaseResult::TakenBack
+    {
+        last.result = ReleaseResult::Stopped;
+    }
+    Transition {
+        next,
+        effective: Effective::Wanted,
+        wake: None,
+    }
 }
 
 /// The Shop asks for something else than before.
@@ -133,6 +168,7 @@ fn rolling(next: &mut State, trial: &Trial, wanted: &Wanted, seen: &Seen, now: T
         true if next.good.is_none() => pass(next, trial, wanted, now),
         true => Stage::Gate(Trial {
             since: now,
+            last_end: seen.last_end.as_ref().map(|(at, _)| *at),
             ..trial.clone()
         }),
         false => Stage::Rolling(trial.clone()),
@@ -140,16 +176,20 @@ fn rolling(next: &mut State, trial: &Trial, wanted: &Wanted, seen: &Seen, now: T
 }
 
 fn gate(next: &mut State, trial: &Trial, wanted: &Wanted, seen: &Seen, now: Timestamp) -> Stage {
-    let ended = seen.ended_since.as_ref();
-    if let Some((_, cause)) = ended.filter(|(at, _)| *at >= trial.since) {
+    if !seen.has_pods {
+        // Somebody has scaled it to none: there is nothing to judge.
+        return Stage::Rolling(trial.clone());
+    }
+    let end = seen.last_end.as_ref();
+    if let Some((_, cause)) = end.filter(|(at, _)| Some(*at) > trial.last_end) {
         return fail(next, trial, wanted, seen, cause, now);
     }
     let passed = now.duration_since(trial.since);
     if passed < wanted.gate {
         Stage::Gate(trial.clone())
-    } else if is_whole(seen, Some(&trial.revision)) || !seen.has_pods {
+    } else if is_whole(seen, Some(&trial.revision)) {
         pass(next, trial, wanted, now)
-    } else if passed < wanted.gate + wanted.deadline {
+    } else if passed < wanted.gate + wanted.deadline || seen.is_excused {
         Stage::Gate(trial.clone())
     } else {
         let cause = seen.trouble.as_deref();
@@ -183,7 +223,6 @@ fn fail(
         revision: trial.revision.clone(),
         cause: cause.to_owned(),
         at: now,
-        generation: wanted.generation,
         retry: wanted.retry.clone(),
     };
     let is_kept = next
@@ -212,14 +251,9 @@ fn fail(
     }
 }
 
-/// The Shop asks for something else than what failed, or somebody wants another try.
-fn is_over(state: &State, failure: &Failure, wanted: &Wanted) -> bool {
-    if wanted.revision == failure.revision {
-        return wanted.retry.is_some() && wanted.retry != failure.retry;
-    }
-    // While a migration is done again, what runs is wanted for the moment: the Shop has not changed for that.
-    let is_good = state.good.as_ref() == Some(&wanted.revision);
-    !is_good || wanted.generation != failure.generation
+/// The Shop asks for something else than what failed. What may run until a migration is done is nothing that it asks for.
+fn wants_something_else(failure: &Failure, wanted: &Wanted) -> bool {
+    !wanted.is_held && wanted.revision != failure.revision
 }
 
 /// All pods are of this revision, and there are some.
@@ -250,8 +284,12 @@ fn wake(stage: &Stage, wanted: &Wanted, seen: &Seen, now: Timestamp) -> Option<D
             (is_new && seen.has_pods).then_some(Duration::from_secs(5))
         }
         Stage::Gate(trial) => {
-            let left = wanted.gate - now.duration_since(trial.since);
-            let left = Duration::try_from(left).unwrap_or_default();
+            let passed = now.duration_since(trial.since);
+            let end = match passed < wanted.gate {
+                true => wanted.gate,
+                false => wanted.gate + wanted.deadline,
+            };
+            let left = Duration::try_from(end - passed).unwrap_or_default();
             Some(left.max(Duration::from_secs(1)))
         }
         Stage::Idle | Stage::Returning(_) | Stage::TakenBack(_) | Stage::Stopped(_) => None,

@@ -7,31 +7,32 @@ use k8s_openapi::{
         apps::v1::Deployment,
         core::v1::{ContainerStateTerminated, ContainerStatus, Pod},
     },
-    jiff::{SignedDuration, Timestamp},
+    jiff::Timestamp,
 };
 use kube::ResourceExt;
 
-use super::{advance::Seen, state::RevisionId};
+use super::{
+    advance::Seen,
+    state::{RevisionId, Stage},
+};
 use crate::{
     facts::{
-        ServiceView, migration,
+        ServiceView,
+        database::DatabaseState,
+        migration,
         observe::{Warnings, has_ended},
         trouble::{how_it_ended, of_pods},
     },
-    naming::labels::REVISION_LABEL,
+    naming::{labels::REVISION_LABEL, names::ServiceName},
     progress::rollout::is_complete,
-    reason::Reason,
 };
-
-/// A registry, a Secret or a node may be away for a moment.
-const PATIENCE: SignedDuration = SignedDuration::from_secs(20);
 
 /// What is there of a service whose pods are to be of this revision.
 pub fn seen(
     service: &ServiceView<'_>,
     revision: &RevisionId,
+    stage: &Stage,
     warnings: &Warnings,
-    now: Timestamp,
 ) -> Seen {
     let live = service.seen.deployment.as_deref();
     let kept: BTreeSet<_> = service.seen.revisions.iter().filter_map(id_of).collect();
@@ -41,7 +42,11 @@ pub fn seen(
             ..Seen::default()
         };
     };
+    let name = service.name();
     let pods: Vec<_> = service.seen.pods.iter().filter(is_of(revision)).collect();
+    let database = service.database;
+    let is_excused = database.is_some_and(|state| *state != DatabaseState::Prepared);
+    let nowhere = || gets_nowhere(live, service, revision, warnings).filter(|_| !is_excused);
     Seen {
         live: live
             .annotations()
@@ -51,15 +56,19 @@ pub fn seen(
         has_pods: live.spec.as_ref().and_then(|spec| spec.replicas) != Some(0),
         trouble: pods
             .iter()
-            .find_map(|pod| will_not_do(pod, now))
-            .or_else(|| gets_nowhere(live, service, revision, warnings)),
-        ended_since: pods.iter().filter_map(|pod| last_end(pod)).max(),
+            .find_map(|pod| will_not_do(name, pod))
+            .or_else(nowhere),
+        last_end: pods
+            .iter()
+            .filter_map(|pod| last_end(name, pod, stage))
+            .max(),
+        is_excused,
         kept,
     }
 }
 
 /// The revision that a ControllerRevision keeps.
-pub fn id_of(kept: &std::sync::Arc<impl ResourceExt>) -> Option<RevisionId> {
+fn id_of(kept: &std::sync::Arc<impl ResourceExt>) -> Option<RevisionId> {
     let id = kept.labels().get(REVISION_LABEL)?;
     Some(id.as_str().into())
 }
@@ -73,18 +82,10 @@ fn is_of(revision: &RevisionId) -> impl Fn(&&std::sync::Arc<Pod>) -> bool {
     }
 }
 
-fn will_not_do(pod: &std::sync::Arc<Pod>, now: Timestamp) -> Option<String> {
-    let containers = containers(pod);
-    if containers.iter().any(|container| crashes(container)) {
-        return Some(of_pods(std::slice::from_ref(pod), &Warnings::new())?.message);
-    }
-    let made = pod.creation_timestamp()?.0;
-    let problem = of_pods(std::slice::from_ref(pod), &Warnings::new())?;
-    let is_final = matches!(
-        problem.reason,
-        Reason::ImagePullFailed | Reason::ContainerNotCreated
-    );
-    (is_final && now.duration_since(made) > PATIENCE).then_some(problem.message)
+fn will_not_do(service: &ServiceName, pod: &Pod) -> Option<String> {
+    let container = container(service, pod).filter(|container| crashes(container))?;
+    let how = how_it_ended(end_of(container)?);
+    Some(format!("pod {} crashes: {how}", pod.name_any()))
 }
 
 /// It has ended twice, or said that it refuses its settings. The schema's being behind says nothing about the image: the migration is
@@ -128,23 +129,37 @@ fn gets_nowhere(
     })
 }
 
-/// When a container of the pod has last ended badly, and how.
-fn last_end(pod: &Pod) -> Option<(Timestamp, String)> {
-    let ends = containers(pod).iter().filter_map(end_of);
-    let bad = ends.filter(|end| end.exit_code != 0);
-    let times = bad.filter_map(|end| Some((end.finished_at.as_ref()?.0, end)));
-    let (at, end) = times.max_by_key(|(at, _)| *at)?;
+/// When the container of the pod has last ended badly, and how. One that is new in the gate may end once before it is ready, as the
+/// others might before it.
+fn last_end(service: &ServiceName, pod: &Pod, stage: &Stage) -> Option<(Timestamp, String)> {
+    let container = container(service, pod)?;
+    let is_new = match stage {
+        Stage::Gate(trial) => pod
+            .creation_timestamp()
+            .is_some_and(|made| made.0 > trial.since),
+        Stage::Idle
+        | Stage::Rolling(_)
+        | Stage::Returning(_)
+        | Stage::TakenBack(_)
+        | Stage::Stopped(_) => false,
+    };
+    let end = end_of(container)?;
+    // Of a node that was away nobody knows how its containers ended.
+    let is_known = !matches!(
+        end.reason.as_deref(),
+        Some("Unknown" | "ContainerStatusUnknown")
+    );
+    let is_bad = is_known && !matches!(end.exit_code, 0 | migration::SCHEMA_BEHIND);
+    let counts = is_bad && (!is_new || container.restart_count > 1);
+    let at = end.finished_at.as_ref().filter(|_| counts)?.0;
     let how = how_it_ended(end);
-    Some((
-        at,
-        format!("pod {} ended after it was ready: {how}", pod.name_any()),
-    ))
+    Some((at, format!("pod {} ended: {how}", pod.name_any())))
 }
 
-fn containers(pod: &Pod) -> &[ContainerStatus] {
-    let status = pod.status.as_ref();
-    let containers = status.and_then(|status| status.container_statuses.as_deref());
-    containers.unwrap_or_default()
+/// The one that serves. Others are injected, and are not what was released.
+fn container<'a>(service: &ServiceName, pod: &'a Pod) -> Option<&'a ContainerStatus> {
+    let mut containers = pod.status.as_ref()?.container_statuses.iter().flatten();
+    containers.find(|container| container.name == service.as_str())
 }
 
 /// How it ended now, or the last time.

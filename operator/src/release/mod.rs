@@ -5,8 +5,8 @@ mod advance;
 mod judge;
 mod state;
 
-pub use advance::{Effective, Seen, Transition, Wanted, advance};
-pub use judge::{id_of, seen};
+pub use advance::{Effective, Seen, Transition, Wanted, advance, cannot_return, stay};
+pub use judge::seen;
 pub use state::{Failure, REMEMBERED, RevisionId, Stage, State, Trial};
 
 /// On a Shop, with `/<service>` behind it: whoever changes its value wants another try of what failed.

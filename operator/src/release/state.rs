@@ -63,6 +63,9 @@ pub struct Trial {
     pub since: Timestamp,
     /// When its release began.
     pub began: Timestamp,
+    /// When a container of its pods had last ended badly, as the gate began. Nodes have clocks of their own: what ends later is told by
+    /// their own times alone.
+    pub last_end: Option<Timestamp>,
 }
 
 /// A release that failed.
@@ -74,8 +77,6 @@ pub struct Failure {
     pub cause: String,
     /// When.
     pub at: Timestamp,
-    /// The generation of the Shop that asked for it.
-    pub generation: i64,
     /// What the annotation for another try said then.
     pub retry: Option<String>,
 }
@@ -103,13 +104,13 @@ impl State {
             status.revision = Some(trial.revision.as_str().to_owned());
             status.since = Some(Time(trial.since));
             status.began = Some(Time(trial.began));
+            status.last_end = trial.last_end.map(Time);
         };
         let failure = |failure: &Failure, stage, status: &mut ReleaseStatus| {
             status.stage = stage;
             status.revision = Some(failure.revision.as_str().to_owned());
             status.since = Some(Time(failure.at));
             status.cause = Some(failure.cause.clone());
-            status.generation = Some(failure.generation);
             status.retry.clone_from(&failure.retry);
         };
         match &self.stage {
@@ -123,9 +124,16 @@ impl State {
         status
     }
 
-    /// Notes how a release ended.
+    /// Notes how a release ended. One that stays as it is may get on for a moment again and again: that is one end.
     pub(super) fn note(&mut self, past: PastRelease) {
-        self.history.insert(0, past);
+        let is_same = |last: &&mut PastRelease| {
+            last.result == ReleaseResult::Stopped
+                && (last.result, &last.revision) == (past.result, &past.revision)
+        };
+        match self.history.first_mut().filter(is_same) {
+            Some(last) => *last = past,
+            None => self.history.insert(0, past),
+        }
         self.history.truncate(REMEMBERED);
     }
 }
@@ -140,6 +148,7 @@ impl Stage {
                 revision: revision()?,
                 since: since()?,
                 began: status.began.as_ref().map(|time| time.0).or_else(since)?,
+                last_end: status.last_end.as_ref().map(|time| time.0),
             })
         };
         let failure = || {
@@ -147,7 +156,6 @@ impl Stage {
                 revision: revision()?,
                 cause: status.cause.clone().unwrap_or_default(),
                 at: since()?,
-                generation: status.generation.unwrap_or_default(),
                 retry: status.retry.clone(),
             })
         };

@@ -1,7 +1,7 @@
 //! What is worth an event: the difference between two statuses.
 
 use crate::{
-    api::{Phase, ReleaseResult, ServiceStatus, ShopStatus},
+    api::{PastRelease, Phase, ReleaseResult, ServiceStatus, ShopStatus},
     apply::Foreign,
     naming::labels::Part,
 };
@@ -51,7 +51,13 @@ fn released<'a>(
         let mut known = before.into_iter().flat_map(|status| &status.releases);
         let known = known.find(|known| known.name == release.name);
         let last = release.history.first()?;
-        if known.and_then(|known| known.history.first()) == Some(last) {
+        let known = known.and_then(|known| known.history.first());
+        let is_same = |known: &PastRelease| {
+            known == last
+                || (last.result == ReleaseResult::Stopped
+                    && (known.result, &known.revision) == (last.result, &last.revision))
+        };
+        if known.is_some_and(is_same) {
             return None;
         }
         let (service, image) = (&release.name, &last.image);

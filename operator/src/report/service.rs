@@ -212,10 +212,10 @@ fn phase(
     if let Some(problem) = missing_secret(findings, service) {
         return failed(problem);
     }
-    if let Some(problem) = taken_back(findings, service) {
+    let decided = service.decided;
+    if let Some(problem) = taken_back(findings, service).filter(|_| decided.migration.is_done()) {
         return failed(problem);
     }
-    let decided = service.decided;
     if let Migration::Failed(how) = &decided.migration {
         return failed(Problem::blocked(
             Reason::MigrationFailed,
@@ -267,9 +267,10 @@ fn taken_back(findings: &Findings<'_>, service: &ServiceFindings<'_>) -> Option<
         Stage::TakenBack(failure) => (failure, "runs again what ran before"),
         Stage::Idle | Stage::Rolling(_) | Stage::Gate(_) | Stage::Stopped(_) => return None,
     };
-    let image = &service.view.wanted.image;
+    let image = state.history.first().map(|past| past.image.as_str());
+    let image = image.unwrap_or(&service.view.wanted.image);
     let message = format!(
-        "{name} {how_far}, because {image} failed: {}; it is tried again when the Shop asks for something else, or with \
+        "{name} {how_far}, because its new revision of {image} failed: {}; it is tried again when the Shop asks for something else, or with \
          `shopctl retry {name}`",
         failure.cause
     );

@@ -1,4 +1,4 @@
-//! One reconcile of one Shop: observe, validate, decide, render, apply, prune, report.
+//! One reconcile of one Shop: validate, observe, decide, render, release, apply, prune, report.
 
 use std::time::Duration;
 

@@ -3,7 +3,8 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use k8s_openapi::{api::apps::v1::Deployment, jiff::Timestamp};
+use futures::future::join_all;
+use k8s_openapi::api::{apps::v1::Deployment, core::v1::PodTemplateSpec};
 use kube::ResourceExt;
 
 use crate::{
@@ -12,6 +13,7 @@ use crate::{
         refusals::{Failure, Refusals},
         revisions,
     },
+    cluster::Cluster,
     error::Error,
     facts::{Facts, ServiceView},
     naming::{
@@ -20,19 +22,20 @@ use crate::{
     },
     objects::{
         resources::{Rendered, Resources},
-        revision::{self, PASSED_ANNOTATION},
+        revision,
     },
     progress::{
         decide::{Decision, image_of},
         placement::Way,
     },
-    release::{Effective, RETRY_ANNOTATION, RevisionId, State, Transition, Wanted, advance, seen},
+    release::{
+        Effective, RETRY_ANNOTATION, State, Transition, Wanted, advance, cannot_return, seen, stay,
+    },
     report,
     run::reconcile::Context,
 };
 
 /// Releases after their next step.
-#[derive(Default)]
 pub struct Released {
     /// What is remembered of each.
     pub states: BTreeMap<ServiceName, State>,
@@ -55,46 +58,31 @@ pub async fn release(
     context: &Context,
     withheld: &Refusals,
 ) -> Result<Released, Error> {
+    let cluster = &context.cluster;
     let remembered = remembered(previous, facts);
-    let transitions = transitions(shop, &remembered, facts, decision, rendered);
-    let mut released = Released::default();
-    released.failures = keep(facts, &transitions, rendered, context, withheld).await;
-    released.wake = transitions.values().filter_map(|t| t.wake).min();
-    released.states = facts
-        .services()
-        .filter_map(|service| {
-            let name = service.name();
-            let next = transitions.get(name).map(|t| &t.next);
-            Some((name.clone(), next.or(remembered.get(name))?.clone()))
-        })
+    let mut transitions = transitions(shop, &remembered, facts, decision, rendered);
+    let (templates, mut failures) = read(facts, &mut transitions, cluster).await;
+    failures.extend(keep(facts, &transitions, rendered, cluster, withheld).await);
+    let states: BTreeMap<_, _> = transitions
+        .iter()
+        .map(|(name, transition)| (name.clone(), transition.next.clone()))
         .collect();
+    let statuses = report::releases(&states);
+    let version = facts.version.as_deref();
     context
         .statuses
-        .remember(
-            shop,
-            facts.version.as_deref(),
-            previous,
-            report::releases(&released.states),
-        )
+        .remember(shop, version, previous, statuses)
         .await?;
-    put_in_force(facts, &transitions, rendered, context).await?;
-    for service in facts.services() {
-        if let Some(state) = released.states.get(service.name()) {
-            let tidied = revisions::tidy(
-                &context.cluster,
-                service.name(),
-                service.seen,
-                state,
-                facts.now,
-                withheld,
-            );
-            released.failures.extend(tidied.await);
-        }
-    }
-    Ok(released)
+    put_in_force(facts, &transitions, templates, rendered);
+    failures.extend(tidy(facts, &states, cluster, withheld).await);
+    Ok(Released {
+        wake: transitions.values().filter_map(|t| t.wake).min(),
+        states,
+        failures,
+    })
 }
 
-/// What the status says, and where that was lost, what the kept revisions say of themselves.
+/// What the status says, and where that was lost, what the Deployments say of themselves.
 fn remembered(previous: Option<&ShopStatus>, facts: &Facts) -> BTreeMap<ServiceName, State> {
     let told = previous.into_iter().flat_map(|status| &status.releases);
     let mut states: BTreeMap<_, _> = told
@@ -103,23 +91,15 @@ fn remembered(previous: Option<&ShopStatus>, facts: &Facts) -> BTreeMap<ServiceN
     for service in facts.services() {
         let state = states.entry(service.name().clone()).or_default();
         if state.good.is_none() {
-            state.good = last_good(&service);
+            let live = service.seen.deployment.as_deref();
+            state.good = live.and_then(revision::good_of);
         }
     }
     states
 }
 
-fn last_good(service: &ServiceView<'_>) -> Option<RevisionId> {
-    let kept = service.seen.revisions.iter();
-    let passed = kept.filter_map(|kept| {
-        let at: Timestamp = kept.annotations().get(PASSED_ANNOTATION)?.parse().ok()?;
-        Some((at, kept))
-    });
-    let (_, last) = passed.max_by_key(|(at, _)| *at)?;
-    crate::release::id_of(last)
-}
-
-/// The next step of each service that has pods of its own and is on no way to or from a host.
+/// The next step of each service that has pods of its own. Of one that a host runs nothing is remembered: what it ran with before says
+/// nothing about what it will.
 fn transitions(
     shop: &Shop,
     remembered: &BTreeMap<ServiceName, State>,
@@ -130,28 +110,43 @@ fn transitions(
     let transition = |service: ServiceView<'_>| {
         let name = service.name();
         let decided = decision.services.get(name)?;
-        let goes_nowhere = matches!(decided.placement.way, Way::Settled);
-        if service.wanted.hosts || !decided.placement.apart || !goes_nowhere {
+        if service.wanted.hosts || !decided.placement.apart {
             return None;
         }
-        let deployment = deployment_of(name, &rendered.deployments)?;
-        let revision = revision::of_deployment(deployment)?;
-        let retry = format!("{RETRY_ANNOTATION}/{name}");
-        let wanted = Wanted {
-            image: image_of(deployment).unwrap_or_default().to_owned(),
-            generation: facts.generation.unwrap_or_default(),
-            retry: shop.annotations().get(&retry).cloned(),
-            on_failure: facts.shop.rollout.on_failure,
-            gate: facts.shop.rollout.gate,
-            deadline: facts.shop.rollout.deadline,
-            revision,
-        };
-        let warnings = &facts.observed.warnings;
-        let seen = seen(&service, &wanted.revision, warnings, facts.now);
         let state = remembered.get(name)?;
-        Some((name.clone(), advance(state, &wanted, &seen, facts.now)))
+        let moves = !matches!(decided.placement.way, Way::Settled);
+        let deployment = deployment_of(name, &rendered.deployments).filter(|_| !moves);
+        let transition = match deployment {
+            Some(deployment) => next(shop, &service, state, deployment, facts)?,
+            None => stay(state),
+        };
+        Some((name.clone(), transition))
     };
     facts.services().filter_map(transition).collect()
+}
+
+fn next(
+    shop: &Shop,
+    service: &ServiceView<'_>,
+    state: &State,
+    deployment: &Deployment,
+    facts: &Facts,
+) -> Option<Transition> {
+    let image = image_of(deployment).unwrap_or_default();
+    let retry = format!("{RETRY_ANNOTATION}/{}", service.name());
+    let rollout = &service.shop.rollout;
+    let wanted = Wanted {
+        revision: revision::of_deployment(deployment)?,
+        image: image.to_owned(),
+        is_held: image != service.wanted.image,
+        retry: shop.annotations().get(&retry).cloned(),
+        on_failure: rollout.on_failure,
+        gate: rollout.gate,
+        deadline: rollout.deadline,
+    };
+    let warnings = &facts.observed.warnings;
+    let seen = seen(service, &wanted.revision, &state.stage, warnings);
+    Some(advance(state, &wanted, &seen, facts.now))
 }
 
 fn deployment_of<'a>(name: &ServiceName, deployments: &'a [Deployment]) -> Option<&'a Deployment> {
@@ -159,59 +154,93 @@ fn deployment_of<'a>(name: &ServiceName, deployments: &'a [Deployment]) -> Optio
     deployments.iter().find(|live| part_of(*live) == part)
 }
 
+/// What is to come back; none where it cannot be read now.
+type Templates = BTreeMap<ServiceName, Option<PodTemplateSpec>>;
+
+/// Reads what is to come back, before it is said that it does. What is not kept any more does not.
+async fn read(
+    facts: &Facts,
+    transitions: &mut BTreeMap<ServiceName, Transition>,
+    cluster: &Cluster,
+) -> (Templates, Vec<Failure>) {
+    let (mut templates, mut failures) = (Templates::new(), Vec::new());
+    for (name, transition) in transitions {
+        let Effective::Kept(id) = &transition.effective else {
+            continue;
+        };
+        match revisions::read(&facts.shop, cluster, name, id).await {
+            Ok(Some(template)) => drop(templates.insert(name.clone(), Some(template))),
+            Ok(None) => *transition = cannot_return(transition.clone()),
+            Err(error) => {
+                templates.insert(name.clone(), None);
+                failures.push(Failure {
+                    part: Part::Service(name.clone()),
+                    write: format!("ControllerRevision of {name}"),
+                    error,
+                });
+            }
+        }
+    }
+    (templates, failures)
+}
+
 /// Keeps what is about to run. Where that is refused it runs all the same: there is only nothing to go back to.
 async fn keep(
     facts: &Facts,
     transitions: &BTreeMap<ServiceName, Transition>,
     rendered: &Resources<Rendered>,
-    context: &Context,
+    cluster: &Cluster,
+    withheld: &Refusals,
+) -> Vec<Failure> {
+    let keeps = facts.services().filter_map(|service| {
+        let (shop, name, seen) = (service.shop, service.name(), service.seen);
+        let transition = transitions.get(name)?;
+        let deployment = deployment_of(name, &rendered.deployments)?;
+        let is_new = transition.effective == Effective::Wanted;
+        is_new.then(|| revisions::keep(shop, cluster, name, seen, deployment, withheld))
+    });
+    let kept = join_all(keeps).await;
+    kept.into_iter().filter_map(Result::err).collect()
+}
+
+/// Where a return is in force, what is kept takes the place of what is wanted. Where that cannot be read, the Deployment stays as it is.
+fn put_in_force(
+    facts: &Facts,
+    transitions: &BTreeMap<ServiceName, Transition>,
+    mut templates: Templates,
+    rendered: &mut Resources<Rendered>,
+) {
+    let contents = facts.contents();
+    rendered.deployments.retain_mut(|deployment| {
+        let Part::Service(name) = part_of(deployment) else {
+            return true;
+        };
+        if let Some(good) = transitions.get(&name).and_then(|t| t.next.good.as_ref()) {
+            revision::note_good(deployment, good);
+        }
+        match templates.remove(&name) {
+            None => true,
+            Some(None) => false,
+            Some(Some(template)) => {
+                revision::put_back(deployment, template, &contents);
+                true
+            }
+        }
+    });
+}
+
+async fn tidy(
+    facts: &Facts,
+    states: &BTreeMap<ServiceName, State>,
+    cluster: &Cluster,
     withheld: &Refusals,
 ) -> Vec<Failure> {
     let mut refused = Vec::new();
-    let keeps = facts.services().filter_map(|service| {
-        let transition = transitions.get(service.name())?;
-        let deployment = deployment_of(service.name(), &rendered.deployments)?;
-        (transition.effective == Effective::Wanted).then_some((service, deployment))
-    });
-    let keeps = keeps.map(|(service, deployment)| {
-        let (name, seen) = (service.name(), service.seen);
-        revisions::keep(
-            service.shop,
-            &context.cluster,
-            name,
-            seen,
-            deployment,
-            withheld,
-        )
-    });
-    for kept in futures::future::join_all(keeps).await {
-        refused.extend(kept.err());
+    for service in facts.services() {
+        refused.extend(match states.get(service.name()) {
+            Some(state) => revisions::tidy(cluster, service.seen, state, withheld).await,
+            None => revisions::forget(cluster, service.seen, withheld).await,
+        });
     }
     refused
-}
-
-/// Where a return is in force, what is kept takes the place of what is wanted. Where that is gone, the Deployment stays as it is.
-async fn put_in_force(
-    facts: &Facts,
-    transitions: &BTreeMap<ServiceName, Transition>,
-    rendered: &mut Resources<Rendered>,
-    context: &Context,
-) -> Result<(), Error> {
-    for (name, transition) in transitions {
-        let Effective::Kept(id) = &transition.effective else {
-            continue;
-        };
-        let template = revisions::read(&facts.shop, &context.cluster, name, id).await?;
-        let part = Part::Service(name.clone());
-        match template {
-            Some(template) => {
-                let mut deployments = rendered.deployments.iter_mut();
-                if let Some(deployment) = deployments.find(|live| part_of(*live) == part) {
-                    revision::put_back(deployment, template);
-                }
-            }
-            None => rendered.deployments.retain(|live| part_of(live) != part),
-        }
-    }
-    Ok(())
 }

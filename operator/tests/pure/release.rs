@@ -10,7 +10,9 @@ use shop_operator::{
         deployment,
         revision::{of_deployment, put_back, revision, template_of},
     },
-    release::{Effective, RevisionId, Seen, Stage, State, Transition, Wanted, advance, seen},
+    release::{
+        Effective, RevisionId, Seen, Stage, State, Transition, Wanted, advance, cannot_return, seen,
+    },
 };
 
 use crate::fixtures::{ORDERS, Scene, plain, pod};
@@ -30,7 +32,7 @@ fn wanted(revision: &str) -> Wanted {
     Wanted {
         revision: id(revision),
         image: format!("shop/orders:{revision}"),
-        generation: 1,
+        is_held: false,
         retry: None,
         on_failure: OnFailure::Revert,
         gate: GATE,
@@ -138,24 +140,14 @@ fn one_that_fails_goes_back_and_is_not_tried_again() {
 #[test]
 fn a_change_of_the_shop_or_a_retry_tries_again() {
     let new = wanted("new");
-    let back = steps(
-        settled(),
-        &[
-            (0, &new, whole("old")),
-            (5, &new, failing("new")),
-            (9, &new, whole("old")),
-        ],
-    )
-    .next;
-    let other_service = Wanted {
-        generation: 2,
-        ..wanted("new")
-    };
-    let same = advance(&back, &other_service, &whole("old"), at(20));
-    assert!(
-        matches!(same.next.stage, Stage::TakenBack(_)),
-        "what is wanted of it is the same"
-    );
+    let failed = [
+        (0, &new, whole("old")),
+        (5, &new, failing("new")),
+        (9, &new, whole("old")),
+    ];
+    let back = steps(settled(), &failed).next;
+    let same = advance(&back, &new, &whole("old"), at(20));
+    assert!(matches!(same.next.stage, Stage::TakenBack(_)), "{same:?}");
     let retry = Wanted {
         retry: Some("1".into()),
         ..wanted("new")
@@ -163,36 +155,35 @@ fn a_change_of_the_shop_or_a_retry_tries_again() {
     let again = advance(&back, &retry, &whole("old"), at(20));
     assert!(matches!(again.next.stage, Stage::Rolling(_)), "{again:?}");
     assert_eq!(again.effective, Effective::Wanted);
-    let once = steps(
-        again.next,
-        &[(21, &retry, failing("new")), (25, &retry, whole("old"))],
-    );
+    let once = [(21, &retry, failing("new")), (25, &retry, whole("old"))];
+    let once = steps(again.next, &once);
     assert!(
         matches!(once.next.stage, Stage::TakenBack(_)),
         "one retry is one try"
     );
     let mended = advance(&back, &wanted("mended"), &whole("old"), at(20));
     assert!(matches!(mended.next.stage, Stage::Rolling(_)), "{mended:?}");
+    // Also where nobody edited the Shop: a Secret is there again.
+    let undone = advance(&back, &wanted("old"), &whole("old"), at(20));
+    assert_eq!(undone.next.stage, Stage::Idle);
 }
 
 #[test]
-fn what_is_wanted_for_a_moment_while_a_migration_is_done_again_is_no_change_of_mind() {
+fn what_may_run_until_a_migration_is_done_again_is_no_change_of_mind() {
     let new = wanted("new");
-    let back = steps(
-        settled(),
-        &[(0, &new, whole("old")), (5, &new, failing("new"))],
-    )
-    .next;
-    let blip = advance(&back, &wanted("old"), &whole("old"), at(9)).next;
-    assert!(matches!(blip.stage, Stage::TakenBack(_)), "{blip:?}");
-    let after = advance(&blip, &new, &whole("old"), at(12));
-    assert_eq!(after.effective, Effective::Kept(id("old")));
-    let changed = Wanted {
-        generation: 2,
-        ..wanted("old")
-    };
-    let changed = advance(&blip, &changed, &whole("old"), at(12));
-    assert_eq!(changed.next.stage, Stage::Idle);
+    let failed = [(0, &new, whole("old")), (5, &new, failing("new"))];
+    let back = steps(settled(), &failed).next;
+    for held in ["old", "old with other settings"] {
+        let held = Wanted {
+            is_held: true,
+            ..wanted(held)
+        };
+        let held = advance(&back, &held, &whole("old"), at(9));
+        assert!(matches!(held.next.stage, Stage::TakenBack(_)), "{held:?}");
+        assert_eq!(held.effective, Effective::Kept(id("old")));
+        let after = advance(&held.next, &new, &whole("old"), at(12));
+        assert_eq!(after.effective, Effective::Kept(id("old")));
+    }
 }
 
 #[test]
@@ -227,21 +218,52 @@ fn without_a_way_back_it_stays_as_it_is_until_it_is_mended() {
 }
 
 #[test]
-fn an_end_within_the_gate_counts_and_one_before_it_does_not() {
+fn an_end_within_the_gate_counts_by_the_clock_of_the_nodes() {
     let new = wanted("new");
     let ended = |second| Seen {
-        ended_since: Some((at(second), "pod x ended after it was ready".into())),
+        last_end: Some((at(second), "pod x ended".into())),
         ..whole("new")
     };
-    let begun = [(0, &new, whole("old")), (10, &new, whole("new"))];
+    // The node is an hour ahead, and a pod had ended once before it was ready.
+    let begun = [(0, &new, whole("old")), (10, &new, ended(3608))];
     let gate = steps(settled(), &begun).next;
-    let before = advance(&gate, &new, &ended(8), at(12));
+    let before = advance(&gate, &new, &ended(3608), at(12));
     assert!(matches!(before.next.stage, Stage::Gate(_)), "{before:?}");
-    let within = advance(&gate, &new, &ended(11), at(12));
+    let within = advance(&gate, &new, &ended(3611), at(12));
     assert!(
         matches!(within.next.stage, Stage::Returning(_)),
         "{within:?}"
     );
+}
+
+#[test]
+fn what_does_not_get_on_again_and_again_is_told_once() {
+    let stop = Wanted {
+        on_failure: OnFailure::Stop,
+        ..wanted("new")
+    };
+    let mut state = steps(settled(), &[(0, &stop, whole("old"))]).next;
+    for round in 0..20 {
+        let ended = Seen {
+            last_end: Some((at(round), "pod x ended".into())),
+            ..whole("new")
+        };
+        state = advance(&state, &stop, &ended, at(round)).next;
+    }
+    assert_eq!(state.history.len(), 1, "{state:?}");
+}
+
+#[test]
+fn what_is_not_kept_any_more_does_not_come_back() {
+    let new = wanted("new");
+    let failed = [(0, &new, whole("old")), (5, &new, failing("new"))];
+    let gone = cannot_return(steps(settled(), &failed));
+    let Stage::Stopped(failure) = &gone.next.stage else {
+        panic!("{gone:?}");
+    };
+    assert!(failure.cause.ends_with("not kept any more"), "{failure:?}");
+    assert_eq!(gone.effective, Effective::Wanted);
+    assert_eq!(results(&gone), [ReleaseResult::Stopped]);
 }
 
 #[test]
@@ -257,6 +279,15 @@ fn each_stage_has_an_end() {
     assert!(
         matches!(waits.next.stage, Stage::Gate(_)),
         "a node may be drained meanwhile"
+    );
+    let excused = Seen {
+        is_excused: true,
+        ..unready.clone()
+    };
+    let excused = advance(&gate, &new, &excused, at(9000));
+    assert!(
+        matches!(excused.next.stage, Stage::Gate(_)),
+        "its database is away"
     );
     let late = advance(&gate, &new, &unready, at(10 + 30 + 300));
     assert!(matches!(late.next.stage, Stage::Returning(_)), "{late:?}");
@@ -300,6 +331,14 @@ fn a_service_without_pods_proves_nothing() {
         "{rolling:?}"
     );
     assert_eq!(rolling.wake, None, "a pod wakes it");
+    let none = Seen {
+        has_pods: false,
+        ..whole("new")
+    };
+    let gate = [(0, &new, whole("new")), (1, &new, whole("new"))];
+    let gate = steps(settled(), &gate).next;
+    let scaled = advance(&gate, &new, &none, at(60));
+    assert!(matches!(scaled.next.stage, Stage::Rolling(_)), "{scaled:?}");
 }
 
 #[test]
@@ -317,7 +356,7 @@ fn a_status_tells_all_that_is_remembered() {
             5,
             &retry,
             Seen {
-                ended_since: Some((at(4), "x".into())),
+                last_end: Some((at(4), "x".into())),
                 ..whole("new")
             },
         ),
@@ -347,14 +386,18 @@ fn a_revision_comes_back_as_it_was_and_not_as_somebody_edited_it() {
     assert_ne!(Some(&old_id), of_deployment(&new).as_ref());
     let template = &old.spec.as_ref().expect("a spec").template;
     let mut kept = revision(&shop, &"orders".into(), 1, template);
-    put_back(&mut new, template_of(&kept, &old_id).expect("the template"));
+    put_back(
+        &mut new,
+        template_of(&kept, &old_id).expect("the template"),
+        &contents,
+    );
     assert_eq!(new, old);
     kept.data.as_mut().expect("data").0["spec"]["containers"][0]["image"] = json!("evil:1");
     assert_eq!(template_of(&kept, &old_id), None);
 }
 
 /// What is seen of orders with a pod in this state.
-fn seen_with(status: serde_json::Value, second: i64) -> Seen {
+fn seen_with(status: serde_json::Value) -> Seen {
     let shop = plain();
     let mut scene = Scene::all_well(shop.clone());
     let live = scene.deployment(ORDERS).clone();
@@ -382,7 +425,7 @@ fn seen_with(status: serde_json::Value, second: i64) -> Seen {
         .services()
         .find(|view| view.name().as_str() == ORDERS);
     let warnings = &scene.facts.observed.warnings;
-    seen(&view.expect("orders"), &revision, warnings, at(second))
+    seen(&view.expect("orders"), &revision, &Stage::Idle, warnings)
 }
 
 fn container(
@@ -401,7 +444,7 @@ fn a_pod_will_not_do_when_it_crashed_twice_or_refuses_its_settings() {
     let ended =
         |code: i32| json!({"terminated": {"exitCode": code, "finishedAt": "1970-01-01T00:00:07Z"}});
     let backing_off = json!({"waiting": {"reason": "CrashLoopBackOff"}});
-    let trouble = |status| seen_with(status, 8).trouble;
+    let trouble = |status| seen_with(status).trouble;
     assert_eq!(
         trouble(container(0, ended(1), json!({}))),
         None,
@@ -416,20 +459,10 @@ fn a_pod_will_not_do_when_it_crashed_twice_or_refuses_its_settings() {
 }
 
 #[test]
-fn an_image_may_be_away_for_a_moment() {
-    let pull = container(0, json!({"waiting": {"reason": "ErrImagePull"}}), json!({}));
-    assert_eq!(seen_with(pull.clone(), 19).trouble, None);
-    let cause = seen_with(pull, 21).trouble.expect("a cause");
-    assert!(cause.contains("cannot get its image"), "{cause}");
-}
-
-#[test]
 fn the_end_of_a_container_is_seen_with_its_time() {
     let ran = json!({"running": {}});
     let last = json!({"terminated": {"exitCode": 137, "reason": "OOMKilled", "finishedAt": "1970-01-01T00:00:07Z"}});
-    let (when, cause) = seen_with(container(1, ran, last), 9)
-        .ended_since
-        .expect("an end");
+    let (when, cause) = seen_with(container(1, ran, last)).last_end.expect("an end");
     assert_eq!(when, at(7));
     assert!(cause.contains("more memory than its limit"), "{cause}");
 }

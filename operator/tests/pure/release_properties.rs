@@ -131,7 +131,8 @@ impl Cluster {
             complete: self.new_ready && self.old.is_none(),
             has_pods: true,
             trouble: trouble.map(str::to_owned),
-            ended_since: ended,
+            last_end: ended,
+            is_excused: false,
             kept: self.kept.clone(),
         }
     }
@@ -172,7 +173,7 @@ impl World {
             wanted: Wanted {
                 revision: id(0),
                 image: "0".into(),
-                generation: 1,
+                is_held: false,
                 retry: None,
                 on_failure: OnFailure::Revert,
                 gate: SignedDuration::from_secs(30),
@@ -207,9 +208,6 @@ impl World {
     fn happens(&mut self, event: &Event) {
         match event {
             Event::Wants(number) => {
-                if self.wanted.revision != id(*number) {
-                    self.wanted.generation += 1;
-                }
                 self.wanted.revision = id(*number);
             }
             Event::Passes(seconds) => self.cluster.pass(*seconds),

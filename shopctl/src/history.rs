@@ -1,0 +1,157 @@
+//! `shopctl history` and `shopctl retry`: what releases came to, and another try of one that failed.
+
+use std::fmt::Write;
+
+use k8s_openapi::jiff::Timestamp;
+use kube::api::{Patch, PatchParams};
+use serde_json::json;
+use shop_operator::{
+    api::{PastRelease, ReleaseResult, ReleaseStage, ReleaseStatus, Shop},
+    release::RETRY_ANNOTATION,
+};
+
+use crate::{
+    cluster::Cluster,
+    failure::{Failure, Outcome, asking},
+    output::{self, BAD, GOOD, Output, escaped, wrapped},
+    shop,
+};
+
+/// Prints the releases of the Shop, or of one service.
+///
+/// # Errors
+/// When it cannot be asked, or has no such service.
+pub async fn run(
+    cluster: &Cluster,
+    service: Option<&str>,
+    output: Output,
+) -> Result<Outcome, Failure> {
+    let shop = cluster.shop().await?;
+    if let Some(name) = service {
+        shop::service(&shop, name)?;
+    }
+    let releases = releases(&shop, service);
+    match output {
+        Output::Text => output::print(&text(&releases))?,
+        Output::Json => output::print_json(&releases)?,
+    }
+    Ok(Outcome::Good)
+}
+
+/// Asks the operator to try once more what failed.
+///
+/// # Errors
+/// When nothing of the service failed, or the API server refuses.
+pub async fn retry(cluster: &Cluster, service: &str, now: Timestamp) -> Result<Outcome, Failure> {
+    let shop = cluster.shop().await?;
+    shop::service(&shop, service)?;
+    if let Some(stage) = nothing_failed(&shop, service) {
+        return Err(Failure::Refused(format!(
+            "nothing of {service} failed: its release is {stage}"
+        )));
+    }
+    let annotations = json!({format!("{RETRY_ANNOTATION}/{service}"): now.to_string()});
+    let patch = Patch::Merge(json!({"metadata": {"annotations": annotations}}));
+    let name = shop.metadata.name.unwrap_or_default();
+    let shops = cluster.api::<Shop>();
+    let written = shops.patch(&name, &PatchParams::default(), &patch).await;
+    written.map_err(asking(format!("Shop {name} cannot be annotated")))?;
+    output::print(&format!("{service} is tried again\n"))?;
+    Ok(Outcome::Good)
+}
+
+fn nothing_failed(shop: &Shop, service: &str) -> Option<&'static str> {
+    let releases = releases(shop, Some(service));
+    match releases.first().map(|release| release.stage) {
+        None | Some(ReleaseStage::Idle) => Some("at its end"),
+        Some(ReleaseStage::Rolling) => Some("under way"),
+        Some(ReleaseStage::Gate) => Some("under way, and all pods are new"),
+        Some(ReleaseStage::Returning | ReleaseStage::TakenBack | ReleaseStage::Stopped) => None,
+    }
+}
+
+fn releases<'a>(shop: &'a Shop, service: Option<&str>) -> Vec<&'a ReleaseStatus> {
+    let releases = shop.status.iter().flat_map(|status| &status.releases);
+    releases
+        .filter(|release| service.is_none_or(|service| release.name == service))
+        .collect()
+}
+
+/// For a terminal: the newest first.
+fn text(releases: &[&ReleaseStatus]) -> String {
+    let mut text = String::new();
+    for release in releases {
+        let good = release.good.as_deref().unwrap_or("none");
+        let name = escaped(&release.name);
+        let _ = writeln!(text, "{name}: last good revision {}", escaped(good));
+        if release.history.is_empty() {
+            text += "  no release has ended yet\n";
+        }
+        for past in &release.history {
+            text += &line(past);
+        }
+    }
+    text
+}
+
+fn line(past: &PastRelease) -> String {
+    let (style, result) = match past.result {
+        ReleaseResult::Passed => (GOOD, "Passed"),
+        ReleaseResult::TakenBack => (BAD, "TakenBack"),
+        ReleaseResult::Stopped => (BAD, "Stopped"),
+    };
+    let seconds = past.ended.0.duration_since(past.began.0).as_secs();
+    let (image, revision) = (escaped(&past.image), escaped(&past.revision));
+    let began = past.began.0.strftime("%Y-%m-%dT%H:%M:%SZ");
+    let line =
+        format!("  {style}{result:<9}{style:#}  {began}  {seconds:>4} s  {revision}  {image}\n");
+    let cause = past.cause.as_deref().map(|cause| wrapped(cause, "    "));
+    line + &cause.unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shop() -> Shop {
+        let past = |result: &str, cause: Option<&str>| {
+            json!({
+                "revision": "0123456789abcdef", "image": "shop/orders:2", "result": result, "cause": cause,
+                "began": "2026-11-27T03:00:00Z", "ended": "2026-11-27T03:00:31Z",
+            })
+        };
+        serde_json::from_value(json!({
+            "apiVersion": "shopkeeper.dev/v1alpha1", "kind": "Shop", "metadata": {"name": "demo"},
+            "spec": {"version": "1"},
+            "status": {"releases": [
+                {"name": "orders", "stage": "TakenBack", "good": "fedcba9876543210", "history": [
+                    past("TakenBack", Some("pod x crashes")), past("Passed", None),
+                ]},
+                {"name": "users", "stage": "Idle"},
+            ]},
+        }))
+        .expect("a Shop")
+    }
+
+    #[test]
+    fn the_newest_comes_first_with_its_cause() {
+        let shop = shop();
+        let text = anstream::adapter::strip_str(&text(&releases(&shop, None))).to_string();
+        let expected = "orders: last good revision fedcba9876543210
+  TakenBack  2026-11-27T03:00:00Z    31 s  0123456789abcdef  shop/orders:2
+    pod x crashes
+  Passed     2026-11-27T03:00:00Z    31 s  0123456789abcdef  shop/orders:2
+users: last good revision none
+  no release has ended yet
+";
+        assert_eq!(text, expected);
+        assert_eq!(releases(&shop, Some("users")).len(), 1);
+    }
+
+    #[test]
+    fn only_what_failed_is_tried_again() {
+        let shop = shop();
+        assert_eq!(nothing_failed(&shop, "orders"), None);
+        assert_eq!(nothing_failed(&shop, "users"), Some("at its end"));
+    }
+}

@@ -80,7 +80,7 @@ pub enum Command {
         /// Only this service
         service: Option<String>,
     },
-    /// Try once more what failed and was taken back
+    /// Try once more what was taken back
     Retry {
         /// The service
         service: String,

@@ -38,16 +38,16 @@ pub async fn run(
     Ok(Outcome::Good)
 }
 
-/// Asks the operator to try once more what failed.
+/// Asks the operator to try once more what was taken back.
 ///
 /// # Errors
-/// When nothing of the service failed, or the API server refuses.
+/// When nothing of the service was, or the API server refuses.
 pub async fn retry(cluster: &Cluster, service: &str, now: Timestamp) -> Result<Outcome, Failure> {
     let shop = cluster.shop().await?;
     shop::service(&shop, service)?;
-    if let Some(stage) = nothing_failed(&shop, service) {
+    if let Some(stage) = not_taken_back(&shop, service) {
         return Err(Failure::Refused(format!(
-            "nothing of {service} failed: its release is {stage}"
+            "nothing of {service} was taken back: its release is {stage}"
         )));
     }
     let annotations = json!({format!("{RETRY_ANNOTATION}/{service}"): now.to_string()});
@@ -60,13 +60,14 @@ pub async fn retry(cluster: &Cluster, service: &str, now: Timestamp) -> Result<O
     Ok(Outcome::Good)
 }
 
-fn nothing_failed(shop: &Shop, service: &str) -> Option<&'static str> {
+fn not_taken_back(shop: &Shop, service: &str) -> Option<&'static str> {
     let releases = releases(shop, Some(service));
     match releases.first().map(|release| release.stage) {
         None | Some(ReleaseStage::Idle) => Some("at its end"),
         Some(ReleaseStage::Rolling) => Some("under way"),
         Some(ReleaseStage::Gate) => Some("under way, and all pods are new"),
-        Some(ReleaseStage::Returning | ReleaseStage::TakenBack | ReleaseStage::Stopped) => None,
+        Some(ReleaseStage::Returning | ReleaseStage::TakenBack) => None,
+        Some(ReleaseStage::Stopped) => Some("as it failed: its pods start again by themselves"),
     }
 }
 
@@ -128,6 +129,7 @@ mod tests {
                     past("TakenBack", Some("pod x crashes")), past("Passed", None),
                 ]},
                 {"name": "users", "stage": "Idle"},
+                {"name": "search", "stage": "Stopped"},
             ]},
         }))
         .expect("a Shop")
@@ -143,15 +145,18 @@ mod tests {
   Passed     2026-11-27T03:00:00Z    31 s  0123456789abcdef  shop/orders:2
 users: last good revision none
   no release has ended yet
+search: last good revision none
+  no release has ended yet
 ";
         assert_eq!(text, expected);
         assert_eq!(releases(&shop, Some("users")).len(), 1);
     }
 
     #[test]
-    fn only_what_failed_is_tried_again() {
+    fn only_what_was_taken_back_is_tried_again() {
         let shop = shop();
-        assert_eq!(nothing_failed(&shop, "orders"), None);
-        assert_eq!(nothing_failed(&shop, "users"), Some("at its end"));
+        assert_eq!(not_taken_back(&shop, "orders"), None);
+        assert_eq!(not_taken_back(&shop, "users"), Some("at its end"));
+        assert!(not_taken_back(&shop, "search").is_some());
     }
 }

@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result};
 use e2e::cluster::{Cluster, NAMESPACE};
 use e2e::wait::until;
-use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
+use k8s_openapi::api::apps::v1::{ControllerRevision, Deployment, StatefulSet};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Secret, Service, ServiceAccount};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
@@ -30,6 +30,14 @@ async fn reconciling_a_shop_that_is_as_it_should_be_writes_nothing() -> Result<(
         let jobs = Api::<Job>::namespaced(cluster.client.clone(), NAMESPACE);
         let jobs = jobs.list(&ListParams::default()).await?;
         Ok(jobs.iter().all(has_ended).then_some(()))
+    })
+    .await?;
+    until("each release has proved itself", PATIENCE, || async {
+        let shop = cluster.shop().await?;
+        let mut releases = shop["status"]["releases"].as_array().into_iter().flatten();
+        Ok(releases
+            .all(|release| release["stage"] == "Idle")
+            .then_some(()))
     })
     .await?;
     // Something before this test may still be settling: the count starts when two looks see the same.
@@ -77,6 +85,7 @@ async fn snapshot(cluster: &Cluster) -> Result<BTreeMap<String, String>> {
     let mut all = BTreeMap::new();
     add::<Deployment>(cluster, &mut all).await?;
     add::<StatefulSet>(cluster, &mut all).await?;
+    add::<ControllerRevision>(cluster, &mut all).await?;
     add::<Job>(cluster, &mut all).await?;
     add::<Secret>(cluster, &mut all).await?;
     add::<Service>(cluster, &mut all).await?;
@@ -104,8 +113,9 @@ where
 /// Write requests as the API server counts them, for the kinds that the operator writes and, in a quiet cluster, nobody
 /// else. Leases are left out: they are renewed for as long as the operator leads.
 async fn writes(cluster: &Cluster) -> Result<BTreeMap<String, u64>> {
-    const KINDS: [&str; 10] = [
+    const KINDS: [&str; 11] = [
         "shops",
+        "controllerrevisions",
         "deployments",
         "statefulsets",
         "jobs",

@@ -317,13 +317,11 @@ async fn only_the_last_revisions_are_kept() {
     assert_eq!(kept.iter().map(|(number, _)| *number).max(), Some(15));
 }
 
-/// An operator that is killed at one of its writes.
+/// An operator that is killed before one of its writes, which is after the one before it.
 #[derive(Default)]
 pub(crate) struct Death {
-    /// At which; 0 is never.
+    /// Before which; 0 is never.
     at: AtomicUsize,
-    /// When the API server has it already.
-    after: AtomicBool,
     writes: AtomicUsize,
     is_last: AtomicBool,
     is_dead: AtomicBool,
@@ -331,10 +329,9 @@ pub(crate) struct Death {
 }
 
 impl Death {
-    /// It will be killed at this one of the writes from now on.
-    fn is_due(&self, at: usize, after: bool) {
+    /// It will be killed before this one of the writes from now on.
+    fn is_due(&self, at: usize) {
         self.writes.store(0, Ordering::SeqCst);
-        self.after.store(after, Ordering::SeqCst);
         self.at.store(at, Ordering::SeqCst);
     }
 
@@ -346,28 +343,20 @@ impl Death {
         }
     }
 
-    /// What becomes of a request.
+    /// What becomes of a request: of the dead none is sent.
     pub(crate) fn of<F: Future>(
         self: &Arc<Self>,
         answer: F,
     ) -> impl Future<Output = F::Output> + use<F> {
         let death = self.clone();
-        let (was_dead, is_last) = (
-            death.is_dead.load(Ordering::SeqCst),
-            death.is_last.swap(false, Ordering::SeqCst),
-        );
-        death.is_dead.fetch_or(is_last, Ordering::SeqCst);
+        let is_last = death.is_last.swap(false, Ordering::SeqCst);
+        let is_dead = death.is_dead.fetch_or(is_last, Ordering::SeqCst) || is_last;
         async move {
-            if was_dead || (is_last && !death.after.load(Ordering::SeqCst)) {
+            if is_dead {
                 death.dead.notify_one();
                 return std::future::pending().await;
             }
-            let answer = answer.await;
-            if is_last {
-                death.dead.notify_one();
-                return std::future::pending().await;
-            }
-            answer
+            answer.await
         }
     }
 }
@@ -380,12 +369,11 @@ async fn an_operator_that_is_killed_at_any_write_comes_to_the_same_end() {
     harness.pod_of_orders(running()).await;
     let mut death = Arc::<Death>::default();
     harness = harness.dying(&death).await;
-    let deaths = (1..).flat_map(|at| [(at, false), (at, true)]);
-    for (number, (at, after)) in deaths.enumerate() {
-        let version = format!("bad-{number}");
+    for at in 1.. {
+        let version = format!("bad-{at}");
         let bad = format!("registry.example/orders:{version}");
         harness.apply(shop(json!({"version": version}))).await;
-        death.is_due(at, after);
+        death.is_due(at);
         let died = until_taken_back(&harness, &bad, &death).await;
         if died {
             // Whoever comes after it is not killed before all is well.

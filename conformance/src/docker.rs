@@ -1,7 +1,7 @@
 //! The local docker engine, by its command line.
 
 use std::io::Write;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
@@ -67,15 +67,27 @@ pub(crate) struct Network {
     pub(crate) host: IpAddr,
 }
 
+/// Of a line `<gateway>|<subnet>`. An engine that has just made its network names no gateway before it is started again: it is the first
+/// address of the subnet.
+fn gateway(line: &str) -> Option<IpAddr> {
+    let (gateway, subnet) = line.split_once('|')?;
+    if let Ok(gateway) = gateway.parse() {
+        return Some(gateway);
+    }
+    let subnet: Ipv4Addr = subnet.split_once('/')?.0.parse().ok()?;
+    let first = u32::from(subnet).checked_add(1)?;
+    Some(Ipv4Addr::from(first).into())
+}
+
 impl Network {
     /// `name` is that of the run.
     pub(crate) async fn of(name: String) -> Result<Self> {
         remove_orphans().await?;
-        let format = "{{range .IPAM.Config}}{{.Gateway}}{{end}}";
-        let gateway = docker(&["network", "inspect", "--format", format, "bridge"]).await?;
-        let host = gateway
-            .parse()
-            .with_context(|| format!("the engine's network has the gateway {gateway:?}"))?;
+        let format = "{{range .IPAM.Config}}{{.Gateway}}|{{.Subnet}}\n{{end}}";
+        let addresses = docker(&["network", "inspect", "--format", format, "bridge"]).await?;
+        let host = addresses.lines().find_map(gateway).with_context(|| {
+            format!("the engine's network has no gateway: it says {addresses:?}")
+        })?;
         let owner = Owner::this_process()?;
         Ok(Self { name, owner, host })
     }
@@ -236,6 +248,18 @@ mod tests {
 
     use super::*;
     use crate::backends::Images;
+
+    #[test]
+    fn the_gateway_is_the_first_address_where_the_engine_names_none() {
+        let named = gateway("172.18.0.9|172.18.0.0/16");
+        assert_eq!(
+            named.map(|ip| ip.to_string()).as_deref(),
+            Some("172.18.0.9")
+        );
+        let new = gateway("|172.17.0.0/16");
+        assert_eq!(new.map(|ip| ip.to_string()).as_deref(), Some("172.17.0.1"));
+        assert_eq!(gateway(""), None);
+    }
 
     #[test]
     fn the_environment_is_in_a_file_that_nobody_else_can_read() {

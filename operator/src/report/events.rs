@@ -4,6 +4,7 @@ use crate::{
     api::{PastRelease, Phase, ReleaseResult, ServiceStatus, ShopStatus},
     apply::Foreign,
     naming::labels::Part,
+    reason::Reason,
 };
 
 /// Something worth an event.
@@ -112,6 +113,8 @@ fn ended(former: Option<&ServiceStatus>, service: &ServiceStatus) -> Option<Noti
             "Running",
             format!("{} runs {}", service.name, service.image),
         ),
+        // Its release tells it.
+        Phase::Failed if is_taken_back(service) => return None,
         Phase::Failed | Phase::Hidden if changed => (true, "Failed", service.message.clone()),
         Phase::Migrating if former.is_none_or(|former| former.phase != Phase::Migrating) => {
             (false, "MigrationStarted", service.message.clone())
@@ -140,6 +143,11 @@ fn ended(former: Option<&ServiceStatus>, service: &ServiceStatus) -> Option<Noti
         note: shortened(note),
         service: service.name.clone(),
     })
+}
+
+fn is_taken_back(service: &ServiceStatus) -> bool {
+    let blocked = service.blocked_by.as_ref();
+    blocked.is_some_and(|blocked| blocked.reason == Reason::TakenBack.as_str())
 }
 
 /// What others have set since.

@@ -195,6 +195,8 @@ async fn what_fails_goes_back_below_the_shop_and_is_tried_again_when_somebody_sa
     let events = harness.list::<Event>().await;
     let told = |event: &&Event| event.reason.as_deref() == Some("ReleaseTakenBack");
     assert_eq!(events.iter().filter(told).count(), 1, "{events:#?}");
+    let failed = |event: &&Event| event.reason.as_deref() == Some("Failed");
+    assert_eq!(events.iter().filter(failed).count(), 0, "told once");
     // A change of another service tries nothing again.
     let mut others = shop(json!({"version": "2"}));
     others["services"]["email"] = json!({"env": [{"name": "A", "value": "1"}]});

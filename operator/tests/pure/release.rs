@@ -2,14 +2,19 @@
 
 use std::time::Duration;
 
-use k8s_openapi::jiff::{SignedDuration, Timestamp};
+use k8s_openapi::{
+    api::apps::v1::Deployment,
+    jiff::{SignedDuration, Timestamp},
+};
 use serde_json::json;
 use shop_operator::{
     api::{OnFailure, ReleaseResult},
+    facts::Contents,
     objects::{
         deployment,
         revision::{of_deployment, put_back, revision, template_of},
     },
+    progress::decide::Release,
     release::{
         Effective, RevisionId, Seen, Stage, State, Transition, Wanted, advance, cannot_return, seen,
     },
@@ -374,7 +379,7 @@ fn a_revision_comes_back_as_it_was_and_not_as_somebody_edited_it() {
     let scene = Scene::all_well(shop.clone());
     let contents = scene.facts.contents();
     let render = |image: &str| {
-        let release = shop_operator::progress::decide::Release {
+        let release = Release {
             image: image.into(),
             version: None,
         };
@@ -394,6 +399,29 @@ fn a_revision_comes_back_as_it_was_and_not_as_somebody_edited_it() {
     assert_eq!(new, old);
     kept.data.as_mut().expect("data").0["spec"]["containers"][0]["image"] = json!("evil:1");
     assert_eq!(template_of(&kept, &old_id), None);
+}
+
+#[test]
+fn what_a_secret_holds_is_no_part_of_a_revision_and_is_never_taken_back() {
+    let shop = plain();
+    let scene = Scene::all_well(shop.clone());
+    let before = scene.facts.contents();
+    let after = before.keys().map(|name| (*name, "rotated")).collect();
+    let render = |contents: &Contents<'_>| {
+        let release = Release {
+            image: "shop/orders:1".into(),
+            version: None,
+        };
+        let orders = &shop.services["orders"];
+        deployment::deployment(&shop, orders, &release, &scene.decision, contents)
+    };
+    let (old, new) = (render(&before), render(&after));
+    let template = |deployment: &Deployment| deployment.spec.clone().expect("a spec").template;
+    assert_ne!(template(&old), template(&new), "the pods roll");
+    assert_eq!(of_deployment(&old), of_deployment(&new));
+    let mut back = render(&after);
+    put_back(&mut back, template(&old), &after);
+    assert_eq!(back, new);
 }
 
 /// What is seen of orders with a pod in this state.
@@ -456,6 +484,18 @@ fn a_pod_will_not_do_when_it_crashed_twice_or_refuses_its_settings() {
     assert!(refuses.contains("refuses its settings"), "{refuses}");
     let behind = trouble(container(3, backing_off, ended(3)));
     assert_eq!(behind, None, "its migration is done again");
+}
+
+#[test]
+fn what_others_inject_beside_the_service_is_not_judged() {
+    let mut status = container(
+        4,
+        json!({"waiting": {"reason": "CrashLoopBackOff"}}),
+        json!({"terminated": {"exitCode": 1, "finishedAt": "1970-01-01T00:00:07Z"}}),
+    );
+    status["containerStatuses"][0]["name"] = json!("proxy");
+    let seen = seen_with(status);
+    assert_eq!((seen.trouble, seen.last_end), (None, None));
 }
 
 #[test]

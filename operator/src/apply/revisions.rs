@@ -55,18 +55,25 @@ pub async fn keep(
 /// The template of a revision; none where that is gone, or is not any more what it was.
 ///
 /// # Errors
-/// When the API server does not answer.
+/// What the API server refuses, now or before.
 pub async fn read(
     shop: &ValidShop,
     cluster: &Cluster,
     service: &ServiceName,
     id: &RevisionId,
-) -> Result<Option<PodTemplateSpec>, Error> {
+    withheld: &Refusals,
+) -> Result<Option<PodTemplateSpec>, Failure> {
     let name = names::revision(&shop.name, service, id.as_str());
-    let kept = cluster.revisions.api(&shop.namespace).get_opt(&name).await;
-    let kept = kept.map_err(Error::kube(format!(
-        "ControllerRevision {name} cannot be read"
-    )))?;
+    let revisions = cluster.revisions.api(&shop.namespace);
+    let request = async {
+        let kept = revisions.get_opt(&name).await;
+        kept.map_err(Error::kube(format!(
+            "ControllerRevision {name} cannot be read"
+        )))
+    };
+    let write = format!("ControllerRevision {name} is read");
+    let part = Part::Service(service.clone());
+    let kept = withheld.attempt(part, write, request).await?;
     Ok(kept.and_then(|kept| template_of(&kept, id)))
 }
 

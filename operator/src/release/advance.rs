@@ -3,7 +3,7 @@
 //! It looks at what is there and not at what happened, so that the same facts lead to the same end, whatever was missed: an operator
 //! that was away, a status that was lost, a spec that changed twice meanwhile.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::time::Duration;
 
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
@@ -44,8 +44,6 @@ pub struct Seen {
     pub last_end: Option<(Timestamp, String)>,
     /// Its database is away, so that nothing is to be learned from pods that are not ready.
     pub is_excused: bool,
-    /// The revisions that are kept.
-    pub kept: BTreeSet<RevisionId>,
 }
 
 /// What comes next.
@@ -161,7 +159,7 @@ fn rolling(next: &mut State, trial: &Trial, wanted: &Wanted, seen: &Seen, now: T
         return Stage::Rolling(trial.clone());
     }
     if let Some(cause) = &seen.trouble {
-        return fail(next, trial, wanted, seen, cause, now);
+        return fail(next, trial, wanted, cause, now);
     }
     match is_whole(seen, Some(&trial.revision)) {
         // Nothing is there to go back to, so nothing is won by waiting.
@@ -182,7 +180,7 @@ fn gate(next: &mut State, trial: &Trial, wanted: &Wanted, seen: &Seen, now: Time
     }
     let end = seen.last_end.as_ref();
     if let Some((_, cause)) = end.filter(|(at, _)| Some(*at) > trial.last_end) {
-        return fail(next, trial, wanted, seen, cause, now);
+        return fail(next, trial, wanted, cause, now);
     }
     let passed = now.duration_since(trial.since);
     if passed < wanted.gate {
@@ -194,7 +192,7 @@ fn gate(next: &mut State, trial: &Trial, wanted: &Wanted, seen: &Seen, now: Time
     } else {
         let cause = seen.trouble.as_deref();
         let cause = cause.unwrap_or("its pods were ready, and did not stay so");
-        fail(next, trial, wanted, seen, cause, now)
+        fail(next, trial, wanted, cause, now)
     }
 }
 
@@ -211,26 +209,15 @@ fn pass(next: &mut State, trial: &Trial, wanted: &Wanted, now: Timestamp) -> Sta
     Stage::Idle
 }
 
-fn fail(
-    next: &mut State,
-    trial: &Trial,
-    wanted: &Wanted,
-    seen: &Seen,
-    cause: &str,
-    now: Timestamp,
-) -> Stage {
+fn fail(next: &mut State, trial: &Trial, wanted: &Wanted, cause: &str, now: Timestamp) -> Stage {
     let failure = Failure {
         revision: trial.revision.clone(),
         cause: cause.to_owned(),
         at: now,
         retry: wanted.retry.clone(),
     };
-    let is_kept = next
-        .good
-        .as_ref()
-        .is_some_and(|good| seen.kept.contains(good));
     let returns = match wanted.on_failure {
-        OnFailure::Revert => is_kept,
+        OnFailure::Revert => next.good.is_some(),
         OnFailure::Stop => false,
     };
     let result = match returns {

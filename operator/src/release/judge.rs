@@ -1,7 +1,5 @@
 //! Whether the pods of a revision will do.
 
-use std::collections::BTreeSet;
-
 use k8s_openapi::{
     api::{
         apps::v1::Deployment,
@@ -35,12 +33,8 @@ pub fn seen(
     warnings: &Warnings,
 ) -> Seen {
     let live = service.seen.deployment.as_deref();
-    let kept: BTreeSet<_> = service.seen.revisions.iter().filter_map(id_of).collect();
     let Some(live) = live else {
-        return Seen {
-            kept,
-            ..Seen::default()
-        };
+        return Seen::default();
     };
     let name = service.name();
     let pods: Vec<_> = service.seen.pods.iter().filter(is_of(revision)).collect();
@@ -63,14 +57,7 @@ pub fn seen(
             .filter_map(|pod| last_end(name, pod, stage))
             .max(),
         is_excused,
-        kept,
     }
-}
-
-/// The revision that a ControllerRevision keeps.
-fn id_of(kept: &std::sync::Arc<impl ResourceExt>) -> Option<RevisionId> {
-    let id = kept.labels().get(REVISION_LABEL)?;
-    Some(id.as_str().into())
 }
 
 /// Of this revision, and neither going nor gone.

@@ -140,7 +140,6 @@ impl Statuses {
             "metadata": metadata,
             "status": status,
         }));
-        // Not strict: an older CRD in the cluster drops fields that it does not know, and the rest is said.
         let params = PatchParams::apply(FIELD_MANAGER).force();
         let answer = match api.patch_status(&name, &params, &patch).await {
             Ok(answer) => answer,

@@ -17,7 +17,7 @@ use crate::{
     },
     cluster::Cluster,
     config::Config,
-    error::Error,
+    error::{Class, Error},
     facts::{
         Facts,
         broker::Brokers,
@@ -96,32 +96,26 @@ pub async fn reconcile(
     let facts = match gather(shop, previous.as_ref(), context, now).await {
         Ok(facts) => facts,
         Err(error) => {
-            let status = report::stopped(
-                previous.as_ref(),
-                shop.metadata.generation,
-                &Problem::from(&error),
-                now,
-            );
-            context
-                .statuses
-                .publish(shop, previous.as_ref(), status)
-                .await?;
+            tell(shop, previous.as_ref(), context, &error, now).await?;
             return Err(error);
         }
     };
 
     let decision = decide(&facts);
     let mut rendered = render(&facts, &decision);
-    let released = release(
-        shop,
-        previous.as_ref(),
-        &facts,
-        &decision,
-        &mut rendered,
-        context,
-        withheld,
-    )
-    .await?;
+    let before = previous.as_ref();
+    let objects = &mut rendered;
+    let released = match release(shop, before, &facts, &decision, objects, context, withheld).await
+    {
+        Ok(released) => released,
+        Err(error) => {
+            // Somebody edited the Shop meanwhile: that begins a pass of its own.
+            if error.class() != Class::Conflict {
+                tell(shop, before, context, &error, now).await?;
+            }
+            return Err(error);
+        }
+    };
     let previous = context.statuses.last(shop);
     let Facts {
         shop: valid,
@@ -165,6 +159,19 @@ pub async fn reconcile(
         refusals: outcome.failures.iter().chain(not_grown).collect(),
         failure: outcome.failures.into_iter().next().map(|f| f.error),
     })
+}
+
+/// Says why nothing was done.
+async fn tell(
+    shop: &Shop,
+    previous: Option<&ShopStatus>,
+    context: &Context,
+    error: &Error,
+    now: Timestamp,
+) -> Result<(), Error> {
+    let generation = shop.metadata.generation;
+    let status = report::stopped(previous, generation, &Problem::from(error), now);
+    context.statuses.publish(shop, previous, status).await
 }
 
 /// What was withheld was counted and logged when it was refused.

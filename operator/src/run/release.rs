@@ -61,7 +61,7 @@ pub async fn release(
     let cluster = &context.cluster;
     let remembered = remembered(previous, facts);
     let mut transitions = transitions(shop, &remembered, facts, decision, rendered);
-    let (templates, mut failures) = read(facts, &mut transitions, cluster).await;
+    let (templates, mut failures) = read(facts, &mut transitions, cluster, withheld).await;
     failures.extend(keep(facts, &transitions, rendered, cluster, withheld).await);
     let states: BTreeMap<_, _> = transitions
         .iter()
@@ -154,30 +154,31 @@ fn deployment_of<'a>(name: &ServiceName, deployments: &'a [Deployment]) -> Optio
     deployments.iter().find(|live| part_of(*live) == part)
 }
 
-/// What is to come back; none where it cannot be read now.
+/// What is to come back; none where the Deployment stays as it is.
 type Templates = BTreeMap<ServiceName, Option<PodTemplateSpec>>;
 
-/// Reads what is to come back, before it is said that it does. What is not kept any more does not.
+/// Reads what is to come back, before it is said that it does. What is not kept any more does not, and goes on where it runs already.
 async fn read(
     facts: &Facts,
     transitions: &mut BTreeMap<ServiceName, Transition>,
     cluster: &Cluster,
+    withheld: &Refusals,
 ) -> (Templates, Vec<Failure>) {
     let (mut templates, mut failures) = (Templates::new(), Vec::new());
     for (name, transition) in transitions {
         let Effective::Kept(id) = &transition.effective else {
             continue;
         };
-        match revisions::read(&facts.shop, cluster, name, id).await {
+        let seen = facts.observed.services.get(name);
+        let live = seen.and_then(|seen| seen.deployment.as_deref());
+        let runs = live.and_then(revision::of_deployment).as_ref() == Some(id);
+        match revisions::read(&facts.shop, cluster, name, id, withheld).await {
             Ok(Some(template)) => drop(templates.insert(name.clone(), Some(template))),
+            Ok(None) if runs => drop(templates.insert(name.clone(), None)),
             Ok(None) => *transition = cannot_return(transition.clone()),
-            Err(error) => {
+            Err(failure) => {
                 templates.insert(name.clone(), None);
-                failures.push(Failure {
-                    part: Part::Service(name.clone()),
-                    write: format!("ControllerRevision of {name}"),
-                    error,
-                });
+                failures.push(failure);
             }
         }
     }
@@ -203,7 +204,7 @@ async fn keep(
     kept.into_iter().filter_map(Result::err).collect()
 }
 
-/// Where a return is in force, what is kept takes the place of what is wanted. Where that cannot be read, the Deployment stays as it is.
+/// Where a return is in force, what is kept takes the place of what is wanted. Or the Deployment stays as it is.
 fn put_in_force(
     facts: &Facts,
     transitions: &BTreeMap<ServiceName, Transition>,

@@ -121,9 +121,16 @@ async fn prepare(client: Client) {
 
 /// A client with the rights of one user: the operator's in the whole cluster, or in one namespace.
 pub(crate) async fn operator_client(user: &str, requests: Arc<Mutex<Vec<Request>>>) -> Client {
+    dying_client(user, requests, Arc::default()).await
+}
+
+/// The same of an operator that is killed at one of its writes.
+async fn dying_client(user: &str, requests: Arc<Mutex<Vec<Request>>>, death: Arc<Death>) -> Client {
     let mut config = kube_config().await;
     config.auth_info.impersonate = Some(user.into());
+    let of = death.clone();
     let count = MapRequestLayer::new(move |request: http::Request<Body>| {
+        death.requested(request.method() != http::Method::GET);
         let query = request.uri().query().unwrap_or_default();
         let verb = if query.contains("watch=true") {
             "WATCH"
@@ -134,21 +141,6 @@ pub(crate) async fn operator_client(user: &str, requests: Arc<Mutex<Vec<Request>
             .lock()
             .expect("no panic")
             .push((verb.to_owned(), request.uri().path().to_owned()));
-        request
-    });
-    ClientBuilder::try_from(config)
-        .expect("a client")
-        .with_layer(&count)
-        .build()
-}
-
-/// As [`operator_client`], of an operator that is killed at one of its writes.
-async fn dying_client(user: &str, death: Arc<Death>) -> Client {
-    let mut config = kube_config().await;
-    config.auth_info.impersonate = Some(user.into());
-    let of = death.clone();
-    let count = MapRequestLayer::new(move |request: http::Request<Body>| {
-        death.requested(request.method() != http::Method::GET);
         request
     });
     let end = MapFutureLayer::new(move |answer| of.of(answer));
@@ -258,7 +250,7 @@ impl Harness {
 
     /// The operator is started again, and will be killed.
     pub(crate) async fn dying(mut self, death: &Arc<Death>) -> Self {
-        let client = dying_client(&self.user, death.clone()).await;
+        let client = dying_client(&self.user, self.requests.clone(), death.clone()).await;
         self.context = new_context(client, self.context.config.clone()).await;
         self
     }

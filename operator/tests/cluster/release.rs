@@ -55,7 +55,7 @@ impl Harness {
     }
 
     /// The kubelet: the one pod of what the Deployment runs, in this state.
-    async fn pod_of_orders(&self, container: Value) {
+    async fn pod_of_orders(&self, mut container: Value) {
         let pods = self.api::<Pod>();
         let template = self
             .deployment_of_orders()
@@ -84,7 +84,6 @@ impl Harness {
         pods.create(&PostParams::default(), &pod)
             .await
             .expect("made");
-        let mut container = container;
         for (key, value) in [
             ("name", json!("orders")),
             ("image", json!("x")),
@@ -120,6 +119,13 @@ impl Harness {
             }
         }
         panic!("it writes on: {:#?}", self.status().await);
+    }
+
+    async fn until_it_goes_back(&self) {
+        self.reconcile_until("the old image", || async {
+            self.image_of_orders().await == OLD
+        })
+        .await;
     }
 
     /// To the moment where the new image of orders crashes.
@@ -159,11 +165,7 @@ async fn what_fails_goes_back_below_the_shop_and_is_tried_again_when_somebody_sa
 
     harness.apply(shop(json!({"version": "2"}))).await;
     harness.crash_on("registry.example/orders:2").await;
-    harness
-        .reconcile_until("the old image", || async {
-            harness.image_of_orders().await == OLD
-        })
-        .await;
+    harness.until_it_goes_back().await;
     let status = harness.status().await;
     let (ready, reason, message) = condition(&status, "Ready");
     assert_eq!((ready.as_str(), reason.as_str()), ("False", "TakenBack"));
@@ -211,11 +213,7 @@ async fn what_fails_goes_back_below_the_shop_and_is_tried_again_when_somebody_sa
 
     harness.retry("once more").await;
     harness.crash_on("registry.example/orders:2").await;
-    harness
-        .reconcile_until("one more try and no other", || async {
-            harness.image_of_orders().await == OLD
-        })
-        .await;
+    harness.until_it_goes_back().await;
     harness.roll("demo-orders").await;
     harness.pod_of_orders(running()).await;
     // What is asked for runs, and all is well at once.
@@ -244,11 +242,7 @@ async fn a_lost_status_does_not_lose_the_last_good_revision() {
         .expect("lost");
     harness.apply(shop(json!({"version": "2"}))).await;
     harness.crash_on("registry.example/orders:2").await;
-    harness
-        .reconcile_until("the old image", || async {
-            harness.image_of_orders().await == OLD
-        })
-        .await;
+    harness.until_it_goes_back().await;
 }
 
 #[tokio::test]
@@ -286,6 +280,29 @@ async fn a_revision_that_was_edited_or_deleted_does_not_come_back() {
         "registry.example/orders:2",
         "{status:#?}"
     );
+}
+
+#[tokio::test]
+async fn what_came_back_stays_though_its_revision_is_deleted_then() {
+    let harness = Harness::new().await;
+    harness.apply(shop(json!({}))).await;
+    harness.bring_up().await;
+    let good = release(&harness.status().await).good.expect("one");
+    harness.apply(shop(json!({"version": "2"}))).await;
+    harness.crash_on("registry.example/orders:2").await;
+    harness.until_it_goes_back().await;
+    let name = format!("demo-orders-{good}");
+    let revisions = harness.api::<ControllerRevision>();
+    let deleted = revisions.delete(&name, &DeleteParams::default()).await;
+    deleted.expect("deleted");
+    harness.roll("demo-orders").await;
+    harness
+        .reconcile_until_status("taken back", |status| {
+            release(status).stage == ReleaseStage::TakenBack
+        })
+        .await;
+    harness.until_it_writes_nothing().await;
+    assert_eq!(harness.image_of_orders().await, OLD);
 }
 
 #[tokio::test]
@@ -376,12 +393,13 @@ async fn an_operator_that_is_killed_at_any_write_comes_to_the_same_end() {
         let bad = format!("registry.example/orders:{version}");
         harness.apply(shop(json!({"version": version}))).await;
         death.is_due(at);
-        let died = until_taken_back(&harness, &bad, &death).await;
+        let mut course = Course::default();
+        let died = until_taken_back(&harness, &bad, &death, &mut course).await;
         if died {
             // Whoever comes after it is not killed before all is well.
             death = Arc::default();
             harness = harness.dying(&death).await;
-            assert!(!until_taken_back(&harness, &bad, &death).await);
+            assert!(!until_taken_back(&harness, &bad, &death, &mut course).await);
         }
         let status = harness.status().await;
         assert_eq!(harness.image_of_orders().await, OLD, "killed at write {at}");
@@ -396,10 +414,31 @@ async fn an_operator_that_is_killed_at_any_write_comes_to_the_same_end() {
     }
 }
 
+/// What was to run, so far.
+#[derive(Default)]
+struct Course {
+    was_bad: bool,
+    went_back: bool,
+}
+
+impl Course {
+    /// Once it has gone back it is not tried again, whoever was killed: that was decided, and written, before it was done.
+    fn goes_on(&mut self, is_bad: bool) {
+        assert!(!(self.went_back && is_bad), "what failed is tried again");
+        self.was_bad |= is_bad;
+        self.went_back |= self.was_bad && !is_bad;
+    }
+}
+
 /// Goes on until it is killed, or the release is taken back. Returns whether it was killed.
-async fn until_taken_back(harness: &Harness, bad: &str, death: &Death) -> bool {
+async fn until_taken_back(
+    harness: &Harness,
+    bad: &str,
+    death: &Death,
+    course: &mut Course,
+) -> bool {
     for _ in 0..200 {
-        play_the_cluster(harness, bad).await;
+        course.goes_on(play_the_cluster(harness, bad).await);
         tokio::select! {
             _ = harness.reconcile() => {}
             () = death.dead.notified() => return true,
@@ -424,8 +463,8 @@ async fn is_taken_back(harness: &Harness, bad: &str) -> bool {
     release.stage == ReleaseStage::TakenBack && is_of_it
 }
 
-/// Kubernetes: migrations end well, the bad image crashes, and what ran before runs.
-async fn play_the_cluster(harness: &Harness, bad: &str) {
+/// Kubernetes: migrations end well, the bad image crashes, and what ran before runs. Returns whether the bad one is to run.
+async fn play_the_cluster(harness: &Harness, bad: &str) -> bool {
     harness.finish_jobs().await;
     let is_bad = harness.image_of_orders().await == bad;
     harness
@@ -434,4 +473,5 @@ async fn play_the_cluster(harness: &Harness, bad: &str) {
     if !is_bad {
         harness.roll("demo-orders").await;
     }
+    is_bad
 }

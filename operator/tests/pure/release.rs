@@ -45,13 +45,12 @@ fn wanted(revision: &str) -> Wanted {
     }
 }
 
-/// All pods are of this revision and serve; `old` and `new` are kept.
+/// All pods are of this revision and serve.
 fn whole(revision: &str) -> Seen {
     Seen {
         live: Some(id(revision)),
         complete: true,
         has_pods: true,
-        kept: [id("old"), id("new")].into(),
         ..Seen::default()
     }
 }
@@ -198,14 +197,9 @@ fn without_a_way_back_it_stays_as_it_is_until_it_is_mended() {
         on_failure: OnFailure::Stop,
         ..wanted("new")
     };
-    let gone = Seen {
-        kept: [id("new")].into(),
-        ..failing("new")
-    };
     for (from, wanted, seen) in [
         (State::default(), &new, failing("new")),
         (settled(), &stop, failing("new")),
-        (settled(), &new, gone),
     ] {
         let failed = steps(from, &[(0, wanted, whole("old")), (5, wanted, seen)]);
         assert!(matches!(failed.next.stage, Stage::Stopped(_)), "{failed:?}");
@@ -269,6 +263,8 @@ fn what_is_not_kept_any_more_does_not_come_back() {
     assert!(failure.cause.ends_with("not kept any more"), "{failure:?}");
     assert_eq!(gone.effective, Effective::Wanted);
     assert_eq!(results(&gone), [ReleaseResult::Stopped]);
+    let mended = [(50, &new, whole("new")), (90, &new, whole("new"))];
+    assert_eq!(steps(gone.next, &mended).next.good, Some(id("new")));
 }
 
 #[test]

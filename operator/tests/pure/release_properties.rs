@@ -1,8 +1,6 @@
 //! What holds for every course of a release: random changes of the Shop, lost statuses, and an operator that ends between any two steps,
 //! against a model of how Kubernetes replaces pods.
 
-use std::collections::BTreeSet;
-
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
 use shop_operator::{
@@ -69,7 +67,6 @@ struct Cluster {
     old: Option<RevisionId>,
     new_ready: bool,
     new_ended: Option<i64>,
-    kept: BTreeSet<RevisionId>,
     passed: Option<RevisionId>,
     now: i64,
 }
@@ -133,7 +130,6 @@ impl Cluster {
             trouble: trouble.map(str::to_owned),
             last_end: ended,
             is_excused: false,
-            kept: self.kept.clone(),
         }
     }
 }
@@ -165,7 +161,6 @@ impl World {
                 old: None,
                 new_ready: false,
                 new_ended: None,
-                kept: BTreeSet::new(),
                 passed: None,
                 now: 0,
             },
@@ -190,9 +185,6 @@ impl World {
         let transition = advance(&self.state, &self.wanted, &seen, at(self.cluster.now));
         if until == Until::Decided {
             return;
-        }
-        if transition.effective == Effective::Wanted {
-            self.cluster.kept.insert(self.wanted.revision.clone());
         }
         self.state = transition.next;
         if until == Until::Written {

@@ -210,10 +210,8 @@ impl Scene {
     /// Has one more event of the usual kind applied.
     pub(crate) async fn one_applied(&self, limit: Duration) -> Result<()> {
         let kind = self.kind()?;
-        let before = self.service.processed(&kind, "applied").await?;
+        let before = self.service.so_far(&kind).await?;
         self.stage.publish(&self.run.new_event()?).await?;
-        self.service
-            .until_processed(&kind, "applied", before + 1.0, limit)
-            .await
+        self.service.one_more_applied(&kind, before, limit).await
     }
 }

@@ -31,6 +31,23 @@ pub(crate) struct Service {
     client: reqwest::Client,
 }
 
+/// What became of the events of a kind.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct SoFar {
+    applied: f64,
+    duplicate: f64,
+    pub(crate) waiting: f64,
+}
+
+impl SoFar {
+    /// Whether one more was applied. Where the answer to a commit is lost, as on a machine whose disk hangs for seconds, nobody can
+    /// know that it was: the event waits, and is a duplicate when it comes again.
+    fn is_one_more_than(self, before: Self) -> bool {
+        self.applied > before.applied
+            || (self.waiting > before.waiting && self.duplicate > before.duplicate)
+    }
+}
+
 /// An answer, read to its end.
 #[derive(Debug, Clone)]
 pub(crate) struct Answer {
@@ -189,6 +206,34 @@ impl Service {
         Ok(metrics::samples(&self.admin("/metrics").await?.text))
     }
 
+    /// What became of the events of a kind so far.
+    pub(crate) async fn so_far(&self, kind: &str) -> Result<SoFar> {
+        Ok(SoFar {
+            applied: self.processed(kind, "applied").await?,
+            duplicate: self.processed(kind, "duplicate").await?,
+            waiting: self.processed(kind, "waiting").await?,
+        })
+    }
+
+    /// Waits until one more event of a kind was applied.
+    pub(crate) async fn one_more_applied(
+        &self,
+        kind: &str,
+        before: SoFar,
+        limit: Duration,
+    ) -> Result<()> {
+        until(limit, || async {
+            if self.so_far(kind).await?.is_one_more_than(before) {
+                return Ok(());
+            }
+            let all = self.metrics().await?;
+            let all = all.iter().filter(|s| s.name == "events_processed_total");
+            let all: Vec<_> = all.map(ToString::to_string).collect();
+            bail!("no more events applied; {}", all.join(", "));
+        })
+        .await
+    }
+
     /// How many events of a kind had this outcome.
     pub(crate) async fn processed(&self, kind: &str, outcome: &str) -> Result<f64> {
         let wanted = [("subject", kind), ("outcome", outcome)];
@@ -262,4 +307,26 @@ pub(crate) async fn last_words(container: &Container) -> Result<String> {
         } => format!("it ran out of {} memory", crate::stage::MEMORY),
         State::Ended { code, .. } => format!("it has ended with {code}: {words}"),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn so_far(applied: f64, duplicate: f64, waiting: f64) -> SoFar {
+        SoFar {
+            applied,
+            duplicate,
+            waiting,
+        }
+    }
+
+    #[test]
+    fn a_commit_whose_answer_was_lost_has_applied_its_event() {
+        let before = so_far(1.0, 1.0, 1.0);
+        assert!(so_far(2.0, 1.0, 1.0).is_one_more_than(before));
+        assert!(so_far(1.0, 2.0, 2.0).is_one_more_than(before));
+        assert!(!so_far(1.0, 2.0, 1.0).is_one_more_than(before));
+        assert!(!so_far(1.0, 1.0, 2.0).is_one_more_than(before));
+    }
 }

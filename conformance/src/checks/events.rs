@@ -124,11 +124,12 @@ async fn consumers(scene: &mut Scene) -> Result<String> {
 
 async fn applied(scene: &mut Scene) -> Result<String> {
     let (kind, event) = (scene.kind()?, scene.run.new_event()?);
+    let before = scene.service.so_far(&kind).await?;
     scene.stage.publish(&event).await?;
     scene.event = Some(event);
     scene
         .service
-        .until_processed(&kind, "applied", 1.0, EFFECT)
+        .one_more_applied(&kind, before, EFFECT)
         .await?;
     Ok(kind)
 }

@@ -10,7 +10,7 @@ use crate::check::{Check, Need, Scenario};
 use crate::proxy::Way;
 use crate::run::Run;
 use crate::scene::{EFFECT, Scene, Stimulus};
-use crate::service::answer;
+use crate::service::{SoFar, answer};
 use crate::trial::Words;
 use crate::wait::until;
 
@@ -153,15 +153,15 @@ async fn database_away(scene: &mut Scene) -> Result<String> {
 
 async fn database_back(scene: &mut Scene) -> Result<String> {
     let kind = scene.run.event_kind().map(str::to_owned);
-    let mut applied = 0.0;
+    let mut before = SoFar::default();
     if let Some(kind) = &kind {
-        applied = scene.service.processed(kind, "applied").await?;
+        before = scene.service.so_far(kind).await?;
         scene.stage.database_way.set(Way::Cut);
         scene.stage.publish(&scene.run.new_event()?).await?;
         // It was looked at, and could not be applied.
         scene
             .service
-            .until_processed(kind, "waiting", 1.0, EFFECT)
+            .until_processed(kind, "waiting", before.waiting + 1.0, EFFECT)
             .await?;
     }
     scene.stage.database_way.set(Way::Open);
@@ -179,7 +179,7 @@ async fn database_back(scene: &mut Scene) -> Result<String> {
     if let Some(kind) = &kind {
         scene
             .service
-            .until_processed(kind, "applied", applied + 1.0, BACK)
+            .one_more_applied(kind, before, BACK)
             .await?;
     }
     Ok("all came through".to_owned())

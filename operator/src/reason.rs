@@ -27,6 +27,10 @@ pub enum Reason {
     RolloutStuck,
     /// A new revision failed, and the last good one runs.
     TakenBack,
+    /// A pause holds what the Shop asks for.
+    Held,
+    /// It is not the service's turn yet in a release of the shop.
+    WaitsForWave,
     /// Pods are being replaced.
     Rolling,
     /// A service is on its way between the host and pods of its own.
@@ -119,6 +123,7 @@ impl Reason {
             Self::TakenBack => {
                 "Mend what the message names, and name another image or other settings. Or try the same again: shopctl retry."
             }
+            Self::Held => "Wait for its end, or end it: shopctl resume.",
             Self::MoveGivenUp => "Mend what held it up. Each change of the Shop tries it again.",
             Self::ScalingInactive => {
                 "Mend what the message names; most often metrics-server is missing."
@@ -157,7 +162,8 @@ impl Reason {
                 "Give the operator the right, or raise the quota, that the message names."
             }
             Self::OperatorBug => "Report it with the operator's log. Other Shops go on.",
-            Self::Rolling
+            Self::WaitsForWave
+            | Self::Rolling
             | Self::Moving
             | Self::HoldsDatabases
             | Self::DatabaseStarting

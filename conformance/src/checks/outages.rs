@@ -177,10 +177,7 @@ async fn database_back(scene: &mut Scene) -> Result<String> {
         .await?;
     }
     if let Some(kind) = &kind {
-        scene
-            .service
-            .one_more_applied(kind, before, BACK)
-            .await?;
+        scene.service.one_more_applied(kind, before, BACK).await?;
     }
     Ok("all came through".to_owned())
 }

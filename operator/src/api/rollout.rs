@@ -1,8 +1,11 @@
 //! What a Shop may say about how its releases go.
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::{KubeSchema, core::Rule};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+use super::MOST_SERVICES;
 
 /// How a new revision of a service proves itself, and what becomes of one that does not.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
@@ -24,6 +27,38 @@ pub struct RolloutSpec {
     #[schemars(length(max = 6), regex(pattern = r"^[1-9][0-9]{0,4}(s|m|h)$"))]
     #[x_kube(validation = bounds("deadline", "10s", "24h"))]
     pub deadline: Option<String>,
+
+    /// In which order a change of `version` reaches the services: those of a wave begin when all of the waves before have proved
+    /// themselves. What is not named comes after that. Default: who is called comes before who calls.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(max = MOST_SERVICES),
+        inner(length(min = 1, max = MOST_SERVICES), inner(length(min = 1, max = 15)))
+    )]
+    pub waves: Vec<Vec<String>>,
+}
+
+/// No new release begins. One that is under way goes on to its end.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct PauseSpec {
+    /// Why, for those who wonder.
+    #[schemars(length(min = 1, max = 200))]
+    pub reason: String,
+
+    /// When it ends by itself. Without it, it lasts until it is taken out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Time>,
+}
+
+/// When pods get what a new version of the operator makes of the same Shop. Default: OnRelease.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OperatorUpdates {
+    /// With the next release of their service. Until then the condition `UpdateAvailable` says what it is.
+    #[default]
+    OnRelease,
+    /// At once, as a release of its own.
+    Immediately,
 }
 
 /// What becomes of a service whose new pods crash, do not get ready in time, or do not stay so. Default: Revert.

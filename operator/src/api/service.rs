@@ -6,7 +6,7 @@ use kube::{KubeSchema, core::Rule};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    MOST_SERVICES, ResourcesSpec, SchedulingSpec,
+    MOST_SERVICES, PauseSpec, ResourcesSpec, SchedulingSpec,
     format::IMAGE,
     pod_metadata::{
         annotation_values, keys, label_values, no_reserved_annotation, no_reserved_label,
@@ -102,6 +102,10 @@ pub struct ServiceSpec {
         validation = no_reserved_annotation()
     )]
     pub pod_annotations: BTreeMap<String, String>,
+
+    /// While it lasts, no new release of this service begins.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pause: Option<PauseSpec>,
 
     /// The Job that migrates the database before pods of a new image start.
     #[serde(default, skip_serializing_if = "Option::is_none")]

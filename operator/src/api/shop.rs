@@ -8,8 +8,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    EmailSpec, ExposureSpec, ResourcesSpec, RolloutSpec, SchedulingSpec, ServiceSpec, ShopStatus,
-    TelemetrySpec,
+    EmailSpec, ExposureSpec, OperatorUpdates, PauseSpec, ResourcesSpec, RolloutSpec,
+    SchedulingSpec, ServiceSpec, ShopStatus, TelemetrySpec,
     format::{IMAGE, REGISTRY},
     topology,
 };
@@ -80,6 +80,14 @@ pub struct ShopSpec {
     /// How new revisions of the services prove themselves, and what becomes of those that do not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rollout: Option<RolloutSpec>,
+
+    /// While it lasts, no new release of any service begins.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pause: Option<PauseSpec>,
+
+    /// When pods get what a new version of the operator makes of the same Shop. Default: OnRelease.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operator_updates: Option<OperatorUpdates>,
 
     /// The databases: one PostgreSQL for each service that has one.
     #[serde(default)]

@@ -53,6 +53,10 @@ pub struct ShopStatus {
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub services: Vec<ServiceStatus>,
 
+    /// The release of the whole shop: the last change of `version`, wave by wave.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub release: Option<ShopReleaseStatus>,
+
     /// How far the release of each service is. It is written before anything is done, and read to go on from there.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
@@ -151,9 +155,93 @@ pub struct ReleaseStatus {
     /// What the annotation for another try said when it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry: Option<String>,
+    /// A fingerprint of what the Shop asked for when the last release began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked: Option<String>,
+    /// A fingerprint of the operator that made it of that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub made_by: Option<String>,
+    /// Why what the Shop asks for does not begin yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held: Option<HeldStatus>,
     /// The releases that have ended, the last one first, ten at most.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub history: Vec<PastRelease>,
+}
+
+/// Why a release does not begin.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct HeldStatus {
+    /// One word.
+    pub reason: HoldReason,
+    /// One sentence.
+    pub message: String,
+}
+
+/// Why a release does not begin.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HoldReason {
+    /// The Shop says so.
+    Paused,
+    /// Services of an earlier wave have not proved themselves yet.
+    Wave,
+    /// Another service failed, and with it the release of the shop.
+    TakenBack,
+    /// Only the operator makes something else of what is asked for.
+    OperatorUpdate,
+}
+
+/// A release of the whole shop: a change of its version.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct ShopReleaseStatus {
+    /// The version.
+    pub version: String,
+    /// How far it is.
+    pub stage: ShopReleaseStage,
+    /// When it began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub began: Option<Time>,
+    /// The service that failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service: Option<String>,
+    /// Why it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cause: Option<String>,
+    /// A fingerprint of what was asked for, and of the tries, when it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked: Option<String>,
+    /// What each service ran when it began: what a return goes back to.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub before: Vec<ServiceRevision>,
+}
+
+/// How far a release of the shop is.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ShopReleaseStage {
+    /// All services run it, or none is under way.
+    #[default]
+    Done,
+    /// It goes from wave to wave.
+    Rolling,
+    /// A service failed, and those that have it already go back, the last wave first.
+    Returning,
+    /// A service failed, and all run what they ran before.
+    TakenBack,
+    /// A service failed, and the Shop forbids a return: later waves wait.
+    Stopped,
+}
+
+/// A revision of a service.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct ServiceRevision {
+    /// The service.
+    pub name: String,
+    /// The revision.
+    pub revision: String,
 }
 
 /// How far a release is.
@@ -233,6 +321,8 @@ pub enum Phase {
     Merging,
     /// Pods are being replaced or started.
     Rolling,
+    /// It keeps what it runs: a pause holds what the Shop asks for.
+    Held,
     /// All pods run as asked.
     Running,
     /// It cannot go on without help; the message says why.

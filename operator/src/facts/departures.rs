@@ -74,6 +74,7 @@ pub fn departure(
         | Phase::Extracting
         | Phase::Merging
         | Phase::Rolling
+        | Phase::Held
         | Phase::Running
         | Phase::Failed => match of_older_generation {
             true => Departure::Leaves,

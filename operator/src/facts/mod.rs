@@ -28,6 +28,7 @@ use crate::{
         validate::{ValidService, ValidShop},
     },
     naming::names::ServiceName,
+    release::Hold,
 };
 
 /// All that is known of a Shop.
@@ -46,6 +47,8 @@ pub struct Facts {
     pub departures: BTreeMap<ServiceName, Departure>,
     /// Ways between the host and pods of their own, as the status remembers them.
     pub ways: BTreeMap<ServiceName, Remembered>,
+    /// The services that keep what they run, though the Shop asks for something else. What is wanted of them is what they run.
+    pub holds: BTreeMap<ServiceName, Hold>,
     /// The generation of the Shop.
     pub generation: Option<i64>,
     /// The version of the Shop as it was read, or as we left it after that.

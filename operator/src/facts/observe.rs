@@ -62,6 +62,8 @@ pub struct ObservedService {
     pub pods: Vec<Arc<Pod>>,
     /// The templates of its pods that are kept.
     pub revisions: Vec<Arc<ControllerRevision>>,
+    /// The Jobs of its migrations, of whatever image, each with its pods.
+    pub migrations: Vec<(Arc<Job>, Vec<Arc<Pod>>)>,
     /// The migration of the image that is to run.
     pub migration: Option<Arc<Job>>,
     /// The pods of that Job.
@@ -74,6 +76,21 @@ pub struct ObservedService {
     pub database: ObservedBackend,
     /// Whose pods answer for it.
     pub answers: Option<Place>,
+}
+
+impl ObservedService {
+    /// Takes the Job of this name for the migration of the image that is to run.
+    pub fn look_at_migration(&mut self, name: &str) {
+        let mut jobs = self.migrations.iter();
+        let found = jobs.find(|(job, _)| job.name_any() == name).cloned();
+        let (job, pods) = found.unzip();
+        self.migration = job;
+        self.migration_pods = pods.unwrap_or_default();
+        let mut others = self.migrations.iter();
+        let runs =
+            others.find(|(job, pods)| job.name_any() != name && migration::is_running(job, pods));
+        self.other_migration = runs.map(|(job, _)| job.name_any());
+    }
 }
 
 /// What there is of a database or the broker.
@@ -225,12 +242,10 @@ pub async fn observe(
         let name = names::service(&shop.name, service);
         let migration = names::migration(&shop.name, service, &shop.carrier(wanted).image);
         let server = shop.server_of(wanted);
-        let (job, others): (Vec<_>, Vec<_>) = jobs
+        let jobs = jobs
             .iter()
-            .filter(|job| is_of(&***job, service.as_str(), Component::Migration))
-            .cloned()
-            .partition(|job| job.name_any() == migration);
-        ObservedService {
+            .filter(|job| is_of(&***job, service.as_str(), Component::Migration));
+        let mut observed = ObservedService {
             deployment: cluster.deployments.get(&shop.namespace, &shop.name, &name),
             autoscaler: cluster.autoscalers.get(&shop.namespace, &shop.name, &name),
             pods: pods.of(service.as_str(), Component::Service),
@@ -241,18 +256,18 @@ pub async fn observe(
                 .filter(|kept| is_ours(shop, &***kept))
                 .cloned()
                 .collect(),
-            migration_pods: job.iter().flat_map(|job| pods.of_job(job)).collect(),
-            other_migration: others
-                .iter()
-                .find(|job| migration::is_running(job, &pods.of_job(job)))
-                .map(|job| job.name_any()),
-            migration: job.into_iter().next(),
+            migrations: jobs.map(|job| (job.clone(), pods.of_job(job))).collect(),
+            migration: None,
+            migration_pods: Vec::new(),
+            other_migration: None,
             database: backend(
                 names::database(&shop.name, server),
                 pods.of(server.as_str(), Component::Database),
             ),
             answers: location::answers(shop, cluster, wanted),
-        }
+        };
+        observed.look_at_migration(&migration);
+        observed
     };
     let left = left(shop, &pods.0);
     let mut observed = Observed {

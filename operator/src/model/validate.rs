@@ -3,16 +3,16 @@
 //! never leave is refused here too, for Shops that were stored under an older CRD; lengths, ranges and the other rules are left
 //! to admission. What follows works on [`ValidShop`] alone.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::{apimachinery::pkg::apis::meta::v1::OwnerReference, jiff::SignedDuration};
 use kube::{Resource, ResourceExt};
 
 use crate::{
     api::{
-        DeletionPolicy, EmailSpec, EnvSpec, ExposureType, MigrationSpec, OnFailure, PullPolicy,
-        ResourcesSpec, RolloutSpec, SchedulingSpec, ServiceSpec, Shop, ShopSpec, StorageSpec,
-        Topology,
+        DeletionPolicy, EmailSpec, EnvSpec, ExposureType, MigrationSpec, OnFailure,
+        OperatorUpdates, PauseSpec, PullPolicy, ResourcesSpec, RolloutSpec, SchedulingSpec,
+        ServiceSpec, Shop, ShopSpec, StorageSpec, Topology,
         format::{self, Format},
     },
     config::Config,
@@ -20,6 +20,7 @@ use crate::{
         Definition,
         built_in::{self, BuiltIn},
     },
+    hash::Fingerprint,
     model::{
         defaults,
         place::{Place, Server},
@@ -58,8 +59,16 @@ pub struct ValidShop {
     pub services: BTreeMap<ServiceName, ValidService>,
     /// The one that would host others, under `topology: Services`: it is needed until nothing is left with it.
     pub idle_host: Option<IdleHost>,
+    /// The version of the services that have none of their own.
+    pub version: String,
     /// How its releases go.
     pub rollout: ValidRollout,
+    /// The waves that it names.
+    pub waves: Vec<Vec<ServiceName>>,
+    /// No new release of any service begins.
+    pub pause: Option<PauseSpec>,
+    /// When pods get what another operator makes of the same Shop.
+    pub operator_updates: OperatorUpdates,
     /// What each database's pod gets.
     pub database: ValidBackend,
     /// What the broker's pod gets.
@@ -148,6 +157,12 @@ pub struct ValidService {
     pub server: Server,
     /// The version asked for; none where a whole image is named.
     pub version: Option<String>,
+    /// That is the version of the Shop.
+    pub follows: bool,
+    /// A fingerprint of all of the Shop that this service's pods follow from.
+    pub asked: String,
+    /// No new release of it begins.
+    pub pause: Option<PauseSpec>,
     /// The image that is to run.
     pub image: String,
     /// Who decides how many pods run.
@@ -260,9 +275,12 @@ pub fn validate(shop: &Shop, config: &Config) -> Result<ValidShop, Vec<String>> 
             asked: images.nats,
             default: config.nats_image.clone(),
         },
-        services,
         idle_host,
+        version: spec.version.clone(),
+        waves: waves(spec, &services, &mut wrong),
         rollout: rollout(spec.rollout.clone().unwrap_or_default()),
+        pause: spec.pause.clone(),
+        operator_updates: spec.operator_updates.unwrap_or_default(),
         database: ValidBackend {
             storage: spec.database.storage.clone(),
             resources: defaults::DATABASE.fill(spec.database.resources.as_ref()),
@@ -274,6 +292,7 @@ pub fn validate(shop: &Shop, config: &Config) -> Result<ValidShop, Vec<String>> 
             scheduling: spec.broker.scheduling.clone().unwrap_or_default(),
         },
         deletion_policy: spec.database.deletion_policy,
+        services,
         email: spec.email.clone(),
         otlp_endpoint: telemetry.otlp.map(|otlp| otlp.endpoint),
         sampling: telemetry.sampling,
@@ -289,6 +308,31 @@ pub fn validate(shop: &Shop, config: &Config) -> Result<ValidShop, Vec<String>> 
     } else {
         Err(wrong)
     }
+}
+
+fn waves(
+    spec: &ShopSpec,
+    services: &BTreeMap<ServiceName, ValidService>,
+    wrong: &mut Vec<String>,
+) -> Vec<Vec<ServiceName>> {
+    let waves = spec.rollout.iter().flat_map(|rollout| &rollout.waves);
+    let mut named = BTreeSet::new();
+    let mut read = |(number, wave): (usize, &Vec<String>)| {
+        for name in wave {
+            let path = format!("spec.rollout.waves[{number}]");
+            let is_known = services.contains_key(name.as_str())
+                || spec.services.contains_key(name)
+                || built_in::services().contains_key(name.as_str());
+            if !is_known {
+                wrong.push(format!("{path}: this Shop has no service {name}"));
+            }
+            if !named.insert(name.clone()) {
+                wrong.push(format!("{path}: {name} stands in two waves"));
+            }
+        }
+        wave.iter().map(|name| name.as_str().into()).collect()
+    };
+    waves.enumerate().map(&mut read).collect()
 }
 
 fn rollout(spec: RolloutSpec) -> ValidRollout {
@@ -414,6 +458,7 @@ fn valid_service(
         Replicas::Unmanaged | Replicas::Fixed(_) => defaults::SERVICE,
         Replicas::Autoscaled { .. } => defaults::AUTOSCALED_SERVICE,
     };
+    let version_of_shop = spec.version.is_none();
     let (version, image) = match (spec.image, registry) {
         (Some(image), _) => (None, image),
         (None, Some(registry)) => {
@@ -439,6 +484,9 @@ fn valid_service(
             Place::Apart => Server::Own,
             Place::Hosted => Server::Host,
         },
+        follows: version.is_some() && version_of_shop,
+        asked: asked(&shop.spec, name),
+        pause: spec.pause,
         version,
         image,
         replicas,
@@ -450,6 +498,44 @@ fn valid_service(
         env: spec.env,
         node_port: node_port(shop, name),
     }
+}
+
+/// Of other services only what this one's settings may follow from counts, and of none how many pods it has or when it may change.
+fn asked(spec: &ShopSpec, service: &ServiceName) -> String {
+    let own = spec.services.get(service.as_str()).cloned();
+    let own = ServiceSpec {
+        pause: None,
+        ..own.unwrap_or_default()
+    };
+    let follows = own.version.is_none() && own.image.is_none();
+    let others = spec
+        .services
+        .iter()
+        .filter(|(name, _)| *name != service.as_str());
+    // One that says nothing of that counts as one that is not named.
+    let others: Vec<_> = others
+        .map(|(name, other)| {
+            (
+                name,
+                (other.enabled, other.extracted),
+                &other.definition,
+                &other.protocols,
+            )
+        })
+        .filter(|(_, is, definition, protocols)| {
+            *is != (None, None) || definition.is_some() || !protocols.is_empty()
+        })
+        .collect();
+    let images = spec.images.as_ref();
+    let images = images.map(|images| (&images.registry, &images.pull_policy, &images.pull_secrets));
+    Fingerprint::of(&(
+        follows.then_some(&spec.version),
+        own,
+        others,
+        images,
+        (&spec.topology, &spec.exposure, &spec.email, &spec.telemetry),
+    ))
+    .hex()
 }
 
 fn service_spec<'a>(shop: &'a Shop, service: &ServiceName) -> Option<&'a ServiceSpec> {

@@ -113,7 +113,7 @@ pub fn put_back(
 }
 
 /// Without what says which revision it is, and without the fingerprint of Secrets: their content cannot be taken back.
-fn without_stamp(mut template: PodTemplateSpec) -> PodTemplateSpec {
+pub fn without_stamp(mut template: PodTemplateSpec) -> PodTemplateSpec {
     if let Some(metadata) = &mut template.metadata {
         if let Some(labels) = &mut metadata.labels {
             labels.remove(REVISION_LABEL);

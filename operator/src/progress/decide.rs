@@ -333,7 +333,7 @@ fn release(service: &ServiceView<'_>, migration: &Migration) -> Option<Release> 
 }
 
 /// What a Deployment runs.
-fn running(deployment: &Deployment) -> Option<Release> {
+pub fn running(deployment: &Deployment) -> Option<Release> {
     Some(Release {
         image: image_of(deployment)?.to_owned(),
         version: deployment.labels().get(VERSION_LABEL).cloned(),

@@ -1,13 +1,26 @@
-//! Releases of single services: what a Deployment runs while a new revision of its pods has yet to prove itself, and what comes back when
-//! it does not. Pure.
+//! Releases: what a Deployment runs while a new revision of its pods has yet to prove itself, and what comes back when it does not; in which
+//! order the services of a shop get a new version; and what holds one back. Pure.
 
 mod advance;
+mod difference;
+mod hold;
 mod judge;
+mod resolve;
+mod shop;
 mod state;
+mod waves;
 
 pub use advance::{Effective, Seen, Transition, Wanted, advance, cannot_return, stay};
+pub use difference::difference;
+pub use hold::{Hold, Why, hold, is_in_force};
 pub use judge::seen;
+pub use resolve::{Resolved, resolve};
+pub use shop::{
+    Member, Members, ShopFailure, ShopRelease, ShopStage, Turn, current, go_back, in_force,
+    proceed, turn,
+};
 pub use state::{Failure, REMEMBERED, RevisionId, Stage, State, Trial};
+pub use waves::waves;
 
 /// On a Shop, with `/<service>` behind it: whoever changes its value wants another try of what failed.
 pub const RETRY_ANNOTATION: &str = "retry.shopkeeper.dev";

@@ -3,7 +3,7 @@
 
 use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
 
-use crate::api::{PastRelease, ReleaseResult, ReleaseStage, ReleaseStatus};
+use crate::api::{HeldStatus, PastRelease, ReleaseResult, ReleaseStage, ReleaseStatus};
 
 /// How many past releases are remembered, and how many revisions are kept.
 pub const REMEMBERED: usize = 10;
@@ -32,6 +32,12 @@ pub struct State {
     pub good: Option<RevisionId>,
     /// How far the present release is.
     pub stage: Stage,
+    /// A fingerprint of what the Shop asked for when that began.
+    pub asked: Option<String>,
+    /// A fingerprint of the operator that made a template of it.
+    pub made_by: Option<String>,
+    /// Why what the Shop asks for now does not begin. Only told: it is decided anew each time.
+    pub held: Option<HeldStatus>,
     /// The releases that have ended, the last one first.
     pub history: Vec<PastRelease>,
 }
@@ -87,6 +93,9 @@ impl State {
         Self {
             good: status.good.as_deref().map(RevisionId::from),
             stage: Stage::of(status),
+            asked: status.asked.clone(),
+            made_by: status.made_by.clone(),
+            held: None,
             history: status.history.clone(),
         }
     }
@@ -96,6 +105,9 @@ impl State {
         let mut status = ReleaseStatus {
             name: service.to_owned(),
             good: self.good.as_ref().map(|id| id.as_str().to_owned()),
+            asked: self.asked.clone(),
+            made_by: self.made_by.clone(),
+            held: self.held.clone(),
             history: self.history.clone(),
             ..ReleaseStatus::default()
         };

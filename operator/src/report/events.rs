@@ -40,6 +40,7 @@ pub fn notices(before: Option<&ShopStatus>, after: &ShopStatus) -> Vec<Notice> {
         })
         .flatten()
         .chain(released(before, after))
+        .chain(held(before, after))
         .collect()
 }
 
@@ -89,6 +90,33 @@ fn released<'a>(
     })
 }
 
+/// Releases that wait, and those that do no longer.
+fn held<'a>(
+    before: Option<&'a ShopStatus>,
+    after: &'a ShopStatus,
+) -> impl Iterator<Item = Notice> + 'a {
+    after.releases.iter().filter_map(move |release| {
+        let mut known = before.into_iter().flat_map(|status| &status.releases);
+        let known = known.find(|known| known.name == release.name)?;
+        let service = &release.name;
+        let (reason, note) = match (&known.held, &release.held) {
+            (Some(was), Some(is)) if was.reason == is.reason => return None,
+            (_, Some(is)) => ("ReleaseHeld", format!("{service}: {}", is.message)),
+            (Some(was), None) => (
+                "ReleaseGoesOn",
+                format!("{service} waits no longer; it did: {}", was.message),
+            ),
+            (None, None) => return None,
+        };
+        Some(Notice {
+            warning: false,
+            reason,
+            note: shortened(note),
+            service: service.clone(),
+        })
+    })
+}
+
 fn started(former: Option<&ServiceStatus>, service: &ServiceStatus) -> Option<Notice> {
     let former = former?;
     // A host that runs nothing has none.
@@ -130,6 +158,7 @@ fn ended(former: Option<&ServiceStatus>, service: &ServiceStatus) -> Option<Noti
         | Phase::Extracting
         | Phase::Merging
         | Phase::Rolling
+        | Phase::Held
         | Phase::Running
         | Phase::Failed
         | Phase::Leaving

@@ -18,12 +18,12 @@ use kube::ResourceExt;
 pub use events::{Notice, notices, taken_back};
 
 use crate::{
-    api::{BlockedBy, BrokerStatus, Phase, ReleaseStatus, ServiceStatus, ShopStatus},
+    api::{BlockedBy, BrokerStatus, HoldReason, Phase, ReleaseStatus, ServiceStatus, ShopStatus},
     apply::Outcome,
     facts::{Facts, ServiceView, trouble::Problem},
     naming::names::{self, ServiceName},
     progress::decide::{Decision, ServiceDecision},
-    release::State,
+    release::{ShopRelease, State},
 };
 use conditions::{Conditions, Says};
 
@@ -38,6 +38,8 @@ pub struct Findings<'a> {
     pub decision: &'a Decision,
     /// How far the release of each service is.
     pub releases: &'a BTreeMap<ServiceName, State>,
+    /// How far that of the shop is.
+    pub release: &'a ShopRelease,
     /// What came of it.
     pub outcome: &'a Outcome,
     /// When all that was.
@@ -146,6 +148,10 @@ pub fn status(
         ),
     );
 
+    if let Some(what) = update_available(findings.releases) {
+        conditions.set("UpdateAvailable", Says::yes("OperatorUpdate", what));
+    }
+
     ShopStatus {
         observed_generation: generation,
         version: match problem {
@@ -157,8 +163,20 @@ pub fn status(
         broker: filled.map(|filled_percent| BrokerStatus { filled_percent }),
         services_generation: generation,
         services: judged.into_iter().map(|(status, _)| status).collect(),
+        release: Some(findings.release.to_status()),
         releases: releases(findings.releases),
     }
+}
+
+/// What the operator alone would change, by service.
+fn update_available(states: &BTreeMap<ServiceName, State>) -> Option<String> {
+    let held = states.iter().filter_map(|(name, state)| {
+        let held = state.held.as_ref()?;
+        let is_update = held.reason == HoldReason::OperatorUpdate;
+        is_update.then(|| format!("{name}: {}", held.message))
+    });
+    let held: Vec<_> = held.collect();
+    (!held.is_empty()).then(|| held.join("; "))
 }
 
 /// As a status tells them.
@@ -247,7 +265,7 @@ fn is_under_way(phase: Phase) -> bool {
         Phase::Pending | Phase::Migrating | Phase::Extracting | Phase::Merging | Phase::Rolling => {
             true
         }
-        Phase::Running | Phase::Failed | Phase::Leaving | Phase::Hidden => false,
+        Phase::Held | Phase::Running | Phase::Failed | Phase::Leaving | Phase::Hidden => false,
     }
 }
 

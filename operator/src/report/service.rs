@@ -10,7 +10,7 @@ use kube::ResourceExt;
 
 use super::{Findings, PATIENCE, ServiceFindings, backend, is_overdue};
 use crate::{
-    api::{MoveStatus, Phase, ServiceStatus},
+    api::{HoldReason, MoveStatus, Phase, ServiceStatus},
     facts::{
         observe::Found,
         trouble::{Problem, of_pods},
@@ -216,6 +216,9 @@ fn phase(
     if let Some(problem) = taken_back(findings, service).filter(|_| decided.migration.is_done()) {
         return failed(problem);
     }
+    if let Some(held) = held(findings, service) {
+        return held;
+    }
     if let Migration::Failed(how) = &decided.migration {
         return failed(Problem::blocked(
             Reason::MigrationFailed,
@@ -262,6 +265,11 @@ fn phase(
 fn taken_back(findings: &Findings<'_>, service: &ServiceFindings<'_>) -> Option<Problem> {
     let name = service.view.name();
     let state = findings.releases.get(name)?;
+    let held = state.held.as_ref().map(|held| held.reason);
+    if held == Some(HoldReason::TakenBack) {
+        // The whole shop went back, and says why.
+        return None;
+    }
     let (failure, how_far) = match &state.stage {
         Stage::Returning(failure) => (failure, "goes back to what ran before"),
         Stage::TakenBack(failure) => (failure, "runs again what ran before"),
@@ -274,11 +282,43 @@ fn taken_back(findings: &Findings<'_>, service: &ServiceFindings<'_>) -> Option<
          `shopctl retry {name}`",
         failure.cause
     );
-    let object = format!(
+    Some(Problem::blocked(
+        Reason::TakenBack,
+        of_deployment(service),
+        message,
+    ))
+}
+
+/// It keeps what it runs, and the Shop asks for something else. What the operator alone would change is told elsewhere.
+fn held(
+    findings: &Findings<'_>,
+    service: &ServiceFindings<'_>,
+) -> Option<(Phase, Option<Problem>)> {
+    let name = service.view.name();
+    let held = findings.releases.get(name)?.held.as_ref()?;
+    let message = format!("{name}: {}", held.message);
+    let object = of_deployment(service);
+    let (phase, problem) = match held.reason {
+        HoldReason::Paused => (Phase::Held, Problem::waiting(Reason::Held, object, message)),
+        HoldReason::Wave => (
+            Phase::Rolling,
+            Problem::waiting(Reason::WaitsForWave, object, message),
+        ),
+        HoldReason::TakenBack => (
+            Phase::Failed,
+            Problem::blocked(Reason::TakenBack, object, message),
+        ),
+        HoldReason::OperatorUpdate => return None,
+    };
+    Some((phase, Some(problem)))
+}
+
+fn of_deployment(service: &ServiceFindings<'_>) -> String {
+    let view = &service.view;
+    format!(
         "Deployment {}",
-        names::service(&service.view.shop.name, name)
-    );
-    Some(Problem::blocked(Reason::TakenBack, object, message))
+        names::service(&view.shop.name, view.name())
+    )
 }
 
 /// The host runs a new image once all that it runs may.

@@ -12,7 +12,7 @@ use kube::{
 use serde_json::json;
 
 use crate::{
-    api::{ReleaseStatus, Shop, ShopStatus},
+    api::{ReleaseStatus, Shop, ShopReleaseStatus, ShopStatus},
     cluster::FIELD_MANAGER,
     error::Error,
     lock::lock,
@@ -31,6 +31,14 @@ pub struct Statuses {
     reporter: Reporter,
     /// What was last written: the store may not have it yet.
     written: Mutex<HashMap<Key, Written>>,
+}
+
+/// What is written before anything is done.
+pub struct Remembered {
+    /// The release of the shop.
+    pub release: ShopReleaseStatus,
+    /// Those of its services.
+    pub releases: Vec<ReleaseStatus>,
 }
 
 struct Written {
@@ -95,9 +103,13 @@ impl Statuses {
         shop: &Shop,
         version: Option<&str>,
         previous: Option<&ShopStatus>,
-        releases: Vec<ReleaseStatus>,
+        remembered: Remembered,
     ) -> Result<(), Error> {
-        if previous.is_some_and(|previous| previous.releases == releases) {
+        let Remembered { release, releases } = remembered;
+        let is_known = |previous: &ShopStatus| {
+            previous.release.as_ref() == Some(&release) && previous.releases == releases
+        };
+        if previous.is_some_and(is_known) {
             return Ok(());
         }
         let mut version = version.map(str::to_owned);
@@ -112,6 +124,7 @@ impl Statuses {
             version.clone_from(&written.version);
         }
         let status = ShopStatus {
+            release: Some(release),
             releases,
             ..previous.cloned().unwrap_or_default()
         };

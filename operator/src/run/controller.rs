@@ -35,6 +35,7 @@ use crate::{
         backoff::{Backoffs, Key, Revision, Standing},
         claims::{Claim, Claims},
         deletion,
+        identity::identity,
         isolation::{Outcome, isolated},
         places::Places,
         reconcile::{Context, reconcile},
@@ -97,6 +98,7 @@ pub async fn run(
         controller: FIELD_MANAGER.into(),
         instance: Some(config.pod_name.clone()),
     };
+    let identity = identity(&config);
     let context = Context::new(
         client.clone(),
         cluster,
@@ -104,6 +106,7 @@ pub async fn run(
         config,
         metrics,
         reporter,
+        identity,
     );
     let (reader, writer) = reflector::store();
     let running = Arc::new(Running {

@@ -5,6 +5,7 @@ pub mod claims;
 pub mod controller;
 pub mod deletion;
 pub mod health;
+pub mod identity;
 pub mod isolation;
 pub mod leader;
 pub mod lease;

@@ -1,6 +1,6 @@
-//! One reconcile of one Shop: validate, observe, decide, render, release, apply, prune, report.
+//! One reconcile of one Shop: validate, observe, resolve, decide, render, release, apply, prune, report.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use futures::future::join;
 use k8s_openapi::jiff::Timestamp;
@@ -33,6 +33,7 @@ use crate::{
     model::validate::validate,
     objects::render,
     progress::decide::decide,
+    release::resolve,
     report::{self, Findings, statuses::Statuses},
     run::{deletion, release::release},
 };
@@ -66,6 +67,8 @@ pub struct Context {
     pub metrics: Metrics,
     /// Where results are told.
     pub statuses: Statuses,
+    /// A fingerprint of this program and of its settings: another one may make other pods of the same Shop.
+    pub identity: String,
 }
 
 /// What came of a reconcile.
@@ -93,7 +96,7 @@ pub async fn reconcile(
     now: Timestamp,
 ) -> Result<Done, Error> {
     let previous = context.statuses.last(shop);
-    let facts = match gather(shop, previous.as_ref(), context, now).await {
+    let mut facts = match gather(shop, previous.as_ref(), context, now).await {
         Ok(facts) => facts,
         Err(error) => {
             tell(shop, previous.as_ref(), context, &error, now).await?;
@@ -101,12 +104,15 @@ pub async fn reconcile(
         }
     };
 
+    let before = previous.as_ref();
+    let resolved = resolve(shop, before, &mut facts, &context.identity);
     let decision = decide(&facts);
     let mut rendered = render(&facts, &decision);
-    let before = previous.as_ref();
     let objects = &mut rendered;
-    let released = match release(shop, before, &facts, &decision, objects, context, withheld).await
-    {
+    let released = release(
+        shop, before, &facts, resolved, &decision, objects, context, withheld,
+    );
+    let released = match released.await {
         Ok(released) => released,
         Err(error) => {
             // Somebody edited the Shop meanwhile: that begins a pass of its own.
@@ -137,6 +143,7 @@ pub async fn reconcile(
         facts: &facts,
         decision: &decision,
         releases: &released.states,
+        release: &released.of_shop,
         outcome: &outcome,
         now,
     };
@@ -216,6 +223,7 @@ async fn gather(
         databases,
         fill,
         ways,
+        holds: BTreeMap::new(),
         generation,
         version,
         now,
@@ -270,6 +278,7 @@ impl Context {
         config: Config,
         metrics: Metrics,
         reporter: Reporter,
+        identity: String,
     ) -> Self {
         Self {
             cluster,
@@ -278,6 +287,7 @@ impl Context {
             config,
             metrics,
             statuses: Statuses::new(client, reporter),
+            identity,
         }
     }
 

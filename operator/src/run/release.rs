@@ -25,19 +25,25 @@ use crate::{
         revision,
     },
     progress::{
-        decide::{Decision, image_of},
+        decide::{Decision, Migration, image_of},
         placement::Way,
     },
     release::{
-        Effective, RETRY_ANNOTATION, State, Transition, Wanted, advance, cannot_return, seen, stay,
+        Effective, Hold, RETRY_ANNOTATION, Resolved, ShopRelease, ShopStage, Stage, State,
+        Transition, Wanted, Why, advance, cannot_return, difference, in_force, proceed, seen, stay,
     },
-    report,
+    report::{self, statuses::Remembered},
     run::reconcile::Context,
 };
 
+/// Another pass follows at once, where one service may begin because another has come further.
+const NEXT_WAVE: Duration = Duration::from_millis(100);
+
 /// Releases after their next step.
 pub struct Released {
-    /// What is remembered of each.
+    /// The release of the shop.
+    pub of_shop: ShopRelease,
+    /// What is remembered of each service.
     pub states: BTreeMap<ServiceName, State>,
     /// When to look again at the latest.
     pub wake: Option<Duration>,
@@ -53,49 +59,99 @@ pub async fn release(
     shop: &Shop,
     previous: Option<&ShopStatus>,
     facts: &Facts,
+    resolved: Resolved,
     decision: &Decision,
     rendered: &mut Resources<Rendered>,
     context: &Context,
     withheld: &Refusals,
 ) -> Result<Released, Error> {
     let cluster = &context.cluster;
-    let remembered = remembered(previous, facts);
-    let mut transitions = transitions(shop, &remembered, facts, decision, rendered);
+    let operator = &context.identity;
+    let mut transitions = transitions(shop, &resolved.states, facts, decision, rendered, operator);
     let (templates, mut failures) = read(facts, &mut transitions, cluster, withheld).await;
     failures.extend(keep(facts, &transitions, rendered, cluster, withheld).await);
+    tell_holds(facts, &mut transitions, &templates, rendered);
+    let wakes = transitions
+        .values()
+        .filter_map(|transition| transition.wake);
+    let wake = wakes.min();
     let states: BTreeMap<_, _> = transitions
         .iter()
         .map(|(name, transition)| (name.clone(), transition.next.clone()))
         .collect();
-    let statuses = report::releases(&states);
+    let goes_on = goes_on(&resolved, &states);
+    let of_shop = of_shop(facts, resolved, &states, decision);
+    let remembered = Remembered {
+        release: of_shop.to_status(),
+        releases: report::releases(&states),
+    };
     let version = facts.version.as_deref();
-    context
-        .statuses
-        .remember(shop, version, previous, statuses)
+    let statuses = &context.statuses;
+    statuses
+        .remember(shop, version, previous, remembered)
         .await?;
     put_in_force(facts, &transitions, templates, rendered);
     failures.extend(tidy(facts, &states, cluster, withheld).await);
+    let at_once = goes_on.then_some(NEXT_WAVE);
     Ok(Released {
-        wake: transitions.values().filter_map(|t| t.wake).min(),
+        wake: wake
+            .into_iter()
+            .chain(at_once)
+            .chain(end_of_pause(facts))
+            .min(),
+        of_shop,
         states,
         failures,
     })
 }
 
-/// What the status says, and where that was lost, what the Deployments say of themselves.
-fn remembered(previous: Option<&ShopStatus>, facts: &Facts) -> BTreeMap<ServiceName, State> {
-    let told = previous.into_iter().flat_map(|status| &status.releases);
-    let mut states: BTreeMap<_, _> = told
-        .map(|status| (ServiceName::from(status.name.as_str()), State::of(status)))
-        .collect();
-    for service in facts.services() {
-        let state = states.entry(service.name().clone()).or_default();
-        if state.good.is_none() {
-            let live = service.seen.deployment.as_deref();
-            state.good = live.and_then(revision::good_of);
+/// The release of the shop after this pass.
+fn of_shop(
+    facts: &Facts,
+    resolved: Resolved,
+    states: &BTreeMap<ServiceName, State>,
+    decision: &Decision,
+) -> ShopRelease {
+    let mut members = resolved.members;
+    for (name, member) in &mut members {
+        if let Some(state) = states.get(name) {
+            member.state = state.clone();
         }
+        let decided = decision
+            .services
+            .get(name)
+            .map(|decided| &decided.migration);
+        member.migration = match decided {
+            Some(Migration::Failed(how)) if !facts.holds.contains_key(name) => {
+                Some(format!("its migration failed: {how}"))
+            }
+            _ => None,
+        };
     }
-    states
+    proceed(resolved.release, &members, facts.shop.rollout.on_failure)
+}
+
+/// A service has come further, and others may wait for it; no watch tells of what the status says.
+fn goes_on(resolved: &Resolved, states: &BTreeMap<ServiceName, State>) -> bool {
+    let waits = match &resolved.release.stage {
+        ShopStage::Rolling | ShopStage::Returning(_) | ShopStage::Stopped(_) => true,
+        ShopStage::Done | ShopStage::TakenBack(_) => false,
+    };
+    waits
+        && resolved
+            .states
+            .iter()
+            .any(|(name, state)| states.get(name) != Some(state))
+}
+
+/// When the first pause that holds something ends by itself.
+fn end_of_pause(facts: &Facts) -> Option<Duration> {
+    let ends = facts.holds.values().filter_map(|hold| match &hold.why {
+        Why::Paused { until, .. } => *until,
+        Why::Wave(_) | Why::TakenBack(_) | Why::OperatorUpdate => None,
+    });
+    let left = ends.min()?.duration_since(facts.now);
+    Some(Duration::try_from(left).unwrap_or_default() + Duration::from_millis(100))
 }
 
 /// The next step of each service that has pods of its own. Of one that a host runs nothing is remembered: what it ran with before says
@@ -106,6 +162,7 @@ fn transitions(
     facts: &Facts,
     decision: &Decision,
     rendered: &Resources<Rendered>,
+    operator: &str,
 ) -> BTreeMap<ServiceName, Transition> {
     let transition = |service: ServiceView<'_>| {
         let name = service.name();
@@ -117,7 +174,7 @@ fn transitions(
         let moves = !matches!(decided.placement.way, Way::Settled);
         let deployment = deployment_of(name, &rendered.deployments).filter(|_| !moves);
         let transition = match deployment {
-            Some(deployment) => next(shop, &service, state, deployment, facts)?,
+            Some(deployment) => next(shop, &service, state, deployment, facts, operator)?,
             None => stay(state),
         };
         Some((name.clone(), transition))
@@ -131,6 +188,7 @@ fn next(
     state: &State,
     deployment: &Deployment,
     facts: &Facts,
+    operator: &str,
 ) -> Option<Transition> {
     let image = image_of(deployment).unwrap_or_default();
     let retry = format!("{RETRY_ANNOTATION}/{}", service.name());
@@ -144,9 +202,91 @@ fn next(
         gate: rollout.gate,
         deadline: rollout.deadline,
     };
+    let hold = facts.holds.get(service.name());
+    let held = hold.and_then(|hold| Some((hold, frozen(state, &wanted, hold)?)));
     let warnings = &facts.observed.warnings;
-    let seen = seen(service, &wanted.revision, &state.stage, warnings);
-    Some(advance(state, &wanted, &seen, facts.now))
+    let advance = |wanted: &Wanted| {
+        let seen = seen(service, &wanted.revision, &state.stage, warnings);
+        advance(state, wanted, &seen, facts.now)
+    };
+    Some(match held {
+        Some((hold, frozen)) => held_back(advance(&frozen), hold),
+        None => begun(advance(&wanted), &wanted, service, operator),
+    })
+}
+
+/// What is wanted of a service that keeps what it runs: that. None where it runs what the Shop asks for already.
+fn frozen(state: &State, wanted: &Wanted, hold: &Hold) -> Option<Wanted> {
+    let revision = in_force(state)?.clone();
+    let is_other = hold.image != wanted.image || revision != wanted.revision;
+    let retry = match &state.stage {
+        // Not before the hold ends.
+        Stage::TakenBack(failure) => failure.retry.clone(),
+        Stage::Idle
+        | Stage::Rolling(_)
+        | Stage::Gate(_)
+        | Stage::Returning(_)
+        | Stage::Stopped(_) => wanted.retry.clone(),
+    };
+    is_other.then(|| Wanted {
+        revision,
+        is_held: true,
+        retry,
+        ..wanted.clone()
+    })
+}
+
+fn held_back(transition: Transition, hold: &Hold) -> Transition {
+    let mut next = transition.next;
+    next.held = Some(hold.to_status(&[]));
+    Transition {
+        effective: in_force(&next).map_or(Effective::Wanted, |kept| Effective::Kept(kept.clone())),
+        wake: transition.wake,
+        next,
+    }
+}
+
+/// Notes what was asked for, and of whom, unless that waits for its migration.
+fn begun(
+    mut transition: Transition,
+    wanted: &Wanted,
+    service: &ServiceView<'_>,
+    operator: &str,
+) -> Transition {
+    if !wanted.is_held {
+        transition.next.asked = Some(service.wanted.asked.clone());
+        transition.next.made_by = Some(operator.to_owned());
+    }
+    transition.next.held = None;
+    transition
+}
+
+/// Says of what the operator alone would change how it differs from what runs.
+fn tell_holds(
+    facts: &Facts,
+    transitions: &mut BTreeMap<ServiceName, Transition>,
+    templates: &Templates,
+    rendered: &Resources<Rendered>,
+) {
+    for (name, transition) in transitions {
+        let hold = facts
+            .holds
+            .get(name)
+            .filter(|_| transition.next.held.is_some());
+        let kept = templates.get(name).and_then(Option::as_ref);
+        let wanted = deployment_of(name, &rendered.deployments);
+        let wanted = wanted.and_then(|wanted| Some(&wanted.spec.as_ref()?.template));
+        let (Some(hold), Some(kept), Some(wanted)) = (hold, kept, wanted) else {
+            continue;
+        };
+        let (kept, wanted) = (revision::without_stamp(kept.clone()), wanted.clone());
+        let mut difference = difference(&kept, &revision::without_stamp(wanted));
+        let runs = facts.shop.services.get(name).map(|service| &service.image);
+        if runs != Some(&hold.image) {
+            difference.insert(0, format!("image {}", hold.image));
+        }
+        transition.next.held = Some(hold.to_status(&difference));
+    }
 }
 
 fn deployment_of<'a>(name: &ServiceName, deployments: &'a [Deployment]) -> Option<&'a Deployment> {
@@ -174,7 +314,9 @@ async fn read(
         let runs = live.and_then(revision::of_deployment).as_ref() == Some(id);
         match revisions::read(&facts.shop, cluster, name, id, withheld).await {
             Ok(Some(template)) => drop(templates.insert(name.clone(), Some(template))),
-            Ok(None) if runs => drop(templates.insert(name.clone(), None)),
+            Ok(None) if runs || facts.holds.contains_key(name) => {
+                drop(templates.insert(name.clone(), None))
+            }
             Ok(None) => *transition = cannot_return(transition.clone()),
             Err(failure) => {
                 templates.insert(name.clone(), None);

@@ -248,6 +248,15 @@ impl Harness {
         self
     }
 
+    /// Another operator takes its place, which finds images elsewhere: it renders the same Shop otherwise.
+    pub(crate) async fn upgraded(mut self, registry: &str) -> Self {
+        let client = operator_client(&self.user, self.requests.clone()).await;
+        let mut config = self.context.config.clone();
+        config.image_registry = Some(registry.to_owned());
+        self.context = new_context(client, config).await;
+        self
+    }
+
     /// The operator is started again, and will be killed.
     pub(crate) async fn dying(mut self, death: &Arc<Death>) -> Self {
         let client = dying_client(&self.user, self.requests.clone(), death.clone()).await;
@@ -548,6 +557,8 @@ async fn new_context(client: Client, config: Config) -> Context {
         controller: "shop-operator".into(),
         instance: None,
     };
+    // Of programs there is only this one.
+    let identity = format!("{:?}", config.image_registry);
     Context::new(
         client.clone(),
         cluster,
@@ -555,6 +566,7 @@ async fn new_context(client: Client, config: Config) -> Context {
         config,
         metrics,
         reporter,
+        identity,
     )
 }
 

@@ -9,6 +9,7 @@ mod data;
 mod database;
 mod failures;
 mod harness;
+mod holds;
 mod install;
 mod leader;
 mod monolith;

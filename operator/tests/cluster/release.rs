@@ -55,7 +55,7 @@ impl Harness {
     }
 
     /// The kubelet: the one pod of what the Deployment runs, in this state.
-    async fn pod_of_orders(&self, mut container: Value) {
+    pub(crate) async fn pod_of_orders(&self, mut container: Value) {
         let pods = self.api::<Pod>();
         let template = self
             .deployment_of_orders()
@@ -139,7 +139,7 @@ impl Harness {
     }
 }
 
-fn crashing() -> Value {
+pub(crate) fn crashing() -> Value {
     json!({
         "ready": false, "restartCount": 1,
         "state": {"waiting": {"reason": "CrashLoopBackOff"}},

@@ -10,5 +10,6 @@ mod properties;
 mod release;
 mod release_properties;
 mod report;
+mod shop_release;
 mod topology;
 mod validate;

@@ -166,6 +166,7 @@ pub fn phase(phase: Phase) -> (&'static str, Style) {
         Phase::Extracting => ("Extracting", UNDER_WAY),
         Phase::Merging => ("Merging", UNDER_WAY),
         Phase::Rolling => ("Rolling", UNDER_WAY),
+        Phase::Held => ("Held", UNDER_WAY),
         Phase::Running => ("Running", GOOD),
         Phase::Failed => ("Failed", BAD),
         Phase::Leaving => ("Leaving", UNDER_WAY),

@@ -104,9 +104,12 @@ fn of_backend(shop: &Shop, object: &str, kind: &str) -> Option<Finding> {
 fn of_service(service: &ServiceStatus) -> Option<Finding> {
     let rank = match service.phase {
         Phase::Failed | Phase::Hidden => Rank::NeedsHelp,
-        Phase::Pending | Phase::Migrating | Phase::Extracting | Phase::Merging | Phase::Rolling => {
-            Rank::NeedsTime
-        }
+        Phase::Pending
+        | Phase::Migrating
+        | Phase::Extracting
+        | Phase::Merging
+        | Phase::Rolling
+        | Phase::Held => Rank::NeedsTime,
         Phase::Running | Phase::Leaving if service.message.is_empty() => return None,
         Phase::Running | Phase::Leaving => Rank::Remark,
     };

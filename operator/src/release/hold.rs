@@ -1,0 +1,108 @@
+//! Why a service keeps what it runs though the Shop asks for something else. Pure.
+
+use k8s_openapi::jiff::Timestamp;
+
+use super::{
+    shop::Turn,
+    state::{Stage, State},
+};
+use crate::{
+    api::{HeldStatus, HoldReason, OperatorUpdates, PauseSpec},
+    model::validate::{ValidService, ValidShop},
+};
+
+/// A service that keeps what it runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hold {
+    /// Why.
+    pub why: Why,
+    /// The image that the Shop asks for.
+    pub image: String,
+}
+
+/// Why a service keeps what it runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// The Shop says so.
+    Paused {
+        /// In its own words.
+        reason: String,
+        /// Until then.
+        until: Option<Timestamp>,
+    },
+    /// It is not its turn in a release of the shop; the text says for whom it waits.
+    Wave(String),
+    /// That release failed; the text says where and why.
+    TakenBack(String),
+    /// Nothing new is asked for: only the operator is another one.
+    OperatorUpdate,
+}
+
+impl Hold {
+    /// As the status tells it; `difference` is what would change.
+    pub fn to_status(&self, difference: &[String]) -> HeldStatus {
+        let image = &self.image;
+        let (reason, message) = match &self.why {
+            Why::Paused { reason, until } => {
+                let until = until.map(|until| format!(" until {until:.0}"));
+                let until = until.unwrap_or_default();
+                (
+                    HoldReason::Paused,
+                    format!("{image} waits for the end of a pause{until}: {reason}"),
+                )
+            }
+            Why::Wave(whom) => (HoldReason::Wave, format!("{image} waits for {whom}")),
+            Why::TakenBack(cause) => (HoldReason::TakenBack, cause.clone()),
+            Why::OperatorUpdate => (
+                HoldReason::OperatorUpdate,
+                format!(
+                    "with its next release, or with operatorUpdates: Immediately: {}",
+                    difference.join(", ")
+                ),
+            ),
+        };
+        HeldStatus { reason, message }
+    }
+}
+
+/// Why this service keeps what it runs, if it does. `operator` is the fingerprint of the one that asks.
+pub fn hold(
+    shop: &ValidShop,
+    service: &ValidService,
+    state: &State,
+    turn: Turn,
+    retry: Option<&str>,
+    operator: &str,
+    now: Timestamp,
+) -> Option<Hold> {
+    let is_asked_for_more = state.asked.as_deref() != Some(&service.asked)
+        || matches!(&state.stage, Stage::TakenBack(failure) if retry.is_some() && retry != failure.retry.as_deref());
+    let is_made_anew = state.made_by.as_deref().is_some_and(|by| by != operator);
+    let pauses = [&service.pause, &shop.pause];
+    let pause = pauses
+        .into_iter()
+        .flatten()
+        .find(|pause| is_in_force(pause, now));
+    let why = match (turn, pause) {
+        (Turn::Held(cause), _) => Why::TakenBack(cause),
+        (_, Some(pause)) if is_asked_for_more => Why::Paused {
+            reason: pause.reason.clone(),
+            until: pause.until.as_ref().map(|until| until.0),
+        },
+        (Turn::Waits(whom), _) => Why::Wave(whom),
+        (Turn::Free | Turn::Returns(_), pause) => {
+            let waits = match shop.operator_updates {
+                OperatorUpdates::OnRelease => true,
+                OperatorUpdates::Immediately => pause.is_some(),
+            };
+            (is_made_anew && waits && !is_asked_for_more).then_some(Why::OperatorUpdate)?
+        }
+    };
+    let image = service.image.clone();
+    Some(Hold { why, image })
+}
+
+/// Whether a pause lasts still.
+pub fn is_in_force(pause: &PauseSpec, now: Timestamp) -> bool {
+    pause.until.as_ref().is_none_or(|until| now < until.0)
+}

@@ -1,0 +1,179 @@
+//! The step between what is there and what is decided: which services may begin what the Shop asks for. Of those that may not, what they
+//! run is wanted, so that nothing of it begins, no migration either. Pure.
+
+use std::collections::BTreeMap;
+
+use kube::ResourceExt;
+
+use super::{
+    RETRY_ANNOTATION,
+    hold::{Hold, hold},
+    shop::{Member, Members, ShopRelease, ShopStage, Turn, current, go_back, told, turn},
+    state::State,
+    waves::waves,
+};
+use crate::{
+    api::{Shop, ShopStatus},
+    facts::{Facts, ServiceView},
+    model::place::Place,
+    naming::names::{self, ServiceName},
+    objects::revision,
+    progress::decide::running,
+};
+
+/// What is remembered, and what follows from it.
+pub struct Resolved {
+    /// The release of each service.
+    pub states: BTreeMap<ServiceName, State>,
+    /// The release of the shop.
+    pub release: ShopRelease,
+    /// The services that follow it.
+    pub members: Members,
+}
+
+/// Resolves what is wanted of each service. `operator` is a fingerprint of the one that asks.
+pub fn resolve(
+    shop: &Shop,
+    previous: Option<&ShopStatus>,
+    facts: &mut Facts,
+    operator: &str,
+) -> Resolved {
+    let mut states = remembered(previous, facts);
+    let mut members = members(shop, &states, facts);
+    let last = previous.and_then(|status| status.release.as_ref());
+    let last = last.map(ShopRelease::of);
+    let release = current(last.as_ref(), &facts.shop.version, &mut members, facts.now);
+    for (name, member) in &members {
+        states.insert(name.clone(), member.state.clone());
+    }
+    let turns: BTreeMap<_, _> = facts
+        .services()
+        .filter(may_be_held)
+        .map(|service| {
+            (
+                service.name().clone(),
+                turn(&release, &members, service.name()),
+            )
+        })
+        .collect();
+    go_back_in_turn(&turns, &release, &members, &mut states, facts);
+    facts.holds = holds(shop, turns, &states, facts, operator);
+    want_what_runs(facts);
+    Resolved {
+        states,
+        release,
+        members,
+    }
+}
+
+/// What the status says, and where that was lost, what the Deployments say of themselves.
+fn remembered(previous: Option<&ShopStatus>, facts: &Facts) -> BTreeMap<ServiceName, State> {
+    let told = previous.into_iter().flat_map(|status| &status.releases);
+    let mut states: BTreeMap<_, _> = told
+        .map(|status| (ServiceName::from(status.name.as_str()), State::of(status)))
+        .collect();
+    for service in facts.services() {
+        let state = states.entry(service.name().clone()).or_default();
+        if state.good.is_none() {
+            let live = service.seen.deployment.as_deref();
+            state.good = live.and_then(revision::good_of);
+        }
+    }
+    states
+}
+
+/// It has pods of its own, and is not on its way to or from a host.
+fn may_be_held(service: &ServiceView<'_>) -> bool {
+    let wanted = service.wanted;
+    let is_settled = service.seen.answers != Some(Place::Hosted);
+    !wanted.hosts && wanted.place == Place::Apart && is_settled && service.seen.deployment.is_some()
+}
+
+fn retry(shop: &Shop, service: &ServiceName) -> Option<String> {
+    let key = format!("{RETRY_ANNOTATION}/{service}");
+    shop.annotations().get(&key).cloned()
+}
+
+/// The services that follow the version of the shop and have run before.
+fn members(shop: &Shop, states: &BTreeMap<ServiceName, State>, facts: &Facts) -> Members {
+    let services = facts.shop.services.values();
+    let calls: BTreeMap<_, Vec<_>> = services
+        .map(|service| {
+            let calls = service.definition.calls.iter();
+            let callees = calls.map(|call| call.service.as_str().into());
+            (service.name.clone(), callees.collect())
+        })
+        .collect();
+    let waves = waves(&calls, &facts.shop.waves);
+    let member = |service: ServiceView<'_>| {
+        let name = service.name().clone();
+        let state = states.get(&name)?.clone();
+        let is_member = service.wanted.follows && state.good.is_some() && may_be_held(&service);
+        let live = service.seen.deployment.as_deref()?;
+        let member = Member {
+            wave: waves.get(&name).copied().unwrap_or_default(),
+            asked: service.wanted.asked.clone(),
+            retry: retry(shop, &name),
+            has_pods: live.spec.as_ref().and_then(|spec| spec.replicas) != Some(0),
+            migration: None,
+            state,
+        };
+        is_member.then_some((name, member))
+    };
+    facts.services().filter_map(member).collect()
+}
+
+fn go_back_in_turn(
+    turns: &BTreeMap<ServiceName, Turn>,
+    release: &ShopRelease,
+    members: &Members,
+    states: &mut BTreeMap<ServiceName, State>,
+    facts: &Facts,
+) {
+    let (ShopStage::Returning(failure) | ShopStage::TakenBack(failure)) = &release.stage else {
+        return;
+    };
+    for (name, turn) in turns {
+        let (Turn::Returns(to), Some(member)) = (turn, members.get(name)) else {
+            continue;
+        };
+        let service = facts.shop.services.get(name);
+        let image = service.map_or("", |service| &service.image);
+        let cause = told(release, failure, name);
+        let state = go_back(release, member, to.clone(), image, cause, facts.now);
+        states.insert(name.clone(), state);
+    }
+}
+
+fn holds(
+    shop: &Shop,
+    mut turns: BTreeMap<ServiceName, Turn>,
+    states: &BTreeMap<ServiceName, State>,
+    facts: &Facts,
+    operator: &str,
+) -> BTreeMap<ServiceName, Hold> {
+    let hold = |service: ServiceView<'_>| {
+        let name = service.name();
+        let turn = turns.remove(name)?;
+        let state = states.get(name).filter(|state| state.good.is_some())?;
+        let retry = retry(shop, name);
+        let (shop, wanted, now) = (&facts.shop, service.wanted, facts.now);
+        let hold = hold(shop, wanted, state, turn, retry.as_deref(), operator, now)?;
+        Some((name.clone(), hold))
+    };
+    facts.services().filter_map(hold).collect()
+}
+
+fn want_what_runs(facts: &mut Facts) {
+    for name in facts.holds.keys() {
+        let seen = facts.observed.services.get_mut(name);
+        let (Some(seen), Some(service)) = (seen, facts.shop.services.get_mut(name)) else {
+            continue;
+        };
+        if let Some(runs) = seen.deployment.as_deref().and_then(running) {
+            seen.look_at_migration(&names::migration(&facts.shop.name, name, &runs.image));
+            service.image = runs.image;
+            service.version = runs.version;
+        }
+    }
+}

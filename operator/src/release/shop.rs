@@ -1,0 +1,391 @@
+//! A release of the whole shop: a change of its version reaches the services that follow it wave by wave, and goes back from all of them
+//! where one fails. Pure, and persisted like the releases of its services, from which it follows.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
+
+use super::state::{Failure, RevisionId, Stage, State, past};
+use crate::{
+    api::{OnFailure, ReleaseResult, ServiceRevision, ShopReleaseStage, ShopReleaseStatus},
+    hash::Fingerprint,
+    naming::names::ServiceName,
+};
+
+/// What is remembered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ShopRelease {
+    /// The version of the shop.
+    pub version: String,
+    /// When it began; none where it was there from the beginning.
+    pub began: Option<Timestamp>,
+    /// How far it is.
+    pub stage: ShopStage,
+    /// What each service ran when it began.
+    pub before: BTreeMap<ServiceName, RevisionId>,
+}
+
+/// How far a release of the shop is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ShopStage {
+    /// All services run it.
+    Done,
+    /// It goes from wave to wave.
+    Rolling,
+    /// A service failed, and those that have it already go back.
+    Returning(ShopFailure),
+    /// All run what they ran before.
+    TakenBack(ShopFailure),
+    /// A service failed, and the Shop forbids a return.
+    Stopped(ShopFailure),
+}
+
+/// Why a release of the shop failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ShopFailure {
+    /// The service that failed.
+    pub service: ServiceName,
+    /// Why, in one sentence.
+    pub cause: String,
+    /// What that service was asked for, and the tries of all. Whoever changes this wants another try.
+    pub asked: String,
+}
+
+/// A service that follows the version of the shop.
+#[derive(Clone, Debug)]
+pub struct Member {
+    /// The number of its wave.
+    pub wave: usize,
+    /// Its own release.
+    pub state: State,
+    /// A fingerprint of what is asked of it.
+    pub asked: String,
+    /// What the annotation for another try says.
+    pub retry: Option<String>,
+    /// Nobody has scaled it to none.
+    pub has_pods: bool,
+    /// How its migration failed.
+    pub migration: Option<String>,
+}
+
+/// The members by name.
+pub type Members = BTreeMap<ServiceName, Member>;
+
+/// What a member may do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// What it is asked for.
+    Free,
+    /// Nothing yet: it waits for somebody.
+    Waits(String),
+    /// Nothing: the release failed; the text says where and why.
+    Held(String),
+    /// It goes back to this revision.
+    Returns(RevisionId),
+}
+
+impl Member {
+    /// It runs what is asked for, and that has proved itself. Where there are no pods, there is nothing to prove.
+    fn is_done(&self) -> bool {
+        let is_asked = self.state.asked.as_deref() == Some(self.asked.as_str());
+        is_asked
+            && match &self.state.stage {
+                Stage::Idle => true,
+                Stage::Rolling(_) | Stage::Gate(_) => !self.has_pods,
+                Stage::Returning(_) | Stage::TakenBack(_) | Stage::Stopped(_) => false,
+            }
+    }
+
+    fn has_begun(&self) -> bool {
+        self.state.asked.as_deref() == Some(self.asked.as_str())
+    }
+
+    /// Why what is asked for will not do.
+    fn failure(&self) -> Option<&str> {
+        match &self.state.stage {
+            Stage::Returning(failure) | Stage::TakenBack(failure) | Stage::Stopped(failure)
+                if self.has_begun() =>
+            {
+                Some(&failure.cause)
+            }
+            Stage::Idle
+            | Stage::Rolling(_)
+            | Stage::Gate(_)
+            | Stage::Returning(_)
+            | Stage::TakenBack(_)
+            | Stage::Stopped(_) => self.migration.as_deref(),
+        }
+    }
+}
+
+/// The release that this version is part of: the one that is remembered, or a new one. Where nothing is remembered, the shop has its
+/// version from the beginning.
+pub fn current(
+    last: Option<&ShopRelease>,
+    version: &str,
+    members: &mut Members,
+    now: Timestamp,
+) -> ShopRelease {
+    let Some(last) = last else {
+        return ShopRelease {
+            version: version.to_owned(),
+            began: None,
+            stage: ShopStage::Done,
+            before: BTreeMap::new(),
+        };
+    };
+    let is_wanted_again = match &last.stage {
+        ShopStage::TakenBack(failure) => asked(members, &failure.service) != failure.asked,
+        ShopStage::Done | ShopStage::Rolling | ShopStage::Returning(_) | ShopStage::Stopped(_) => {
+            false
+        }
+    };
+    if last.version == version && !is_wanted_again {
+        return last.clone();
+    }
+    if is_wanted_again {
+        members.values_mut().for_each(try_again);
+    }
+    // What a release that has not ended began with is what a return goes back to.
+    let is_over = matches!(last.stage, ShopStage::Done | ShopStage::TakenBack(_));
+    let mut before: BTreeMap<_, _> = members
+        .iter()
+        .filter_map(|(name, member)| Some((name.clone(), member.state.good.clone()?)))
+        .collect();
+    if !is_over {
+        before.extend(last.before.clone());
+    }
+    ShopRelease {
+        version: version.to_owned(),
+        began: Some(now),
+        stage: ShopStage::Rolling,
+        before,
+    }
+}
+
+/// What was taken back begins anew.
+fn try_again(member: &mut Member) {
+    let state = &mut member.state;
+    match state.stage {
+        Stage::Returning(_) | Stage::TakenBack(_) => {
+            state.stage = Stage::Idle;
+            state.asked = None;
+        }
+        Stage::Idle | Stage::Rolling(_) | Stage::Gate(_) | Stage::Stopped(_) => {}
+    }
+}
+
+/// What this member may do now.
+pub fn turn(release: &ShopRelease, members: &Members, name: &ServiceName) -> Turn {
+    let Some(member) = members.get(name) else {
+        return Turn::Free;
+    };
+    match &release.stage {
+        ShopStage::Done => Turn::Free,
+        ShopStage::Rolling | ShopStage::Stopped(_) if member.has_begun() => Turn::Free,
+        ShopStage::Rolling | ShopStage::Stopped(_) => {
+            let mut others = members.iter();
+            let late = others.find(|(_, other)| other.wave < member.wave && !other.is_done());
+            late.map_or(Turn::Free, |(other, _)| {
+                Turn::Waits(format!(
+                    "{other}, which comes before it in the release of {}",
+                    release.version
+                ))
+            })
+        }
+        ShopStage::Returning(failure) | ShopStage::TakenBack(failure) => {
+            let before = release.before.get(name);
+            let later = members.iter().filter(|(_, other)| other.wave > member.wave);
+            let mut later = later.map(|(name, other)| is_back(release, name, other));
+            match before.filter(|before| in_force(&member.state) != Some(before)) {
+                Some(before) if later.all(|back| back) && can_return(member) => {
+                    Turn::Returns(before.clone())
+                }
+                Some(_) | None => Turn::Held(told(release, failure, name)),
+            }
+        }
+    }
+}
+
+/// One that stays where it is has nothing to go back to.
+fn can_return(member: &Member) -> bool {
+    match &member.state.stage {
+        Stage::Idle
+        | Stage::Rolling(_)
+        | Stage::Gate(_)
+        | Stage::Returning(_)
+        | Stage::TakenBack(_) => true,
+        Stage::Stopped(_) => false,
+    }
+}
+
+/// As far back as it will ever be.
+fn is_back(release: &ShopRelease, name: &ServiceName, member: &Member) -> bool {
+    let before = release.before.get(name);
+    match &member.state.stage {
+        Stage::Idle | Stage::TakenBack(_) => {
+            before.is_none() || member.state.good.as_ref() == before
+        }
+        Stage::Stopped(_) => true,
+        Stage::Rolling(_) | Stage::Gate(_) => before.is_none(),
+        Stage::Returning(_) => false,
+    }
+}
+
+/// Why a member does not run the version of the shop.
+pub(super) fn told(release: &ShopRelease, failure: &ShopFailure, name: &ServiceName) -> String {
+    let (version, service, cause) = (&release.version, &failure.service, &failure.cause);
+    match service == name {
+        true => format!("the release of {version} was taken back: {cause}"),
+        false => {
+            format!("the release of {version} was taken back, because {service} failed: {cause}")
+        }
+    }
+}
+
+/// Makes a member that runs this image go back, for a cause that is not its own.
+pub fn go_back(
+    release: &ShopRelease,
+    member: &Member,
+    to: RevisionId,
+    image: &str,
+    cause: String,
+    now: Timestamp,
+) -> State {
+    let mut state = member.state.clone();
+    let Some(revision) = in_force(&state).cloned() else {
+        return state;
+    };
+    // By itself it came back to what proved itself in this very release.
+    if let Stage::Returning(failure) | Stage::TakenBack(failure) = state.stage {
+        state.good = Some(to);
+        state.stage = Stage::Returning(failure);
+        return state;
+    }
+    let (began, result) = (release.began.unwrap_or(now), ReleaseResult::TakenBack);
+    state.note(past(
+        &revision,
+        image,
+        began,
+        now,
+        result,
+        Some(cause.clone()),
+    ));
+    state.good = Some(to);
+    state.stage = Stage::Returning(Failure {
+        revision,
+        cause,
+        at: now,
+        retry: member.retry.clone(),
+    });
+    state
+}
+
+/// The next stage, once the members have taken their next steps.
+pub fn proceed(release: ShopRelease, members: &Members, on_failure: OnFailure) -> ShopRelease {
+    let stage = match &release.stage {
+        ShopStage::Done | ShopStage::TakenBack(_) => release.stage.clone(),
+        ShopStage::Rolling | ShopStage::Stopped(_) => match (failed(members), on_failure) {
+            (Some(failure), OnFailure::Revert) => ShopStage::Returning(failure),
+            (Some(failure), OnFailure::Stop) => ShopStage::Stopped(failure),
+            (None, _) if members.values().all(Member::is_done) => ShopStage::Done,
+            (None, _) => ShopStage::Rolling,
+        },
+        ShopStage::Returning(failure) => {
+            let mut all = members.iter();
+            match all.all(|(name, member)| is_back(&release, name, member)) {
+                true => ShopStage::TakenBack(failure.clone()),
+                false => release.stage.clone(),
+            }
+        }
+    };
+    ShopRelease { stage, ..release }
+}
+
+/// The first in the order of the waves that failed.
+fn failed(members: &Members) -> Option<ShopFailure> {
+    let failed = members
+        .iter()
+        .filter_map(|(name, member)| Some((member.wave, name, member.failure()?)));
+    let (_, service, cause) = failed.min()?;
+    Some(ShopFailure {
+        service: service.clone(),
+        cause: cause.to_owned(),
+        asked: asked(members, service),
+    })
+}
+
+/// What the service is asked for, and the tries of all.
+fn asked(members: &Members, service: &ServiceName) -> String {
+    let of_service = members.get(service).map(|member| &member.asked);
+    let tries: BTreeMap<_, _> = members
+        .iter()
+        .filter_map(|(name, member)| Some((name.as_str(), member.retry.as_ref()?)))
+        .collect();
+    Fingerprint::of(&(of_service, tries)).hex()
+}
+
+/// What the Deployment is to run, as far as the state tells.
+pub fn in_force(state: &State) -> Option<&RevisionId> {
+    match &state.stage {
+        Stage::Rolling(trial) | Stage::Gate(trial) => Some(&trial.revision),
+        Stage::Stopped(failure) => Some(&failure.revision),
+        Stage::Idle | Stage::Returning(_) | Stage::TakenBack(_) => state.good.as_ref(),
+    }
+}
+
+impl ShopRelease {
+    /// What the status remembers.
+    pub fn of(status: &ShopReleaseStatus) -> Self {
+        let failure = || {
+            Some(ShopFailure {
+                service: ServiceName::from(status.service.as_deref()?),
+                cause: status.cause.clone().unwrap_or_default(),
+                asked: status.asked.clone().unwrap_or_default(),
+            })
+        };
+        // One that lacks what it must have was written by somebody else.
+        let stage = match status.stage {
+            ShopReleaseStage::Done => None,
+            ShopReleaseStage::Rolling => Some(ShopStage::Rolling),
+            ShopReleaseStage::Returning => failure().map(ShopStage::Returning),
+            ShopReleaseStage::TakenBack => failure().map(ShopStage::TakenBack),
+            ShopReleaseStage::Stopped => failure().map(ShopStage::Stopped),
+        };
+        let before = status.before.iter();
+        Self {
+            version: status.version.clone(),
+            began: status.began.as_ref().map(|time| time.0),
+            stage: stage.unwrap_or(ShopStage::Done),
+            before: before
+                .map(|kept| (kept.name.as_str().into(), kept.revision.as_str().into()))
+                .collect(),
+        }
+    }
+
+    /// As the status tells it.
+    pub fn to_status(&self) -> ShopReleaseStatus {
+        let (stage, failure) = match &self.stage {
+            ShopStage::Done => (ShopReleaseStage::Done, None),
+            ShopStage::Rolling => (ShopReleaseStage::Rolling, None),
+            ShopStage::Returning(failure) => (ShopReleaseStage::Returning, Some(failure)),
+            ShopStage::TakenBack(failure) => (ShopReleaseStage::TakenBack, Some(failure)),
+            ShopStage::Stopped(failure) => (ShopReleaseStage::Stopped, Some(failure)),
+        };
+        let before = self.before.iter();
+        ShopReleaseStatus {
+            version: self.version.clone(),
+            stage,
+            began: self.began.map(Time),
+            service: failure.map(|failure| failure.service.to_string()),
+            cause: failure.map(|failure| failure.cause.clone()),
+            asked: failure.map(|failure| failure.asked.clone()),
+            before: before
+                .map(|(name, revision)| ServiceRevision {
+                    name: name.to_string(),
+                    revision: revision.as_str().to_owned(),
+                })
+                .collect(),
+        }
+    }
+}

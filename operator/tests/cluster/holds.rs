@@ -1,0 +1,294 @@
+//! What keeps a service at what it runs: its turn in a release of the shop, a pause, an operator that only renders otherwise.
+
+use std::collections::BTreeSet;
+
+use k8s_openapi::{
+    api::{apps::v1::Deployment, batch::v1::Job, events::v1::Event},
+    jiff::{SignedDuration, Timestamp},
+};
+use kube::ResourceExt;
+use serde_json::{Value, json};
+use shop_operator::{
+    api::{HoldReason, Phase, ShopReleaseStage, ShopStatus},
+    progress::decide::image_of,
+};
+
+use crate::{
+    harness::{Harness, condition, is_ready, phase},
+    release::crashing,
+};
+
+const SERVICES: [&str; 5] = ["email", "orders", "payments", "search", "users"];
+
+fn shop(version: &str, further: Value) -> Value {
+    let mut spec = json!({"version": version, "rollout": {"gate": "1s"}});
+    for (key, value) in further.as_object().into_iter().flatten() {
+        spec[key] = value.clone();
+    }
+    spec
+}
+
+fn held(status: &ShopStatus, service: &str) -> Option<HoldReason> {
+    let mut releases = status.releases.iter();
+    let release = releases.find(|release| release.name == service)?;
+    release.held.as_ref().map(|held| held.reason)
+}
+
+fn stage(status: &ShopStatus) -> ShopReleaseStage {
+    let release = status.release.as_ref().expect("a release of the shop");
+    release.stage
+}
+
+impl Harness {
+    /// The tags of the images of all services, in the order of their names.
+    async fn tags(&self) -> Vec<String> {
+        let deployments = self.list::<Deployment>().await;
+        let tag = |service: &&str| {
+            let name = format!("demo-{service}");
+            let found = deployments.iter().find(|live| live.name_any() == name);
+            let image = found.and_then(image_of).unwrap_or_default();
+            image.rsplit(':').next().unwrap_or_default().to_owned()
+        };
+        SERVICES.iter().map(tag).collect()
+    }
+
+    async fn jobs(&self) -> BTreeSet<String> {
+        let jobs = self.list::<Job>().await;
+        jobs.iter().map(ResourceExt::name_any).collect()
+    }
+
+    /// With all hands, until these tags run.
+    async fn play_until(&self, tags: [&str; 5]) {
+        self.reconcile_until(&format!("{tags:?}"), || async {
+            self.finish_jobs().await;
+            self.roll_all().await;
+            self.tags().await == tags
+        })
+        .await;
+    }
+
+    /// Goes on for some passes, with all hands.
+    async fn play_on(&self) {
+        for _ in 0..10 {
+            self.reconcile().await.expect("a reconcile");
+            self.finish_jobs().await;
+            self.roll_all().await;
+        }
+    }
+
+    async fn reasons(&self) -> BTreeSet<String> {
+        let events = self.list::<Event>().await;
+        events
+            .into_iter()
+            .filter_map(|event| event.reason)
+            .collect()
+    }
+}
+
+#[tokio::test]
+async fn a_version_reaches_those_who_are_called_before_those_who_call() {
+    let harness = Harness::new().await;
+    harness.apply(shop("1", json!({}))).await;
+    harness.bring_up().await;
+    let before = harness.jobs().await;
+    harness.apply(shop("2", json!({}))).await;
+    harness.play_until(["1", "1", "2", "1", "2"]).await;
+    let status = harness.status().await;
+    assert_eq!(stage(&status), ShopReleaseStage::Rolling);
+    assert_eq!(held(&status, "orders"), Some(HoldReason::Wave));
+    assert_eq!(phase(&status, "orders"), Some(Phase::Rolling));
+    let jobs = harness.jobs().await;
+    let begun = jobs.difference(&before).count();
+    assert_eq!(begun, 2, "no migration of a later wave begins: {jobs:?}");
+    harness.play_until(["2"; 5]).await;
+    let status = harness
+        .reconcile_until_status("done", |status| {
+            stage(status) == ShopReleaseStage::Done && is_ready(status)
+        })
+        .await;
+    assert_eq!(status.version.as_deref(), Some("2"));
+    assert!(harness.reasons().await.contains("ReleaseGoesOn"));
+}
+
+#[tokio::test]
+async fn a_shop_goes_back_as_one_and_another_version_is_tried() {
+    let harness = Harness::new().await;
+    harness.apply(shop("1", json!({}))).await;
+    harness.bring_up().await;
+    harness.apply(shop("2", json!({}))).await;
+    harness.play_until(["2", "2", "2", "2", "2"]).await;
+    harness.pod_of_orders(crashing()).await;
+    let status = harness
+        .reconcile_until_status("taken back", |status| {
+            stage(status) == ShopReleaseStage::Returning
+        })
+        .await;
+    assert!(!is_ready(&status));
+    harness.play_until(["1"; 5]).await;
+    let status = harness
+        .reconcile_until_status("all are back", |status| {
+            stage(status) == ShopReleaseStage::TakenBack
+        })
+        .await;
+    let release = status.release.clone().expect("a release");
+    assert_eq!(release.service.as_deref(), Some("orders"));
+    harness.play_on().await;
+    assert_eq!(harness.tags().await, ["1"; 5], "nothing is tried again");
+    let (ready, reason, message) = condition(&harness.status().await, "Ready");
+    assert_eq!((ready.as_str(), reason.as_str()), ("False", "TakenBack"));
+    assert!(
+        message.contains(
+            "the release of 2 was taken back, because orders failed: pod demo-orders-x crashes"
+        ),
+        "{message}"
+    );
+    harness.apply(shop("3", json!({}))).await;
+    harness.play_until(["3"; 5]).await;
+}
+
+#[tokio::test]
+async fn waves_are_those_that_the_shop_names() {
+    let harness = Harness::new().await;
+    let rollout = json!({"rollout": {"gate": "1s", "waves": [["search"], ["orders", "email"]]}});
+    harness.apply(shop("1", rollout.clone())).await;
+    harness.bring_up().await;
+    harness.apply(shop("2", rollout)).await;
+    harness.play_until(["1", "1", "1", "2", "1"]).await;
+    harness.play_until(["2", "2", "1", "2", "1"]).await;
+    harness.play_until(["2"; 5]).await;
+}
+
+#[tokio::test]
+async fn a_pause_holds_what_is_asked_for_and_ends_by_itself() {
+    let harness = Harness::new().await;
+    harness.apply(shop("1", json!({}))).await;
+    harness.bring_up().await;
+    let before = harness.jobs().await;
+    let until = Timestamp::now() + SignedDuration::from_hours(1);
+    let pause = json!({"pause": {"reason": "the sale", "until": until.to_string()}});
+    harness.apply(shop("1", pause.clone())).await;
+    harness.play_on().await;
+    assert!(is_ready(&harness.status().await), "nothing is held");
+    harness.apply(shop("2", pause)).await;
+    harness.play_on().await;
+    let status = harness.status().await;
+    assert_eq!(harness.tags().await, ["1"; 5]);
+    assert_eq!(harness.jobs().await, before, "no migration begins");
+    assert_eq!(held(&status, "users"), Some(HoldReason::Paused));
+    let (ready, reason, message) = condition(&status, "Ready");
+    assert_eq!((ready.as_str(), reason.as_str()), ("False", "Held"));
+    assert!(message.contains("the sale"), "{message}");
+    let next_check = harness.reconcile().await.expect("a reconcile").next_check;
+    assert!(next_check.as_secs() <= 3600, "{next_check:?}");
+
+    let after = until + SignedDuration::from_secs(1);
+    harness.reconcile_at(after).await.expect("a reconcile");
+    assert_eq!(held(&harness.status().await, "users"), None);
+    assert!(harness.reasons().await.contains("ReleaseGoesOn"));
+}
+
+#[tokio::test]
+async fn a_pause_of_one_service_holds_that_one_alone() {
+    let harness = Harness::new().await;
+    harness.apply(shop("1", json!({}))).await;
+    harness.bring_up().await;
+    let env = json!([{"name": "NOTE", "value": "new"}]);
+    let services = json!({"services": {
+        "users": {"pause": {"reason": "not now"}, "env": env},
+        "search": {"env": env},
+    }});
+    harness.apply(shop("1", services)).await;
+    let status = harness
+        .reconcile_until_status("users is held", |status| {
+            held(status, "users") == Some(HoldReason::Paused)
+        })
+        .await;
+    assert_eq!(held(&status, "search"), None);
+    let of = |name: &'static str| {
+        let harness = &harness;
+        async move {
+            let live = harness.api::<Deployment>().get(name).await;
+            format!("{:?}", live.expect("one").spec.expect("a spec").template)
+        }
+    };
+    assert!(of("demo-search").await.contains("NOTE"));
+    assert!(!of("demo-users").await.contains("NOTE"));
+    let services = json!({"services": {"users": {"env": env}, "search": {"env": env}}});
+    harness.apply(shop("1", services)).await;
+    harness
+        .reconcile_until("users gets it", || async {
+            of("demo-users").await.contains("NOTE")
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn another_operator_rolls_no_pod_before_the_next_release() {
+    let harness = Harness::new().await;
+    harness.apply(shop("1", json!({}))).await;
+    harness.bring_up().await;
+    let before = (harness.jobs().await, images(&harness).await);
+    let harness = harness.upgraded("other.example").await;
+    harness.play_on().await;
+    assert_eq!((harness.jobs().await, images(&harness).await), before);
+    let status = harness.status().await;
+    let (available, _, message) = condition(&status, "UpdateAvailable");
+    assert_eq!(available, "True");
+    assert!(
+        message.contains("image other.example/orders:1"),
+        "{message}"
+    );
+    assert!(
+        is_ready(&status),
+        "it is told, and keeps nothing from being ready: {status:#?}"
+    );
+
+    let env = json!([{"name": "NOTE", "value": "new"}]);
+    harness
+        .apply(shop("1", json!({"services": {"orders": {"env": env}}})))
+        .await;
+    harness
+        .reconcile_until("orders gets both", || async {
+            harness.finish_jobs().await;
+            harness.roll_all().await;
+            images(&harness).await.contains("other.example/orders:1")
+        })
+        .await;
+    let images_now = images(&harness).await;
+    assert!(
+        images_now.contains("registry.example/users:1"),
+        "{images_now:?}"
+    );
+
+    harness
+        .apply(shop("1", json!({"operatorUpdates": "Immediately"})))
+        .await;
+    harness
+        .reconcile_until("all get it", || async {
+            harness.finish_jobs().await;
+            harness.roll_all().await;
+            let images = images(&harness).await;
+            images
+                .iter()
+                .all(|image| image.starts_with("other.example/"))
+        })
+        .await;
+    let status = harness
+        .reconcile_until_status("nothing more", |status| {
+            status
+                .conditions
+                .iter()
+                .all(|c| c.type_ != "UpdateAvailable")
+        })
+        .await;
+    assert_eq!(held(&status, "users"), None);
+}
+
+async fn images(harness: &Harness) -> BTreeSet<String> {
+    let deployments = harness.list::<Deployment>().await;
+    deployments
+        .iter()
+        .filter_map(image_of)
+        .map(str::to_owned)
+        .collect()
+}

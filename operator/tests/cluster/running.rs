@@ -108,6 +108,12 @@ impl RunningController {
         self.count(&format!("watch_errors_total{{kind=\"{kind}\"}}"))
     }
 
+    /// Whether its metrics tell of the Shops of this namespace.
+    pub(crate) fn tells_of(&self, namespace: &str) -> bool {
+        let label = format!("namespace=\"{namespace}\"");
+        self.metrics.render().contains(&label)
+    }
+
     fn count(&self, metric: &str) -> u64 {
         let name = format!("shop_operator_{metric} ");
         let text = self.metrics.render();

@@ -4,6 +4,7 @@ mod database;
 mod decide;
 mod fixtures;
 mod golden;
+mod metrics;
 mod monolith;
 mod placement;
 mod properties;

@@ -89,8 +89,7 @@ impl RunningController {
         requests
             .iter()
             .filter(|(verb, path)| {
-                verb != "GET"
-                    && verb != "WATCH"
+                !matches!(&**verb, "GET" | "LIST" | "WATCH")
                     && path.contains(&here)
                     && !path.contains("/leases")
             })

@@ -1,5 +1,6 @@
 //! What needs no cluster: rendering, deciding, reporting.
 
+mod alerts;
 mod database;
 mod decide;
 mod fixtures;

@@ -61,7 +61,9 @@ has defaults "port: 5353" "DNS is not reached where its pods listen on another p
 lacks defaults "k8s-app" "DNS is reached only in pods of one kind"
 [ "$(count defaults NetworkPolicy)" = 1 ] || fail "the network policy is not on by default"
 [ "$(count defaults PodDisruptionBudget)" = 0 ] || fail "one replica has a budget: a node could never be drained"
-[ "$(count defaults ServiceMonitor)" = 0 ] || fail "a ServiceMonitor is rendered where its resource may be missing"
+for kind in ServiceMonitor PodMonitor PrometheusRule; do
+  [ "$(count defaults $kind)" = 0 ] || fail "a $kind is rendered where its resource may be missing"
+done
 if [ -f ../crds/shops.yaml ]; then
   cmp -s ../crds/shops.yaml shop-operator/files/shops.yaml || fail "shop-operator/files/shops.yaml differs from crds/shops.yaml: run cargo xtask generate"
 fi
@@ -125,6 +127,30 @@ has full 'value: "1053"' "the port of DNS is not passed on for the policies of S
 has defaults 'value: "53,5353"' "the ports of DNS are not passed on for the policies of Shops"
 [ "$(count full PodDisruptionBudget)" = 1 ] || fail "two replicas have no budget"
 [ "$(count full ServiceMonitor)" = 1 ] || fail "no ServiceMonitor although it is asked for"
+has full "honorLabels: true" "figures of Shops would have the namespace of the operator"
+
+# What Prometheus looks at. That each alert has its page is a test of the operator (operator/tests/pure/alerts.rs).
+release=other
+render alerts shop-operator --set prometheusRule.enabled=true --set prometheusRule.labels.release=prom --set prometheusRule.runbooks=https://example.com/pages/ \
+  --show-only templates/prometheusrule.yaml
+release=
+[ "$(count alerts PrometheusRule)" = 1 ] || fail "no PrometheusRule although it is asked for"
+has alerts "    release: prom" "labels of the PrometheusRule are not taken"
+alerts=$(sed -n 's/^ *- alert: //p' shop-operator/files/alerts.yaml)
+[ "$(grep -c 'alert: ' "$out/alerts")" = "$(wc -w <<<"$alerts")" ] || fail "not all alerts are rendered, or some twice"
+for alert in $alerts; do
+  has alerts "runbook_url: https://example.com/pages/$alert.md" "the page of $alert is not named"
+done
+has alerts 'job="other-shop-operator"' "the alert on the operator does not ask for this release"
+has alerts 'namespace="shop-system"' "the alert on the operator does not ask for this namespace"
+lacks alerts "RELEASE_NAME" "a name is left out of an alert"
+has alerts '{{ $labels.shop }}' "what Prometheus fills in was filled in by Helm"
+render pods shop-operator --set podMonitor.enabled=true --set podMonitor.interval=15s --set 'watchNamespaces={one,two}' --show-only templates/podmonitor.yaml
+has pods "interval: 15s" "the interval of the PodMonitor is not taken"
+has pods "    - two" "the PodMonitor does not look at the namespaces of the install"
+render pods shop-operator --set podMonitor.enabled=true --show-only templates/podmonitor.yaml
+has pods "any: true" "the PodMonitor does not look at all namespaces"
+refused shop-operator "runbooks" --set prometheusRule.runbooks=
 
 # The operator with what can be switched off.
 render bare shop-operator --set crd.install=false --set networkPolicy.enabled=false

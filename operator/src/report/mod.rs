@@ -10,7 +10,7 @@ pub mod statuses;
 use std::collections::BTreeMap;
 
 use k8s_openapi::{
-    apimachinery::pkg::apis::meta::v1::Time,
+    apimachinery::pkg::apis::meta::v1::{Condition, Time},
     jiff::{SignedDuration, Timestamp},
 };
 use kube::ResourceExt;
@@ -21,6 +21,7 @@ use crate::{
     api::{BlockedBy, BrokerStatus, HoldReason, Phase, ReleaseStatus, ServiceStatus, ShopStatus},
     apply::Outcome,
     facts::{Facts, ServiceView, trouble::Problem},
+    metrics::ShopFigures,
     naming::names::{self, ServiceName},
     progress::decide::{Decision, ServiceDecision},
     release::{ShopRelease, State},
@@ -238,6 +239,32 @@ fn blocked_by(
         since: since.unwrap_or(Time(now)),
         next_step: problem.reason.next_step().into(),
     })
+}
+
+/// What of a status is in the metrics.
+pub fn figures(status: &ShopStatus) -> ShopFigures {
+    let blocked = status.services.iter().filter_map(|service| {
+        let by = service.blocked_by.as_ref()?;
+        Some((service.name.clone(), by.reason.clone()))
+    });
+    let broker = status.broker.as_ref();
+    let ready = condition(status, "Ready");
+    ShopFigures {
+        ready: is_ready(status),
+        reason: ready.map(|ready| ready.reason.clone()).unwrap_or_default(),
+        broker_filled: broker.map(|broker| f64::from(broker.filled_percent) / 100.0),
+        blocked: blocked.collect(),
+    }
+}
+
+/// Everything runs as the Shop asks.
+pub fn is_ready(status: &ShopStatus) -> bool {
+    condition(status, "Ready").is_some_and(|ready| ready.status == "True")
+}
+
+fn condition<'a>(status: &'a ShopStatus, type_: &str) -> Option<&'a Condition> {
+    let mut conditions = status.conditions.iter();
+    conditions.find(|condition| condition.type_ == type_)
 }
 
 /// Two statuses say the same, whatever the times in them.

@@ -16,6 +16,7 @@ use crate::{
     cluster::FIELD_MANAGER,
     error::Error,
     lock::lock,
+    metrics::Metrics,
     report::{self, Notice},
 };
 
@@ -29,6 +30,7 @@ type Key = (String, String);
 pub struct Statuses {
     client: Client,
     reporter: Reporter,
+    metrics: Metrics,
     /// What was last written: the store may not have it yet.
     written: Mutex<HashMap<Key, Written>>,
 }
@@ -49,11 +51,12 @@ struct Written {
 }
 
 impl Statuses {
-    /// Writes through `client`, and events in the name of `reporter`.
-    pub fn new(client: Client, reporter: Reporter) -> Self {
+    /// Writes through `client`, and events in the name of `reporter`; what a status says is in `metrics` too.
+    pub fn new(client: Client, reporter: Reporter, metrics: Metrics) -> Self {
         Self {
             client,
             reporter,
+            metrics,
             written: Mutex::default(),
         }
     }
@@ -88,6 +91,10 @@ impl Statuses {
         previous: Option<&ShopStatus>,
         status: ShopStatus,
     ) -> Result<(), Error> {
+        let (namespace, name) = key_of(shop);
+        // Also what cannot be written: whoever is woken by it looks why.
+        self.metrics
+            .shop(&namespace, &name, report::figures(&status));
         if previous.is_some_and(|previous| report::same(previous, &status)) {
             return Ok(());
         }
@@ -175,6 +182,7 @@ impl Statuses {
 
     /// Forgets a Shop that is no longer there.
     pub fn forget(&self, namespace: &str, name: &str) {
+        self.metrics.forget_shop(namespace, name);
         lock(&self.written).remove(&(namespace.to_owned(), name.to_owned()));
     }
 

@@ -219,6 +219,9 @@ async fn reconcile_in_turn(shop: Arc<ParsedShop>, running: Arc<Running>) -> Resu
     // In a box, so that the many that wait above are small.
     let result = Box::pin(isolated(&shop, &running.context, place, work)).await;
     let (backoffs, now, jitter) = (&running.backoffs, Instant::now(), rand::random());
+    if let Ok(Outcome::NotOurs | Outcome::Finalized) = &result {
+        running.context.metrics.forget_shop(&key.0, &key.1);
+    }
     let done = match result {
         Ok(Outcome::NotOurs) => return Ok(Action::requeue(NOT_OURS)),
         Ok(Outcome::Finalized) => return Ok(Action::await_change()),

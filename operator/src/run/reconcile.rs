@@ -149,7 +149,7 @@ pub async fn reconcile(
     };
     let generation = shop.metadata.generation;
     let status = report::status(previous.as_ref(), generation, &shop.spec.version, &findings);
-    let settled = is_ready(&status);
+    let settled = report::is_ready(&status);
     context
         .statuses
         .publish(shop, previous.as_ref(), status)
@@ -230,13 +230,6 @@ async fn gather(
     })
 }
 
-fn is_ready(status: &ShopStatus) -> bool {
-    status
-        .conditions
-        .iter()
-        .any(|condition| condition.type_ == "Ready" && condition.status == "True")
-}
-
 fn next_check(facts: &Facts, wake: Option<Duration>, settled: bool) -> Duration {
     let wait = wait_for_shop(facts, settled);
     let wait = wake.map_or(wait, |wake| wake.min(wait));
@@ -285,8 +278,8 @@ impl Context {
             databases,
             brokers: Brokers::default(),
             config,
+            statuses: Statuses::new(client, reporter, metrics.clone()),
             metrics,
-            statuses: Statuses::new(client, reporter),
             identity,
         }
     }

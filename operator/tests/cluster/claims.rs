@@ -84,6 +84,9 @@ async fn a_second_install_writes_nothing_where_the_first_works_and_says_why() {
     assert!(first.writes_in(&a).len() > writes);
     assert_eq!(second.writes_in(&a), []);
     assert!(first.obstacles.sentences().is_empty());
+    let told = [&first, &second].map(|install| install.tells_of(&a));
+    assert_eq!(told, [true, false], "who looks after a Shop tells of it");
+    assert!(second.tells_of(&b));
     first.stop().await;
     second.stop().await;
 }

@@ -47,6 +47,7 @@ use shop_operator::{
     },
 };
 use tokio::sync::{OnceCell, RwLock, RwLockReadGuard};
+use tokio_util::task::AbortOnDropHandle;
 use tower::util::{MapFutureLayer, MapRequestLayer};
 
 use crate::{rbac, release::Death};
@@ -65,8 +66,12 @@ pub(crate) struct Harness {
     /// Whose rights the operator has.
     user: String,
     requests: Arc<Mutex<Vec<Request>>>,
+    _watches: Watches,
     _beside_others: RwLockReadGuard<'static, ()>,
 }
+
+/// They end with the operator whose they are.
+type Watches = [AbortOnDropHandle<()>; 2];
 
 /// A whole controller looks after every Shop of the API server: the test that runs one runs alone.
 pub(crate) static ALONE: RwLock<()> = RwLock::const_new(());
@@ -134,6 +139,8 @@ async fn dying_client(user: &str, requests: Arc<Mutex<Vec<Request>>>, death: Arc
         let query = request.uri().query().unwrap_or_default();
         let verb = if query.contains("watch=true") {
             "WATCH"
+        } else if query.contains("limit=") {
+            "LIST" // what a watch begins with, page by page
         } else {
             request.method().as_str()
         };
@@ -195,6 +202,14 @@ pub(crate) fn operator_config(namespace: &str) -> Config {
     }
 }
 
+fn config_of_one_namespace() -> Config {
+    let namespace = unique("op");
+    Config {
+        watch_namespaces: Scope::Namespaces(vec![namespace.clone()]),
+        ..operator_config(&namespace)
+    }
+}
+
 pub(crate) async fn make_namespace(admin: &Client, name: &str) {
     let namespace: Namespace =
         serde_json::from_value(json!({"metadata": {"name": name}})).expect("a Namespace");
@@ -205,19 +220,22 @@ pub(crate) async fn make_namespace(admin: &Client, name: &str) {
 }
 
 impl Harness {
-    /// An operator that looks after the whole cluster.
+    /// An operator with rights in the whole cluster that looks after the harness's namespace. Nobody takes away what earlier tests have
+    /// made, and one that looks after all of it reads all of that each time it starts.
     pub(crate) async fn new() -> Self {
-        let namespace = unique("op");
-        let config = operator_config(&namespace);
-        Self::with(config, rbac::USER.into()).await
+        Self::with(config_of_one_namespace(), rbac::USER.into()).await
+    }
+
+    /// An operator that looks after the whole cluster.
+    pub(crate) async fn in_the_whole_cluster() -> Self {
+        Self::with(operator_config(&unique("op")), rbac::USER.into()).await
     }
 
     /// An operator that looks after the harness's namespace, and has rights there alone.
     pub(crate) async fn in_one_namespace() -> Self {
-        let namespace = unique("op");
-        let mut config = operator_config(&namespace);
-        config.watch_namespaces = Scope::Namespaces(vec![namespace.clone()]);
-        Self::with(config, rbac::user_of(&namespace)).await
+        let config = config_of_one_namespace();
+        let user = rbac::user_of(&config.pod_namespace);
+        Self::with(config, user).await
     }
 
     async fn with(config: Config, user: String) -> Self {
@@ -225,18 +243,19 @@ impl Harness {
         let admin = admin().await;
         let namespace = config.pod_namespace.clone();
         make_namespace(&admin, &namespace).await;
-        if config.watch_namespaces != Scope::Cluster {
+        if user != rbac::USER {
             rbac::grant_in(&admin, &namespace).await;
         }
         let requests = Arc::new(Mutex::new(Vec::new()));
         let client = operator_client(&user, requests.clone()).await;
-        let context = new_context(client, config).await;
+        let (context, watches) = new_context(client, config).await;
         Self {
             admin,
             namespace,
             context,
             user,
             requests,
+            _watches: watches,
             _beside_others: beside_others,
         }
     }
@@ -244,7 +263,7 @@ impl Harness {
     /// The operator is started again and knows nothing but what the cluster tells.
     pub(crate) async fn restarted(mut self) -> Self {
         let client = operator_client(&self.user, self.requests.clone()).await;
-        self.context = new_context(client, self.context.config.clone()).await;
+        (self.context, self._watches) = new_context(client, self.context.config.clone()).await;
         self
     }
 
@@ -253,14 +272,14 @@ impl Harness {
         let client = operator_client(&self.user, self.requests.clone()).await;
         let mut config = self.context.config.clone();
         config.image_registry = Some(registry.to_owned());
-        self.context = new_context(client, config).await;
+        (self.context, self._watches) = new_context(client, config).await;
         self
     }
 
     /// The operator is started again, and will be killed.
     pub(crate) async fn dying(mut self, death: &Arc<Death>) -> Self {
         let client = dying_client(&self.user, self.requests.clone(), death.clone()).await;
-        self.context = new_context(client, self.context.config.clone()).await;
+        (self.context, self._watches) = new_context(client, self.context.config.clone()).await;
         self
     }
 
@@ -408,7 +427,7 @@ impl Harness {
         let requests = self.requests.lock().expect("no panic");
         requests
             .iter()
-            .filter(|(verb, path)| verb != "WATCH" && path.contains(&here))
+            .filter(|(verb, path)| !matches!(&**verb, "WATCH" | "LIST") && path.contains(&here))
             .cloned()
             .collect()
     }
@@ -545,10 +564,11 @@ impl Harness {
     }
 }
 
-async fn new_context(client: Client, config: Config) -> Context {
+async fn new_context(client: Client, config: Config) -> (Context, Watches) {
     let metrics = Metrics::default();
-    let (cluster, mut changed, _pump) = Cluster::watch(&client, &config.watch_namespaces, &metrics);
-    tokio::spawn(async move { while futures::StreamExt::next(&mut changed).await.is_some() {} });
+    let (cluster, mut changed, pump) = Cluster::watch(&client, &config.watch_namespaces, &metrics);
+    let drain = async move { while futures::StreamExt::next(&mut changed).await.is_some() {} };
+    let watches = [pump, tokio::spawn(drain)].map(AbortOnDropHandle::new);
     tokio::time::timeout(PATIENCE, cluster.ready())
         .await
         .expect("in time")
@@ -559,7 +579,7 @@ async fn new_context(client: Client, config: Config) -> Context {
     };
     // Of programs there is only this one.
     let identity = format!("{:?}", config.image_registry);
-    Context::new(
+    let context = Context::new(
         client.clone(),
         cluster,
         Databases::redirected(test_database()),
@@ -567,7 +587,8 @@ async fn new_context(client: Client, config: Config) -> Context {
         metrics,
         reporter,
         identity,
-    )
+    );
+    (context, watches)
 }
 
 /// The StatefulSet controller: the claim of the template, unless it is there.

@@ -96,13 +96,11 @@ async fn a_replica_waits_for_an_api_server_that_is_away() {
 }
 
 #[tokio::test]
-async fn a_holder_whose_clock_is_an_hour_slow_keeps_its_lease_while_it_renews() {
-    a_holder_keeps_its_lease_while_it_renews(SignedDuration::from_hours(-1)).await;
-}
-
-#[tokio::test]
-async fn a_holder_whose_clock_is_an_hour_fast_keeps_its_lease_while_it_renews() {
-    a_holder_keeps_its_lease_while_it_renews(SignedDuration::from_hours(1)).await;
+async fn a_holder_whose_clock_is_an_hour_wrong_keeps_its_lease_while_it_renews() {
+    // Side by side, because each waits for a Lease to run out.
+    let skewed =
+        |hours| a_holder_keeps_its_lease_while_it_renews(SignedDuration::from_hours(hours));
+    tokio::join!(skewed(-1), skewed(1));
 }
 
 /// And loses it 15 s after it stopped, whatever its clock says.

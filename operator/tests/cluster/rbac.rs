@@ -100,7 +100,7 @@ fn right(verb: &str, path: &str) -> (String, String, String) {
     };
     let verb = match (verb, named) {
         ("WATCH", _) => "watch",
-        ("GET", false) => "list",
+        ("LIST", _) | ("GET", false) => "list",
         ("GET", true) => "get",
         ("POST", _) => "create",
         ("PATCH", _) => "patch",
@@ -112,7 +112,7 @@ fn right(verb: &str, path: &str) -> (String, String, String) {
 
 #[tokio::test]
 async fn every_right_in_the_table_is_used_but_those_of_other_places() {
-    let harness = Harness::new().await;
+    let harness = Harness::in_the_whole_cluster().await;
     let email = json!({"from": "a@b.example", "smtp": {"host": "mail.example", "credentialsFrom": {"name": "login"}}});
     let scaled = json!({"replicas": 2});
     let auto = json!({"autoscaling": {"maxReplicas": 3}});

@@ -89,8 +89,7 @@ impl RunningController {
         requests
             .iter()
             .filter(|(verb, path)| {
-                verb != "GET"
-                    && verb != "WATCH"
+                !matches!(&**verb, "GET" | "LIST" | "WATCH")
                     && path.contains(&here)
                     && !path.contains("/leases")
             })
@@ -106,6 +105,12 @@ impl RunningController {
     /// Watches of a kind that failed so far.
     pub(crate) fn failed_watches(&self, kind: &str) -> u64 {
         self.count(&format!("watch_errors_total{{kind=\"{kind}\"}}"))
+    }
+
+    /// Whether its metrics tell of the Shops of this namespace.
+    pub(crate) fn tells_of(&self, namespace: &str) -> bool {
+        let label = format!("namespace=\"{namespace}\"");
+        self.metrics.render().contains(&label)
     }
 
     fn count(&self, metric: &str) -> u64 {

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use k8s_openapi::api::core::v1::Service;
 use kube::{
     Api, ResourceExt,
-    api::{Patch, PatchParams},
+    api::{DeleteParams, Patch, PatchParams},
 };
 use serde_json::json;
 use shop_operator::{api::Shop, cluster::Scope, run::deletion::FINALIZER};
@@ -105,4 +106,44 @@ async fn a_finalizer_that_somebody_took_away_comes_back_at_once() {
     running.stop().await;
     let none = Patch::Merge(json!({"metadata": {"finalizers": null}}));
     shops.patch("demo", &params, &none).await.expect("let go");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn metrics_tell_of_a_shop_for_as_long_as_it_is_there() {
+    let _beside_others = ALONE.read().await;
+    let admin = admin().await;
+    let namespace = unique("told");
+    make_namespace(&admin, &namespace).await;
+    let mut config = operator_config(&namespace);
+    config.watch_namespaces = Scope::Namespaces(vec![namespace.clone()]);
+    let running = RunningController::start(config).await;
+    let shops: Api<Shop> = Api::namespaced(admin.clone(), &namespace);
+    let services: Api<Service> = Api::namespaced(admin.clone(), &namespace);
+    // One goes with its finalizer. Of the other nothing tells but its objects, which the garbage collector takes.
+    for (name, policy) in [("first", "Delete"), ("second", "Retain")] {
+        let spec = json!({"version": "1", "database": {"deletionPolicy": policy}});
+        let made = apply_shop(&admin, &namespace, name, spec).await;
+        made.expect("accepted");
+        until("it is told of", async || running.tells_of(&namespace)).await;
+        until("it has its objects", async || {
+            let users = services.get_opt(&format!("{name}-users")).await;
+            users.expect("an answer").is_some()
+        })
+        .await;
+        let gone = shops.delete(name, &DeleteParams::default()).await;
+        gone.expect("deleted");
+        until("it is gone", async || {
+            shops.get_opt(name).await.expect("an answer").is_none()
+        })
+        .await;
+        let all = (DeleteParams::background(), Default::default());
+        let gone = services.delete_collection(&all.0, &all.1).await;
+        gone.expect("deleted");
+        let what = format!("nothing is told of it: {policy}");
+        within(Duration::from_secs(20), &what, async || {
+            !running.tells_of(&namespace)
+        })
+        .await;
+    }
+    running.stop().await;
 }

@@ -1,9 +1,12 @@
 //! What needs no cluster: rendering, deciding, reporting.
 
+mod alerts;
+mod argocd;
 mod database;
 mod decide;
 mod fixtures;
 mod golden;
+mod metrics;
 mod monolith;
 mod placement;
 mod properties;

@@ -1,4 +1,8 @@
-//! What the operator counts. Every label has few values: kinds, results and classes of errors, never names.
+//! What the operator counts, and how each Shop is; docs/metrics.md lists it. Labels of what is counted have few values: kinds, results and
+//! classes of errors. Names stand only in what is said of a Shop (`shops.rs`): an alert has to say which one, and there is no more of it than
+//! Shops times the services that one may have.
+
+mod shops;
 
 use std::{sync::Arc, time::Duration};
 
@@ -7,6 +11,9 @@ use prometheus_client::{
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
     registry::Registry,
 };
+
+pub use shops::ShopFigures;
+use shops::Shops;
 
 /// The operator's metrics; cheap to clone.
 #[derive(Clone)]
@@ -23,6 +30,7 @@ struct Inner {
     deletes: Family<KindLabel, Counter>,
     watch_errors: Family<KindLabel, Counter>,
     leader: Gauge,
+    shops: Arc<Shops>,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -62,6 +70,7 @@ impl Default for Metrics {
             deletes: Family::default(),
             watch_errors: Family::default(),
             leader: Gauge::default(),
+            shops: Arc::default(),
             registry: {
                 registry.register("build", "Always 1; the version is a label", build_info());
                 registry
@@ -130,6 +139,7 @@ impl Inner {
             "1 while this replica holds the lease",
             self.leader.clone(),
         );
+        registry.register_collector(Box::new(self.shops.clone()));
         self
     }
 }
@@ -193,6 +203,16 @@ impl Metrics {
     /// This replica holds the lease, or no longer does.
     pub fn leading(&self, leads: bool) {
         self.0.leader.set(i64::from(leads));
+    }
+
+    /// How a Shop is, as far as this replica looks after it.
+    pub fn shop(&self, namespace: &str, shop: &str, figures: ShopFigures) {
+        self.0.shops.set(namespace, shop, figures);
+    }
+
+    /// It does not, any more: the Shop is gone, or another install's.
+    pub fn forget_shop(&self, namespace: &str, shop: &str) {
+        self.0.shops.forget(namespace, shop);
     }
 
     /// All metrics in the OpenMetrics text format.

@@ -35,7 +35,10 @@ use crate::{
     progress::decide::decide,
     release::resolve,
     report::{self, Findings, statuses::Statuses},
-    run::{deletion, release::release},
+    run::{
+        deletion,
+        release::{Known, release},
+    },
 };
 
 /// A database that starts tells nobody: it is asked.
@@ -108,11 +111,13 @@ pub async fn reconcile(
     let resolved = resolve(shop, before, &mut facts, &context.identity);
     let decision = decide(&facts);
     let mut rendered = render(&facts, &decision);
-    let objects = &mut rendered;
-    let released = release(
-        shop, before, &facts, resolved, &decision, objects, context, withheld,
-    );
-    let released = match released.await {
+    let known = Known {
+        shop,
+        previous: before,
+        facts: &facts,
+        decision: &decision,
+    };
+    let released = match release(&known, resolved, &mut rendered, context, withheld).await {
         Ok(released) => released,
         Err(error) => {
             // Somebody edited the Shop meanwhile: that begins a pass of its own.

@@ -51,20 +51,35 @@ pub struct Released {
     pub failures: Vec<Failure>,
 }
 
+/// What a pass knows when it comes to releases.
+pub struct Known<'a> {
+    /// The Shop as written.
+    pub shop: &'a Shop,
+    /// Its status before.
+    pub previous: Option<&'a ShopStatus>,
+    /// All that is there and wanted.
+    pub facts: &'a Facts,
+    /// What is to be done.
+    pub decision: &'a Decision,
+}
+
 /// Goes on with each release, and makes the Deployments what is in force.
 ///
 /// # Errors
 /// When what was decided cannot be written down: then nothing of it may be done.
 pub async fn release(
-    shop: &Shop,
-    previous: Option<&ShopStatus>,
-    facts: &Facts,
+    known: &Known<'_>,
     resolved: Resolved,
-    decision: &Decision,
     rendered: &mut Resources<Rendered>,
     context: &Context,
     withheld: &Refusals,
 ) -> Result<Released, Error> {
+    let Known {
+        shop,
+        previous,
+        facts,
+        decision,
+    } = *known;
     let cluster = &context.cluster;
     let operator = &context.identity;
     let mut transitions = transitions(shop, &resolved.states, facts, decision, rendered, operator);

@@ -44,7 +44,7 @@ async fn the_first_reconcile_makes_all_that_depends_on_nothing() {
 
 #[tokio::test]
 async fn a_shop_becomes_ready_and_then_the_operator_is_silent() {
-    let harness = Harness::in_the_whole_cluster().await;
+    let harness = Harness::new().await;
     harness.apply(json!({"version": "1"})).await;
     harness.bring_up().await;
     let status = harness.status().await;

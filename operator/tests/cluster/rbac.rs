@@ -218,10 +218,15 @@ async fn every_right_in_the_table_is_used_but_those_of_other_places() {
 #[tokio::test]
 async fn an_operator_of_one_namespace_does_everything_there_and_can_read_nothing_elsewhere() {
     let harness = Harness::in_one_namespace().await;
-    harness.apply(json!({"version": "1"})).await;
+    let rollout = json!({"gate": "1s"});
+    harness
+        .apply(json!({"version": "1", "rollout": rollout}))
+        .await;
     harness.bring_up().await;
-    harness.apply(json!({"version": "2"})).await;
-    harness.bring_up().await;
+    harness
+        .apply(json!({"version": "2", "rollout": rollout}))
+        .await;
+    harness.settle().await;
     let outside: Vec<_> = harness
         .all_requests()
         .into_iter()

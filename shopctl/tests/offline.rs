@@ -81,6 +81,17 @@ fn wrong_use_ends_with_two() {
         &["frobnicate"],
         &["validate", "/nowhere"],
         &["status", "--timeout", "5m"],
+        &["rollback", "--to", "2"],
+        &["pause"],
+        &["pause", "--reason", ""],
+        &[
+            "pause",
+            "--reason=x",
+            "--for=2h",
+            "--until=2026-11-27T18:00:00Z",
+        ],
+        &["pause", "--reason=x", "--until=18:00"],
+        &["rollback", "orders", "--to", "0"],
     ] {
         assert_ends(&shopctl(arguments).output().expect("started"), 2);
     }

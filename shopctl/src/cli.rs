@@ -22,7 +22,8 @@ Exit codes:
   0  all is well: the Shop is Ready, the file is valid, the command did what it says
   1  all is not well: the Shop is not Ready, something is wrong with it or with the file
   2  wrong use, or refused
-  3  the cluster is not reached, or what was named is not there";
+  3  the cluster is not reached, or what was named is not there
+  4  what is planned would change something";
 
 /// Looks at a Shop: how far it is, why it is not Ready, what its services say; and writes what is to be so.
 #[derive(Debug, Parser)]
@@ -37,7 +38,7 @@ pub struct Cli {
 }
 
 /// Which Shop, and how to answer.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub struct Common {
     /// Context of the kubeconfig; without it the current one
     #[arg(long, global = true, value_name = "NAME")]
@@ -75,6 +76,9 @@ pub enum Command {
     /// Check Shops in files without a cluster: fields, admission rules, and what the operator would refuse
     #[command(after_help = EXIT_CODES)]
     Validate(ValidateOptions),
+    /// What applying a Shop would do: by the operator's own code, and without a write; ends with 0 where nothing changes, else with 4
+    #[command(after_help = EXIT_CODES)]
+    Plan(PlanOptions),
     /// What all pods of a service log, merged by time
     Logs(LogsOptions),
     /// What the releases of the services came to, the newest first
@@ -133,6 +137,17 @@ pub struct ValidateOptions {
     /// YAML or JSON; `-` is standard input
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<PathBuf>,
+}
+
+/// Of `plan`.
+#[derive(Debug, Args)]
+pub struct PlanOptions {
+    /// YAML or JSON with the Shop; `-` is standard input
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// The Deployment of the operator, where none has claimed the namespace yet
+    #[arg(long, value_name = "NAMESPACE/NAME")]
+    pub operator: Option<String>,
 }
 
 /// Of `logs`.

@@ -51,6 +51,16 @@ impl Cluster {
         })
     }
 
+    /// For what is asked directly.
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// The Shop's namespace.
+    pub fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
     /// Objects of a kind in the Shop's namespace.
     pub fn api<K>(&self) -> Api<K>
     where

@@ -12,6 +12,7 @@ pub mod open;
 pub mod output;
 pub mod pause;
 pub mod place;
+pub mod plan;
 pub mod rollback;
 pub mod shop;
 pub mod status;

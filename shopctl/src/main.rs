@@ -8,7 +8,7 @@ use shopctl::{
     cli::{self, Cli, Command},
     cluster::Cluster,
     failure::{Failure, Outcome},
-    history, letters, logs, open, output, pause, rollback, status, validate, why,
+    history, letters, logs, open, output, pause, plan, rollback, status, validate, why,
 };
 
 fn main() -> ExitCode {
@@ -43,6 +43,7 @@ async fn obey(Cli { common, command }: Cli) -> Result<Outcome, Failure> {
     match command {
         Command::Validate(options) => validate::run(&options, output),
         Command::Completions { shell } => cli::completions(shell),
+        Command::Plan(options) => plan::run(&common, &options, output).await,
         Command::Status(options) => status::run(&cluster().await?, &options, output).await,
         Command::Why { service } => why::run(&cluster().await?, service.as_deref(), output).await,
         Command::Logs(options) => logs::run(&cluster().await?, &options, output).await,

@@ -157,14 +157,20 @@ fn put(fields: &mut Map<String, Value>, path: &[String], value: Value) {
     }
 }
 
-/// A merge patch keeps what it does not name: what is to go is null.
-fn instead_of(old: &Value, new: &Value) -> Value {
-    let (Value::Object(old), Value::Object(fields)) = (old, new) else {
+/// What makes a merge patch of one value another: it keeps what it does not name, so what is to go is null.
+pub fn instead_of(old: &Value, new: &Value) -> Value {
+    let Value::Object(fields) = new else {
         return new.clone();
     };
+    let nothing = Map::new();
+    let old = old.as_object().unwrap_or(&nothing);
     let gone = old.keys().filter(|name| !fields.contains_key(*name));
     let gone = gone.map(|name| (name.clone(), Value::Null));
-    gone.chain(fields.clone()).collect()
+    let kept = fields.iter().map(|(name, value)| {
+        let before = old.get(name).unwrap_or(&Value::Null);
+        (name.clone(), instead_of(before, value))
+    });
+    gone.chain(kept).collect()
 }
 
 /// For people: one line for each field, then what is worth a word.

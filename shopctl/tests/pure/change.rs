@@ -1,6 +1,6 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::{Value, json};
-use shopctl::change::{Change, Intent, patch, text, tool};
+use shopctl::change::{Change, Intent, instead_of, patch, text, tool};
 
 use crate::plain;
 
@@ -99,6 +99,15 @@ fn fields_that_a_new_value_does_not_have_go() {
         patch(None, &changes)["spec"],
         json!({"pause": {"reason": "b", "until": null}})
     );
+}
+
+#[test]
+fn what_was_written_last_and_is_not_now_goes_at_every_depth() {
+    let last = json!({"a": {"b": 1, "c": 2}, "list": [1, 2], "gone": {"x": 1}});
+    let now = json!({"a": {"b": 3}, "list": [2], "new": {"y": 1}});
+    let expected = json!({"a": {"b": 3, "c": null}, "list": [2], "gone": null, "new": {"y": 1}});
+    assert_eq!(instead_of(&last, &now), expected);
+    assert_eq!(instead_of(&json!(null), &now), now);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 mod change;
 mod pause;
 mod place;
+mod plan;
 mod rollback;
 mod status;
 mod validate;

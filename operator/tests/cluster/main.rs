@@ -13,6 +13,7 @@ mod install;
 mod leader;
 mod monolith;
 mod ownership;
+mod plan;
 mod rbac;
 mod refusals;
 mod release;

@@ -183,6 +183,13 @@ impl<'a> Pods<'a> {
         }
     }
 
+    fn change_image(&self) -> bool {
+        match (self.live, self.then) {
+            (Some(live), Some(then)) => at(live, IMAGE) != at(then, IMAGE),
+            (_, None) | (None, _) => false,
+        }
+    }
+
     fn steps(&self) -> Vec<String> {
         let (live, then) = match (self.live, self.then) {
             (Some(live), Some(then)) => (live, then),
@@ -212,7 +219,7 @@ impl<'a> Pods<'a> {
         if self.live.is_none() {
             return Some("there is nothing to go back to".into());
         }
-        self.rolls().then(|| match migrates {
+        self.rolls().then(|| match migrates && self.change_image() {
             false => "what runs now comes back by itself if this does not prove itself".into(),
             true => "the old pods come back if this does not prove itself, and the schema does not: they go on as long as the migrated one suits them"
                 .into(),
@@ -229,15 +236,16 @@ fn count(deployment: &Value) -> i64 {
 }
 
 fn of_migration(migration: &Migration, pods: Option<&Pods<'_>>) -> Option<String> {
+    let is_new = pods.is_some_and(|pods| pods.live.is_none());
+    let changes = pods.is_some_and(Pods::change_image);
     match migration {
         Migration::Failed(how) => {
             Some(format!("its migration failed ({how}): the new image waits"))
         }
         migration if migration.is_done() => None,
-        _ => Some(match pods {
-            Some(pods) if pods.live.is_none() => "migration beside the first pods".into(),
-            _ => "migration first".into(),
-        }),
+        _ if is_new => Some("migration beside the first pods".into()),
+        _ if changes => Some("migration first".into()),
+        _ => Some("its migration runs".into()),
     }
 }
 

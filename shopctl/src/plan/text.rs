@@ -26,7 +26,11 @@ pub fn text(answer: &Answer) -> String {
     for note in &answer.notes {
         text += &wrapped(note, "");
     }
-    for object in &answer.objects {
+    for (number, object) in answer.objects.iter().enumerate() {
+        // A name alone needs no air.
+        if number == 0 || !object.fields.is_empty() {
+            text.push('\n');
+        }
         text += &of_object(object);
     }
     text
@@ -39,7 +43,7 @@ fn of_object(object: &Object) -> String {
         Action::Delete => ("-", BAD),
         Action::Refuse => ("!", BAD),
     };
-    let mut text = format!("\n{style}{sign} {}{style:#}\n", escaped(&object.object));
+    let mut text = format!("{style}{sign} {}{style:#}\n", escaped(&object.object));
     if let Some(refused) = &object.refused {
         text += &wrapped(&format!("it stays as it is: {refused}"), "  ");
     }

@@ -5,9 +5,11 @@ use std::{
     time::Duration,
 };
 
-use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use clap::{
+    Args, CommandFactory, Parser, Subcommand, ValueEnum, builder::NonEmptyStringValueParser,
+};
 use clap_complete::Shell;
-use k8s_openapi::jiff::SignedDuration;
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
 use crate::{
@@ -20,9 +22,10 @@ Exit codes:
   0  all is well: the Shop is Ready, the file is valid, the command did what it says
   1  all is not well: the Shop is not Ready, something is wrong with it or with the file
   2  wrong use, or refused
-  3  the cluster is not reached, or what was named is not there";
+  3  the cluster is not reached, or what was named is not there
+  4  what is planned would change something";
 
-/// Looks at a Shop: how far it is, why it is not Ready, what its services say.
+/// Looks at a Shop: how far it is, why it is not Ready, what its services say; and writes what is to be so.
 #[derive(Debug, Parser)]
 #[command(name = "shopctl", version, after_help = EXIT_CODES)]
 pub struct Cli {
@@ -35,7 +38,7 @@ pub struct Cli {
 }
 
 /// Which Shop, and how to answer.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub struct Common {
     /// Context of the kubeconfig; without it the current one
     #[arg(long, global = true, value_name = "NAME")]
@@ -73,6 +76,9 @@ pub enum Command {
     /// Check Shops in files without a cluster: fields, admission rules, and what the operator would refuse
     #[command(after_help = EXIT_CODES)]
     Validate(ValidateOptions),
+    /// What applying a Shop would do: by the operator's own code, and without a write; ends with 0 where nothing changes, else with 4
+    #[command(after_help = EXIT_CODES)]
+    Plan(PlanOptions),
     /// What all pods of a service log, merged by time
     Logs(LogsOptions),
     /// What the releases of the services came to, the newest first
@@ -85,6 +91,15 @@ pub enum Command {
         /// The service
         service: String,
     },
+    /// Write back what the Shop asked for before: the image of one service, or the version of all
+    #[command(after_help = EXIT_CODES)]
+    Rollback(RollbackOptions),
+    /// Begin no new release of the Shop, or of one service, until `resume`; one that is under way goes on to its end
+    #[command(after_help = EXIT_CODES)]
+    Pause(PauseOptions),
+    /// End a pause
+    #[command(after_help = EXIT_CODES)]
+    Resume(ResumeOptions),
     /// Forward a port of this machine to the API of each service, until Ctrl-C
     Open {
         /// Only this service
@@ -124,6 +139,17 @@ pub struct ValidateOptions {
     pub files: Vec<PathBuf>,
 }
 
+/// Of `plan`.
+#[derive(Debug, Args)]
+pub struct PlanOptions {
+    /// YAML or JSON with the Shop; `-` is standard input
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// The Deployment of the operator, where none has claimed the namespace yet
+    #[arg(long, value_name = "NAMESPACE/NAME")]
+    pub operator: Option<String>,
+}
+
 /// Of `logs`.
 #[derive(Debug, Args)]
 pub struct LogsOptions {
@@ -135,6 +161,56 @@ pub struct LogsOptions {
     /// Only what is not older than this, like 90s or 10m
     #[arg(long, value_name = "TIME", value_parser = time)]
     pub since: Option<Duration>,
+}
+
+/// Of `rollback`.
+#[derive(Debug, Args)]
+pub struct RollbackOptions {
+    /// Only this service; without it all that follow the version of the Shop
+    pub service: Option<String>,
+    /// The release to go back to, as `history` numbers them; without it the last that passed with another image
+    #[arg(long, requires = "service", value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub to: Option<u16>,
+    /// What every command takes that changes a specification.
+    #[command(flatten)]
+    pub writing: Writing,
+}
+
+/// Of `pause`.
+#[derive(Debug, Args)]
+pub struct PauseOptions {
+    /// Only this service; without it the whole Shop
+    pub service: Option<String>,
+    /// Why, for whoever wonders
+    #[arg(long, value_name = "TEXT", value_parser = NonEmptyStringValueParser::new())]
+    pub reason: String,
+    /// It ends by itself after this time, like 90m or 2h
+    #[arg(long = "for", value_name = "TIME", value_parser = time, conflicts_with = "until")]
+    pub time: Option<Duration>,
+    /// It ends by itself at this time, like 2026-11-27T18:00:00Z or 2026-11-27T18:00:00+01:00
+    #[arg(long, value_name = "TIME")]
+    pub until: Option<Timestamp>,
+    /// What every command takes that changes a specification.
+    #[command(flatten)]
+    pub writing: Writing,
+}
+
+/// Of `resume`.
+#[derive(Debug, Args)]
+pub struct ResumeOptions {
+    /// Only this service; without it the whole Shop
+    pub service: Option<String>,
+    /// What every command takes that changes a specification.
+    #[command(flatten)]
+    pub writing: Writing,
+}
+
+/// How a specification is changed.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct Writing {
+    /// Write although another tool keeps the Shop and may put its specification back
+    #[arg(long)]
+    pub force: bool,
 }
 
 /// Of `dead-letters`.

@@ -1,13 +1,14 @@
 //! The way to the API server, and to the Shop that is meant.
 
-use std::time::Duration;
+use std::{fmt::Debug, time::Duration};
 
 use k8s_openapi::{NamespaceResourceScope, api::core::v1::Pod};
 use kube::{
     Api, Client, Config, Resource,
-    api::ListParams,
+    api::{ApiResource, DynamicObject, ListParams},
     config::{KubeConfigOptions, Kubeconfig},
 };
+use serde::de::DeserializeOwned;
 use shop_operator::api::Shop;
 
 use crate::{
@@ -50,6 +51,16 @@ impl Cluster {
         })
     }
 
+    /// For what is asked directly.
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// The Shop's namespace.
+    pub fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
     /// Objects of a kind in the Shop's namespace.
     pub fn api<K>(&self) -> Api<K>
     where
@@ -64,7 +75,28 @@ impl Cluster {
     /// # Errors
     /// When it is not there, or none is named and there are several.
     pub async fn shop(&self) -> Result<Shop, Failure> {
-        let (shops, namespace) = (self.api::<Shop>(), &self.namespace);
+        self.meant(self.api()).await
+    }
+
+    /// Shops with all their fields, whether this program knows them or not.
+    pub fn documents(&self) -> Api<DynamicObject> {
+        let kind = ApiResource::erase::<Shop>(&());
+        Api::namespaced_with(self.client.clone(), &self.namespace, &kind)
+    }
+
+    /// The Shop that is meant, with all its fields.
+    ///
+    /// # Errors
+    /// As [`Self::shop`].
+    pub async fn document(&self) -> Result<DynamicObject, Failure> {
+        self.meant(self.documents()).await
+    }
+
+    async fn meant<K>(&self, shops: Api<K>) -> Result<K, Failure>
+    where
+        K: Resource + Clone + Debug + DeserializeOwned,
+    {
+        let namespace = &self.namespace;
         match &self.shop {
             Some(name) => {
                 let asked = asking(format!("Shop {name} in namespace {namespace}"));
@@ -91,7 +123,7 @@ impl Cluster {
 }
 
 /// The one Shop that a namespace has.
-fn the_only(mut shops: Vec<Shop>, namespace: &str) -> Result<Shop, Failure> {
+fn the_only<K: Resource>(mut shops: Vec<K>, namespace: &str) -> Result<K, Failure> {
     match (shops.pop(), shops.is_empty()) {
         (Some(shop), true) => Ok(shop),
         (None, _) => Err(Failure::Absent(format!(
@@ -99,7 +131,7 @@ fn the_only(mut shops: Vec<Shop>, namespace: &str) -> Result<Shop, Failure> {
         ))),
         (Some(last), false) => {
             let names = shops.iter().chain([&last]);
-            let names: Vec<_> = names.filter_map(|s| s.metadata.name.as_deref()).collect();
+            let names: Vec<_> = names.filter_map(|s| s.meta().name.as_deref()).collect();
             Err(Failure::Refused(format!(
                 "namespace {namespace} has the Shops {}; say which with --shop",
                 names.join(", ")

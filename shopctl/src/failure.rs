@@ -9,6 +9,8 @@ pub enum Outcome {
     Good,
     /// Something is not.
     Bad,
+    /// What is planned would change something.
+    Changes,
 }
 
 impl Outcome {
@@ -23,6 +25,7 @@ impl From<Outcome> for ExitCode {
         match outcome {
             Outcome::Good => Self::SUCCESS,
             Outcome::Bad => Self::from(1),
+            Outcome::Changes => Self::from(4),
         }
     }
 }

@@ -88,14 +88,14 @@ fn text(releases: &[&ReleaseStatus]) -> String {
         if release.history.is_empty() {
             text += "  no release has ended yet\n";
         }
-        for past in &release.history {
-            text += &line(past);
+        for (number, past) in (1..).zip(&release.history) {
+            text += &line(number, past);
         }
     }
     text
 }
 
-fn line(past: &PastRelease) -> String {
+fn line(number: usize, past: &PastRelease) -> String {
     let (style, result) = match past.result {
         ReleaseResult::Passed => (GOOD, "Passed"),
         ReleaseResult::TakenBack => (BAD, "TakenBack"),
@@ -104,9 +104,10 @@ fn line(past: &PastRelease) -> String {
     let seconds = past.ended.0.duration_since(past.began.0).as_secs();
     let (image, revision) = (escaped(&past.image), escaped(&past.revision));
     let began = past.began.0.strftime("%Y-%m-%dT%H:%M:%SZ");
-    let line =
-        format!("  {style}{result:<9}{style:#}  {began}  {seconds:>4} s  {revision}  {image}\n");
-    let cause = past.cause.as_deref().map(|cause| wrapped(cause, "    "));
+    let line = format!(
+        "  {number:>2}  {style}{result:<9}{style:#}  {began}  {seconds:>4} s  {revision}  {image}\n"
+    );
+    let cause = past.cause.as_deref().map(|cause| wrapped(cause, "      "));
     line + &cause.unwrap_or_default()
 }
 
@@ -140,9 +141,9 @@ mod tests {
         let shop = shop();
         let text = anstream::adapter::strip_str(&text(&releases(&shop, None))).to_string();
         let expected = "orders: last good revision fedcba9876543210
-  TakenBack  2026-11-27T03:00:00Z    31 s  0123456789abcdef  shop/orders:2
-    pod x crashes
-  Passed     2026-11-27T03:00:00Z    31 s  0123456789abcdef  shop/orders:2
+   1  TakenBack  2026-11-27T03:00:00Z    31 s  0123456789abcdef  shop/orders:2
+      pod x crashes
+   2  Passed     2026-11-27T03:00:00Z    31 s  0123456789abcdef  shop/orders:2
 users: last good revision none
   no release has ended yet
 search: last good revision none

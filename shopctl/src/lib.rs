@@ -1,5 +1,6 @@
 //! `shopctl`, the command for people beside a Shop. What is printed is a function of the objects; the cluster is asked at the rim.
 
+pub mod change;
 pub mod cli;
 pub mod cluster;
 pub mod failure;
@@ -9,7 +10,10 @@ pub mod letters;
 pub mod logs;
 pub mod open;
 pub mod output;
+pub mod pause;
 pub mod place;
+pub mod plan;
+pub mod rollback;
 pub mod shop;
 pub mod status;
 pub mod validate;

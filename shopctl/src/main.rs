@@ -8,7 +8,7 @@ use shopctl::{
     cli::{self, Cli, Command},
     cluster::Cluster,
     failure::{Failure, Outcome},
-    history, letters, logs, open, output, status, validate, why,
+    history, letters, logs, open, output, pause, plan, rollback, status, validate, why,
 };
 
 fn main() -> ExitCode {
@@ -43,6 +43,7 @@ async fn obey(Cli { common, command }: Cli) -> Result<Outcome, Failure> {
     match command {
         Command::Validate(options) => validate::run(&options, output),
         Command::Completions { shell } => cli::completions(shell),
+        Command::Plan(options) => plan::run(&common, &options, output).await,
         Command::Status(options) => status::run(&cluster().await?, &options, output).await,
         Command::Why { service } => why::run(&cluster().await?, service.as_deref(), output).await,
         Command::Logs(options) => logs::run(&cluster().await?, &options, output).await,
@@ -52,6 +53,11 @@ async fn obey(Cli { common, command }: Cli) -> Result<Outcome, Failure> {
         Command::Retry { service } => {
             history::retry(&cluster().await?, &service, Timestamp::now()).await
         }
+        Command::Rollback(options) => rollback::run(&cluster().await?, &options, output).await,
+        Command::Pause(options) => {
+            pause::pause(&cluster().await?, &options, output, Timestamp::now()).await
+        }
+        Command::Resume(options) => pause::resume(&cluster().await?, &options, output).await,
         Command::Open { service } => open::run(&cluster().await?, service.as_deref(), output).await,
         Command::DeadLetters(options) => letters::run(&cluster().await?, &options, output).await,
     }

@@ -81,6 +81,19 @@ fn wrong_use_ends_with_two() {
         &["frobnicate"],
         &["validate", "/nowhere"],
         &["status", "--timeout", "5m"],
+        &["rollback", "--to", "2"],
+        &["plan"],
+        &["plan", "/nowhere"],
+        &["pause"],
+        &["pause", "--reason", ""],
+        &[
+            "pause",
+            "--reason=x",
+            "--for=2h",
+            "--until=2026-11-27T18:00:00Z",
+        ],
+        &["pause", "--reason=x", "--until=18:00"],
+        &["rollback", "orders", "--to", "0"],
     ] {
         assert_ends(&shopctl(arguments).output().expect("started"), 2);
     }
@@ -109,6 +122,42 @@ fn a_cluster_that_is_not_reached_ends_with_three() {
         text(&output.stderr).contains("the cluster is not reached"),
         "{output:?}"
     );
+}
+
+/// What is wrong with the file is told before a cluster is looked for.
+#[test]
+fn a_plan_is_made_of_one_shop_in_its_own_namespace() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("shop.yaml");
+    let path = path.to_str().expect("UTF-8");
+    let shop = |name: &str| {
+        format!(
+            "apiVersion: shopkeeper.dev/v1alpha1\nkind: Shop\nmetadata: {{name: {name}, namespace: market}}\nspec: {{version: '1'}}\n"
+        )
+    };
+    std::fs::write(path, format!("{}---\n{}", shop("a"), shop("b"))).expect("written");
+    for (arguments, code, told) in [
+        (&["plan", path][..], 2, "say which with --shop"),
+        (
+            &["plan", path, "--shop", "c"],
+            2,
+            "has no Shop of this name",
+        ),
+        (
+            &["plan", path, "--shop", "a", "-n", "demo"],
+            2,
+            "is for namespace market, and demo was named",
+        ),
+        (
+            &["plan", path, "--shop", "a"],
+            3,
+            "the kubeconfig names no cluster",
+        ),
+    ] {
+        let output = shopctl(arguments).output().expect("started");
+        assert_ends(&output, code);
+        assert!(text(&output.stderr).contains(told), "{output:?}");
+    }
 }
 
 #[test]

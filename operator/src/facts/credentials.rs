@@ -1,7 +1,7 @@
 //! Passwords and keys: made up once, kept in Secrets, never made up again as long as they are there. Database passwords and keys
 //! outlive the Shop and have no owner; see `deletion` for what becomes of them.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use futures::{StreamExt, TryStreamExt, stream};
 use k8s_openapi::{ByteString, api::core::v1::Secret};
@@ -94,15 +94,53 @@ pub async fn provide(
     cluster: &Cluster,
     observed: &Observed,
 ) -> Result<Credentials, Error> {
-    let services = shop.services.values();
-    let templates = services.flat_map(|service| secret_templates(shop, service));
+    let templates = templates(shop);
     let requests: Vec<_> = templates
         .map(|template| create_or_complete(shop, cluster, template))
         .collect();
-    let secrets: BTreeMap<String, Values> = stream::iter(requests)
-        .buffered(AT_ONCE)
-        .try_collect()
-        .await?;
+    let secrets = stream::iter(requests).buffered(AT_ONCE);
+    given(shop, cluster, observed, secrets.try_collect().await?)
+}
+
+/// The same without a write: where [`provide`] would make something up, something is made up that nobody gets. Returns also the names
+/// of the Secrets that it would make.
+///
+/// # Errors
+/// When logins and what is known of their servers do not agree.
+pub fn imagine(
+    shop: &ValidShop,
+    cluster: &Cluster,
+    observed: &Observed,
+) -> Result<(Credentials, Vec<String>), Error> {
+    let mut lacking = Vec::new();
+    let mut secrets = BTreeMap::new();
+    for template in templates(shop) {
+        let live = cluster
+            .secrets
+            .get(&shop.namespace, &shop.name, &template.name);
+        let live = live.unwrap_or_else(|| {
+            lacking.push(template.name.clone());
+            Arc::new(secret(shop, &template))
+        });
+        let mut values = texts(&live);
+        values.extend(missing_values(&template, &values));
+        secrets.insert(template.name, values);
+    }
+    Ok((given(shop, cluster, observed, secrets)?, lacking))
+}
+
+fn templates(shop: &ValidShop) -> impl Iterator<Item = SecretTemplate> {
+    let services = shop.services.values();
+    services.flat_map(|service| secret_templates(shop, service))
+}
+
+/// What these Secrets give.
+fn given(
+    shop: &ValidShop,
+    cluster: &Cluster,
+    observed: &Observed,
+    secrets: BTreeMap<String, Values>,
+) -> Result<Credentials, Error> {
     for service in shop.services.values() {
         agree(shop, service, &secrets)?;
     }

@@ -10,6 +10,7 @@ pub mod isolation;
 pub mod leader;
 pub mod lease;
 pub mod places;
+pub mod plan;
 pub mod reconcile;
 pub mod release;
 pub mod telemetry;

@@ -14,6 +14,7 @@ mod install;
 mod leader;
 mod monolith;
 mod ownership;
+mod plan;
 mod rbac;
 mod refusals;
 mod release;

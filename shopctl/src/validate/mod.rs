@@ -4,10 +4,7 @@ mod documents;
 mod judge;
 mod schema;
 
-use std::{
-    io::Read,
-    path::{Path, PathBuf},
-};
+use std::{io::Read, path::Path};
 
 use serde::Serialize;
 
@@ -83,7 +80,11 @@ pub fn run(options: &ValidateOptions, output: Output) -> Result<Outcome, Failure
     Ok(Outcome::good_if(findings.is_empty()))
 }
 
-fn read(file: &PathBuf) -> Result<String, Failure> {
+/// The text of a file; `-` is standard input.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn read(file: &Path) -> Result<String, Failure> {
     let cannot = |error| Failure::Refused(format!("{} cannot be read: {error}", file.display()));
     if file == Path::new("-") {
         let mut text = String::new();

@@ -1,6 +1,10 @@
 //! What is printed of which Shop. Nothing here needs a cluster.
 
+mod change;
+mod pause;
 mod place;
+mod plan;
+mod rollback;
 mod status;
 mod validate;
 mod why;

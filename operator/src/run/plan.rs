@@ -1,0 +1,216 @@
+//! What passes would make of a Shop, looked at without a write and without a connection to a database. It works as `reconcile` does up to
+//! `render`, and takes for granted what needs time: databases that take connections, and migrations that succeed.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use k8s_openapi::{
+    api::batch::v1::{Job, JobStatus},
+    jiff::Timestamp,
+};
+use kube::ResourceExt;
+
+use crate::{
+    api::{Shop, ShopStatus},
+    cluster::{Cluster, Kind, Tracked},
+    config::Config,
+    error::Error,
+    facts::{
+        Facts,
+        credentials::{Credentials, imagine},
+        database::DatabaseState,
+        departures::{Departure, departures},
+        location::locate,
+        observe::observe,
+        ways,
+    },
+    model::{
+        metadata::is_ours,
+        validate::{ValidShop, validate},
+    },
+    naming::{
+        labels::{Part, part_of},
+        names::ServiceName,
+    },
+    objects::{
+        migration, render,
+        resources::{Rendered, Resources},
+    },
+    progress::decide::{Decision, Migration, decide},
+    reason::Reason,
+};
+
+/// What passes would make of a Shop.
+pub struct Plan {
+    /// All that is known of it.
+    pub facts: Facts,
+    /// Where the migration of each service stands now.
+    pub migrations: BTreeMap<ServiceName, Migration>,
+    /// What is to be done once they are.
+    pub decision: Decision,
+    /// The objects that should be then.
+    pub rendered: Resources<Rendered>,
+    /// Names of Secrets that are to be made.
+    pub secrets: Vec<String>,
+}
+
+/// Looks at what is there, and renders what should be.
+///
+/// # Errors
+/// When the Shop is refused, or what is there cannot be read.
+pub async fn plan(
+    shop: &Shop,
+    previous: Option<&ShopStatus>,
+    cluster: &Cluster,
+    config: &Config,
+    now: Timestamp,
+) -> Result<Plan, Error> {
+    let mut valid = validate(shop, config).map_err(|wrong| Error::Invalid(wrong.join("; ")))?;
+    let generation = shop.metadata.generation;
+    let ways = ways(previous, generation);
+    locate(&mut valid, cluster, &ways)?;
+    let observed = observe(&valid, cluster, now).await?;
+    let (credentials, secrets) = imagine(&valid, cluster, &observed)?;
+    let departures = departures(&valid, cluster, &shop.spec, previous, generation);
+    let mut facts = Facts {
+        databases: prepared(&valid, &credentials),
+        departures,
+        shop: valid,
+        observed,
+        credentials,
+        // It decides nothing.
+        fill: None,
+        ways,
+        generation,
+        version: shop.resource_version(),
+        now,
+    };
+    let services = decide(&facts).services.into_iter();
+    let migrations: BTreeMap<_, _> = services
+        .map(|(name, decided)| (name, decided.migration))
+        .collect();
+    migrate(&mut facts, &migrations);
+    let decision = decide(&facts);
+    let rendered = render(&facts, &decision);
+    Ok(Plan {
+        facts,
+        migrations,
+        decision,
+        rendered,
+        secrets,
+    })
+}
+
+/// Databases, as they are when all goes well.
+fn prepared(shop: &ValidShop, credentials: &Credentials) -> BTreeMap<ServiceName, DatabaseState> {
+    let services = shop.services.values();
+    let with_database = services.filter(|service| service.definition.database.is_some());
+    let state = |name: &ServiceName| match &credentials.services.get(name)?.database {
+        Ok(_) => Some(DatabaseState::Prepared),
+        Err(lacking) => Some(DatabaseState::Refused {
+            reason: Reason::SecretIncomplete,
+            message: lacking.clone(),
+        }),
+    };
+    let states =
+        with_database.filter_map(|service| Some((service.name.clone(), state(&service.name)?)));
+    states.collect()
+}
+
+/// Has the migrations succeed that can.
+fn migrate(facts: &mut Facts, migrations: &BTreeMap<ServiceName, Migration>) {
+    for (name, service) in &facts.shop.services {
+        let succeeds = match migrations.get(name) {
+            Some(
+                Migration::Waiting
+                | Migration::After(_)
+                | Migration::Running
+                | Migration::Superseded(_),
+            ) => true,
+            Some(Migration::Unneeded | Migration::Done | Migration::Failed(_)) | None => false,
+        };
+        let seen = facts.observed.services.get_mut(name);
+        let Some(seen) = seen.filter(|_| succeeds) else {
+            continue;
+        };
+        let claim = seen.database.claim.as_ref();
+        let claim = claim.and_then(|claim| claim.uid()).unwrap_or_default();
+        let status = JobStatus {
+            succeeded: Some(1),
+            ..JobStatus::default()
+        };
+        seen.migration = Some(Arc::new(Job {
+            status: Some(status),
+            ..migration::job(&facts.shop, service, &claim)
+        }));
+    }
+}
+
+/// An object by its kind and name, and whose it is.
+pub type Named = (String, String, Part);
+
+impl Plan {
+    /// The objects that passes would delete.
+    pub fn superfluous(&self, cluster: &Cluster) -> Vec<Named> {
+        // No `..`: an object that is rendered and forgotten here must not compile.
+        let Resources {
+            service_accounts,
+            services,
+            network_policies,
+            // The broker's configuration; it is there always.
+            secrets: _,
+            stateful_sets,
+            deployments,
+            jobs,
+            disruption_budgets,
+            autoscalers,
+        } = &self.rendered;
+        let shop = &self.facts.shop;
+        let beyond = [
+            beyond(shop, &cluster.service_accounts, service_accounts),
+            beyond(shop, &cluster.services, services),
+            beyond(shop, &cluster.network_policies, network_policies),
+            beyond(shop, &cluster.stateful_sets, stateful_sets),
+            beyond(shop, &cluster.deployments, deployments),
+            beyond(shop, &cluster.jobs, jobs),
+            beyond(shop, &cluster.disruption_budgets, disruption_budgets),
+            beyond(shop, &cluster.autoscalers, autoscalers),
+        ];
+        let mut all: Vec<_> = beyond.into_iter().flatten().collect();
+        all.retain(|(kind, _, part)| self.goes(kind, part));
+        all
+    }
+
+    /// Whether an object that was not rendered goes: see `apply::prune` and `apply::leave`.
+    fn goes(&self, kind: &str, part: &Part) -> bool {
+        let Part::Service(name) = part else {
+            return false;
+        };
+        if !self.facts.shop.services.contains_key(name) {
+            return self.facts.departures.get(name) == Some(&Departure::Leaves);
+        }
+        match kind {
+            "Job" | "PodDisruptionBudget" | "HorizontalPodAutoscaler" => true,
+            // One that may not run yet is not rendered either, and stays.
+            "Deployment" => {
+                let decided = self.decision.services.get(name);
+                decided.is_some_and(|decided| !decided.placement.apart)
+            }
+            _ => false,
+        }
+    }
+}
+
+/// Objects of the Shop that were not rendered.
+fn beyond<K: Kind>(shop: &ValidShop, tracked: &Tracked<K>, rendered: &[K]) -> Vec<Named> {
+    let rendered: BTreeSet<_> = rendered.iter().map(ResourceExt::name_any).collect();
+    let live = tracked.of_shop(&shop.namespace, &shop.name).into_iter();
+    live.filter(|object| is_ours(shop, &**object) && !rendered.contains(&object.name_any()))
+        .map(|object| {
+            let kind = K::kind(&()).into_owned();
+            (kind, object.name_any(), part_of(&*object))
+        })
+        .collect()
+}

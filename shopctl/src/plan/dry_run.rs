@@ -1,0 +1,169 @@
+//! Each object as it is, and as the API server would make it: by dry runs of the very applies that the operator would send.
+
+use std::collections::BTreeMap;
+
+use futures::{StreamExt, TryStreamExt, future::BoxFuture, stream};
+use kube::{
+    Api, ResourceExt,
+    api::{Patch, PatchParams},
+};
+use serde_json::Value;
+use shop_operator::{
+    cluster::{Cluster, FIELD_MANAGER, Kind, Tracked},
+    naming::{
+        labels::{MANAGED_BY_LABEL, OPERATOR, Part, part_of},
+        names::{self, ServiceName},
+    },
+    objects::resources::Resources,
+    run::plan::Plan,
+};
+
+use super::Side;
+use crate::failure::{Failure, asking};
+
+/// Requests at a time.
+const AT_ONCE: usize = 8;
+
+type Request<'a> = BoxFuture<'a, Result<Side, Failure>>;
+
+/// All objects of a plan. The Deployments of `held` stay as they are.
+pub(super) async fn sides(
+    cluster: &Cluster,
+    plan: &Plan,
+    held: &BTreeMap<ServiceName, String>,
+) -> Result<Vec<Side>, Failure> {
+    // No `..`: an object that is rendered and forgotten here must not compile.
+    let Resources {
+        service_accounts,
+        services,
+        network_policies,
+        secrets,
+        stateful_sets,
+        deployments,
+        jobs,
+        disruption_budgets,
+        autoscalers,
+    } = &plan.rendered;
+    let is_held = |part: &Part| match part {
+        Part::Service(name) => held.contains_key(name),
+        Part::Broker => false,
+    };
+    let goes_on = deployments.iter().filter(|live| !is_held(&part_of(*live)));
+    let mut requests: Vec<Request<'_>> = Vec::new();
+    requests.extend(all(&cluster.service_accounts, service_accounts));
+    requests.extend(all(&cluster.services, services));
+    requests.extend(all(&cluster.network_policies, network_policies));
+    requests.extend(all(&cluster.secrets, secrets));
+    requests.extend(all(&cluster.stateful_sets, stateful_sets));
+    requests.extend(all(&cluster.deployments, goes_on));
+    // What is there is never changed.
+    let new = jobs.iter().filter(|job| {
+        let shop = &plan.facts.shop;
+        let live = cluster
+            .jobs
+            .get(&shop.namespace, &shop.name, &job.name_any());
+        live.is_none()
+    });
+    requests.extend(all(&cluster.jobs, new));
+    requests.extend(all(&cluster.disruption_budgets, disruption_budgets));
+    requests.extend(all(&cluster.autoscalers, autoscalers));
+    let sides = stream::iter(requests).buffered(AT_ONCE);
+    let mut sides: Vec<_> = sides.try_collect().await?;
+    sides.iter_mut().for_each(|side| count(side, plan));
+    sides.extend(plan.superfluous(cluster).into_iter().map(gone));
+    Ok(sides)
+}
+
+fn all<'a, K: Kind>(
+    tracked: &'a Tracked<K>,
+    objects: impl IntoIterator<Item = &'a K>,
+) -> Vec<Request<'a>> {
+    let objects = objects.into_iter();
+    let request = |object: &'a K| -> Request<'a> {
+        let api = tracked.api(&object.namespace().unwrap_or_default());
+        Box::pin(one(api, object))
+    };
+    objects.map(request).collect()
+}
+
+async fn one<K: Kind>(api: Api<K>, object: &K) -> Result<Side, Failure> {
+    let (kind, name) = (K::kind(&()), object.name_any());
+    let asked = asking(format!("{kind} {name}"));
+    let live = api.get_opt(&name).await.map_err(asked)?;
+    let is_ours =
+        |live: &K| live.labels().get(MANAGED_BY_LABEL).map(String::as_str) == Some(OPERATOR);
+    let then = match &live {
+        Some(live) if !is_ours(live) => Err(format!(
+            "{kind} {name} belongs to somebody else, and the operator would leave it alone"
+        )),
+        Some(_) | None => applied(&api, object, live.is_some()).await?,
+    };
+    Ok(Side {
+        service: service(&part_of(object)),
+        live: live.as_ref().map(json),
+        then: then.map(Some),
+        kind: kind.into_owned(),
+        name,
+    })
+}
+
+/// What the API server would make of it, or why it would refuse.
+async fn applied<K: Kind>(
+    api: &Api<K>,
+    object: &K,
+    is_there: bool,
+) -> Result<Result<Value, String>, Failure> {
+    let mut params = PatchParams::apply(FIELD_MANAGER).validation_strict();
+    params.force = is_there;
+    params.dry_run = true;
+    let name = object.name_any();
+    match api.patch(&name, &params, &Patch::Apply(object)).await {
+        Ok(then) => Ok(Ok(json(&then))),
+        Err(kube::Error::Api(answer)) if matches!(answer.code, 400 | 409 | 422) => {
+            Ok(Err(answer.message.clone()))
+        }
+        Err(error) => {
+            let action = format!("a dry run of {} {name}", K::kind(&()));
+            Err(asking(action)(error))
+        }
+    }
+}
+
+/// The count of a Deployment is not applied; it is written where the Shop names one.
+fn count(side: &mut Side, plan: &Plan) {
+    let service = side.service.as_deref().map(ServiceName::from);
+    let decided = service
+        .as_ref()
+        .and_then(|name| plan.decision.services.get(name));
+    let count = decided.and_then(|decided| decided.replicas);
+    let shop = &plan.facts.shop.name;
+    let is_its = service.is_some_and(|name| side.name == names::service(shop, &name));
+    if let (Some(count), "Deployment", true, Ok(Some(then))) =
+        (count, side.kind.as_str(), is_its, &mut side.then)
+        && let Some(spec) = then.get_mut("spec").and_then(Value::as_object_mut)
+    {
+        spec.insert("replicas".into(), count.into());
+    }
+}
+
+fn gone((kind, name, part): (String, String, Part)) -> Side {
+    Side {
+        kind,
+        name,
+        service: service(&part),
+        live: Some(Value::Null),
+        then: Ok(None),
+    }
+}
+
+fn service(part: &Part) -> Option<String> {
+    match part {
+        Part::Service(name) => Some(name.to_string()),
+        Part::Broker => None,
+    }
+}
+
+fn json<K: Kind>(object: &K) -> Value {
+    // Kubernetes objects have string keys and no failing serialisers, which is all that can go wrong.
+    serde_json::to_value(object).unwrap_or_default()
+}

@@ -1,0 +1,77 @@
+//! The settings of the operator that looks after a namespace: without them its objects could not be told.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::{apps::v1::Deployment, coordination::v1::Lease};
+use kube::Api;
+use shop_operator::{cluster::Scope, config::Config, run::claims::CLAIM};
+
+use crate::{
+    cluster::Cluster,
+    failure::{Failure, asking},
+};
+
+/// The settings of the install that has claimed the Shop's namespace, or that is named as `NAMESPACE/NAME`.
+pub(super) async fn settings(cluster: &Cluster, named: Option<&str>) -> Result<Config, Failure> {
+    let install = match named {
+        Some(named) => named.to_owned(),
+        None => claimed(cluster).await?,
+    };
+    let (namespace, name) = install.split_once('/').ok_or_else(|| {
+        Failure::Refused(format!(
+            "{install} names no install of the operator: write NAMESPACE/NAME of its Deployment"
+        ))
+    })?;
+    let asked = asking(format!(
+        "Deployment {name} of the operator in namespace {namespace}"
+    ));
+    let deployments: Api<Deployment> = Api::namespaced(cluster.client().clone(), namespace);
+    let deployment = deployments.get(name).await.map_err(asked)?;
+    config(&deployment, namespace, name)
+}
+
+async fn claimed(cluster: &Cluster) -> Result<String, Failure> {
+    let asked = asking(format!("Lease {CLAIM}"));
+    let lease = cluster.api::<Lease>().get_opt(CLAIM).await.map_err(asked)?;
+    let holder = lease.and_then(|lease| lease.spec?.holder_identity);
+    holder.ok_or_else(|| {
+        Failure::Absent(format!(
+            "no operator has claimed namespace {} yet; name one with --operator NAMESPACE/NAME",
+            cluster.namespace()
+        ))
+    })
+}
+
+/// What the Deployment of an operator says in its variables, as the chart writes them.
+pub fn config(deployment: &Deployment, namespace: &str, name: &str) -> Result<Config, Failure> {
+    let template = deployment.spec.as_ref().map(|spec| &spec.template);
+    let pod = template.and_then(|template| template.spec.as_ref());
+    let containers = pod.into_iter().flat_map(|pod| &pod.containers);
+    let variables: BTreeMap<_, _> = containers
+        .flat_map(|container| container.env.iter().flatten())
+        .filter_map(|variable| Some((variable.name.as_str(), variable.value.as_deref()?)))
+        .collect();
+    let wrong = |variable: &str| {
+        Failure::Refused(format!(
+            "Deployment {name} in namespace {namespace} does not say what {variable} is; is it an operator of this version?"
+        ))
+    };
+    let given = |variable: &str| {
+        let value = variables.get(variable).copied();
+        value.ok_or_else(|| wrong(variable))
+    };
+    let ports = given("DNS_PORTS")?.split(',').map(str::parse);
+    let ports: Result<Vec<u16>, _> = ports.collect();
+    Ok(Config {
+        image_registry: variables.get("IMAGE_REGISTRY").map(ToString::to_string),
+        postgres_image: given("POSTGRES_IMAGE")?.to_owned(),
+        nats_image: given("NATS_IMAGE")?.to_owned(),
+        dns_ports: ports.map_err(|_| wrong("DNS_PORTS"))?,
+        pod_namespace: namespace.to_owned(),
+        install_name: name.to_owned(),
+        // These make no difference to a Shop.
+        pod_name: name.to_owned(),
+        watch_namespaces: Scope::Cluster,
+        admin_addr: ([127, 0, 0, 1], 0).into(),
+    })
+}

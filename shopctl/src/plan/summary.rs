@@ -1,0 +1,261 @@
+//! A plan in a few words for each service, and what of it can be taken back.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::{api::apps::v1::Deployment, jiff::Timestamp};
+use serde::Serialize;
+use serde_json::Value;
+use shop_operator::{
+    api::{ReleaseStage, Shop},
+    facts::departures::Departure,
+    naming::{
+        labels::{Part, part_of},
+        names::{self, ServiceName},
+    },
+    objects::revision,
+    progress::decide::Migration,
+    run::plan::Plan,
+};
+
+use super::{Side, at, object};
+
+/// What would become of a service.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Summary {
+    /// Its name.
+    pub service: String,
+    /// What happens, each in a few words.
+    pub steps: Vec<String>,
+    /// What of it can be taken back; none where nothing is at stake.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub back: Option<String>,
+}
+
+const TEMPLATE: &str = "/spec/template";
+const IMAGE: &str = "/spec/template/spec/containers/0/image";
+
+/// Services whose Deployment stays as it is, whatever is rendered: what they are to run was taken back. Each with why.
+pub fn held(shop: &Shop, rendered: &[Deployment]) -> BTreeMap<ServiceName, String> {
+    let releases = shop.status.iter().flat_map(|status| &status.releases);
+    let failed = releases.filter(|release| {
+        matches!(
+            release.stage,
+            ReleaseStage::Returning | ReleaseStage::TakenBack
+        )
+    });
+    let held = failed.filter_map(|release| {
+        let name = ServiceName::from(release.name.as_str());
+        let part = Part::Service(name.clone());
+        let deployment = rendered.iter().find(|live| part_of(*live) == part)?;
+        let wanted = revision::of_deployment(deployment)?;
+        let is_tried_again = release.revision.as_deref() != Some(wanted.as_str());
+        let why = format!(
+            "stays as it is: this was taken back, and `shopctl retry {name}` tries it once more"
+        );
+        (!is_tried_again).then_some((name, why))
+    });
+    held.collect()
+}
+
+/// Pauses of a Shop that are in force, each as one sentence.
+pub fn paused(shop: &Value, now: Timestamp) -> Vec<String> {
+    let spec = &shop["spec"];
+    let services = spec["services"].as_object().into_iter().flatten();
+    let services = services.map(|(name, service)| (name.as_str(), &service["pause"]));
+    let all = [("the Shop", &spec["pause"])].into_iter().chain(services);
+    let sentence = |(what, pause): (&str, &Value)| {
+        let reason = pause["reason"].as_str()?;
+        let until = pause["until"].as_str();
+        let end: Option<Timestamp> = until.and_then(|until| until.parse().ok());
+        let is_over = end.is_some_and(|end| end <= now);
+        let until = until.map(|until| format!(" until {until}"));
+        (!is_over).then(|| {
+            format!(
+                "{what} is paused{} ({reason}): no new release begins before that ends",
+                until.unwrap_or_default()
+            )
+        })
+    };
+    all.filter_map(sentence).collect()
+}
+
+/// The services of which something changes.
+pub fn summaries(
+    plan: &Plan,
+    sides: &[Side],
+    held: &BTreeMap<ServiceName, String>,
+) -> Vec<Summary> {
+    let leaving = plan.facts.departures.iter();
+    let leaving = leaving.map(|(name, departure)| {
+        let (step, back) = match departure {
+            Departure::Leaves => (
+                "leaves the Shop",
+                "put back into the Shop it comes back with its data, which stay as long as the Shop",
+            ),
+            Departure::Hidden => ("is hidden: nothing of it is touched", "nothing is lost"),
+        };
+        Summary {
+            service: name.to_string(),
+            steps: vec![step.into()],
+            back: Some(back.into()),
+        }
+    });
+    let services = plan.facts.shop.services.keys();
+    let services = services.filter_map(|name| summary(plan, name, sides, held.get(name)));
+    services.chain(leaving).chain(broker(sides)).collect()
+}
+
+fn broker(sides: &[Side]) -> Option<Summary> {
+    let mut servers = sides.iter().filter(|side| side.kind == "StatefulSet");
+    let server = servers.find(|side| side.service.is_none())?;
+    Some(Summary {
+        service: "the broker".into(),
+        steps: vec![of_server(server)?.into()],
+        back: None,
+    })
+}
+
+fn summary(
+    plan: &Plan,
+    name: &ServiceName,
+    sides: &[Side],
+    held: Option<&String>,
+) -> Option<Summary> {
+    let its = sides
+        .iter()
+        .filter(|side| side.service.as_deref() == Some(name.as_str()));
+    let its: Vec<_> = its.filter(|side| object(side).is_some()).collect();
+    if its.is_empty() && held.is_none() {
+        return None;
+    }
+    let shop = &plan.facts.shop.name;
+    let find = |kind: &str, called: &str| {
+        let mut its = its.iter();
+        its.find(|side| side.kind == kind && side.name == called)
+    };
+    let pods = find("Deployment", &names::service(shop, name)).and_then(|side| Pods::of(side));
+    let database = find("StatefulSet", &names::database(shop, name));
+    let migration = plan.migrations.get(name);
+    let mut steps: Vec<_> = held.cloned().into_iter().collect();
+    steps.extend(pods.iter().flat_map(Pods::steps));
+    steps.extend(migration.and_then(|migration| of_migration(migration, pods.as_ref())));
+    let database = database.and_then(|side| of_server(side));
+    steps.extend(database.map(|what| format!("its PostgreSQL {what}")));
+    let refused = its.iter().filter(|side| side.then.is_err()).count();
+    steps.extend(
+        (refused > 0).then(|| format!("the API server would refuse {refused} of its objects")),
+    );
+    if steps.is_empty() {
+        let objects = match its.len() {
+            1 => "one object changes".into(),
+            count => format!("{count} objects change"),
+        };
+        steps.push(format!("{objects}, and its pods stay"));
+    }
+    let migrates = migration.is_some_and(|migration| !migration.is_done());
+    Some(Summary {
+        service: name.to_string(),
+        back: pods.and_then(|pods| pods.back(migrates)),
+        steps,
+    })
+}
+
+/// The pods of a service, before and after.
+struct Pods<'a> {
+    live: Option<&'a Value>,
+    then: Option<&'a Value>,
+}
+
+impl<'a> Pods<'a> {
+    fn of(side: &'a Side) -> Option<Self> {
+        let then = side.then.as_ref().ok()?;
+        Some(Self {
+            live: side.live.as_ref(),
+            then: then.as_ref(),
+        })
+    }
+
+    fn rolls(&self) -> bool {
+        match (self.live, self.then) {
+            (Some(live), Some(then)) => at(live, TEMPLATE) != at(then, TEMPLATE),
+            (_, None) | (None, _) => false,
+        }
+    }
+
+    fn change_image(&self) -> bool {
+        match (self.live, self.then) {
+            (Some(live), Some(then)) => at(live, IMAGE) != at(then, IMAGE),
+            (_, None) | (None, _) => false,
+        }
+    }
+
+    fn steps(&self) -> Vec<String> {
+        let (live, then) = match (self.live, self.then) {
+            (Some(live), Some(then)) => (live, then),
+            (_, None) => return vec!["its pods go".into()],
+            (None, Some(then)) => return vec![format!("starts with {}", said(at(then, IMAGE)))],
+        };
+        let mut steps = Vec::new();
+        let (old, new) = (at(live, IMAGE), at(then, IMAGE));
+        if old != new {
+            steps.push(format!("image {} -> {}", said(old), said(new)));
+        }
+        let (before, after) = (count(live), count(then));
+        if self.rolls() {
+            let pods = match before {
+                1 => "its pod".into(),
+                count => format!("{count} pods"),
+            };
+            steps.push(format!("rolls {pods}"));
+        }
+        if before != after {
+            steps.push(format!("{before} -> {after} pods"));
+        }
+        steps
+    }
+
+    fn back(&self, migrates: bool) -> Option<String> {
+        if self.live.is_none() {
+            return Some("there is nothing to go back to".into());
+        }
+        self.rolls().then(|| match migrates && self.change_image() {
+            false => "what runs now comes back by itself if this does not prove itself".into(),
+            true => "the old pods come back if this does not prove itself, and the schema does not: they go on as long as the migrated one suits them"
+                .into(),
+        })
+    }
+}
+
+fn said(image: &Value) -> &str {
+    image.as_str().unwrap_or("no image")
+}
+
+fn count(deployment: &Value) -> i64 {
+    at(deployment, "/spec/replicas").as_i64().unwrap_or(1)
+}
+
+fn of_migration(migration: &Migration, pods: Option<&Pods<'_>>) -> Option<String> {
+    let is_new = pods.is_some_and(|pods| pods.live.is_none());
+    let changes = pods.is_some_and(Pods::change_image);
+    match migration {
+        Migration::Failed(how) => {
+            Some(format!("its migration failed ({how}): the new image waits"))
+        }
+        migration if migration.is_done() => None,
+        _ if is_new => Some("migration beside the first pods".into()),
+        _ if changes => Some("migration first".into()),
+        _ => Some("its migration runs".into()),
+    }
+}
+
+fn of_server(side: &Side) -> Option<&'static str> {
+    let then = side.then.as_ref().ok()?.as_ref()?;
+    match &side.live {
+        None => Some("is made"),
+        Some(live) if at(live, TEMPLATE) != at(then, TEMPLATE) => {
+            Some("restarts, which nothing takes back")
+        }
+        Some(_) => None,
+    }
+}

@@ -1,0 +1,32 @@
+//! `shopctl rollback`: the specification asks for what ran before.
+
+mod decide;
+
+use shop_operator::api::Shop;
+
+pub use decide::decide;
+
+use crate::{
+    change,
+    cli::RollbackOptions,
+    cluster::Cluster,
+    failure::{Failure, Outcome},
+    output::Output,
+};
+
+/// Writes back what ran before.
+///
+/// # Errors
+/// When there is nothing to go back to, or the API server refuses.
+pub async fn run(
+    cluster: &Cluster,
+    options: &RollbackOptions,
+    output: Output,
+) -> Result<Outcome, Failure> {
+    let document = cluster.document().await?;
+    let shop: Shop = change::read(&document)?;
+    let to = options.to.map(usize::from);
+    let intent = decide(&shop, &document.data, options.service.as_deref(), to)?;
+    change::carry_out(cluster, &document, &intent, options.writing, output).await?;
+    Ok(Outcome::Good)
+}

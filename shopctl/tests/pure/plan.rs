@@ -1,0 +1,261 @@
+use k8s_openapi::{api::apps::v1::Deployment, jiff::Timestamp};
+use serde_json::{Value, json};
+use shop_operator::api::Shop;
+use shopctl::{
+    failure::Failure,
+    plan::{Action, Answer, Side, Summary, config, held, object, paused, text},
+};
+
+use crate::plain;
+
+fn side(kind: &str, live: Option<Value>, then: Option<Value>) -> Side {
+    Side {
+        kind: kind.into(),
+        name: "demo-orders".into(),
+        service: Some("orders".into()),
+        live,
+        then: Ok(then),
+    }
+}
+
+/// The fields that change, each as `path: old -> new`.
+fn changed(kind: &str, live: Value, then: Value) -> Vec<String> {
+    let object = object(&side(kind, Some(live), Some(then)));
+    let fields = object.into_iter().flat_map(|object| object.fields);
+    fields
+        .map(|field| format!("{}: {} -> {}", field.field, field.old, field.new))
+        .collect()
+}
+
+fn deployment(container: &Value) -> Value {
+    json!({"spec": {"template": {"spec": {"containers": [container]}}}})
+}
+
+#[test]
+fn what_differs_is_named_by_its_path() {
+    let live = json!({"name": "orders", "image": "a", "args": ["x"], "env": [
+        {"name": "LOG", "value": "info"}, {"name": "OLD", "value": "1"}]});
+    let then = json!({"name": "orders", "image": "b", "args": ["x", "y"], "env": [
+        {"name": "NEW", "value": "1"}, {"name": "LOG", "value": "info"}]});
+    let at = "spec.template.spec.containers[orders]";
+    assert_eq!(
+        changed("Deployment", deployment(&live), deployment(&then)),
+        [
+            format!("{at}.args[1]: null -> \"y\""),
+            format!("{at}.env[NEW].name: null -> \"NEW\""),
+            format!("{at}.env[NEW].value: null -> \"1\""),
+            format!("{at}.env[OLD].name: \"OLD\" -> null"),
+            format!("{at}.env[OLD].value: \"1\" -> null"),
+            format!("{at}.image: \"a\" -> \"b\""),
+        ]
+    );
+}
+
+#[test]
+fn items_of_the_same_name_are_told_by_their_place() {
+    let ports = |last: i32| json!({"spec": {"ports": [{"name": "a", "port": 1}, {"name": "a", "port": last}]}});
+    assert_eq!(
+        changed("Service", ports(2), ports(3)),
+        ["spec.ports[1].port: 2 -> 3"]
+    );
+}
+
+#[test]
+fn what_nobody_wrote_is_left_out() {
+    let live = json!({"apiVersion": "v1", "kind": "X", "status": {"ready": 1}, "metadata": {
+        "name": "a", "uid": "1", "resourceVersion": "1", "generation": 1, "managedFields": [{}],
+        "labels": {"shopkeeper.dev/good": "1"},
+        "annotations": {"shopkeeper.dev/revision": "1", "shopkeeper.dev/hosts": "email"},
+    }});
+    let then = json!({"status": {}, "metadata": {
+        "name": "a", "uid": "2", "resourceVersion": "2", "generation": 2,
+        "annotations": {"shopkeeper.dev/prepared": "2", "shopkeeper.dev/hosts": "email,users"},
+    }});
+    assert_eq!(
+        changed("Deployment", live.clone(), then),
+        ["metadata.annotations[shopkeeper.dev/hosts]: \"email\" -> \"email,users\""]
+    );
+    assert_eq!(
+        object(&side("Deployment", Some(live.clone()), Some(live))),
+        None
+    );
+}
+
+#[test]
+fn of_a_secret_only_that_it_changes_is_shown() {
+    let secret = |value: &str| json!({"type": "Opaque", "data": {"nats.conf": value}});
+    assert_eq!(
+        changed("Secret", secret("b2xk"), secret("bmV3")),
+        ["data[nats.conf]: \"(not shown)\" -> \"(not shown)\""]
+    );
+    let more = json!({"type": "Opaque", "data": {"nats.conf": "b2xk", "key": "bmV3"}});
+    assert_eq!(
+        changed("Secret", secret("b2xk"), more),
+        ["data.key: null -> \"(not shown)\""]
+    );
+}
+
+/// Pods roll then, so that it is a change; which one is nobody's business.
+#[test]
+fn what_secrets_hold_is_told_by_their_fingerprint_without_it() {
+    let pods = |content: &str| json!({"spec": {"template": {"metadata": {"annotations": {"shopkeeper.dev/settings": content}}}}});
+    assert_eq!(
+        changed("Deployment", pods("1"), pods("2")),
+        [
+            "spec.template.metadata.annotations[shopkeeper.dev/settings]: \"(not shown)\" -> \"(not shown)\""
+        ]
+    );
+}
+
+#[test]
+fn whatever_is_there_is_compared_without_a_panic() {
+    for live in [
+        json!(null),
+        json!([]),
+        json!({"metadata": 1}),
+        json!({"spec": []}),
+    ] {
+        for then in [
+            json!(null),
+            json!({"metadata": {"labels": 1}}),
+            json!({"spec": [1]}),
+        ] {
+            changed("Secret", live.clone(), then);
+        }
+    }
+}
+
+#[test]
+fn what_is_new_goes_or_would_be_refused_is_told_without_its_fields() {
+    let spec = json!({"spec": {"a": 1}});
+    for (of, expected) in [
+        (side("Job", None, Some(spec.clone())), Action::Create),
+        (side("Job", Some(spec.clone()), None), Action::Delete),
+        (
+            Side {
+                then: Err("no".into()),
+                ..side("Job", Some(spec), None)
+            },
+            Action::Refuse,
+        ),
+    ] {
+        let object = object(&of).expect("a change");
+        assert_eq!((object.action, object.fields.len()), (expected, 0));
+    }
+}
+
+#[test]
+fn a_plan_is_told_by_service_and_by_object() {
+    let image = |image: &str| deployment(&json!({"name": "orders", "image": image}));
+    let refused = Side {
+        kind: "Service".into(),
+        then: Err("spec.ports[0].nodePort: 30000 is taken".into()),
+        ..side("", None, None)
+    };
+    let sides = [
+        side(
+            "Deployment",
+            Some(image("r/orders:1")),
+            Some(image("r/orders:2")),
+        ),
+        side("Job", None, Some(json!({}))),
+        side("PodDisruptionBudget", Some(json!({})), None),
+        refused,
+    ];
+    let answer = Answer {
+        shop: "demo".into(),
+        services: vec![Summary {
+            service: "orders".into(),
+            steps: vec![
+                "image r/orders:1 -> r/orders:2".into(),
+                "rolls 2 pods".into(),
+            ],
+            back: Some("what runs now comes back by itself if this does not prove itself".into()),
+        }],
+        objects: sides.iter().filter_map(object).collect(),
+        notes: vec!["the Shop is paused (sale): no new release begins before that ends".into()],
+    };
+    insta::assert_snapshot!(plain(&text(&answer)));
+    let nothing = Answer {
+        services: Vec::new(),
+        objects: Vec::new(),
+        notes: Vec::new(),
+        ..answer
+    };
+    assert_eq!(text(&nothing), "Nothing changes in Shop demo.\n");
+}
+
+#[test]
+fn a_pause_is_told_while_it_is_in_force() {
+    let now: Timestamp = "2026-11-27T10:00:00Z".parse().expect("a time");
+    let shop = json!({"spec": {
+        "pause": {"reason": "sale", "until": "2026-11-27T11:00:00+00:00"},
+        "services": {
+            "orders": {"pause": {"reason": "over", "until": "2026-11-27T10:00:00Z"}},
+            "users": {"pause": {"reason": "moves"}},
+            "search": {},
+        },
+    }});
+    assert_eq!(
+        paused(&shop, now),
+        [
+            "the Shop is paused until 2026-11-27T11:00:00+00:00 (sale): no new release begins before that ends",
+            "users is paused (moves): no new release begins before that ends",
+        ]
+    );
+    assert!(paused(&json!({"spec": {"version": "1"}}), now).is_empty());
+}
+
+#[test]
+fn what_was_taken_back_and_is_not_tried_again_stays_as_it_is() {
+    let shop = |stage: &str| -> Shop {
+        let shop = json!({
+            "apiVersion": "shopkeeper.dev/v1alpha1", "kind": "Shop", "metadata": {"name": "demo"},
+            "spec": {"version": "1"},
+            "status": {"releases": [{"name": "orders", "stage": stage, "revision": "0a"}]},
+        });
+        serde_json::from_value(shop).expect("a Shop")
+    };
+    let rendered = |revision: &str| -> [Deployment; 1] {
+        let deployment = json!({"metadata": {
+            "labels": {"app.kubernetes.io/name": "orders", "app.kubernetes.io/component": "service"},
+            "annotations": {"shopkeeper.dev/revision": revision},
+        }});
+        [serde_json::from_value(deployment).expect("a Deployment")]
+    };
+    for (stage, revision, stays) in [
+        ("TakenBack", "0a", true),
+        ("Returning", "0a", true),
+        ("TakenBack", "0b", false),
+        ("Stopped", "0a", false),
+        ("Gate", "0a", false),
+    ] {
+        let held = held(&shop(stage), &rendered(revision));
+        assert_eq!(!held.is_empty(), stays, "{stage} {revision}");
+    }
+}
+
+#[test]
+fn the_operators_settings_are_read_off_its_deployment() {
+    let operator = |ports: &str| -> Deployment {
+        let env = json!([
+            {"name": "IMAGE_REGISTRY", "value": "r.example"}, {"name": "POSTGRES_IMAGE", "value": "postgres:17"},
+            {"name": "NATS_IMAGE", "value": "nats:2"}, {"name": "DNS_PORTS", "value": ports},
+            {"name": "POD_NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
+        ]);
+        let mut deployment = deployment(&json!({"name": "shop-operator", "env": env}));
+        deployment["spec"]["selector"] = json!({});
+        serde_json::from_value(deployment).expect("a Deployment")
+    };
+    let read = config(&operator("53,1053"), "shop-system", "mine").expect("settings");
+    assert_eq!(read.image_registry.as_deref(), Some("r.example"));
+    assert_eq!(
+        (read.pod_namespace.as_str(), read.install_name.as_str()),
+        ("shop-system", "mine")
+    );
+    assert_eq!(read.dns_ports, [53, 1053]);
+    for wrong in [operator("dns"), Deployment::default()] {
+        let told = config(&wrong, "shop-system", "mine");
+        assert!(matches!(told, Err(Failure::Refused(_))), "{told:?}");
+    }
+}

@@ -1,0 +1,232 @@
+use serde_json::{Value, json};
+use shop_operator::api::Shop;
+use shopctl::{change::Intent, failure::Failure, rollback};
+
+/// Releases of a service, the newest first: image and result. Each ends an hour before the one before it.
+fn releases(service: &str, past: &[(&str, &str)]) -> Value {
+    let history = past.iter().enumerate().map(|(age, (image, result))| {
+        let at = format!("2026-11-27T{:02}:00:00Z", 20 - age);
+        json!({"revision": "0", "image": image, "result": result, "began": at, "ended": at, "cause": "pod x crashes"})
+    });
+    json!({"name": service, "stage": "Idle", "history": history.collect::<Vec<_>>()})
+}
+
+fn document(spec: Value, releases: &[Value]) -> Value {
+    let services = ["orders", "search", "users"].map(|name| {
+        let image = format!("r.example/shop/{name}:3");
+        json!({"name": name, "version": "3", "image": image, "phase": "Running"})
+    });
+    json!({
+        "apiVersion": "shopkeeper.dev/v1alpha1", "kind": "Shop", "metadata": {"name": "demo"},
+        "spec": spec, "status": {"services": services, "releases": releases},
+    })
+}
+
+fn decide(document: &Value, service: Option<&str>, to: Option<usize>) -> Result<Intent, Failure> {
+    let shop: Shop = serde_json::from_value(document.clone()).expect("a Shop");
+    rollback::decide(&shop, document, service, to)
+}
+
+/// The fields that are to be written, each as `field: old -> new`.
+fn written(document: &Value, service: Option<&str>, to: Option<usize>) -> Vec<String> {
+    let intent = decide(document, service, to).expect("something to go back to");
+    let changes = intent.changes.iter();
+    changes
+        .map(|change| format!("{}: {} -> {}", change.field(), change.old, change.new))
+        .collect()
+}
+
+#[track_caller]
+fn assert_refused(document: &Value, service: Option<&str>, to: Option<usize>, expected: &str) {
+    match decide(document, service, to) {
+        Err(Failure::Refused(told) | Failure::Absent(told)) => {
+            assert!(told.contains(expected), "{told}");
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+const ORDERS: [&str; 3] = [
+    "r.example/shop/orders:3",
+    "r.example/shop/orders:2",
+    "r.example/shop/orders:1",
+];
+
+fn orders(results: [&str; 3]) -> Value {
+    let past: Vec<_> = ORDERS.into_iter().zip(results).collect();
+    releases("orders", &past)
+}
+
+#[test]
+fn a_service_goes_back_to_the_last_image_that_passed() {
+    let past = [orders(["Passed", "TakenBack", "Passed"])];
+    let follows = document(json!({"version": "3"}), &past);
+    assert_eq!(
+        written(&follows, Some("orders"), None),
+        ["spec.services.orders.version: null -> \"1\""]
+    );
+    let notes = decide(&follows, Some("orders"), None)
+        .expect("a release")
+        .notes;
+    assert!(notes[0].contains("no longer follows"), "{notes:?}");
+
+    let own = json!({"version": "3", "services": {"orders": {"image": ORDERS[0]}}});
+    assert_eq!(
+        written(&document(own, &past), Some("orders"), None),
+        [format!(
+            "spec.services.orders.image: \"{}\" -> \"{}\"",
+            ORDERS[0], ORDERS[2]
+        )]
+    );
+}
+
+#[test]
+fn what_is_not_at_its_end_or_was_taken_back_goes_back_to_the_last_good_image() {
+    let under_way = document(
+        json!({"version": "4"}),
+        &[orders(["Passed", "Passed", "Passed"])],
+    );
+    assert_eq!(
+        written(&under_way, Some("orders"), None),
+        ["spec.services.orders.version: null -> \"3\""]
+    );
+    let taken_back = document(
+        json!({"version": "3"}),
+        &[orders(["TakenBack", "Passed", "Passed"])],
+    );
+    assert_eq!(
+        written(&taken_back, Some("orders"), None),
+        ["spec.services.orders.version: null -> \"2\""]
+    );
+}
+
+#[test]
+fn a_service_that_goes_back_to_the_version_of_the_shop_follows_it_again() {
+    let spec = json!({"version": "2", "services": {"orders": {"version": "3"}}});
+    let ahead = document(spec, &[orders(["Passed", "Passed", "Passed"])]);
+    assert_eq!(
+        written(&ahead, Some("orders"), None),
+        ["spec.services.orders.version: \"3\" -> null"]
+    );
+}
+
+#[test]
+fn an_image_that_no_version_makes_is_written_whole() {
+    for image in [
+        "other.example/orders:2",
+        "r.example/shop/orders:2@sha256:00",
+        "orders",
+    ] {
+        let past = [releases(
+            "orders",
+            &[(ORDERS[0], "Passed"), (image, "Passed")],
+        )];
+        let spec = json!({"version": "1", "services": {"orders": {"version": "3"}}});
+        assert_eq!(
+            written(&document(spec, &past), Some("orders"), None),
+            [
+                format!("spec.services.orders.image: null -> \"{image}\""),
+                "spec.services.orders.version: \"3\" -> null".into(),
+            ]
+        );
+    }
+}
+
+#[test]
+fn a_release_is_named_by_its_number() {
+    let shop = document(
+        json!({"version": "3"}),
+        &[orders(["Passed", "TakenBack", "Passed"])],
+    );
+    assert_eq!(
+        written(&shop, Some("orders"), Some(3)),
+        ["spec.services.orders.version: null -> \"1\""]
+    );
+    for (number, expected) in [
+        (0, "it goes from 1 to 3"),
+        (1, "asks for r.example/shop/orders:3 of orders already"),
+        (2, "release 2 of orders failed: pod x crashes"),
+        (4, "it goes from 1 to 3"),
+    ] {
+        assert_refused(&shop, Some("orders"), Some(number), expected);
+    }
+    assert_refused(
+        &shop,
+        Some("users"),
+        Some(1),
+        "no release of users has ended yet",
+    );
+}
+
+#[test]
+fn where_there_is_nothing_to_go_back_to_nothing_is_written() {
+    let settings = [(ORDERS[0], "Passed"), (ORDERS[0], "Passed")];
+    let mut shop = document(json!({"version": "3"}), &[releases("orders", &settings)]);
+    assert_refused(
+        &shop,
+        Some("orders"),
+        None,
+        "no release with another image has passed",
+    );
+    assert_refused(
+        &shop,
+        None,
+        None,
+        "no other version than 3 has passed in the services",
+    );
+    assert_refused(
+        &shop,
+        Some("odrers"),
+        None,
+        "has no service odrers; it has orders, search, users",
+    );
+    shop["status"]["services"][0]["host"] = "monolith".into();
+    assert_refused(&shop, Some("orders"), None, "in the pods of monolith");
+    shop["status"]["services"][0]["phase"] = "Leaving".into();
+    assert_refused(&shop, Some("orders"), None, "the Shop no longer has orders");
+}
+
+fn of(service: &str, past: &[(&str, &str)]) -> Value {
+    let images: Vec<_> = past
+        .iter()
+        .map(|(version, result)| (format!("r.example/shop/{service}:{version}"), *result))
+        .collect();
+    let images: Vec<_> = images
+        .iter()
+        .map(|(image, result)| (image.as_str(), *result))
+        .collect();
+    releases(service, &images)
+}
+
+#[test]
+fn the_shop_goes_back_to_the_last_version_that_failed_nowhere() {
+    let all = [("3", "Passed"), ("2", "Passed"), ("1", "Passed")];
+    let spec = json!({"version": "3"});
+    let shop = document(spec.clone(), &[of("orders", &all), of("users", &all)]);
+    assert_eq!(written(&shop, None, None), ["spec.version: \"3\" -> \"2\""]);
+    let notes = decide(&shop, None, None).expect("a version").notes;
+    assert_eq!(notes, ["search goes along, though 2 is not in its history"]);
+
+    let failed = [("3", "Passed"), ("2", "TakenBack"), ("1", "Passed")];
+    let shop = document(spec, &[of("orders", &all), of("users", &failed)]);
+    assert_eq!(written(&shop, None, None), ["spec.version: \"3\" -> \"1\""]);
+}
+
+#[test]
+fn services_with_a_version_of_their_own_stay_as_they_are() {
+    let spec = json!({"version": "3", "services": {"orders": {"version": "9"}}});
+    let shop = document(
+        spec,
+        &[
+            of("orders", &[("9", "Passed"), ("8", "Passed")]),
+            of("users", &[("3", "Passed"), ("2", "Passed")]),
+            of("search", &[("3", "Passed"), ("2", "Passed")]),
+        ],
+    );
+    assert_eq!(written(&shop, None, None), ["spec.version: \"3\" -> \"2\""]);
+    let notes = decide(&shop, None, None).expect("a version").notes;
+    assert_eq!(
+        notes,
+        ["orders names an image or version of its own and stays as it is"]
+    );
+}

@@ -6,7 +6,7 @@ use k8s_openapi::jiff::Timestamp;
 use kube::api::{Patch, PatchParams};
 use serde_json::json;
 use shop_operator::{
-    api::{PastRelease, ReleaseResult, ReleaseStage, ReleaseStatus, Shop},
+    api::{HoldReason, PastRelease, ReleaseResult, ReleaseStage, ReleaseStatus, Shop},
     release::RETRY_ANNOTATION,
 };
 
@@ -62,6 +62,11 @@ pub async fn retry(cluster: &Cluster, service: &str, now: Timestamp) -> Result<O
 
 fn not_taken_back(shop: &Shop, service: &str) -> Option<&'static str> {
     let releases = releases(shop, Some(service));
+    let held = releases.first().and_then(|release| release.held.as_ref());
+    if held.is_some_and(|held| held.reason == HoldReason::TakenBack) {
+        // With the shop, before it began itself, or after it had passed.
+        return None;
+    }
     match releases.first().map(|release| release.stage) {
         None | Some(ReleaseStage::Idle) => Some("at its end"),
         Some(ReleaseStage::Rolling) => Some("under way"),

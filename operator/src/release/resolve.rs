@@ -94,17 +94,20 @@ fn retry(shop: &Shop, service: &ServiceName) -> Option<String> {
     shop.annotations().get(&key).cloned()
 }
 
+/// Whom each service calls.
+pub fn calls(facts: &Facts) -> BTreeMap<ServiceName, Vec<ServiceName>> {
+    let services = facts.shop.services.values();
+    let calls = services.map(|service| {
+        let calls = service.definition.calls.iter();
+        let callees = calls.map(|call| call.service.as_str().into());
+        (service.name.clone(), callees.collect())
+    });
+    calls.collect()
+}
+
 /// The services that follow the version of the shop and have run before.
 fn members(shop: &Shop, states: &BTreeMap<ServiceName, State>, facts: &Facts) -> Members {
-    let services = facts.shop.services.values();
-    let calls: BTreeMap<_, Vec<_>> = services
-        .map(|service| {
-            let calls = service.definition.calls.iter();
-            let callees = calls.map(|call| call.service.as_str().into());
-            (service.name.clone(), callees.collect())
-        })
-        .collect();
-    let waves = waves(&calls, &facts.shop.waves);
+    let waves = waves(&calls(facts), &facts.shop.waves);
     let member = |service: ServiceView<'_>| {
         let name = service.name().clone();
         let state = states.get(&name)?.clone();

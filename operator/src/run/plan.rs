@@ -38,8 +38,9 @@ use crate::{
         migration, render,
         resources::{Rendered, Resources},
     },
-    progress::decide::{Decision, Migration, decide},
+    progress::decide::{Decision, Migration, decide, image_of},
     reason::Reason,
+    release::{calls, waves},
 };
 
 /// What passes would make of a Shop.
@@ -83,6 +84,8 @@ pub async fn plan(
         // It decides nothing.
         fill: None,
         ways,
+        // Everything comes to its end, sooner or later.
+        holds: BTreeMap::new(),
         generation,
         version: shop.resource_version(),
         now,
@@ -152,6 +155,26 @@ fn migrate(facts: &mut Facts, migrations: &BTreeMap<ServiceName, Migration>) {
 pub type Named = (String, String, Part);
 
 impl Plan {
+    /// The services that a release of the shop would reach, wave by wave; none where no version changes.
+    pub fn waves(&self) -> Vec<Vec<ServiceName>> {
+        let of_number = waves(&calls(&self.facts), &self.facts.shop.waves);
+        let mut reached: BTreeMap<usize, Vec<ServiceName>> = BTreeMap::new();
+        for service in self.facts.services() {
+            let live = service.seen.deployment.as_deref();
+            let runs = live.and_then(image_of);
+            let changes = runs.is_some_and(|image| image != service.wanted.image);
+            if let (true, true, Some(number)) = (
+                service.wanted.follows,
+                changes,
+                of_number.get(service.name()),
+            ) {
+                let wave = reached.entry(*number).or_default();
+                wave.push(service.name().clone());
+            }
+        }
+        reached.into_values().collect()
+    }
+
     /// The objects that passes would delete.
     pub fn superfluous(&self, cluster: &Cluster) -> Vec<Named> {
         // No `..`: an object that is rendered and forgotten here must not compile.

@@ -10,7 +10,10 @@ mod text;
 use k8s_openapi::jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
-use shop_operator::run::plan::{Plan, plan};
+use shop_operator::{
+    naming::names::ServiceName,
+    run::plan::{Plan, plan},
+};
 
 pub use diff::{Action, Field, Object, Side, object};
 pub use operator::config;
@@ -87,7 +90,21 @@ pub async fn run(
 fn notes(plan: &Plan) -> Vec<String> {
     let made = plan.secrets.iter();
     let made = made.map(|name| format!("Secret {name} is made, with what nobody knows yet"));
-    made.collect()
+    made.chain(in_waves(&plan.waves())).collect()
+}
+
+fn in_waves(waves: &[Vec<ServiceName>]) -> Option<String> {
+    let wave = |wave: &Vec<ServiceName>| {
+        let names: Vec<_> = wave.iter().map(ServiceName::as_str).collect();
+        names.join(", ")
+    };
+    let all: Vec<_> = waves.iter().map(wave).collect();
+    (!all.is_empty()).then(|| {
+        format!(
+            "the version goes in waves, each once the one before has proved itself: {}; where one fails, all go back",
+            all.join("; then ")
+        )
+    })
 }
 
 /// A value of a document; null where it is not there.

@@ -11,7 +11,7 @@ use crate::{
         refusals::{Failure, Refusals},
     },
     cluster::{Cluster, Kind, Tracked},
-    facts::observe::Observed,
+    facts::Facts,
     model::{metadata::is_ours, validate::ValidShop},
     naming::{
         labels::{Part, part_of},
@@ -21,22 +21,27 @@ use crate::{
 };
 
 /// Deletes superfluous objects of the Shop; nothing of a service of which something was not applied, because what is missing
-/// among the applied objects would be taken for superfluous, and no Job whose migration goes on. Returns what was refused.
+/// among the applied objects would be taken for superfluous, no Job whose migration goes on, and no migration of a service that keeps
+/// what it runs. Returns what was refused.
 pub async fn prune(
-    shop: &ValidShop,
+    facts: &Facts,
     cluster: &Cluster,
-    observed: &Observed,
     decision: &Decision,
     outcome: &Outcome,
     withheld: &Refusals,
 ) -> Vec<Failure> {
     let applied = &outcome.applied;
-    let services = observed.services.values();
-    let running = services.filter_map(|service| service.other_migration.as_deref());
+    let (shop, services) = (&facts.shop, &facts.observed.services);
+    let running = services
+        .values()
+        .filter_map(|service| service.other_migration.clone());
+    let held = facts.holds.keys().filter_map(|name| services.get(name));
+    let held = held.flat_map(|service| &service.migrations);
+    let held = held.map(|(job, _)| job.name_any());
     let spared = &Spared {
         failures: &outcome.failures,
         shop,
-        running: running.collect(),
+        jobs: running.chain(held).collect(),
     };
     let (budgets, autoscalers) = (&cluster.disruption_budgets, &cluster.autoscalers);
     let (deployments, jobs, budgets, autoscalers) = tokio::join!(
@@ -78,8 +83,8 @@ async fn without_pods(
 struct Spared<'a> {
     failures: &'a [Failure],
     shop: &'a ValidShop,
-    /// Names of Jobs whose migration goes on.
-    running: HashSet<&'a str>,
+    /// Names of Jobs.
+    jobs: HashSet<String>,
 }
 
 impl Spared<'_> {
@@ -92,7 +97,7 @@ impl Spared<'_> {
         };
         has_left
             || self.failures.iter().any(|failure| failure.part == part)
-            || self.running.contains(object.name_any().as_str())
+            || self.jobs.contains(&object.name_any())
     }
 }
 

@@ -77,15 +77,17 @@ pub async fn read(
     Ok(kept.and_then(|kept| template_of(&kept, id)))
 }
 
-/// Forgets those that are too old. Returns what was refused.
+/// Forgets those that are too old, and that nobody may go back to: `before` is what ran when the release of the shop began. Returns what was refused.
 pub async fn tidy(
     cluster: &Cluster,
     seen: &ObservedService,
     state: &State,
+    before: Option<&RevisionId>,
     withheld: &Refusals,
 ) -> Vec<Failure> {
     let mut refused = Vec::new();
-    let needed = needed(state);
+    let mut needed = needed(state);
+    needed.extend(before.map(RevisionId::as_str));
     let mut kept = seen.revisions.clone();
     kept.sort_by_key(|kept| Reverse(kept.revision));
     for old in kept.iter().skip(REMEMBERED) {

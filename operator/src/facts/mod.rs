@@ -49,6 +49,8 @@ pub struct Facts {
     pub ways: BTreeMap<ServiceName, Remembered>,
     /// The services that keep what they run, though the Shop asks for something else. What is wanted of them is what they run.
     pub holds: BTreeMap<ServiceName, Hold>,
+    /// When a release of the shop that is under way began.
+    pub release_began: Option<Timestamp>,
     /// The generation of the Shop.
     pub generation: Option<i64>,
     /// The version of the Shop as it was read, or as we left it after that.

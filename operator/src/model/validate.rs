@@ -16,6 +16,7 @@ use crate::{
         format::{self, Format},
     },
     config::Config,
+    connections::per_process,
     definition::{
         Definition,
         built_in::{self, BuiltIn},
@@ -458,6 +459,9 @@ fn valid_service(
         Replicas::Unmanaged | Replicas::Fixed(_) => defaults::SERVICE,
         Replicas::Autoscaled { .. } => defaults::AUTOSCALED_SERVICE,
     };
+    let calls = definition.calls.iter();
+    let calls: Vec<_> = calls.map(|call| call.service.clone()).collect();
+    let calls: Vec<_> = calls.iter().map(String::as_str).collect();
     let version_of_shop = spec.version.is_none();
     let (version, image) = match (spec.image, registry) {
         (Some(image), _) => (None, image),
@@ -485,7 +489,7 @@ fn valid_service(
             Place::Hosted => Server::Host,
         },
         follows: version.is_some() && version_of_shop,
-        asked: asked(&shop.spec, name),
+        asked: asked(&shop.spec, name, &calls, limits_stream),
         pause: spec.pause,
         version,
         image,
@@ -500,40 +504,38 @@ fn valid_service(
     }
 }
 
-/// Of other services only what this one's settings may follow from counts, and of none how many pods it has or when it may change.
-fn asked(spec: &ShopSpec, service: &ServiceName) -> String {
+/// A fingerprint of the fields that the service's pods follow from. Of other services only how those are reached that it calls counts. What
+/// is not here reaches pods together with the next change of what is. Whoever changes this makes every service look as if something else
+/// were asked of it, and the next operator would roll them.
+fn asked(spec: &ShopSpec, service: &ServiceName, calls: &[&str], limits_stream: bool) -> String {
     let own = spec.services.get(service.as_str()).cloned();
+    let own = own.unwrap_or_default();
+    // As many pods share the connections of a database; and an autoscaler goes by what a pod requests.
+    let most = own.autoscaling.as_ref().map(|scaling| scaling.max_replicas);
+    let connections = most.or(own.replicas).and_then(per_process);
+    let is_autoscaled = own.autoscaling.is_some();
     let own = ServiceSpec {
+        enabled: None,
         pause: None,
-        ..own.unwrap_or_default()
+        replicas: None,
+        autoscaling: None,
+        ..own
     };
     let follows = own.version.is_none() && own.image.is_none();
-    let others = spec
-        .services
-        .iter()
-        .filter(|(name, _)| *name != service.as_str());
-    // One that says nothing of that counts as one that is not named.
+    let others = spec.services.iter();
+    let others = others.filter(|(name, _)| calls.contains(&name.as_str()));
     let others: Vec<_> = others
-        .map(|(name, other)| {
-            (
-                name,
-                (other.enabled, other.extracted),
-                &other.definition,
-                &other.protocols,
-            )
-        })
-        .filter(|(_, is, definition, protocols)| {
-            *is != (None, None) || definition.is_some() || !protocols.is_empty()
-        })
+        .filter_map(|(name, other)| Some((name, other.definition.as_ref()?)))
         .collect();
     let images = spec.images.as_ref();
     let images = images.map(|images| (&images.registry, &images.pull_policy, &images.pull_secrets));
     Fingerprint::of(&(
         follows.then_some(&spec.version),
-        own,
+        (own, connections, is_autoscaled),
         others,
         images,
-        (&spec.topology, &spec.exposure, &spec.email, &spec.telemetry),
+        (&spec.topology, &spec.email, &spec.telemetry),
+        limits_stream.then_some(&spec.broker.storage),
     ))
     .hex()
 }

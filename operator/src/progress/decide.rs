@@ -103,6 +103,8 @@ pub enum Migration {
     Done,
     /// It failed; the text says how.
     Failed(String),
+    /// It keeps what it runs, whose migration was done long ago. No Job is made, and none goes.
+    Kept,
     /// Its Job says nothing about what is there now: it goes, and comes anew.
     Superseded(Renewal),
 }
@@ -125,14 +127,16 @@ impl Migration {
     pub fn has_job(&self) -> bool {
         match self {
             Self::Running | Self::Done | Self::Failed(_) => true,
-            Self::Unneeded | Self::Waiting | Self::After(_) | Self::Superseded(_) => false,
+            Self::Unneeded | Self::Waiting | Self::After(_) | Self::Kept | Self::Superseded(_) => {
+                false
+            }
         }
     }
 
     /// The database is what the image that is to run expects.
     pub fn is_done(&self) -> bool {
         match self {
-            Self::Unneeded | Self::Done => true,
+            Self::Unneeded | Self::Done | Self::Kept => true,
             Self::Waiting
             | Self::After(_)
             | Self::Running
@@ -177,7 +181,7 @@ fn guests(services: &BTreeMap<ServiceName, ServiceDecision>) -> BTreeSet<Service
 }
 
 fn decide_service(facts: &Facts, service: &ServiceView<'_>) -> ServiceDecision {
-    let migration = migration_state(service);
+    let migration = migration_state(facts, service);
     let placement = placement::place(
         service.wanted.place,
         service.seen.answers,
@@ -340,7 +344,7 @@ pub fn running(deployment: &Deployment) -> Option<Release> {
     })
 }
 
-fn migration_state(service: &ServiceView<'_>) -> Migration {
+fn migration_state(facts: &Facts, service: &ServiceView<'_>) -> Migration {
     let Some(database) = service.database else {
         return Migration::Unneeded;
     };
@@ -348,6 +352,7 @@ fn migration_state(service: &ServiceView<'_>) -> Migration {
     let claim = seen.database.claim.as_deref();
     let Some(job) = &seen.migration else {
         return match &seen.other_migration {
+            _ if facts.holds.contains_key(service.name()) => Migration::Kept,
             _ if claim.is_none() || !has_running_pod(database) => Migration::Waiting,
             Some(other) => Migration::After(other.clone()),
             None => Migration::Running,
@@ -370,9 +375,14 @@ fn migration_state(service: &ServiceView<'_>) -> Migration {
     let changed = written_for != Some(&migration::settings_of(service.shop, service.wanted));
     let was_away =
         || *database != DatabaseState::Prepared || was_unavailable_since(&seen.database, job);
+    // A release that begins anew tries anew.
+    let is_of_before = || {
+        let made = job.creation_timestamp();
+        made.is_some_and(|made| facts.release_began.is_some_and(|began| made.0 < began))
+    };
     match failure(job) {
         // Somebody changed something, or it gave up waiting for its database: that says nothing about the migration.
-        Some(_) if changed || was_away() => Migration::Superseded(Renewal::Retry),
+        Some(_) if changed || was_away() || is_of_before() => Migration::Superseded(Renewal::Retry),
         Some(how) => Migration::Failed(how),
         // None of its pods has begun: with the new settings they may.
         None if changed && !migration::is_running(job, &seen.migration_pods) => {

@@ -55,6 +55,8 @@ pub struct Transition {
     pub effective: Effective,
     /// When to look again at the latest, where time alone leads on.
     pub wake: Option<Duration>,
+    /// What was to come back is not kept any more.
+    pub cannot_return: bool,
 }
 
 /// What a Deployment is to run.
@@ -100,6 +102,7 @@ pub fn advance(state: &State, wanted: &Wanted, seen: &Seen, now: Timestamp) -> T
     Transition {
         effective: effective(&next),
         wake: wake(&next.stage, wanted, seen, now),
+        cannot_return: false,
         next,
     }
 }
@@ -119,6 +122,7 @@ pub fn stay(state: &State) -> Transition {
         effective: effective(state),
         next: state.clone(),
         wake: None,
+        cannot_return: false,
     }
 }
 
@@ -141,6 +145,7 @@ pub fn cannot_return(transition: Transition) -> Transition {
         next,
         effective: Effective::Wanted,
         wake: None,
+        cannot_return: true,
     }
 }
 

@@ -84,22 +84,25 @@ pub fn hold(
         .flatten()
         .find(|pause| is_in_force(pause, now));
     let why = match (turn, pause) {
-        (Turn::Held(cause), _) => Why::TakenBack(cause),
-        (_, Some(pause)) if is_asked_for_more => Why::Paused {
-            reason: pause.reason.clone(),
-            until: pause.until.as_ref().map(|until| until.0),
-        },
+        (Turn::Held(cause) | Turn::Returns { cause, .. }, _) => Why::TakenBack(cause),
+        (_, Some(pause)) if is_asked_for_more => paused(pause),
         (Turn::Waits(whom), _) => Why::Wave(whom),
-        (Turn::Free | Turn::Returns(_), pause) => {
-            let waits = match shop.operator_updates {
-                OperatorUpdates::OnRelease => true,
-                OperatorUpdates::Immediately => pause.is_some(),
-            };
-            (is_made_anew && waits && !is_asked_for_more).then_some(Why::OperatorUpdate)?
-        }
+        (Turn::Free, _) if is_asked_for_more || !is_made_anew => return None,
+        (Turn::Free, pause) => match (shop.operator_updates, pause) {
+            (OperatorUpdates::OnRelease, _) => Why::OperatorUpdate,
+            (OperatorUpdates::Immediately, Some(pause)) => paused(pause),
+            (OperatorUpdates::Immediately, None) => return None,
+        },
     };
     let image = service.image.clone();
     Some(Hold { why, image })
+}
+
+fn paused(pause: &PauseSpec) -> Why {
+    Why::Paused {
+        reason: pause.reason.clone(),
+        until: pause.until.as_ref().map(|until| until.0),
+    }
 }
 
 /// Whether a pause lasts still.

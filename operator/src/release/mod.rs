@@ -8,6 +8,7 @@ mod judge;
 mod resolve;
 mod shop;
 mod state;
+mod step;
 mod waves;
 
 pub use advance::{Effective, Seen, Transition, Wanted, advance, cannot_return, stay};
@@ -20,6 +21,7 @@ pub use shop::{
     proceed, turn,
 };
 pub use state::{Failure, REMEMBERED, RevisionId, Stage, State, Trial};
+pub use step::{Asker, step};
 pub use waves::waves;
 
 /// On a Shop, with `/<service>` behind it: whoever changes its value wants another try of what failed.

@@ -8,7 +8,7 @@ use kube::ResourceExt;
 use super::{
     RETRY_ANNOTATION,
     hold::{Hold, hold},
-    shop::{Member, Members, ShopRelease, ShopStage, Turn, current, go_back, told, turn},
+    shop::{Member, Members, ShopRelease, ShopStage, Turn, current, go_back, in_force, turn},
     state::State,
     waves::waves,
 };
@@ -18,7 +18,7 @@ use crate::{
     model::place::Place,
     naming::names::{self, ServiceName},
     objects::revision,
-    progress::decide::running,
+    progress::decide::{Release, running},
 };
 
 /// What is remembered, and what follows from it.
@@ -43,6 +43,10 @@ pub fn resolve(
     let last = previous.and_then(|status| status.release.as_ref());
     let last = last.map(ShopRelease::of);
     let release = current(last.as_ref(), &facts.shop.version, &mut members, facts.now);
+    facts.release_began = match release.stage {
+        ShopStage::Rolling | ShopStage::Stopped(_) => release.began,
+        ShopStage::Done | ShopStage::Returning(_) | ShopStage::TakenBack(_) => None,
+    };
     for (name, member) in &members {
         states.insert(name.clone(), member.state.clone());
     }
@@ -58,7 +62,7 @@ pub fn resolve(
         .collect();
     go_back_in_turn(&turns, &release, &members, &mut states, facts);
     facts.holds = holds(shop, turns, &states, facts, operator);
-    want_what_runs(facts);
+    want_what_runs(facts, &states);
     Resolved {
         states,
         release,
@@ -86,7 +90,7 @@ fn remembered(previous: Option<&ShopStatus>, facts: &Facts) -> BTreeMap<ServiceN
 fn may_be_held(service: &ServiceView<'_>) -> bool {
     let wanted = service.wanted;
     let is_settled = service.seen.answers != Some(Place::Hosted);
-    !wanted.hosts && wanted.place == Place::Apart && is_settled && service.seen.deployment.is_some()
+    !wanted.hosts && wanted.place == Place::Apart && is_settled
 }
 
 fn retry(shop: &Shop, service: &ServiceName) -> Option<String> {
@@ -112,12 +116,13 @@ fn members(shop: &Shop, states: &BTreeMap<ServiceName, State>, facts: &Facts) ->
         let name = service.name().clone();
         let state = states.get(&name)?.clone();
         let is_member = service.wanted.follows && state.good.is_some() && may_be_held(&service);
-        let live = service.seen.deployment.as_deref()?;
+        let live = service.seen.deployment.as_deref();
+        let replicas = live.and_then(|live| live.spec.as_ref()?.replicas);
         let member = Member {
             wave: waves.get(&name).copied().unwrap_or_default(),
             asked: service.wanted.asked.clone(),
             retry: retry(shop, &name),
-            has_pods: live.spec.as_ref().and_then(|spec| spec.replicas) != Some(0),
+            has_pods: replicas != Some(0),
             migration: None,
             state,
         };
@@ -133,17 +138,13 @@ fn go_back_in_turn(
     states: &mut BTreeMap<ServiceName, State>,
     facts: &Facts,
 ) {
-    let (ShopStage::Returning(failure) | ShopStage::TakenBack(failure)) = &release.stage else {
-        return;
-    };
     for (name, turn) in turns {
-        let (Turn::Returns(to), Some(member)) = (turn, members.get(name)) else {
+        let (Turn::Returns { to, cause }, Some(member)) = (turn, members.get(name)) else {
             continue;
         };
         let service = facts.shop.services.get(name);
         let image = service.map_or("", |service| &service.image);
-        let cause = told(release, failure, name);
-        let state = go_back(release, member, to.clone(), image, cause, facts.now);
+        let state = go_back(release, member, to.clone(), image, cause.clone(), facts.now);
         states.insert(name.clone(), state);
     }
 }
@@ -167,16 +168,36 @@ fn holds(
     facts.services().filter_map(hold).collect()
 }
 
-fn want_what_runs(facts: &mut Facts) {
-    for name in facts.holds.keys() {
-        let seen = facts.observed.services.get_mut(name);
-        let (Some(seen), Some(service)) = (seen, facts.shop.services.get_mut(name)) else {
-            continue;
+/// What is not known to have run is not held.
+fn want_what_runs(facts: &mut Facts, states: &BTreeMap<ServiceName, State>) {
+    let Facts {
+        holds,
+        shop,
+        observed,
+        ..
+    } = facts;
+    holds.retain(|name, _| {
+        let seen = observed.services.get_mut(name);
+        let (Some(seen), Some(service)) = (seen, shop.services.get_mut(name)) else {
+            return false;
         };
-        if let Some(runs) = seen.deployment.as_deref().and_then(running) {
-            seen.look_at_migration(&names::migration(&facts.shop.name, name, &runs.image));
-            service.image = runs.image;
-            service.version = runs.version;
-        }
-    }
+        let live = seen.deployment.as_deref().and_then(running);
+        let Some(runs) = live.or_else(|| states.get(name).and_then(ran)) else {
+            return false;
+        };
+        seen.look_at_migration(&names::migration(&shop.name, name, &runs.image));
+        service.image = runs.image;
+        service.version = runs.version;
+        true
+    });
+}
+
+/// What ran, where somebody has taken its Deployment away.
+fn ran(state: &State) -> Option<Release> {
+    let id = in_force(state)?.as_str();
+    let past = state.history.iter().find(|past| past.revision == id)?;
+    Some(Release {
+        image: past.image.clone(),
+        version: None,
+    })
 }

@@ -80,8 +80,13 @@ pub enum Turn {
     Waits(String),
     /// Nothing: the release failed; the text says where and why.
     Held(String),
-    /// It goes back to this revision.
-    Returns(RevisionId),
+    /// It goes back.
+    Returns {
+        /// To this revision.
+        to: RevisionId,
+        /// Where the release failed, and why.
+        cause: String,
+    },
 }
 
 impl Member {
@@ -91,8 +96,8 @@ impl Member {
         is_asked
             && match &self.state.stage {
                 Stage::Idle => true,
-                Stage::Rolling(_) | Stage::Gate(_) => !self.has_pods,
-                Stage::Returning(_) | Stage::TakenBack(_) | Stage::Stopped(_) => false,
+                Stage::Rolling(_) | Stage::Gate(_) | Stage::Stopped(_) => !self.has_pods,
+                Stage::Returning(_) | Stage::TakenBack(_) => false,
             }
     }
 
@@ -103,6 +108,7 @@ impl Member {
     /// Why what is asked for will not do.
     fn failure(&self) -> Option<&str> {
         match &self.state.stage {
+            Stage::Stopped(_) if !self.has_pods => None,
             Stage::Returning(failure) | Stage::TakenBack(failure) | Stage::Stopped(failure)
                 if self.has_begun() =>
             {
@@ -150,7 +156,7 @@ pub fn current(
     let is_over = matches!(last.stage, ShopStage::Done | ShopStage::TakenBack(_));
     let mut before: BTreeMap<_, _> = members
         .iter()
-        .filter_map(|(name, member)| Some((name.clone(), member.state.good.clone()?)))
+        .filter_map(|(name, member)| Some((name.clone(), in_force(&member.state)?.clone())))
         .collect();
     if !is_over {
         before.extend(last.before.clone());
@@ -167,11 +173,11 @@ pub fn current(
 fn try_again(member: &mut Member) {
     let state = &mut member.state;
     match state.stage {
-        Stage::Returning(_) | Stage::TakenBack(_) => {
+        Stage::Returning(_) | Stage::TakenBack(_) | Stage::Stopped(_) => {
             state.stage = Stage::Idle;
             state.asked = None;
         }
-        Stage::Idle | Stage::Rolling(_) | Stage::Gate(_) | Stage::Stopped(_) => {}
+        Stage::Idle | Stage::Rolling(_) | Stage::Gate(_) => {}
     }
 }
 
@@ -198,42 +204,33 @@ pub fn turn(release: &ShopRelease, members: &Members, name: &ServiceName) -> Tur
             let later = members.iter().filter(|(_, other)| other.wave > member.wave);
             let mut later = later.map(|(name, other)| is_back(release, name, other));
             match before.filter(|before| in_force(&member.state) != Some(before)) {
-                Some(before) if later.all(|back| back) && can_return(member) => {
-                    Turn::Returns(before.clone())
-                }
+                Some(before) if later.all(|back| back) => Turn::Returns {
+                    to: before.clone(),
+                    cause: told(release, failure, name),
+                },
                 Some(_) | None => Turn::Held(told(release, failure, name)),
             }
         }
     }
 }
 
-/// One that stays where it is has nothing to go back to.
-fn can_return(member: &Member) -> bool {
+/// As far back as it will ever be.
+fn is_back(release: &ShopRelease, name: &ServiceName, member: &Member) -> bool {
+    let before = release.before.get(name);
+    let is_of_before = before.is_none() || in_force(&member.state) == before;
     match &member.state.stage {
         Stage::Idle
         | Stage::Rolling(_)
         | Stage::Gate(_)
-        | Stage::Returning(_)
-        | Stage::TakenBack(_) => true,
-        Stage::Stopped(_) => false,
-    }
-}
-
-/// As far back as it will ever be.
-fn is_back(release: &ShopRelease, name: &ServiceName, member: &Member) -> bool {
-    let before = release.before.get(name);
-    match &member.state.stage {
-        Stage::Idle | Stage::TakenBack(_) => {
-            before.is_none() || member.state.good.as_ref() == before
-        }
-        Stage::Stopped(_) => true,
-        Stage::Rolling(_) | Stage::Gate(_) => before.is_none(),
-        Stage::Returning(_) => false,
+        | Stage::TakenBack(_)
+        | Stage::Stopped(_) => is_of_before,
+        // Where nobody has pods of it, none will get ready.
+        Stage::Returning(_) => is_of_before && !member.has_pods,
     }
 }
 
 /// Why a member does not run the version of the shop.
-pub(super) fn told(release: &ShopRelease, failure: &ShopFailure, name: &ServiceName) -> String {
+fn told(release: &ShopRelease, failure: &ShopFailure, name: &ServiceName) -> String {
     let (version, service, cause) = (&release.version, &failure.service, &failure.cause);
     match service == name {
         true => format!("the release of {version} was taken back: {cause}"),

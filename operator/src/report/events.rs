@@ -103,7 +103,7 @@ fn held<'a>(
             (Some(was), Some(is)) if was.reason == is.reason => return None,
             (_, Some(is)) => ("ReleaseHeld", format!("{service}: {}", is.message)),
             (Some(was), None) => (
-                "ReleaseGoesOn",
+                "HoldEnded",
                 format!("{service} waits no longer; it did: {}", was.message),
             ),
             (None, None) => return None,

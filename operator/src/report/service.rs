@@ -216,7 +216,10 @@ fn phase(
     if let Some(problem) = taken_back(findings, service).filter(|_| decided.migration.is_done()) {
         return failed(problem);
     }
-    if let Some(held) = held(findings, service) {
+    let serves = deployment.is_some_and(|live| is_complete(live, service.view.wanted.replicas));
+    if let Some(held) =
+        held(findings, service).filter(|(phase, _)| serves || *phase == Phase::Failed)
+    {
         return held;
     }
     if let Migration::Failed(how) = &decided.migration {
@@ -250,12 +253,12 @@ fn phase(
         ),
         Migration::Superseded(renewal) => (Phase::Migrating, Some(renewed(service, *renewal))),
         Migration::Running => migrating(findings, service),
-        Migration::Done | Migration::Unneeded
+        Migration::Done | Migration::Unneeded | Migration::Kept
             if deployment.is_some_and(|d| is_complete(d, carrier.replicas)) =>
         {
             (Phase::Running, no_metrics(findings, service))
         }
-        Migration::Done | Migration::Unneeded | Migration::Failed(_) => {
+        Migration::Done | Migration::Unneeded | Migration::Kept | Migration::Failed(_) => {
             rollout(findings, service, deployment)
         }
     }

@@ -86,6 +86,7 @@ pub async fn plan(
         ways,
         // Everything comes to its end, sooner or later.
         holds: BTreeMap::new(),
+        release_began: None,
         generation,
         version: shop.resource_version(),
         now,
@@ -132,7 +133,10 @@ fn migrate(facts: &mut Facts, migrations: &BTreeMap<ServiceName, Migration>) {
                 | Migration::Running
                 | Migration::Superseded(_),
             ) => true,
-            Some(Migration::Unneeded | Migration::Done | Migration::Failed(_)) | None => false,
+            Some(
+                Migration::Unneeded | Migration::Done | Migration::Kept | Migration::Failed(_),
+            )
+            | None => false,
         };
         let seen = facts.observed.services.get_mut(name);
         let Some(seen) = seen.filter(|_| succeeds) else {

@@ -137,7 +137,7 @@ pub async fn reconcile(
     let mut outcome = apply(valid, cluster, &decision, rendered, withheld).await;
     let migrations = conclude_migrations(cluster, observed, withheld).await;
     let volumes = volumes::update(valid, cluster, &decision, observed, withheld).await;
-    let pruned = prune(valid, cluster, observed, &decision, &outcome, withheld).await;
+    let pruned = prune(&facts, cluster, &decision, &outcome, withheld).await;
     let left = leave(valid, cluster, observed, &facts.departures, withheld).await;
     let after = [migrations, volumes.failures, pruned, left];
     outcome.failures.extend(after.into_iter().flatten());
@@ -229,6 +229,7 @@ async fn gather(
         fill,
         ways,
         holds: BTreeMap::new(),
+        release_began: None,
         generation,
         version,
         now,

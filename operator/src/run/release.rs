@@ -29,8 +29,8 @@ use crate::{
         placement::Way,
     },
     release::{
-        Effective, Hold, RETRY_ANNOTATION, Resolved, ShopRelease, ShopStage, Stage, State,
-        Transition, Wanted, Why, advance, cannot_return, difference, in_force, proceed, seen, stay,
+        Asker, Effective, RETRY_ANNOTATION, Resolved, RevisionId, ShopRelease, ShopStage, Stage,
+        State, Transition, Wanted, Why, cannot_return, difference, proceed, seen, stay, step,
     },
     report::{self, statuses::Remembered},
     run::reconcile::Context,
@@ -69,7 +69,7 @@ pub struct Known<'a> {
 /// When what was decided cannot be written down: then nothing of it may be done.
 pub async fn release(
     known: &Known<'_>,
-    resolved: Resolved,
+    mut resolved: Resolved,
     rendered: &mut Resources<Rendered>,
     context: &Context,
     withheld: &Refusals,
@@ -84,6 +84,7 @@ pub async fn release(
     let operator = &context.identity;
     let mut transitions = transitions(shop, &resolved.states, facts, decision, rendered, operator);
     let (templates, mut failures) = read(facts, &mut transitions, cluster, withheld).await;
+    forget_lost(&mut resolved.release, &transitions);
     failures.extend(keep(facts, &transitions, rendered, cluster, withheld).await);
     tell_holds(facts, &mut transitions, &templates, rendered);
     let wakes = transitions
@@ -106,7 +107,7 @@ pub async fn release(
         .remember(shop, version, previous, remembered)
         .await?;
     put_in_force(facts, &transitions, templates, rendered);
-    failures.extend(tidy(facts, &states, cluster, withheld).await);
+    failures.extend(tidy(facts, &of_shop, &states, cluster, withheld).await);
     let at_once = goes_on.then_some(NEXT_WAVE);
     Ok(Released {
         wake: wake
@@ -146,17 +147,30 @@ fn of_shop(
     proceed(resolved.release, &members, facts.shop.rollout.on_failure)
 }
 
+/// What is not kept any more nobody can go back to.
+fn forget_lost(release: &mut ShopRelease, transitions: &BTreeMap<ServiceName, Transition>) {
+    let is_lost = |name: &ServiceName| {
+        let transition = transitions.get(name);
+        transition.is_some_and(|transition| transition.cannot_return)
+    };
+    release.before.retain(|name, _| !is_lost(name));
+}
+
 /// A service has come further, and others may wait for it; no watch tells of what the status says.
 fn goes_on(resolved: &Resolved, states: &BTreeMap<ServiceName, State>) -> bool {
     let waits = match &resolved.release.stage {
         ShopStage::Rolling | ShopStage::Returning(_) | ShopStage::Stopped(_) => true,
         ShopStage::Done | ShopStage::TakenBack(_) => false,
     };
-    waits
-        && resolved
-            .states
-            .iter()
-            .any(|(name, state)| states.get(name) != Some(state))
+    // Why it is held is found out anew each time.
+    let is_other = |(name, state): (&ServiceName, &State)| {
+        let is = State {
+            held: None,
+            ..state.clone()
+        };
+        resolved.states.get(name).is_some_and(|was| *was != is)
+    };
+    waits && states.iter().any(is_other)
 }
 
 /// When the first pause that holds something ends by itself.
@@ -217,63 +231,14 @@ fn next(
         gate: rollout.gate,
         deadline: rollout.deadline,
     };
-    let hold = facts.holds.get(service.name());
-    let held = hold.and_then(|hold| Some((hold, frozen(state, &wanted, hold)?)));
     let warnings = &facts.observed.warnings;
-    let advance = |wanted: &Wanted| {
-        let seen = seen(service, &wanted.revision, &state.stage, warnings);
-        advance(state, wanted, &seen, facts.now)
+    let asker = Asker {
+        asked: &service.wanted.asked,
+        operator,
     };
-    Some(match held {
-        Some((hold, frozen)) => held_back(advance(&frozen), hold),
-        None => begun(advance(&wanted), &wanted, service, operator),
-    })
-}
-
-/// What is wanted of a service that keeps what it runs: that. None where it runs what the Shop asks for already.
-fn frozen(state: &State, wanted: &Wanted, hold: &Hold) -> Option<Wanted> {
-    let revision = in_force(state)?.clone();
-    let is_other = hold.image != wanted.image || revision != wanted.revision;
-    let retry = match &state.stage {
-        // Not before the hold ends.
-        Stage::TakenBack(failure) => failure.retry.clone(),
-        Stage::Idle
-        | Stage::Rolling(_)
-        | Stage::Gate(_)
-        | Stage::Returning(_)
-        | Stage::Stopped(_) => wanted.retry.clone(),
-    };
-    is_other.then(|| Wanted {
-        revision,
-        is_held: true,
-        retry,
-        ..wanted.clone()
-    })
-}
-
-fn held_back(transition: Transition, hold: &Hold) -> Transition {
-    let mut next = transition.next;
-    next.held = Some(hold.to_status(&[]));
-    Transition {
-        effective: in_force(&next).map_or(Effective::Wanted, |kept| Effective::Kept(kept.clone())),
-        wake: transition.wake,
-        next,
-    }
-}
-
-/// Notes what was asked for, and of whom, unless that waits for its migration.
-fn begun(
-    mut transition: Transition,
-    wanted: &Wanted,
-    service: &ServiceView<'_>,
-    operator: &str,
-) -> Transition {
-    if !wanted.is_held {
-        transition.next.asked = Some(service.wanted.asked.clone());
-        transition.next.made_by = Some(operator.to_owned());
-    }
-    transition.next.held = None;
-    transition
+    let hold = facts.holds.get(service.name());
+    let look = |revision: &RevisionId| seen(service, revision, &state.stage, warnings);
+    Some(step(state, &wanted, hold, asker, look, facts.now))
 }
 
 /// Says of what the operator alone would change how it differs from what runs.
@@ -329,7 +294,7 @@ async fn read(
         let runs = live.and_then(revision::of_deployment).as_ref() == Some(id);
         match revisions::read(&facts.shop, cluster, name, id, withheld).await {
             Ok(Some(template)) => drop(templates.insert(name.clone(), Some(template))),
-            Ok(None) if runs || facts.holds.contains_key(name) => {
+            Ok(None) if runs || stays(facts, name, &transition.next.stage) => {
                 drop(templates.insert(name.clone(), None))
             }
             Ok(None) => *transition = cannot_return(transition.clone()),
@@ -340,6 +305,11 @@ async fn read(
         }
     }
     (templates, failures)
+}
+
+/// It is held, and on no way back: then it is left as it is.
+fn stays(facts: &Facts, name: &ServiceName, stage: &Stage) -> bool {
+    facts.holds.contains_key(name) && !matches!(stage, Stage::Returning(_))
 }
 
 /// Keeps what is about to run. Where that is refused it runs all the same: there is only nothing to go back to.
@@ -389,6 +359,7 @@ fn put_in_force(
 
 async fn tidy(
     facts: &Facts,
+    of_shop: &ShopRelease,
     states: &BTreeMap<ServiceName, State>,
     cluster: &Cluster,
     withheld: &Refusals,
@@ -396,7 +367,10 @@ async fn tidy(
     let mut refused = Vec::new();
     for service in facts.services() {
         refused.extend(match states.get(service.name()) {
-            Some(state) => revisions::tidy(cluster, service.seen, state, withheld).await,
+            Some(state) => {
+                let before = of_shop.before.get(service.name());
+                revisions::tidy(cluster, service.seen, state, before, withheld).await
+            }
             None => revisions::forget(cluster, service.seen, withheld).await,
         });
     }

@@ -1,6 +1,6 @@
 # The few commands people type. What they do lies in dev/, xtask/ and e2e/.
 .DEFAULT_GOAL := help
-.PHONY: help run up down demo ship figures bench-operator test test-fast contract contracts-fuzz fmt lint generate clean-cache
+.PHONY: help run up down demo demo-release ship figures bench-operator test test-fast contract contracts-fuzz fmt lint generate clean-cache
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -16,6 +16,9 @@ down: ## Remove that cluster
 
 demo: ## A buyer registers, searches with a typo, orders and pays; told as a story
 	@cargo xtask run demo story
+
+demo-release: ## A release of the whole shop that goes wrong and takes itself back, while somebody buys
+	@cargo xtask run demo release
 
 ship: ## S=search: build one service of this tree and roll it out alone
 	@dev/ship.sh "$(S)"

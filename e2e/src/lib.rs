@@ -4,6 +4,7 @@
 pub mod catalogue;
 pub mod cluster;
 pub mod forward;
+pub mod nodes;
 pub mod second_shop;
 pub mod seed;
 pub mod services;

@@ -13,6 +13,7 @@ mod outages;
 mod release;
 mod rollout;
 mod scaling;
+mod shop_release;
 mod shopctl;
 mod steady_state;
 mod support;

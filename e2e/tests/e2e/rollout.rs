@@ -1,10 +1,9 @@
 use std::collections::BTreeMap;
-use std::process::Command;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use e2e::cluster::SHOP;
-use e2e::services;
 use e2e::wait::until;
+use e2e::{nodes, services};
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -47,40 +46,7 @@ pub(crate) async fn footprint(world: &World, service: &str) -> Result<BTreeMap<S
 
 /// Gives the image of a service a second name on every node: a new version to roll out.
 pub(crate) fn tag_on_nodes(service: &str, from: &str, to: &str) -> Result<()> {
-    let nodes = Command::new("docker")
-        .args([
-            "ps",
-            "--format",
-            "{{.Names}}",
-            "--filter",
-            "label=io.x-k8s.kind.cluster=shopkeeper-e2e",
-        ])
-        .output()?;
-    let nodes = String::from_utf8(nodes.stdout)?;
-    let mut tagged = 0;
-    for node in nodes.lines() {
-        let image = |version: &str| format!("localhost/shopkeeper/{service}:{version}");
-        let status = Command::new("docker")
-            .args([
-                "exec",
-                node,
-                "ctr",
-                "-n",
-                "k8s.io",
-                "images",
-                "tag",
-                "--force",
-                &image(from),
-                &image(to),
-            ])
-            .output()?;
-        tagged += usize::from(status.status.success());
-    }
-    ensure!(
-        tagged > 0,
-        "no node holds the image of {service} in version {from}"
-    );
-    Ok(())
+    nodes::tag("shopkeeper-e2e", service, from, to)
 }
 
 #[tokio::test]

@@ -1,4 +1,7 @@
-//! `seed` fills the shop's catalogue and stock; `story` follows one order from registration to the mail.
+//! `seed` fills the shop's catalogue and stock; `story` follows one order from registration to the mail; `release` lets a release go
+//! wrong.
+
+mod release;
 
 use std::io::IsTerminal;
 use std::time::Duration;
@@ -31,6 +34,8 @@ enum Command {
     Seed,
     /// Register, search with a typo, order, pay, and read the mail.
     Story,
+    /// Let a release of the shop go wrong in its second wave, and watch it take itself back.
+    Release,
 }
 
 #[tokio::main]
@@ -49,6 +54,7 @@ async fn main() -> Result<()> {
     match arguments.command {
         Command::Seed => seed(&shop, &admin).await,
         Command::Story => story(&shop, &admin).await,
+        Command::Release => release::release(&shop, &admin).await,
     }
 }
 

@@ -41,17 +41,21 @@ pub enum Why {
 impl Hold {
     /// As the status tells it; `difference` is what would change.
     pub fn to_status(&self, difference: &[String]) -> HeldStatus {
-        let image = &self.image;
+        // The image, or, where that is the one that runs, the settings.
+        let what = match difference {
+            [first, ..] if !first.starts_with("image ") => difference.join(", "),
+            [] | [..] => self.image.clone(),
+        };
         let (reason, message) = match &self.why {
             Why::Paused { reason, until } => {
                 let until = until.map(|until| format!(" until {until:.0}"));
                 let until = until.unwrap_or_default();
                 (
                     HoldReason::Paused,
-                    format!("{image} waits for the end of a pause{until}: {reason}"),
+                    format!("waits for the end of a pause{until} ({reason}): {what}"),
                 )
             }
-            Why::Wave(whom) => (HoldReason::Wave, format!("{image} waits for {whom}")),
+            Why::Wave(whom) => (HoldReason::Wave, format!("waits for {whom}: {what}")),
             Why::TakenBack(cause) => (HoldReason::TakenBack, cause.clone()),
             Why::OperatorUpdate => (
                 HoldReason::OperatorUpdate,

@@ -22,8 +22,11 @@ end
 if ready.status == "True" then
   return health("Healthy", ready.message)
 end
--- Somebody holds a release; what ran before runs. What waits for help would be the reason in its place.
-if ready.reason == "Held" then
+local function is_true(name)
+  return conditions[name] ~= nil and conditions[name].status == "True"
+end
+-- Somebody holds a release; what ran before runs. A service that waits for help would be the reason in its place.
+if ready.reason == "Held" and is_true("DatabasesReady") and is_true("BrokerReady") then
   return health("Suspended", ready.message)
 end
 for _, service in ipairs(status.services or {}) do

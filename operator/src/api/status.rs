@@ -209,9 +209,12 @@ pub struct ShopReleaseStatus {
     /// Why it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cause: Option<String>,
-    /// A fingerprint of what was asked for, and of the tries, when it failed.
+    /// A fingerprint of what that service was asked for when it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub asked: Option<String>,
+    /// What the annotations for another try said then.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tries: Vec<String>,
     /// What each service ran when it began: what a return goes back to.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]

@@ -10,7 +10,7 @@ pub mod volumes;
 use std::sync::Arc;
 
 use futures::{StreamExt, stream};
-use k8s_openapi::api::apps::v1::StatefulSet;
+use k8s_openapi::api::{apps::v1::StatefulSet, batch::v1::Job, core::v1::Pod};
 use kube::{
     ResourceExt,
     api::{Patch, PatchParams},
@@ -236,32 +236,35 @@ pub async fn conclude_migrations(
     withheld: &Refusals,
 ) -> Vec<Failure> {
     let mut refused = Vec::new();
-    for (service, observed) in observed.services.iter() {
-        let Some(job) = &observed.migration else {
-            continue;
-        };
-        let mut ends = observed
-            .migration_pods
-            .iter()
-            .filter_map(|pod| migration::kept_alive_since(pod));
-        let Some(ended) = ends.next() else { continue };
-        if job
-            .annotations()
-            .contains_key(migration::SUCCEEDED_ANNOTATION)
-        {
-            continue;
+    for (service, observed) in &observed.services {
+        for (job, pods) in &observed.migrations {
+            refused.extend(conclude(cluster, service, job, pods, withheld).await.err());
         }
-        let patch = json!({
-            "metadata": {"annotations": {migration::SUCCEEDED_ANNOTATION: ended.to_string()}},
-            // Ends its pods and keeps the Job.
-            "spec": {"suspend": true},
-        });
-        let write = format!("Job {} is suspended", job.name_any());
-        let request = cluster.jobs.merge(job, &patch);
-        let attempt = withheld.attempt(Part::Service(service.clone()), write, request);
-        refused.extend(attempt.await.err());
     }
     refused
+}
+
+async fn conclude(
+    cluster: &Cluster,
+    service: &ServiceName,
+    job: &Arc<Job>,
+    pods: &[Arc<Pod>],
+    withheld: &Refusals,
+) -> Result<(), Failure> {
+    let ended = pods.iter().find_map(|pod| migration::kept_alive_since(pod));
+    let noted = job.annotations();
+    let Some(ended) = ended.filter(|_| !noted.contains_key(migration::SUCCEEDED_ANNOTATION)) else {
+        return Ok(());
+    };
+    let patch = json!({
+        "metadata": {"annotations": {migration::SUCCEEDED_ANNOTATION: ended.to_string()}},
+        // Ends its pods and keeps the Job.
+        "spec": {"suspend": true},
+    });
+    let write = format!("Job {} is suspended", job.name_any());
+    let request = cluster.jobs.merge(job, &patch);
+    let part = Part::Service(service.clone());
+    withheld.attempt(part, write, request).await.map(drop)
 }
 
 async fn set_counts(

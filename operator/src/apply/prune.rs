@@ -35,9 +35,13 @@ pub async fn prune(
     let running = services
         .values()
         .filter_map(|service| service.other_migration.clone());
+    // Its own may be superseded, and then it goes as any other.
     let held = facts.holds.keys().filter_map(|name| services.get(name));
-    let held = held.flat_map(|service| &service.migrations);
-    let held = held.map(|(job, _)| job.name_any());
+    let held = held.flat_map(|service| {
+        let own = service.migration.as_ref().map(|job| job.name_any());
+        let names = service.migrations.iter().map(|(job, _)| job.name_any());
+        names.filter(move |name| Some(name) != own.as_ref())
+    });
     let spared = &Spared {
         failures: &outcome.failures,
         shop,

@@ -21,6 +21,8 @@ pub struct ShopFigures {
     pub ready: bool,
     /// The reason of the condition that says so, or that does not.
     pub reason: String,
+    /// Each service that is to have pods has one that is ready, and databases and broker are.
+    pub serving: bool,
     /// Which part of their room the events take at the broker, from 0 to 1; none while nobody knows.
     pub broker_filled: Option<f64>,
     /// The services that wait for help, each with the reason.
@@ -54,6 +56,11 @@ impl Collector for Shops {
         });
         let help = "1 while everything runs as the Shop asks, otherwise 0";
         gauges(&mut encoder, "shop_ready", help, ready)?;
+        let serving = shops
+            .iter()
+            .map(|(key, figures)| (labels(key), i64::from(figures.serving)));
+        let help = "1 while every service has a pod that is ready, and databases and broker are, otherwise 0";
+        gauges(&mut encoder, "shop_serving", help, serving)?;
         let filled = shops
             .iter()
             .filter_map(|(key, figures)| Some((labels(key), figures.broker_filled?)));

@@ -477,6 +477,13 @@ fn valid_service(
             (None, String::new())
         }
     };
+    let asked = asked(
+        &shop.spec,
+        name,
+        &calls,
+        limits_stream,
+        definition.sends_mail,
+    );
     ValidService {
         name: name.clone(),
         definition,
@@ -489,7 +496,7 @@ fn valid_service(
             Place::Hosted => Server::Host,
         },
         follows: version.is_some() && version_of_shop,
-        asked: asked(&shop.spec, name, &calls, limits_stream),
+        asked,
         pause: spec.pause,
         version,
         image,
@@ -507,7 +514,13 @@ fn valid_service(
 /// A fingerprint of the fields that the service's pods follow from. Of other services only how those are reached that it calls counts. What
 /// is not here reaches pods together with the next change of what is. Whoever changes this makes every service look as if something else
 /// were asked of it, and the next operator would roll them.
-fn asked(spec: &ShopSpec, service: &ServiceName, calls: &[&str], limits_stream: bool) -> String {
+fn asked(
+    spec: &ShopSpec,
+    service: &ServiceName,
+    calls: &[&str],
+    limits_stream: bool,
+    sends_mail: bool,
+) -> String {
     let own = spec.services.get(service.as_str()).cloned();
     let own = own.unwrap_or_default();
     // As many pods share the connections of a database; and an autoscaler goes by what a pod requests.
@@ -534,7 +547,11 @@ fn asked(spec: &ShopSpec, service: &ServiceName, calls: &[&str], limits_stream: 
         (own, connections, is_autoscaled),
         others,
         images,
-        (&spec.topology, &spec.email, &spec.telemetry),
+        (
+            &spec.topology,
+            &spec.telemetry,
+            sends_mail.then_some(&spec.email),
+        ),
         limits_stream.then_some(&spec.broker.storage),
     ))
     .hex()

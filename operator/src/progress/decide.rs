@@ -352,7 +352,9 @@ fn migration_state(facts: &Facts, service: &ServiceView<'_>) -> Migration {
     let claim = seen.database.claim.as_deref();
     let Some(job) = &seen.migration else {
         return match &seen.other_migration {
-            _ if facts.holds.contains_key(service.name()) => Migration::Kept,
+            _ if facts.holds.contains_key(service.name()) && is_migrated(service) => {
+                Migration::Kept
+            }
             _ if claim.is_none() || !has_running_pod(database) => Migration::Waiting,
             Some(other) => Migration::After(other.clone()),
             None => Migration::Running,
@@ -377,8 +379,9 @@ fn migration_state(facts: &Facts, service: &ServiceView<'_>) -> Migration {
         || *database != DatabaseState::Prepared || was_unavailable_since(&seen.database, job);
     // A release that begins anew tries anew.
     let is_of_before = || {
-        let made = job.creation_timestamp();
-        made.is_some_and(|made| facts.release_began.is_some_and(|began| made.0 < began))
+        let made = job.creation_timestamp().map(|made| made.0.as_second());
+        let began = facts.release_began.map(|began| began.as_second());
+        service.wanted.follows && made.zip(began).is_some_and(|(made, began)| made < began)
     };
     match failure(job) {
         // Somebody changed something, or it gave up waiting for its database: that says nothing about the migration.
@@ -390,6 +393,17 @@ fn migration_state(facts: &Facts, service: &ServiceView<'_>) -> Migration {
         }
         None => Migration::Running,
     }
+}
+
+/// A migration, of whatever image, was done or is under way in the database that is there, and no pod finds it behind.
+fn is_migrated(service: &ServiceView<'_>) -> bool {
+    let claim = service.seen.database.claim.as_deref();
+    let mut jobs = service.seen.migrations.iter();
+    jobs.any(|(job, _)| {
+        job.metadata.deletion_timestamp.is_none()
+            && !claim.is_some_and(|claim| migration::is_of_another_volume(job, claim))
+            && !is_behind(service, job)
+    })
 }
 
 /// The database is not ready, or is so only since after the Job began. A Job that began beside its database is thereby tried

@@ -82,17 +82,21 @@ pub fn hold(
     let is_asked_for_more = state.asked.as_deref() != Some(&service.asked)
         || matches!(&state.stage, Stage::TakenBack(failure) if retry.is_some() && retry != failure.retry.as_deref());
     let is_made_anew = state.made_by.as_deref().is_some_and(|by| by != operator);
-    let pauses = [&service.pause, &shop.pause];
-    let pause = pauses
-        .into_iter()
-        .flatten()
-        .find(|pause| is_in_force(pause, now));
+    let lasts = |pause: &&PauseSpec| is_in_force(pause, now);
+    // A release of the shop that has begun goes on, but for a service that is paused by itself.
+    let own = service.pause.as_ref().filter(lasts);
+    let pause = match turn {
+        Turn::Goes | Turn::Waits(_) => own,
+        Turn::Free | Turn::Held(_) | Turn::Returns { .. } => {
+            own.or(shop.pause.as_ref().filter(lasts))
+        }
+    };
     let why = match (turn, pause) {
         (Turn::Held(cause) | Turn::Returns { cause, .. }, _) => Why::TakenBack(cause),
         (_, Some(pause)) if is_asked_for_more => paused(pause),
         (Turn::Waits(whom), _) => Why::Wave(whom),
-        (Turn::Free, _) if is_asked_for_more || !is_made_anew => return None,
-        (Turn::Free, pause) => match (shop.operator_updates, pause) {
+        (Turn::Free | Turn::Goes, _) if is_asked_for_more || !is_made_anew => return None,
+        (Turn::Free | Turn::Goes, pause) => match (shop.operator_updates, pause) {
             (OperatorUpdates::OnRelease, _) => Why::OperatorUpdate,
             (OperatorUpdates::Immediately, Some(pause)) => paused(pause),
             (OperatorUpdates::Immediately, None) => return None,

@@ -7,9 +7,9 @@ use kube::ResourceExt;
 
 use super::{
     RETRY_ANNOTATION,
-    hold::{Hold, hold},
+    hold::{Hold, hold, is_in_force},
     shop::{Member, Members, ShopRelease, ShopStage, Turn, current, go_back, in_force, turn},
-    state::State,
+    state::{Stage, State},
     waves::waves,
 };
 use crate::{
@@ -42,7 +42,15 @@ pub fn resolve(
     let mut members = members(shop, &states, facts);
     let last = previous.and_then(|status| status.release.as_ref());
     let last = last.map(ShopRelease::of);
-    let release = current(last.as_ref(), &facts.shop.version, &mut members, facts.now);
+    let paused = facts.shop.pause.as_ref();
+    let is_paused = paused.is_some_and(|pause| is_in_force(pause, facts.now));
+    let release = current(
+        last.as_ref(),
+        &facts.shop.version,
+        &mut members,
+        is_paused,
+        facts.now,
+    );
     facts.release_began = match release.stage {
         ShopStage::Rolling | ShopStage::Stopped(_) => release.began,
         ShopStage::Done | ShopStage::Returning(_) | ShopStage::TakenBack(_) => None,
@@ -50,15 +58,16 @@ pub fn resolve(
     for (name, member) in &members {
         states.insert(name.clone(), member.state.clone());
     }
-    let turns: BTreeMap<_, _> = facts
-        .services()
-        .filter(may_be_held)
-        .map(|service| {
-            (
-                service.name().clone(),
-                turn(&release, &members, service.name()),
-            )
-        })
+    // Another version, which a pause keeps from beginning.
+    let is_of_another = release.version != facts.shop.version;
+    let turn = |name: &ServiceName| match turn(&release, &members, name) {
+        Turn::Goes | Turn::Waits(_) if is_of_another => Turn::Free,
+        turn
+        @ (Turn::Free | Turn::Goes | Turn::Waits(_) | Turn::Held(_) | Turn::Returns { .. }) => turn,
+    };
+    let services = facts.services().filter(may_be_held);
+    let turns: BTreeMap<_, _> = services
+        .map(|service| (service.name().clone(), turn(service.name())))
         .collect();
     go_back_in_turn(&turns, &release, &members, &mut states, facts);
     facts.holds = holds(shop, turns, &states, facts, operator);
@@ -123,6 +132,8 @@ fn members(shop: &Shop, states: &BTreeMap<ServiceName, State>, facts: &Facts) ->
             asked: service.wanted.asked.clone(),
             retry: retry(shop, &name),
             has_pods: replicas != Some(0),
+            is_late: matches!(&state.stage, Stage::Returning(failure)
+                if facts.now.duration_since(failure.at) > facts.shop.rollout.deadline),
             migration: None,
             state,
         };

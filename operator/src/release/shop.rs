@@ -1,14 +1,13 @@
 //! A release of the whole shop: a change of its version reaches the services that follow it wave by wave, and goes back from all of them
 //! where one fails. Pure, and persisted like the releases of its services, from which it follows.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
 
 use super::state::{Failure, RevisionId, Stage, State, past};
 use crate::{
     api::{OnFailure, ReleaseResult, ServiceRevision, ShopReleaseStage, ShopReleaseStatus},
-    hash::Fingerprint,
     naming::names::ServiceName,
 };
 
@@ -47,8 +46,10 @@ pub struct ShopFailure {
     pub service: ServiceName,
     /// Why, in one sentence.
     pub cause: String,
-    /// What that service was asked for, and the tries of all. Whoever changes this wants another try.
+    /// What that service was asked for.
     pub asked: String,
+    /// What the annotations for another try said.
+    pub tries: BTreeSet<String>,
 }
 
 /// A service that follows the version of the shop.
@@ -64,6 +65,8 @@ pub struct Member {
     pub retry: Option<String>,
     /// Nobody has scaled it to none.
     pub has_pods: bool,
+    /// It should be back for longer than a rollout may take.
+    pub is_late: bool,
     /// How its migration failed.
     pub migration: Option<String>,
 }
@@ -74,8 +77,10 @@ pub type Members = BTreeMap<ServiceName, Member>;
 /// What a member may do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Turn {
-    /// What it is asked for.
+    /// What it is asked for: it is in no release of the shop.
     Free,
+    /// What it is asked for: it is its turn in a release of the shop.
+    Goes,
     /// Nothing yet: it waits for somebody.
     Waits(String),
     /// Nothing: the release failed; the text says where and why.
@@ -99,6 +104,18 @@ impl Member {
                 Stage::Rolling(_) | Stage::Gate(_) | Stage::Stopped(_) => !self.has_pods,
                 Stage::Returning(_) | Stage::TakenBack(_) => false,
             }
+    }
+
+    /// What it can go back to: the last revision that proved itself, or what it is to run, where there are no pods to prove it.
+    fn proved(&self) -> Option<&RevisionId> {
+        match (&self.state.stage, self.has_pods) {
+            (Stage::Rolling(trial) | Stage::Gate(trial), false) => Some(&trial.revision),
+            (Stage::Rolling(_) | Stage::Gate(_), true)
+            | (
+                Stage::Idle | Stage::Returning(_) | Stage::TakenBack(_) | Stage::Stopped(_),
+                true | false,
+            ) => self.state.good.as_ref(),
+        }
     }
 
     fn has_begun(&self) -> bool {
@@ -125,11 +142,12 @@ impl Member {
 }
 
 /// The release that this version is part of: the one that is remembered, or a new one. Where nothing is remembered, the shop has its
-/// version from the beginning.
+/// version from the beginning. While the Shop is paused none begins.
 pub fn current(
     last: Option<&ShopRelease>,
     version: &str,
     members: &mut Members,
+    is_paused: bool,
     now: Timestamp,
 ) -> ShopRelease {
     let Some(last) = last else {
@@ -141,22 +159,22 @@ pub fn current(
         };
     };
     let is_wanted_again = match &last.stage {
-        ShopStage::TakenBack(failure) => asked(members, &failure.service) != failure.asked,
+        ShopStage::TakenBack(failure) => is_wanted_again(members, failure),
         ShopStage::Done | ShopStage::Rolling | ShopStage::Returning(_) | ShopStage::Stopped(_) => {
             false
         }
     };
-    if last.version == version && !is_wanted_again {
-        return last.clone();
+    if is_paused || (last.version == version && !is_wanted_again) {
+        return with_new_members(last.clone(), members);
     }
-    if is_wanted_again {
-        members.values_mut().for_each(try_again);
+    for member in members.values_mut() {
+        try_again(member, last.version == version);
     }
     // What a release that has not ended began with is what a return goes back to.
     let is_over = matches!(last.stage, ShopStage::Done | ShopStage::TakenBack(_));
     let mut before: BTreeMap<_, _> = members
         .iter()
-        .filter_map(|(name, member)| Some((name.clone(), in_force(&member.state)?.clone())))
+        .filter_map(|(name, member)| Some((name.clone(), member.proved()?.clone())))
         .collect();
     if !is_over {
         before.extend(last.before.clone());
@@ -169,16 +187,36 @@ pub fn current(
     }
 }
 
-/// What was taken back begins anew.
-fn try_again(member: &mut Member) {
+/// Whoever changes what the service that failed is asked for, or asks for another try of any, wants one.
+fn is_wanted_again(members: &Members, failure: &ShopFailure) -> bool {
+    let is_new = |retry: &String| !failure.tries.contains(retry);
+    let mut retries = members.values().filter_map(|member| member.retry.as_ref());
+    asked(members, &failure.service) != failure.asked || retries.any(is_new)
+}
+
+/// Who follows the version since the release began goes back with the others.
+fn with_new_members(mut release: ShopRelease, members: &Members) -> ShopRelease {
+    if let ShopStage::Rolling | ShopStage::Stopped(_) = release.stage {
+        for (name, member) in members.iter().filter(|(_, member)| !member.has_begun()) {
+            if let Some(proved) = member.proved() {
+                let entry = release.before.entry(name.clone());
+                entry.or_insert_with(|| proved.clone());
+            }
+        }
+    }
+    release
+}
+
+/// What was taken back begins anew. What stands still goes on as it is, unless it is to be tried as it is once more.
+fn try_again(member: &mut Member, is_same: bool) {
     let state = &mut member.state;
     match state.stage {
-        Stage::Returning(_) | Stage::TakenBack(_) | Stage::Stopped(_) => {
-            state.stage = Stage::Idle;
-            state.asked = None;
-        }
-        Stage::Idle | Stage::Rolling(_) | Stage::Gate(_) => {}
+        Stage::Returning(_) | Stage::TakenBack(_) => {}
+        Stage::Stopped(_) if is_same => {}
+        Stage::Idle | Stage::Rolling(_) | Stage::Gate(_) | Stage::Stopped(_) => return,
     }
+    state.stage = Stage::Idle;
+    state.asked = None;
 }
 
 /// What this member may do now.
@@ -188,11 +226,11 @@ pub fn turn(release: &ShopRelease, members: &Members, name: &ServiceName) -> Tur
     };
     match &release.stage {
         ShopStage::Done => Turn::Free,
-        ShopStage::Rolling | ShopStage::Stopped(_) if member.has_begun() => Turn::Free,
+        ShopStage::Rolling | ShopStage::Stopped(_) if member.has_begun() => Turn::Goes,
         ShopStage::Rolling | ShopStage::Stopped(_) => {
             let mut others = members.iter();
             let late = others.find(|(_, other)| other.wave < member.wave && !other.is_done());
-            late.map_or(Turn::Free, |(other, _)| {
+            late.map_or(Turn::Goes, |(other, _)| {
                 Turn::Waits(format!(
                     "{other}, which comes before it in the release of {}",
                     release.version
@@ -224,8 +262,8 @@ fn is_back(release: &ShopRelease, name: &ServiceName, member: &Member) -> bool {
         | Stage::Gate(_)
         | Stage::TakenBack(_)
         | Stage::Stopped(_) => is_of_before,
-        // Where nobody has pods of it, none will get ready.
-        Stage::Returning(_) => is_of_before && !member.has_pods,
+        // Where nobody has pods of it, none will get ready; and one that cannot come back keeps no other from it.
+        Stage::Returning(_) => is_of_before && (!member.has_pods || member.is_late),
     }
 }
 
@@ -305,21 +343,21 @@ fn failed(members: &Members) -> Option<ShopFailure> {
         .iter()
         .filter_map(|(name, member)| Some((member.wave, name, member.failure()?)));
     let (_, service, cause) = failed.min()?;
+    let tries = members.values().filter_map(|member| member.retry.clone());
     Some(ShopFailure {
         service: service.clone(),
         cause: cause.to_owned(),
         asked: asked(members, service),
+        tries: tries.collect(),
     })
 }
 
-/// What the service is asked for, and the tries of all.
+/// What the service is asked for; nothing, where it does not follow the version any more.
 fn asked(members: &Members, service: &ServiceName) -> String {
-    let of_service = members.get(service).map(|member| &member.asked);
-    let tries: BTreeMap<_, _> = members
-        .iter()
-        .filter_map(|(name, member)| Some((name.as_str(), member.retry.as_ref()?)))
-        .collect();
-    Fingerprint::of(&(of_service, tries)).hex()
+    let member = members.get(service);
+    member
+        .map(|member| member.asked.clone())
+        .unwrap_or_default()
 }
 
 /// What the Deployment is to run, as far as the state tells.
@@ -339,6 +377,7 @@ impl ShopRelease {
                 service: ServiceName::from(status.service.as_deref()?),
                 cause: status.cause.clone().unwrap_or_default(),
                 asked: status.asked.clone().unwrap_or_default(),
+                tries: status.tries.iter().cloned().collect(),
             })
         };
         // One that lacks what it must have was written by somebody else.
@@ -370,6 +409,9 @@ impl ShopRelease {
             ShopStage::Stopped(failure) => (ShopReleaseStage::Stopped, Some(failure)),
         };
         let before = self.before.iter();
+        let tries = failure
+            .into_iter()
+            .flat_map(|failure| failure.tries.clone());
         ShopReleaseStatus {
             version: self.version.clone(),
             stage,
@@ -377,6 +419,7 @@ impl ShopRelease {
             service: failure.map(|failure| failure.service.to_string()),
             cause: failure.map(|failure| failure.cause.clone()),
             asked: failure.map(|failure| failure.asked.clone()),
+            tries: tries.collect(),
             before: before
                 .map(|(name, revision)| ServiceRevision {
                     name: name.to_string(),

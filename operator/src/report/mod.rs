@@ -28,6 +28,9 @@ use crate::{
 };
 use conditions::{Conditions, Says};
 
+/// The condition that is there while only the operator makes something else of the Shop.
+const UPDATE_AVAILABLE: &str = "UpdateAvailable";
+
 /// What makes pods and volumes takes seconds; what it has not done for this long it cannot do.
 const PATIENCE: SignedDuration = SignedDuration::from_secs(60);
 
@@ -150,7 +153,7 @@ pub fn status(
     );
 
     if let Some(what) = update_available(findings.releases) {
-        conditions.set("UpdateAvailable", Says::yes("OperatorUpdate", what));
+        conditions.set(UPDATE_AVAILABLE, Says::yes("OperatorUpdate", what));
     }
 
     ShopStatus {
@@ -210,6 +213,9 @@ pub fn stopped(
     );
     conditions.keep("DatabasesReady");
     conditions.keep("BrokerReady");
+    if previous.is_some_and(|status| condition(status, UPDATE_AVAILABLE).is_some()) {
+        conditions.keep(UPDATE_AVAILABLE);
+    }
     ShopStatus {
         observed_generation: generation,
         conditions: conditions.done(),
@@ -249,8 +255,13 @@ pub fn figures(status: &ShopStatus) -> ShopFigures {
     });
     let broker = status.broker.as_ref();
     let ready = condition(status, "Ready");
+    let is_true = |type_| condition(status, type_).is_some_and(|c| c.status == "True");
+    let has_pods = |service: &ServiceStatus| service.ready > 0 || service.desired == 0;
     ShopFigures {
         ready: is_ready(status),
+        serving: is_true("DatabasesReady")
+            && is_true("BrokerReady")
+            && status.services.iter().all(has_pods),
         reason: ready.map(|ready| ready.reason.clone()).unwrap_or_default(),
         broker_filled: broker.map(|broker| f64::from(broker.filled_percent) / 100.0),
         blocked: blocked.collect(),

@@ -216,11 +216,8 @@ fn phase(
     if let Some(problem) = taken_back(findings, service).filter(|_| decided.migration.is_done()) {
         return failed(problem);
     }
-    let serves = deployment.is_some_and(|live| is_complete(live, service.view.wanted.replicas));
-    if let Some(held) =
-        held(findings, service).filter(|(phase, _)| serves || *phase == Phase::Failed)
-    {
-        return held;
+    if let Some((phase, told)) = held(findings, service) {
+        return held_or_worse(findings, service, deployment, phase, told);
     }
     if let Migration::Failed(how) = &decided.migration {
         return failed(Problem::blocked(
@@ -293,10 +290,7 @@ fn taken_back(findings: &Findings<'_>, service: &ServiceFindings<'_>) -> Option<
 }
 
 /// It keeps what it runs, and the Shop asks for something else. What the operator alone would change is told elsewhere.
-fn held(
-    findings: &Findings<'_>,
-    service: &ServiceFindings<'_>,
-) -> Option<(Phase, Option<Problem>)> {
+fn held(findings: &Findings<'_>, service: &ServiceFindings<'_>) -> Option<(Phase, Problem)> {
     let name = service.view.name();
     let held = findings.releases.get(name)?.held.as_ref()?;
     let message = format!("{name}: {}", held.message);
@@ -313,7 +307,27 @@ fn held(
         ),
         HoldReason::OperatorUpdate => return None,
     };
-    Some((phase, Some(problem)))
+    Some((phase, problem))
+}
+
+/// What keeps the pods that run from serving comes before what waits.
+fn held_or_worse(
+    findings: &Findings<'_>,
+    service: &ServiceFindings<'_>,
+    deployment: Option<&Deployment>,
+    phase: Phase,
+    told: Problem,
+) -> (Phase, Option<Problem>) {
+    if deployment.is_some_and(|live| is_complete(live, service.view.wanted.replicas)) {
+        return (phase, Some(told));
+    }
+    match rollout(findings, service, deployment) {
+        (worse, Some(problem)) if problem.needs_help => {
+            let message = format!("{}; beside that, {}", problem.message, told.message);
+            (worse, Some(Problem { message, ..problem }))
+        }
+        (_, Some(_) | None) => (phase, Some(told)),
+    }
 }
 
 fn of_deployment(service: &ServiceFindings<'_>) -> String {

@@ -159,8 +159,13 @@ fn migrate(facts: &mut Facts, migrations: &BTreeMap<ServiceName, Migration>) {
 pub type Named = (String, String, Part);
 
 impl Plan {
-    /// The services that a release of the shop would reach, wave by wave; none where no version changes.
-    pub fn waves(&self) -> Vec<Vec<ServiceName>> {
+    /// The services that a release of the shop would reach, wave by wave; none where its version stays.
+    pub fn waves(&self, shop: &Shop) -> Vec<Vec<ServiceName>> {
+        let status = shop.status.as_ref();
+        let last = status.and_then(|status| status.release.as_ref());
+        if last.is_none_or(|last| last.version == shop.spec.version) {
+            return Vec::new();
+        }
         let of_number = waves(&calls(&self.facts), &self.facts.shop.waves);
         let mut reached: BTreeMap<usize, Vec<ServiceName>> = BTreeMap::new();
         for service in self.facts.services() {

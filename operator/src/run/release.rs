@@ -262,7 +262,12 @@ fn tell_holds(
         let (kept, wanted) = (revision::without_stamp(kept.clone()), wanted.clone());
         let mut difference = difference(&kept, &revision::without_stamp(wanted));
         let runs = facts.shop.services.get(name).map(|service| &service.image);
-        if runs != Some(&hold.image) {
+        // What failed is no part of what the operator alone changes.
+        let has_failed = matches!(
+            transition.next.stage,
+            Stage::TakenBack(_) | Stage::Returning(_)
+        );
+        if runs != Some(&hold.image) && !has_failed {
             difference.insert(0, format!("image {}", hold.image));
         }
         transition.next.held = Some(hold.to_status(&difference));
@@ -309,7 +314,9 @@ async fn read(
 
 /// It is held, and on no way back: then it is left as it is.
 fn stays(facts: &Facts, name: &ServiceName, stage: &Stage) -> bool {
-    facts.holds.contains_key(name) && !matches!(stage, Stage::Returning(_))
+    let seen = facts.observed.services.get(name);
+    let is_there = seen.is_some_and(|seen| seen.deployment.is_some());
+    is_there && facts.holds.contains_key(name) && !matches!(stage, Stage::Returning(_))
 }
 
 /// Keeps what is about to run. Where that is refused it runs all the same: there is only nothing to go back to.

@@ -224,6 +224,28 @@ async fn a_pause_holds_what_is_asked_for_and_ends_by_itself() {
 }
 
 #[tokio::test]
+async fn a_pause_in_the_middle_lets_a_release_of_the_shop_go_on_and_begins_no_other() {
+    let harness = Harness::new().await;
+    harness.apply(shop("1", json!({}))).await;
+    harness.bring_up().await;
+    harness.apply(shop("2", json!({}))).await;
+    harness.play_until(["1", "1", "2", "1", "2"]).await;
+    let pause = json!({"pause": {"reason": "the sale"}});
+    harness.apply(shop("2", pause.clone())).await;
+    harness.play_until(["2"; 5]).await;
+    harness
+        .reconcile_until_status("done", |status| stage(status) == ShopReleaseStage::Done)
+        .await;
+    harness.apply(shop("3", pause)).await;
+    harness.play_on().await;
+    assert_eq!(harness.tags().await, ["2"; 5]);
+    let status = harness.status().await;
+    assert_eq!(held(&status, "users"), Some(HoldReason::Paused));
+    harness.apply(shop("3", json!({}))).await;
+    harness.play_until(["3"; 5]).await;
+}
+
+#[tokio::test]
 async fn a_pause_of_one_service_holds_that_one_alone() {
     let harness = Harness::new().await;
     harness.apply(shop("1", json!({}))).await;

@@ -97,8 +97,15 @@ fn what_waits_for_a_person_is_degraded() {
 #[test]
 fn what_somebody_holds_is_suspended() {
     for progressing in [("False", "Blocked"), ("True", "Working")] {
-        let held = shop(3, ("False", "Held"), progressing, json!([]));
+        let mut held = shop(3, ("False", "Held"), progressing, json!([]));
+        let conditions = held["status"]["conditions"].as_array_mut().expect("some");
+        for type_ in ["DatabasesReady", "BrokerReady"] {
+            conditions.push(json!({"type": type_, "status": "True"}));
+        }
         assert_health(&held, "Suspended", "Ready Held");
+        held["status"]["conditions"][3]["status"] = "False".into();
+        let (status, _) = health_of(&held);
+        assert_ne!(status, "Suspended", "the broker does not serve");
     }
 }
 

@@ -10,6 +10,7 @@ use shop_operator::{
     naming::labels::Component,
     progress::decide::{Migration, Renewal, ServiceDecision, decide},
     reason::Reason,
+    release::{Hold, Why},
 };
 
 use crate::fixtures::{
@@ -490,4 +491,30 @@ fn at(second: i64) -> Timestamp {
 
 fn failed(reason: &str) -> serde_json::Value {
     json!({"failed": 3, "conditions": [{"type": "Failed", "status": "True", "reason": reason}]})
+}
+
+#[test]
+fn a_service_that_keeps_what_it_runs_is_migrated_again_only_where_its_pods_find_it_behind() {
+    let shop = plain();
+    let done = json!({"succeeded": 1, "completionTime": at(100).to_string()});
+    // That of a newer image; the Job of what runs went when that was begun.
+    let newer = (job(&shop, ORDERS, done), Vec::new());
+    let held = |code: i32| {
+        let mut observed = running(&shop, ORDERS, 1);
+        let orders = observed.of(ORDERS);
+        (orders.migration, orders.migrations) = (None, vec![newer.clone()]);
+        let end = json!({"terminated": {"exitCode": code, "finishedAt": at(200).to_string()}});
+        let container = json!({"name": "orders", "image": "i", "imageID": "", "ready": false, "restartCount": 1, "lastState": end});
+        let status = json!({"phase": "Running", "containerStatuses": [container]});
+        observed.of(ORDERS).pods = vec![pod(&shop, ORDERS, Component::Service, status)];
+        let hold = Hold {
+            why: Why::OperatorUpdate,
+            image: "newer".into(),
+        };
+        let mut facts = facts(&shop, &observed);
+        facts.holds.insert(ORDERS.into(), hold);
+        decide(&facts).services[ORDERS].migration.clone()
+    };
+    assert_eq!(held(1), Migration::Kept);
+    assert_eq!(held(3), Migration::Running);
 }

@@ -36,6 +36,7 @@ fn troubled() -> ShopFigures {
     ShopFigures {
         ready: false,
         reason: "TakenBack".into(),
+        serving: true,
         broker_filled: Some(0.9),
         blocked: [("orders".into(), "TakenBack".into())].into(),
     }
@@ -45,6 +46,7 @@ fn well() -> ShopFigures {
     ShopFigures {
         ready: true,
         reason: "Running".into(),
+        serving: true,
         ..ShopFigures::default()
     }
 }
@@ -103,6 +105,7 @@ fn nothing_stays_of_a_shop_that_is_gone() {
     let told = metrics.render();
     for line in [
         r#"shop_operator_shop_ready{namespace="a",shop="demo",reason="TakenBack"} 0"#,
+        r#"shop_operator_shop_serving{namespace="a",shop="demo"} 1"#,
         r#"shop_operator_shop_broker_filled_ratio{namespace="a",shop="demo"} 0.9"#,
         r#"shop_operator_service_blocked{namespace="a",shop="demo",service="orders",reason="TakenBack"} 1"#,
         r#"shop_operator_shop_ready{namespace="b",shop="demo",reason="Running"} 1"#,
@@ -125,6 +128,7 @@ fn the_figures_of_a_shop_are_those_of_its_status() {
     let mut status = Scene::all_well(plain()).report();
     assert_eq!(figures(&status), well());
     status.broker = Some(BrokerStatus { filled_percent: 30 });
+    status.services[0].ready = 0;
     (status.conditions[0].status, status.conditions[0].reason) = ("Unknown".into(), "Any".into());
     status.services[1].blocked_by = Some(BlockedBy {
         reason: "MigrationFailed".into(),
@@ -136,6 +140,7 @@ fn the_figures_of_a_shop_are_those_of_its_status() {
     let troubled = ShopFigures {
         ready: false,
         reason: "Any".into(),
+        serving: false,
         broker_filled: Some(0.3),
         blocked: [(service, "MigrationFailed".into())].into(),
     };

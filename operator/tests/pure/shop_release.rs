@@ -8,8 +8,8 @@ use shop_operator::{
     api::OnFailure,
     naming::names::ServiceName,
     release::{
-        Asker, Hold, Member, Members, RevisionId, Seen, ShopRelease, ShopStage, Stage, State, Turn,
-        Wanted, Why, current, go_back, in_force, proceed, step, turn,
+        Asker, Hold, Member, Members, RevisionId, Seen, ShopRelease, ShopStage, Stage, State,
+        Trial, Turn, Wanted, Why, current, go_back, in_force, proceed, step, turn,
     },
 };
 
@@ -35,6 +35,8 @@ struct World {
     retries: BTreeMap<ServiceName, String>,
     /// Nobody has pods of these.
     scaled_to_none: BTreeSet<&'static str>,
+    /// These should be back long ago.
+    late: BTreeSet<&'static str>,
     states: BTreeMap<ServiceName, State>,
     release: Option<ShopRelease>,
     /// What each service runs.
@@ -60,6 +62,7 @@ impl World {
             unmigrated: Vec::new(),
             retries: BTreeMap::new(),
             scaled_to_none: BTreeSet::new(),
+            late: BTreeSet::new(),
             states: names
                 .iter()
                 .map(|name| (name.clone(), state.clone()))
@@ -82,6 +85,7 @@ impl World {
                 asked: self.version.clone(),
                 retry: self.retries.get(&name).cloned(),
                 has_pods: !self.scaled_to_none.contains(static_name(&name)),
+                is_late: self.late.contains(static_name(&name)),
                 migration: None,
             };
             (name, member)
@@ -93,7 +97,13 @@ impl World {
     fn pass(&mut self) {
         let mut members = self.members();
         let now = at(self.now);
-        let release = current(self.release.as_ref(), &self.version, &mut members, now);
+        let release = current(
+            self.release.as_ref(),
+            &self.version,
+            &mut members,
+            false,
+            now,
+        );
         for name in members.keys().cloned().collect::<Vec<_>>() {
             let turn = turn(&release, &members, &name);
             let state = self.step(&release, &members[&name], &name, turn);
@@ -127,7 +137,7 @@ impl World {
             image: self.version.clone(),
         };
         let hold = match turn {
-            Turn::Free => None,
+            Turn::Free | Turn::Goes => None,
             Turn::Waits(whom) => Some(hold(Why::Wave(whom))),
             Turn::Held(cause) => Some(hold(Why::TakenBack(cause))),
             Turn::Returns { to, cause } => {
@@ -353,6 +363,98 @@ fn what_nobody_has_pods_of_is_not_waited_for() {
     world.scaled_to_none.insert("orders");
     world.passes(60);
     assert_eq!(world.runs(), ["1", "1", "1"], "{:?}", world.release);
+    assert!(
+        matches!(world.stage(), ShopStage::TakenBack(_)),
+        "{:?}",
+        world.stage()
+    );
+}
+
+#[test]
+fn a_version_that_failed_is_tried_again_after_another_one() {
+    let mut world = World::new();
+    world.version = "2".into();
+    world.broken = vec![("web", "2".into()), ("users", "3".into())];
+    world.passes(60);
+    world.version = "3".into();
+    world.passes(60);
+    world.broken.clear();
+    world.version = "2".into();
+    world.passes(60);
+    assert_eq!(world.runs(), ["2", "2", "2"], "{:?}", world.release);
+    assert_eq!(world.stage(), &ShopStage::Done);
+}
+
+#[test]
+fn a_version_that_is_taken_out_before_its_end_needs_no_other_try() {
+    let mut world = World::new();
+    world.version = "2".into();
+    world.broken = vec![("web", "2".into())];
+    world.passes(60);
+    world.version = "1".into();
+    world.passes(60);
+    assert_eq!(world.stage(), &ShopStage::Done);
+    let all = world.states.values();
+    assert!(all.into_iter().all(|state| state.stage == Stage::Idle));
+}
+
+#[test]
+fn what_never_proved_itself_is_nothing_to_go_back_to() {
+    let mut world = World::new();
+    let mut members = world.members();
+    let name = ServiceName::from("orders");
+    let trial = Trial {
+        revision: id("other settings"),
+        since: at(0),
+        began: at(0),
+        last_end: None,
+    };
+    let orders = members.get_mut(&name).expect("a member");
+    orders.state.stage = Stage::Rolling(trial);
+    world.version = "2".into();
+    let last = world.release.as_ref();
+    let release = current(last, "2", &mut members, false, at(1));
+    assert_eq!(release.before[&name], id("1"));
+}
+
+#[test]
+fn who_follows_the_version_only_since_it_goes_round_goes_back_too() {
+    let mut world = World::new();
+    world.version = "2".into();
+    world.passes(4);
+    let mut release = world.release.clone().expect("a release");
+    let name = ServiceName::from("web");
+    release.before.remove(&name);
+    let mut members = world.members();
+    let release = current(Some(&release), "2", &mut members, false, at(9));
+    assert_eq!(release.before[&name], id("1"));
+}
+
+#[test]
+fn an_old_try_is_no_new_one() {
+    let mut world = World::new();
+    world.retries.insert("orders".into(), "long ago".into());
+    world.version = "2".into();
+    world.broken = vec![("web", "2".into())];
+    world.passes(60);
+    let mut members = world.members();
+    let orders = members.get_mut(&ServiceName::from("orders"));
+    orders.expect("a member").retry = None;
+    let last = world.release.clone().expect("a release");
+    let next = current(Some(&last), "2", &mut members, false, at(99));
+    assert_eq!(next, last);
+}
+
+#[test]
+fn one_that_does_not_come_back_keeps_no_other_from_it() {
+    let mut world = World::new();
+    world.version = "2".into();
+    world.broken = vec![("web", "2".into())];
+    world.passes(12);
+    world.broken.push(("web", "1".into()));
+    world.late.insert("web");
+    world.passes(60);
+    assert_eq!(world.runs(), ["1", "1", "1"]);
     assert!(
         matches!(world.stage(), ShopStage::TakenBack(_)),
         "{:?}",

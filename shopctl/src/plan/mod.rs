@@ -11,6 +11,7 @@ use k8s_openapi::jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 use shop_operator::{
+    api::{OnFailure, Shop},
     naming::names::ServiceName,
     run::plan::{Plan, plan},
 };
@@ -64,11 +65,11 @@ pub async fn run(
             "the operator would not go on with this Shop: {error}"
         ))
     })?;
-    let held = held(&shop, &made.rendered.deployments);
+    let held = held(&shop, &made.facts.shop, &made.rendered.deployments);
     let mut sides = dry_run::sides(&seen, &made, &held).await?;
     pump.abort();
     sides.insert(0, ask::own(live.as_ref(), &merged));
-    let mut notes = notes(&made);
+    let mut notes = notes(&made, &shop);
     notes.extend(paused(&merged.data, now));
     let objects: Vec<_> = sides.iter().filter_map(object).collect();
     let answer = Answer {
@@ -87,21 +88,26 @@ pub async fn run(
     })
 }
 
-fn notes(plan: &Plan) -> Vec<String> {
+fn notes(plan: &Plan, shop: &Shop) -> Vec<String> {
     let made = plan.secrets.iter();
     let made = made.map(|name| format!("Secret {name} is made, with what nobody knows yet"));
-    made.chain(in_waves(&plan.waves())).collect()
+    let waves = in_waves(&plan.waves(shop), plan.facts.shop.rollout.on_failure);
+    made.chain(waves).collect()
 }
 
-fn in_waves(waves: &[Vec<ServiceName>]) -> Option<String> {
+fn in_waves(waves: &[Vec<ServiceName>], on_failure: OnFailure) -> Option<String> {
     let wave = |wave: &Vec<ServiceName>| {
         let names: Vec<_> = wave.iter().map(ServiceName::as_str).collect();
         names.join(", ")
     };
     let all: Vec<_> = waves.iter().map(wave).collect();
+    let end = match on_failure {
+        OnFailure::Revert => "all go back",
+        OnFailure::Stop => "later waves wait",
+    };
     (!all.is_empty()).then(|| {
         format!(
-            "the version goes in waves, each once the one before has proved itself: {}; where one fails, all go back",
+            "the version goes in waves, each once the one before has proved itself: {}; where one fails, {end}",
             all.join("; then ")
         )
     })

@@ -6,8 +6,9 @@ use k8s_openapi::{api::apps::v1::Deployment, jiff::Timestamp};
 use serde::Serialize;
 use serde_json::Value;
 use shop_operator::{
-    api::{ReleaseStage, Shop},
+    api::{HoldReason, OnFailure, ReleaseStage, Shop},
     facts::departures::Departure,
+    model::validate::ValidShop,
     naming::{
         labels::{Part, part_of},
         names::{self, ServiceName},
@@ -35,8 +36,46 @@ pub struct Summary {
 const TEMPLATE: &str = "/spec/template";
 const IMAGE: &str = "/spec/template/spec/containers/0/image";
 
-/// Services whose Deployment stays as it is, whatever is rendered: what they are to run was taken back. Each with why.
-pub fn held(shop: &Shop, rendered: &[Deployment]) -> BTreeMap<ServiceName, String> {
+/// Services whose Deployment stays as it is, whatever is rendered: what they are to run was taken back, or only the operator renders it
+/// otherwise. Each with why.
+pub fn held(
+    shop: &Shop,
+    wanted: &ValidShop,
+    rendered: &[Deployment],
+) -> BTreeMap<ServiceName, String> {
+    let mut held = not_begun(shop, wanted);
+    held.extend(taken_back(shop, rendered));
+    held
+}
+
+/// What holds a service already holds it still, where nothing else is asked of it.
+fn not_begun(shop: &Shop, wanted: &ValidShop) -> BTreeMap<ServiceName, String> {
+    let status = shop.status.iter();
+    let of_shop = status.clone().find_map(|status| status.release.as_ref());
+    let is_same_version = of_shop.is_some_and(|release| release.version == shop.spec.version);
+    let releases = status.flat_map(|status| &status.releases);
+    let held = releases.filter_map(|release| {
+        let name = ServiceName::from(release.name.as_str());
+        let asked = &wanted.services.get(&name)?.asked;
+        let held = release.held.as_ref()?;
+        let why = match held.reason {
+            HoldReason::OperatorUpdate if release.asked.as_ref() == Some(asked) => {
+                "stays as it is: only the operator renders it otherwise, and that waits for its next release"
+            }
+            HoldReason::TakenBack if is_same_version => {
+                "stays as it is: the release of this version was taken back, and `shopctl retry` tries it once more"
+            }
+            HoldReason::OperatorUpdate
+            | HoldReason::TakenBack
+            | HoldReason::Paused
+            | HoldReason::Wave => return None,
+        };
+        Some((name, why.to_owned()))
+    });
+    held.collect()
+}
+
+fn taken_back(shop: &Shop, rendered: &[Deployment]) -> BTreeMap<ServiceName, String> {
     let releases = shop.status.iter().flat_map(|status| &status.releases);
     let failed = releases.filter(|release| {
         matches!(
@@ -156,7 +195,7 @@ fn summary(
     let migrates = migration.is_some_and(|migration| !migration.is_done());
     Some(Summary {
         service: name.to_string(),
-        back: pods.and_then(|pods| pods.back(migrates)),
+        back: pods.and_then(|pods| pods.back(migrates, plan.facts.shop.rollout.on_failure)),
         steps,
     })
 }
@@ -215,9 +254,13 @@ impl<'a> Pods<'a> {
         steps
     }
 
-    fn back(&self, migrates: bool) -> Option<String> {
+    fn back(&self, migrates: bool, on_failure: OnFailure) -> Option<String> {
         if self.live.is_none() {
             return Some("there is nothing to go back to".into());
+        }
+        if on_failure == OnFailure::Stop {
+            let stays = "nothing comes back by itself: rollout.onFailure is Stop";
+            return self.rolls().then(|| stays.into());
         }
         self.rolls().then(|| match migrates && self.change_image() {
             false => "what runs now comes back by itself if this does not prove itself".into(),

@@ -48,8 +48,17 @@ fn one(shop: &Shop, document: &Value, service: &str, to: Option<usize>) -> Resul
     let past = match to {
         Some(number) => numbered(history, service, number, asks_for)?,
         None => {
-            let mut passed = history.iter().filter(|past| has_passed(past));
-            let found = passed.find(|past| !asks_for(&past.image));
+            let good: Vec<_> = good(history).collect();
+            let failed = history.first().is_some_and(|last| !has_passed(last));
+            if let Some(runs) = good.first().filter(|runs| failed && asks_for(&runs.image)) {
+                return Err(Failure::Refused(format!(
+                    "what failed last is taken back, and the Shop asks for {} of {service}, which ran before: settings are not taken \
+                     back; to go further back, say --to",
+                    runs.image
+                )));
+            }
+            let mut good = good.into_iter();
+            let found = good.find(|past| !asks_for(&past.image));
             let host = status.host.as_deref();
             found.ok_or_else(|| nothing_before(service, host))?
         }
@@ -79,6 +88,18 @@ fn spec_of(shop: &Shop, service: &str) -> ServiceSpec {
 
 fn has_passed(past: &PastRelease) -> bool {
     past.result == ReleaseResult::Passed
+}
+
+/// Releases that proved themselves, of revisions that were not taken back later: with the whole shop, a revision may pass and go back.
+fn good(history: &[PastRelease]) -> impl Iterator<Item = &PastRelease> {
+    let is_newest = |index: usize, past: &PastRelease| {
+        let newer = history.get(..index).unwrap_or_default();
+        newer.iter().all(|newer| newer.revision != past.revision)
+    };
+    let history = history.iter().enumerate();
+    history
+        .filter(move |(index, past)| has_passed(past) && is_newest(*index, past))
+        .map(|(_, past)| past)
 }
 
 fn nothing_before(service: &str, host: Option<&str>) -> Failure {
@@ -113,6 +134,11 @@ fn numbered<'a>(
         let cause = past.cause.as_deref().unwrap_or("it did not pass");
         return Err(Failure::Refused(format!(
             "release {number} of {service} failed: {cause}; name one that passed"
+        )));
+    }
+    if !good(history).any(|good| good.revision == past.revision) {
+        return Err(Failure::Refused(format!(
+            "release {number} of {service} passed, and was taken back later with the whole shop; name another one"
         )));
     }
     if asks_for(&past.image) {
@@ -157,51 +183,55 @@ fn whole(shop: &Shop, document: &Value) -> Result<Intent, Failure> {
         .map(|name| (*name, ran(history(shop, name), name, registry)))
         .collect();
     let asked = shop.spec.version.as_str();
-    let before = before(asked, &ran).ok_or_else(|| {
+    let mut last = followers
+        .iter()
+        .filter_map(|name| history(shop, name).first());
+    if last.any(|last| !has_passed(last)) && newest(&ran, |_| true) == Some(asked) {
+        return Err(Failure::Refused(format!(
+            "what failed last is taken back, and the Shop asks for {asked}, which ran before; to go further back, write spec.version"
+        )));
+    }
+    let before = newest(&ran, |version| version != asked).ok_or_else(|| {
         Failure::Refused(format!(
-            "there is nothing that the Shop could go back to: no other version than {asked} has passed in the services that follow it, as far \
-             as their history goes"
+            "there is nothing that the Shop could go back to: no other version than {asked} has passed in all services that follow it, as far as \
+             their history goes; name one in spec.version"
         ))
     })?;
     let change = Change::of(document, &["spec", "version"], before.into());
     let stays = own
         .iter()
         .map(|name| format!("{name} names an image or version of its own and stays as it is"));
-    let unknown = ran
-        .iter()
-        .filter(|(_, ran)| !ran.contains_key(before))
-        .map(|(name, _)| format!("{name} goes along, though {before} is not in its history"));
+    let new = ran.iter().filter(|(_, ran)| ran.is_empty());
+    let unknown =
+        new.map(|(name, _)| format!("{name} goes along, though it has no history of its own"));
     Ok(Intent {
         changes: change.into_iter().collect(),
         notes: stays.chain(unknown).collect(),
     })
 }
 
-/// When a version was last released, and whether it passed.
-type Ran<'a> = BTreeMap<&'a str, (Timestamp, bool)>;
+/// When a version last proved itself.
+type Ran<'a> = BTreeMap<&'a str, Timestamp>;
 
 fn ran<'a>(history: &'a [PastRelease], service: &str, registry: Option<&str>) -> Ran<'a> {
     let mut ran = Ran::new();
-    for past in history {
+    for past in good(history) {
         if let Some(version) = version_in(&past.image, service, registry) {
             // The newest comes first.
-            ran.entry(version)
-                .or_insert((past.ended.0, has_passed(past)));
+            ran.entry(version).or_insert(past.ended.0);
         }
     }
     ran
 }
 
-/// The version that was last released besides this one, and that failed nowhere.
-fn before<'a>(asked: &str, ran: &[(&str, Ran<'a>)]) -> Option<&'a str> {
-    let all = ran.iter().flat_map(|(_, ran)| ran);
-    let others = all.filter(|(version, _)| **version != asked);
-    let passed_everywhere = |version: &str| {
-        let mut ends = ran.iter().filter_map(|(_, ran)| ran.get(version));
-        ends.all(|(_, passed)| *passed)
-    };
-    let good = others.filter(|(version, _)| passed_everywhere(version));
-    let last = good.max_by_key(|(_, (ended, _))| *ended)?;
+/// The version that all have run, of those that will do the last.
+fn newest<'a>(ran: &[(&str, Ran<'a>)], will_do: impl Fn(&str) -> bool) -> Option<&'a str> {
+    let known = || ran.iter().filter(|(_, ran)| !ran.is_empty());
+    let all = known().flat_map(|(_, ran)| ran);
+    let good = all.filter(|(version, _)| {
+        will_do(version) && known().all(|(_, ran)| ran.contains_key(*version))
+    });
+    let last = good.max_by_key(|(_, ended)| **ended)?;
     Some(last.0)
 }
 

@@ -2,6 +2,7 @@
 
 mod decide;
 
+use k8s_openapi::jiff::Timestamp;
 use shop_operator::api::Shop;
 
 pub use decide::decide;
@@ -12,6 +13,7 @@ use crate::{
     cluster::Cluster,
     failure::{Failure, Outcome},
     output::Output,
+    plan::paused,
 };
 
 /// Writes back what ran before.
@@ -26,7 +28,10 @@ pub async fn run(
     let document = cluster.document().await?;
     let shop: Shop = change::read(&document)?;
     let to = options.to.map(usize::from);
-    let intent = decide(&shop, &document.data, options.service.as_deref(), to)?;
+    let mut intent = decide(&shop, &document.data, options.service.as_deref(), to)?;
+    intent
+        .notes
+        .extend(paused(&document.data, Timestamp::now()));
     change::carry_out(cluster, &document, &intent, options.writing, output).await?;
     Ok(Outcome::Good)
 }

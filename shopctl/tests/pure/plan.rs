@@ -1,6 +1,9 @@
 use k8s_openapi::{api::apps::v1::Deployment, jiff::Timestamp};
 use serde_json::{Value, json};
-use shop_operator::api::Shop;
+use shop_operator::{
+    api::Shop,
+    model::validate::{ValidShop, validate},
+};
 use shopctl::{
     failure::Failure,
     plan::{Action, Answer, Side, Summary, config, held, object, paused, text},
@@ -206,6 +209,23 @@ fn a_pause_is_told_while_it_is_in_force() {
     assert!(paused(&json!({"spec": {"version": "1"}}), now).is_empty());
 }
 
+/// The operator's Deployment.
+fn operator(ports: &str) -> Deployment {
+    let env = json!([
+        {"name": "IMAGE_REGISTRY", "value": "r.example"}, {"name": "POSTGRES_IMAGE", "value": "postgres:17"},
+        {"name": "NATS_IMAGE", "value": "nats:2"}, {"name": "DNS_PORTS", "value": ports},
+        {"name": "POD_NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
+    ]);
+    let mut deployment = deployment(&json!({"name": "shop-operator", "env": env}));
+    deployment["spec"]["selector"] = json!({});
+    serde_json::from_value(deployment).expect("a Deployment")
+}
+
+fn wanted(shop: &Shop) -> ValidShop {
+    let config = config(&operator("53"), "shop-system", "mine").expect("settings");
+    validate(shop, &config).expect("a valid Shop")
+}
+
 #[test]
 fn what_was_taken_back_and_is_not_tried_again_stays_as_it_is() {
     let shop = |stage: &str| -> Shop {
@@ -230,23 +250,33 @@ fn what_was_taken_back_and_is_not_tried_again_stays_as_it_is() {
         ("Stopped", "0a", false),
         ("Gate", "0a", false),
     ] {
-        let held = held(&shop(stage), &rendered(revision));
+        let shop = shop(stage);
+        let held = held(&shop, &wanted(&shop), &rendered(revision));
         assert_eq!(!held.is_empty(), stays, "{stage} {revision}");
     }
 }
 
 #[test]
-fn the_operators_settings_are_read_off_its_deployment() {
-    let operator = |ports: &str| -> Deployment {
-        let env = json!([
-            {"name": "IMAGE_REGISTRY", "value": "r.example"}, {"name": "POSTGRES_IMAGE", "value": "postgres:17"},
-            {"name": "NATS_IMAGE", "value": "nats:2"}, {"name": "DNS_PORTS", "value": ports},
-            {"name": "POD_NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
-        ]);
-        let mut deployment = deployment(&json!({"name": "shop-operator", "env": env}));
-        deployment["spec"]["selector"] = json!({});
-        serde_json::from_value(deployment).expect("a Deployment")
+fn what_only_the_operator_renders_otherwise_stays_as_it_is_until_something_is_asked() {
+    let shop = |asked: &str, env: Value| -> Shop {
+        let held = json!({"reason": "OperatorUpdate", "message": "x"});
+        let shop = json!({
+            "apiVersion": "shopkeeper.dev/v1alpha1", "kind": "Shop", "metadata": {"name": "demo"},
+            "spec": {"version": "1", "services": {"orders": {"env": env}}},
+            "status": {"releases": [{"name": "orders", "stage": "Idle", "asked": asked, "held": held}]},
+        });
+        serde_json::from_value(shop).expect("a Shop")
     };
+    let before = wanted(&shop("", json!([])));
+    let asked = &before.services["orders"].asked;
+    let same = shop(asked, json!([]));
+    assert_eq!(held(&same, &wanted(&same), &[]).len(), 1);
+    let more = shop(asked, json!([{"name": "A", "value": "1"}]));
+    assert!(held(&more, &wanted(&more), &[]).is_empty());
+}
+
+#[test]
+fn the_operators_settings_are_read_off_its_deployment() {
     let read = config(&operator("53,1053"), "shop-system", "mine").expect("settings");
     assert_eq!(read.image_registry.as_deref(), Some("r.example"));
     assert_eq!(

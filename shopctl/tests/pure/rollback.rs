@@ -6,7 +6,7 @@ use shopctl::{change::Intent, failure::Failure, rollback};
 fn releases(service: &str, past: &[(&str, &str)]) -> Value {
     let history = past.iter().enumerate().map(|(age, (image, result))| {
         let at = format!("2026-11-27T{:02}:00:00Z", 20 - age);
-        json!({"revision": "0", "image": image, "result": result, "began": at, "ended": at, "cause": "pod x crashes"})
+        json!({"revision": image, "image": image, "result": result, "began": at, "ended": at, "cause": "pod x crashes"})
     });
     json!({"name": service, "stage": "Idle", "history": history.collect::<Vec<_>>()})
 }
@@ -172,7 +172,7 @@ fn where_there_is_nothing_to_go_back_to_nothing_is_written() {
         &shop,
         None,
         None,
-        "no other version than 3 has passed in the services",
+        "no other version than 3 has passed in all services",
     );
     assert_refused(
         &shop,
@@ -205,7 +205,10 @@ fn the_shop_goes_back_to_the_last_version_that_failed_nowhere() {
     let shop = document(spec.clone(), &[of("orders", &all), of("users", &all)]);
     assert_eq!(written(&shop, None, None), ["spec.version: \"3\" -> \"2\""]);
     let notes = decide(&shop, None, None).expect("a version").notes;
-    assert_eq!(notes, ["search goes along, though 2 is not in its history"]);
+    assert_eq!(
+        notes,
+        ["search goes along, though it has no history of its own"]
+    );
 
     let failed = [("3", "Passed"), ("2", "TakenBack"), ("1", "Passed")];
     let shop = document(spec, &[of("orders", &all), of("users", &failed)]);
@@ -229,4 +232,71 @@ fn services_with_a_version_of_their_own_stay_as_they_are() {
         notes,
         ["orders names an image or version of its own and stays as it is"]
     );
+}
+
+#[test]
+fn what_passed_and_went_back_with_the_shop_is_not_gone_back_to() {
+    let past = [
+        ("3", "Passed"),
+        ("2", "TakenBack"),
+        ("2", "Passed"),
+        ("1", "Passed"),
+    ];
+    let shop = document(json!({"version": "3"}), &[of("orders", &past)]);
+    assert_eq!(
+        written(&shop, Some("orders"), None),
+        ["spec.services.orders.version: null -> \"1\""]
+    );
+    assert_eq!(written(&shop, None, None), ["spec.version: \"3\" -> \"1\""]);
+    assert_refused(&shop, Some("orders"), Some(3), "taken back later");
+}
+
+#[test]
+fn settings_that_failed_say_nothing_against_a_version() {
+    let past = [
+        ("3", "Passed"),
+        ("2", "TakenBack"),
+        ("2", "Passed"),
+        ("1", "Passed"),
+    ];
+    let mut orders = of("orders", &past);
+    orders["history"][1]["revision"] = "of other settings".into();
+    let shop = document(json!({"version": "3"}), &[orders]);
+    assert_eq!(
+        written(&shop, Some("orders"), None),
+        ["spec.services.orders.version: null -> \"2\""]
+    );
+    assert_eq!(written(&shop, None, None), ["spec.version: \"3\" -> \"2\""]);
+}
+
+#[test]
+fn what_failed_is_taken_back_once() {
+    let past = [of(
+        "orders",
+        &[("3", "TakenBack"), ("2", "Passed"), ("1", "Passed")],
+    )];
+    let asks_for_it = document(json!({"version": "3"}), &past);
+    assert_eq!(
+        written(&asks_for_it, None, None),
+        ["spec.version: \"3\" -> \"2\""]
+    );
+    let done = document(json!({"version": "2"}), &past);
+    assert_refused(&done, None, None, "what failed last is taken back");
+    assert_refused(
+        &done,
+        Some("orders"),
+        None,
+        "what failed last is taken back",
+    );
+}
+
+#[test]
+fn a_version_that_one_service_alone_ran_is_none_of_the_shop() {
+    let own = [("3", "Passed"), ("hotfix", "Passed"), ("2", "Passed")];
+    let all = [("3", "Passed"), ("2", "Passed")];
+    let shop = document(
+        json!({"version": "3"}),
+        &[of("orders", &own), of("users", &all)],
+    );
+    assert_eq!(written(&shop, None, None), ["spec.version: \"3\" -> \"2\""]);
 }

@@ -70,7 +70,7 @@ pub async fn run(
     pump.abort();
     sides.insert(0, ask::own(live.as_ref(), &merged));
     let mut notes = notes(&made, &shop);
-    notes.extend(paused(&merged.data, now));
+    notes.extend(paused(&shop, now));
     let objects: Vec<_> = sides.iter().filter_map(object).collect();
     let answer = Answer {
         shop: merged.metadata.name.clone().unwrap_or_default(),

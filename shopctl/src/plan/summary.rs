@@ -6,7 +6,7 @@ use k8s_openapi::{api::apps::v1::Deployment, jiff::Timestamp};
 use serde::Serialize;
 use serde_json::Value;
 use shop_operator::{
-    api::{HoldReason, OnFailure, ReleaseStage, Shop},
+    api::{HoldReason, OnFailure, PauseSpec, ReleaseStage, Shop},
     facts::departures::Departure,
     model::validate::ValidShop,
     naming::{
@@ -15,6 +15,7 @@ use shop_operator::{
     },
     objects::revision,
     progress::decide::Migration,
+    release::is_in_force,
     run::plan::Plan,
 };
 
@@ -98,23 +99,19 @@ fn taken_back(shop: &Shop, rendered: &[Deployment]) -> BTreeMap<ServiceName, Str
 }
 
 /// Pauses of a Shop that are in force, each as one sentence.
-pub fn paused(shop: &Value, now: Timestamp) -> Vec<String> {
-    let spec = &shop["spec"];
-    let services = spec["services"].as_object().into_iter().flatten();
-    let services = services.map(|(name, service)| (name.as_str(), &service["pause"]));
-    let all = [("the Shop", &spec["pause"])].into_iter().chain(services);
-    let sentence = |(what, pause): (&str, &Value)| {
-        let reason = pause["reason"].as_str()?;
-        let until = pause["until"].as_str();
-        let end: Option<Timestamp> = until.and_then(|until| until.parse().ok());
-        let is_over = end.is_some_and(|end| end <= now);
-        let until = until.map(|until| format!(" until {until}"));
-        (!is_over).then(|| {
-            format!(
-                "{what} is paused{} ({reason}): no new release begins before that ends",
-                until.unwrap_or_default()
-            )
-        })
+pub fn paused(shop: &Shop, now: Timestamp) -> Vec<String> {
+    let services = shop.spec.services.iter();
+    let services = services.map(|(name, service)| (name.as_str(), &service.pause));
+    let all = [("the Shop", &shop.spec.pause)].into_iter().chain(services);
+    let sentence = |(what, pause): (&str, &Option<PauseSpec>)| {
+        let pause = pause.as_ref().filter(|pause| is_in_force(pause, now))?;
+        let until = pause.until.as_ref();
+        let until = until.map(|until| format!(" until {:.0}", until.0));
+        Some(format!(
+            "{what} is paused{} ({}): no new release begins before that ends",
+            until.unwrap_or_default(),
+            pause.reason
+        ))
     };
     all.filter_map(sentence).collect()
 }

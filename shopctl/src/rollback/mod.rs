@@ -29,9 +29,7 @@ pub async fn run(
     let shop: Shop = change::read(&document)?;
     let to = options.to.map(usize::from);
     let mut intent = decide(&shop, &document.data, options.service.as_deref(), to)?;
-    intent
-        .notes
-        .extend(paused(&document.data, Timestamp::now()));
+    intent.notes.extend(paused(&shop, Timestamp::now()));
     change::carry_out(cluster, &document, &intent, options.writing, output).await?;
     Ok(Outcome::Good)
 }

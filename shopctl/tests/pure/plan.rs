@@ -191,22 +191,29 @@ fn a_plan_is_told_by_service_and_by_object() {
 #[test]
 fn a_pause_is_told_while_it_is_in_force() {
     let now: Timestamp = "2026-11-27T10:00:00Z".parse().expect("a time");
-    let shop = json!({"spec": {
+    let shop = |spec: Value| -> Shop {
+        let shop = json!({
+            "apiVersion": "shopkeeper.dev/v1alpha1", "kind": "Shop", "metadata": {"name": "demo"}, "spec": spec,
+        });
+        serde_json::from_value(shop).expect("a Shop")
+    };
+    let pauses = shop(json!({
+        "version": "1",
         "pause": {"reason": "sale", "until": "2026-11-27T11:00:00+00:00"},
         "services": {
             "orders": {"pause": {"reason": "over", "until": "2026-11-27T10:00:00Z"}},
             "users": {"pause": {"reason": "moves"}},
             "search": {},
         },
-    }});
+    }));
     assert_eq!(
-        paused(&shop, now),
+        paused(&pauses, now),
         [
-            "the Shop is paused until 2026-11-27T11:00:00+00:00 (sale): no new release begins before that ends",
+            "the Shop is paused until 2026-11-27T11:00:00Z (sale): no new release begins before that ends",
             "users is paused (moves): no new release begins before that ends",
         ]
     );
-    assert!(paused(&json!({"spec": {"version": "1"}}), now).is_empty());
+    assert!(paused(&shop(json!({"version": "1"})), now).is_empty());
 }
 
 /// The operator's Deployment.

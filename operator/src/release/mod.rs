@@ -15,7 +15,7 @@ pub use advance::{Effective, Seen, Transition, Wanted, advance, cannot_return, s
 pub use difference::difference;
 pub use hold::{Hold, Why, hold, is_in_force};
 pub use judge::seen;
-pub use resolve::{Resolved, calls, resolve};
+pub use resolve::{Resolved, calls, resolve, retry};
 pub use shop::{
     Member, Members, ShopFailure, ShopRelease, ShopStage, Turn, current, go_back, in_force,
     proceed, turn,

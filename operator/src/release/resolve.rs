@@ -102,7 +102,8 @@ fn may_be_held(service: &ServiceView<'_>) -> bool {
     !wanted.hosts && wanted.place == Place::Apart && is_settled
 }
 
-fn retry(shop: &Shop, service: &ServiceName) -> Option<String> {
+/// What the annotation for another try of this service says.
+pub fn retry(shop: &Shop, service: &ServiceName) -> Option<String> {
     let key = format!("{RETRY_ANNOTATION}/{service}");
     shop.annotations().get(&key).cloned()
 }

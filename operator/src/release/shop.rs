@@ -97,8 +97,7 @@ pub enum Turn {
 impl Member {
     /// It runs what is asked for, and that has proved itself. Where there are no pods, there is nothing to prove.
     fn is_done(&self) -> bool {
-        let is_asked = self.state.asked.as_deref() == Some(self.asked.as_str());
-        is_asked
+        self.has_begun()
             && match &self.state.stage {
                 Stage::Idle => true,
                 Stage::Rolling(_) | Stage::Gate(_) | Stage::Stopped(_) => !self.has_pods,

@@ -5,7 +5,6 @@ use std::{collections::BTreeMap, time::Duration};
 
 use futures::future::join_all;
 use k8s_openapi::api::{apps::v1::Deployment, core::v1::PodTemplateSpec};
-use kube::ResourceExt;
 
 use crate::{
     api::{Shop, ShopStatus},
@@ -29,8 +28,8 @@ use crate::{
         placement::Way,
     },
     release::{
-        Asker, Effective, RETRY_ANNOTATION, Resolved, RevisionId, ShopRelease, ShopStage, Stage,
-        State, Transition, Wanted, Why, cannot_return, difference, proceed, seen, stay, step,
+        Asker, Effective, Resolved, RevisionId, ShopRelease, ShopStage, Stage, State, Transition,
+        Wanted, Why, cannot_return, difference, proceed, retry, seen, stay, step,
     },
     report::{self, statuses::Remembered},
     run::reconcile::Context,
@@ -220,13 +219,12 @@ fn next(
     operator: &str,
 ) -> Option<Transition> {
     let image = image_of(deployment).unwrap_or_default();
-    let retry = format!("{RETRY_ANNOTATION}/{}", service.name());
     let rollout = &service.shop.rollout;
     let wanted = Wanted {
         revision: revision::of_deployment(deployment)?,
         image: image.to_owned(),
         is_held: image != service.wanted.image,
-        retry: shop.annotations().get(&retry).cloned(),
+        retry: retry(shop, service.name()),
         on_failure: rollout.on_failure,
         gate: rollout.gate,
         deadline: rollout.deadline,

@@ -216,11 +216,14 @@ impl Backends {
 }
 
 async fn start_postgres(network: &Network, image: &str) -> Result<Container> {
-    // Data may be lost in a crash: nothing is flushed, which makes making a database ten times as fast.
-    let flags =
-        "-c fsync=off -c synchronous_commit=off -c full_page_writes=off -c max_connections=300";
-    let env = [("POSTGRES_PASSWORD".to_owned(), PASSWORD.to_owned())];
-    let arguments = [image, "postgres"].into_iter();
+    // Data may be lost in a crash, and none of it is on a disk: a disk that others keep busy would hang for seconds in the
+    // midst of what is timed.
+    let flags = "-c fsync=off -c synchronous_commit=off -c full_page_writes=off -c max_wal_size=128MB -c max_connections=300";
+    let env = [
+        ("POSTGRES_PASSWORD".to_owned(), PASSWORD.to_owned()),
+        ("PGDATA".to_owned(), "/memory/data".to_owned()),
+    ];
+    let arguments = ["--tmpfs", "/memory:mode=1777", image, "postgres"].into_iter();
     let arguments: Vec<_> = arguments.chain(flags.split(' ')).collect();
     network
         .start(&env, &arguments)

@@ -148,10 +148,23 @@ async fn is_at_work(service: &Service) -> Result<()> {
     Ok(())
 }
 
-/// Sends SIGTERM and notes what is to be seen until the end.
+/// Sends SIGTERM, lets the database speak again, and notes what is to be seen until the end.
 async fn watch(scene: &Scene, stop: &mut Stop) -> Result<()> {
     scene.service.container.signal("TERM").await?;
     let started = Instant::now();
+    // By itself: a slow answer to what is asked meanwhile must not lengthen it.
+    let speaks_again = async {
+        tokio::time::sleep(SILENCE).await;
+        scene.stage.database_way.set(Way::Open);
+    };
+    let ((), ()) = tokio::join!(speaks_again, look(scene, stop, started));
+    let code = scene.service.container.ended(LIMIT).await?;
+    stop.ended = code.map(|code| (code, started.elapsed()));
+    Ok(())
+}
+
+/// Notes how requests and `/readyz` are answered while the database is silent.
+async fn look(scene: &Scene, stop: &mut Stop, started: Instant) {
     while started.elapsed() < SILENCE {
         let sent = started.elapsed();
         match timeout(PROBE, scene.service.get("/no/such/path", &[])).await {
@@ -165,10 +178,6 @@ async fn watch(scene: &Scene, stop: &mut Stop) -> Result<()> {
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    scene.stage.database_way.set(Way::Open);
-    let code = scene.service.container.ended(LIMIT).await?;
-    stop.ended = code.map(|code| (code, started.elapsed()));
-    Ok(())
 }
 
 fn stop(scene: &Scene) -> Result<&Stop> {
@@ -215,10 +224,24 @@ async fn finishes(scene: &mut Scene) -> Result<String> {
         Some(Ok(answer)) if answer.status.is_success() => {
             Ok(format!("{} after {:.1?}", answer.status, answer.took))
         }
-        Some(Ok(answer)) => bail!("{answer}"),
+        Some(Ok(answer)) => bail!(
+            "after {:.1?}: {answer}; it wrote: {}",
+            answer.took,
+            written_of(scene, answer).await?
+        ),
         Some(Err(error)) => bail!("no answer: {error:#}"),
         None => bail!("it was not asked"),
     }
+}
+
+/// What the service wrote of the request of an answer, which says more than the answer may.
+async fn written_of(scene: &Scene, answer: &Answer) -> Result<String> {
+    let problem = answer.json();
+    let trace = problem["trace_id"].as_str().unwrap_or("no trace id");
+    let (stdout, stderr) = scene.service.container.logs().await?;
+    let lines: Vec<_> = stdout.lines().chain(stderr.lines()).collect();
+    let of_it: Vec<_> = lines.into_iter().filter(|l| l.contains(trace)).collect();
+    Ok(of_it.join("; "))
 }
 
 async fn ends(scene: &mut Scene) -> Result<String> {

@@ -315,7 +315,7 @@ fn wanted(service: &ServiceView<'_>) -> Release {
     }
 }
 
-/// What the Deployment runs. Settings reach the pods whatever becomes of a migration: only the image waits for it.
+/// What the Deployment runs: a new image waits for its migration, and with it ([`crate::release::step`]) all that was asked for with it.
 fn release(service: &ServiceView<'_>, migration: &Migration) -> Option<Release> {
     let runs = service.seen.deployment.as_deref().and_then(running);
     match (service.wanted.place, runs) {

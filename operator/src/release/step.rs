@@ -28,17 +28,20 @@ pub fn step(
     now: Timestamp,
 ) -> Transition {
     let advance = |wanted: &Wanted| advance(state, wanted, &seen(&wanted.revision), now);
-    let held = hold.and_then(|hold| Some((hold, frozen(state, wanted, hold)?)));
-    match held {
-        Some((hold, frozen)) => held_back(advance(&frozen), hold),
-        None => begun(advance(wanted), wanted, asker),
+    let kept = kept(state, wanted);
+    let held = hold.zip(kept.as_ref());
+    let held =
+        held.filter(|(hold, kept)| hold.image != wanted.image || kept.revision != wanted.revision);
+    match (held, kept.as_ref()) {
+        (Some((hold, kept)), _) => held_back(advance(kept), hold),
+        // Image and settings of one edit belong together: both wait for the migration.
+        (None, Some(kept)) if wanted.is_held => going_on(advance(kept)),
+        (None, Some(_) | None) => begun(advance(wanted), wanted, asker),
     }
 }
 
-/// What is wanted of a service that keeps what it runs: that. None where it runs what the Shop asks for already.
-fn frozen(state: &State, wanted: &Wanted, hold: &Hold) -> Option<Wanted> {
-    let revision = in_force(state)?.clone();
-    let is_other = hold.image != wanted.image || revision != wanted.revision;
+/// What is wanted of a service that keeps what it runs: that. None where nothing is known to have run.
+fn kept(state: &State, wanted: &Wanted) -> Option<Wanted> {
     let retry = match &state.stage {
         // Not before the hold ends.
         Stage::TakenBack(failure) => failure.retry.clone(),
@@ -48,23 +51,30 @@ fn frozen(state: &State, wanted: &Wanted, hold: &Hold) -> Option<Wanted> {
         | Stage::Returning(_)
         | Stage::Stopped(_) => wanted.retry.clone(),
     };
-    is_other.then(|| Wanted {
-        revision,
+    Some(Wanted {
+        revision: in_force(state)?.clone(),
         is_held: true,
         retry,
         ..wanted.clone()
     })
 }
 
-fn held_back(transition: Transition, hold: &Hold) -> Transition {
+/// What runs goes on, untouched.
+fn going_on(transition: Transition) -> Transition {
     let mut next = transition.next;
-    next.held = Some(hold.to_status(&[]));
+    next.held = None;
     Transition {
         effective: in_force(&next).map_or(Effective::Wanted, |kept| Effective::Kept(kept.clone())),
         wake: transition.wake,
         cannot_return: false,
         next,
     }
+}
+
+fn held_back(transition: Transition, hold: &Hold) -> Transition {
+    let mut transition = going_on(transition);
+    transition.next.held = Some(hold.to_status(&[]));
+    transition
 }
 
 /// Notes what was asked for, and of whom, unless that waits for its migration.

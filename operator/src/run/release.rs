@@ -82,7 +82,8 @@ pub async fn release(
     let cluster = &context.cluster;
     let operator = &context.identity;
     let mut transitions = transitions(shop, &resolved.states, facts, decision, rendered, operator);
-    let (templates, mut failures) = read(facts, &mut transitions, cluster, withheld).await;
+    let (templates, mut failures) =
+        read(facts, rendered, &mut transitions, cluster, withheld).await;
     forget_lost(&mut resolved.release, &transitions);
     failures.extend(keep(facts, &transitions, rendered, cluster, withheld).await);
     tell_holds(facts, &mut transitions, &templates, rendered);
@@ -251,9 +252,10 @@ fn tell_holds(
             .holds
             .get(name)
             .filter(|_| transition.next.held.is_some());
-        let kept = templates.get(name).and_then(Option::as_ref);
         let wanted = deployment_of(name, &rendered.deployments);
         let wanted = wanted.and_then(|wanted| Some(&wanted.spec.as_ref()?.template));
+        // What was not read is what is rendered.
+        let kept = templates.get(name).map_or(wanted, Option::as_ref);
         let (Some(hold), Some(kept), Some(wanted)) = (hold, kept, wanted) else {
             continue;
         };
@@ -281,8 +283,10 @@ fn deployment_of<'a>(name: &ServiceName, deployments: &'a [Deployment]) -> Optio
 type Templates = BTreeMap<ServiceName, Option<PodTemplateSpec>>;
 
 /// Reads what is to come back, before it is said that it does. What is not kept any more does not, and goes on where it runs already.
+/// What is rendered anyway need not be read.
 async fn read(
     facts: &Facts,
+    rendered: &Resources<Rendered>,
     transitions: &mut BTreeMap<ServiceName, Transition>,
     cluster: &Cluster,
     withheld: &Refusals,
@@ -292,6 +296,10 @@ async fn read(
         let Effective::Kept(id) = &transition.effective else {
             continue;
         };
+        let wanted = deployment_of(name, &rendered.deployments);
+        if wanted.and_then(revision::of_deployment).as_ref() == Some(id) {
+            continue;
+        }
         let seen = facts.observed.services.get(name);
         let live = seen.and_then(|seen| seen.deployment.as_deref());
         let runs = live.and_then(revision::of_deployment).as_ref() == Some(id);

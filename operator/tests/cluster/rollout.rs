@@ -1,6 +1,8 @@
 //! A new image of one service: its migration first, then its pods, and nothing else.
 
-use k8s_openapi::api::{apps::v1::Deployment, batch::v1::Job, events::v1::Event};
+use k8s_openapi::api::{
+    apps::v1::Deployment, batch::v1::Job, core::v1::PodTemplateSpec, events::v1::Event,
+};
 use kube::{ResourceExt, api::DeleteParams};
 use serde_json::{Value, json};
 use shop_operator::{api::Phase, progress::decide::image_of};
@@ -17,6 +19,11 @@ impl Harness {
                 .expect("a Deployment"),
         )
         .map(Into::into)
+    }
+
+    async fn template(&self, name: &str) -> Option<PodTemplateSpec> {
+        let deployment = self.api::<Deployment>().get(name).await;
+        Some(deployment.expect("a Deployment").spec?.template)
     }
 
     async fn jobs_of(&self, service: &str) -> Vec<Job> {
@@ -47,8 +54,13 @@ async fn a_new_image_is_migrated_before_its_pods_roll_and_touches_its_service_al
     harness.apply(shop(json!({}))).await;
     harness.bring_up().await;
     let before = harness.versions().await;
+    let template = harness.template("demo-orders").await;
 
-    harness.apply(shop(json!({"version": "2"}))).await;
+    // The settings of the same edit are for the new image.
+    let env = json!([{"name": "NOTE", "value": "for 2"}]);
+    harness
+        .apply(shop(json!({"version": "2", "env": env})))
+        .await;
     harness
         .reconcile_until("the new Job alone", || async {
             let jobs = harness.jobs_of("orders").await;
@@ -59,10 +71,11 @@ async fn a_new_image_is_migrated_before_its_pods_roll_and_touches_its_service_al
                     .is_none_or(|status| status.succeeded.is_none())
         })
         .await;
+    harness.reconcile().await.expect("a reconcile");
     assert_eq!(
-        harness.image("demo-orders").await.as_deref(),
-        Some("registry.example/orders:1"),
-        "old pods go on"
+        harness.template("demo-orders").await,
+        template,
+        "old pods go on as they are"
     );
     let status = harness.status().await;
     assert_eq!(phase(&status, "orders"), Some(Phase::Migrating));

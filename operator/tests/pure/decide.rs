@@ -428,7 +428,7 @@ fn a_job_is_ended_early_only_when_another_container_keeps_its_pod_running() {
 }
 
 #[test]
-fn settings_reach_the_pods_of_the_old_image_while_the_new_one_waits() {
+fn the_old_image_runs_while_the_new_one_waits_for_its_migration() {
     let old = plain();
     let new = valid(
         json!({"version": "1.2.3", "services": {"orders": {"version": "1.2.4", "env": [{"name": "A", "value": "1"}]}}}),

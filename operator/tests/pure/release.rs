@@ -16,7 +16,8 @@ use shop_operator::{
     },
     progress::decide::Release,
     release::{
-        Effective, RevisionId, Seen, Stage, State, Transition, Wanted, advance, cannot_return, seen,
+        Asker, Effective, RevisionId, Seen, Stage, State, Transition, Wanted, advance,
+        cannot_return, seen, step,
     },
 };
 
@@ -188,6 +189,39 @@ fn what_may_run_until_a_migration_is_done_again_is_no_change_of_mind() {
         let after = advance(&held.next, &new, &whole("old"), at(12));
         assert_eq!(after.effective, Effective::Kept(id("old")));
     }
+}
+
+#[test]
+fn what_waits_for_its_migration_changes_nothing_of_what_runs() {
+    // What runs with the settings of the new image, as long as that may not run.
+    let unmigrated = Wanted {
+        is_held: true,
+        ..wanted("old with other settings")
+    };
+    let asker = Asker {
+        asked: "both",
+        operator: "this one",
+    };
+    let seen = |_: &RevisionId| whole("old");
+    let waits = step(&settled(), &unmigrated, None, asker, seen, at(0));
+    assert_eq!(waits.effective, Effective::Kept(id("old")));
+    assert_eq!(waits.next, settled(), "nothing has begun");
+    let migrated = step(&waits.next, &wanted("new"), None, asker, seen, at(9));
+    assert_eq!(migrated.effective, Effective::Wanted);
+    assert!(matches!(migrated.next.stage, Stage::Rolling(_)));
+    // A retry of what failed tries that, and not its settings with what runs.
+    let new = wanted("new");
+    let failed = [(0, &new, whole("old")), (5, &new, failing("new"))];
+    let back = steps(settled(), &failed).next;
+    let retried = Wanted {
+        retry: Some("again".into()),
+        ..unmigrated.clone()
+    };
+    let back = step(&back, &retried, None, asker, seen, at(20));
+    assert_eq!(back.effective, Effective::Kept(id("old")));
+    // Before anything has run well there is nothing to keep.
+    let first = step(&State::default(), &unmigrated, None, asker, seen, at(0));
+    assert_eq!(first.effective, Effective::Wanted);
 }
 
 #[test]

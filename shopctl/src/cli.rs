@@ -79,6 +79,9 @@ pub enum Command {
     /// What applying a Shop would do: by the operator's own code, and without a write; ends with 0 where nothing changes, else with 4
     #[command(after_help = EXIT_CODES)]
     Plan(PlanOptions),
+    /// Apply what `plan --out` has kept: just that, or nothing where something has changed since
+    #[command(after_help = EXIT_CODES)]
+    Apply(ApplyOptions),
     /// What all pods of a service log, merged by time
     Logs(LogsOptions),
     /// What the releases of the services came to, the newest first
@@ -148,6 +151,20 @@ pub struct PlanOptions {
     /// The Deployment of the operator, where none has claimed the namespace yet
     #[arg(long, value_name = "NAMESPACE/NAME")]
     pub operator: Option<String>,
+    /// Keep the plan, and the Shop with it, in this file, for `apply`
+    #[arg(long, value_name = "PLAN")]
+    pub out: Option<PathBuf>,
+}
+
+/// Of `apply`.
+#[derive(Debug, Args)]
+pub struct ApplyOptions {
+    /// What `plan --out` has kept
+    #[arg(value_name = "PLAN")]
+    pub plan: PathBuf,
+    /// How it is written.
+    #[command(flatten)]
+    pub writing: Writing,
 }
 
 /// Of `logs`.

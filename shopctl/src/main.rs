@@ -44,6 +44,7 @@ async fn obey(Cli { common, command }: Cli) -> Result<Outcome, Failure> {
         Command::Validate(options) => validate::run(&options, output),
         Command::Completions { shell } => cli::completions(shell),
         Command::Plan(options) => plan::run(&common, &options, output).await,
+        Command::Apply(options) => plan::apply(&common, &options, output).await,
         Command::Status(options) => status::run(&cluster().await?, &options, output).await,
         Command::Why { service } => why::run(&cluster().await?, service.as_deref(), output).await,
         Command::Logs(options) => logs::run(&cluster().await?, &options, output).await,

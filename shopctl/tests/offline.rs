@@ -84,6 +84,8 @@ fn wrong_use_ends_with_two() {
         &["rollback", "--to", "2"],
         &["plan"],
         &["plan", "/nowhere"],
+        &["apply"],
+        &["apply", "/nowhere"],
         &["pause"],
         &["pause", "--reason", ""],
         &[
@@ -154,6 +156,40 @@ fn a_plan_is_made_of_one_shop_in_its_own_namespace() {
             "the kubeconfig names no cluster",
         ),
     ] {
+        let output = shopctl(arguments).output().expect("started");
+        assert_ends(&output, code);
+        assert!(text(&output.stderr).contains(told), "{output:?}");
+    }
+}
+
+#[test]
+fn what_is_no_kept_plan_or_is_for_another_namespace_is_not_applied() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("plan.json");
+    let path = path.to_str().expect("UTF-8");
+    let kept = |by: &str| {
+        format!(
+            r#"{{"made_by": "{by}", "namespace": "market", "operator": "a/b", "shop": {{}}, "plan": {{}}}}"#
+        )
+    };
+    let this = concat!("shopctl ", env!("CARGO_PKG_VERSION"));
+    for (content, arguments, code, told) in [
+        ("spec: {}", &["apply", path][..], 2, "this is no plan"),
+        (&kept("shopctl 0.0.1"), &["apply", path], 2, "make it anew"),
+        (
+            &kept(this),
+            &["apply", path, "-n", "demo"],
+            2,
+            "the plan is for namespace market, and demo was named",
+        ),
+        (
+            &kept(this),
+            &["apply", path],
+            3,
+            "the kubeconfig names no cluster",
+        ),
+    ] {
+        std::fs::write(path, content).expect("written");
         let output = shopctl(arguments).output().expect("started");
         assert_ends(&output, code);
         assert!(text(&output.stderr).contains(told), "{output:?}");

@@ -3,14 +3,15 @@
 use std::process::Stdio;
 
 use anyhow::{Context, Result, ensure};
-use e2e::cluster::NAMESPACE;
+use e2e::cluster::{Cluster, NAMESPACE};
 use e2e::wait::until;
+use kube::api::{DeleteParams, Patch, PatchParams};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::Command;
 use uuid::Uuid;
 
-use crate::support::{PATIENCE, World, broker_as, world};
+use crate::support::{PATIENCE, World, broker_as, manifest, world};
 
 /// What a command printed, and how it ended.
 pub(crate) struct Answer {
@@ -115,6 +116,99 @@ async fn why_names_a_wrong_image_and_a_watch_ends_when_it_is_taken_back() -> Res
     );
     world.cluster.ready(PATIENCE).await?;
     Ok(())
+}
+
+/// A Shop of a broker alone, and what is kept of it in files.
+struct Planned {
+    manifest: String,
+    plan: String,
+}
+
+impl Planned {
+    fn new() -> Self {
+        let file = |what: &str| {
+            let name = format!("{}-{what}", Uuid::now_v7());
+            std::env::temp_dir().join(name).display().to_string()
+        };
+        Self {
+            manifest: file("shop.json"),
+            plan: file("plan.json"),
+        }
+    }
+
+    fn write(&self, rollout: &Value) -> Result<()> {
+        let off = |name: &str| (name.to_owned(), json!({ "enabled": false }));
+        let built_in = ["users", "orders", "email", "search", "payments"];
+        let services: serde_json::Map<_, _> = built_in.into_iter().map(off).collect();
+        let shop = json!({
+            "apiVersion": "shopkeeper.dev/v1alpha1", "kind": "Shop", "metadata": { "name": "planned" },
+            "spec": { "version": "0.1.0", "rollout": rollout, "services": services },
+        });
+        Ok(std::fs::write(&self.manifest, shop.to_string())?)
+    }
+
+    async fn plan(&self) -> Result<Answer> {
+        let name = ["--shop", "planned"];
+        ask(&[&["plan", &self.manifest, "--out", &self.plan], &name[..]].concat()).await
+    }
+
+    async fn apply(&self) -> Result<Answer> {
+        ask(&["apply", &self.plan]).await
+    }
+}
+
+impl Drop for Planned {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.manifest);
+        let _ = std::fs::remove_file(&self.plan);
+    }
+}
+
+#[tokio::test]
+async fn a_kept_plan_is_applied_as_it_was_shown_or_not_at_all() -> Result<()> {
+    let cluster = Cluster::for_tests().await?;
+    cluster.apply_manifest(&manifest()?).await?;
+    cluster.ready(PATIENCE).await?;
+    let shops = cluster.shops();
+    let planned = Planned::new();
+    planned.write(&json!({ "gate": "10s" }))?;
+    let plan = planned.plan().await?;
+    assert_eq!(plan.code, Some(4), "{}", plan.complaints);
+    assert!(plan.text.contains("+ Shop planned"), "{}", plan.text);
+    let applied = planned.apply().await?;
+    assert_eq!(applied.code, Some(0), "{}", applied.complaints);
+    until("the Shop runs", PATIENCE, || async {
+        let seen = planned.plan().await?;
+        ensure!(seen.code == Some(0), "{}", seen.text);
+        Ok(Some(()))
+    })
+    .await?;
+
+    planned.write(&json!({ "gate": "20s" }))?;
+    assert_eq!(planned.plan().await?.code, Some(4));
+    // Somebody is quicker.
+    let edit = json!({ "spec": { "rollout": { "gate": "15s" } } });
+    let params = PatchParams::default();
+    shops
+        .patch("planned", &params, &Patch::Merge(&edit))
+        .await?;
+    let refused = planned.apply().await?;
+    assert_eq!(refused.code, Some(2), "{}", refused.text);
+    let told = &refused.complaints;
+    assert!(told.contains("(Shop planned)"), "{told}");
+    assert_eq!(planned.plan().await?.code, Some(4));
+    let applied = planned.apply().await?;
+    assert_eq!(applied.code, Some(0), "{}", applied.complaints);
+    let shop = shops.get("planned").await?;
+    assert_eq!(shop.data["spec"]["rollout"]["gate"], "20s");
+
+    shops.delete("planned", &DeleteParams::default()).await?;
+    until("the Shop goes", PATIENCE, || async {
+        let left = shops.get_opt("planned").await?;
+        ensure!(left.is_none(), "it is there");
+        Ok(Some(()))
+    })
+    .await
 }
 
 /// An event of orders whose data are not as agreed.

@@ -4,6 +4,7 @@ mod tool;
 
 use std::fmt::Write;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{DynamicObject, Patch, PatchParams};
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value, json};
@@ -94,15 +95,7 @@ pub async fn carry_out(
         Output::Json => output::print_json(intent)?,
     }
     let name = shop.metadata.name.as_deref().unwrap_or_default();
-    if let Some(tool) = tool(&shop.metadata) {
-        let warning = tool.warning(name);
-        if !writing.force {
-            return Err(Failure::Refused(format!(
-                "nothing is written: {warning}, or insist with --force"
-            )));
-        }
-        output::complain(warning);
-    }
+    heed_tool(name, &shop.metadata, writing)?;
     // Strictly: an older resource definition would drop a field without a word.
     let params = PatchParams {
         field_manager: Some(FIELD_MANAGER.into()),
@@ -116,6 +109,24 @@ pub async fn carry_out(
         Output::Text => output::print(&format!("Shop {name} is changed\n")),
         Output::Json => Ok(()),
     }
+}
+
+/// Warns of a tool that would put the Shop back.
+///
+/// # Errors
+/// When there is one and nobody insists.
+pub fn heed_tool(name: &str, metadata: &ObjectMeta, writing: Writing) -> Result<(), Failure> {
+    let Some(tool) = tool(metadata) else {
+        return Ok(());
+    };
+    let warning = tool.warning(name);
+    if !writing.force {
+        return Err(Failure::Refused(format!(
+            "nothing is written: {warning}, or insist with --force"
+        )));
+    }
+    output::complain(warning);
+    Ok(())
 }
 
 /// An answer about a field that the API server does not know holds the whole Shop before it.

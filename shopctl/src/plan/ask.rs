@@ -76,20 +76,46 @@ pub(super) async fn merged(
     let asked = asking(format!("Shop {name}"));
     let shops = cluster.documents();
     let live = shops.get_opt(name).await.map_err(asked)?;
-    let (manager, patch) = application(live.as_ref(), document);
+    let refused = asking(format!("Shop {name} would be refused"));
+    let (params, patch) = application(live.as_ref(), document);
     let params = PatchParams {
         dry_run: true,
-        force: matches!(patch, Patch::Apply(_)),
-        field_manager: Some(manager),
-        ..PatchParams::default().validation_strict()
+        ..params
     };
-    let refused = asking(format!("Shop {name} would be refused"));
     let merged = shops.patch(name, &params, &patch).await.map_err(refused)?;
     Ok((live, merged))
 }
 
+/// Applies a Shop in the way in which its dry run was made, if it is still the `live` one.
+pub(super) async fn apply(
+    cluster: &Cluster,
+    live: Option<&DynamicObject>,
+    document: &Value,
+) -> Result<(), Failure> {
+    let name = document["metadata"]["name"].as_str().unwrap_or_default();
+    let (params, mut patch) = application(live, &of_version(live, document));
+    if let Patch::Merge(patch) = &mut patch {
+        // `kubectl apply` takes out the next time what it finds here and no longer in the file.
+        let text = document.to_string();
+        patch["metadata"]["annotations"][LAST_APPLIED] = text.into();
+    }
+    let refused = asking(format!("Shop {name} cannot be applied"));
+    let applied = cluster.documents().patch(name, &params, &patch).await;
+    applied.map(drop).map_err(refused)
+}
+
+/// The API server takes it for this version of the Shop alone.
+fn of_version(live: Option<&DynamicObject>, document: &Value) -> Value {
+    let mut document = document.clone();
+    let version = live.and_then(|live| live.metadata.resource_version.as_deref());
+    if let (Some(version), Some(metadata)) = (version, document["metadata"].as_object_mut()) {
+        metadata.insert("resourceVersion".into(), version.into());
+    }
+    document
+}
+
 /// How the Shop was applied so far, and so is again: then what the file no longer names goes.
-fn application(live: Option<&DynamicObject>, document: &Value) -> (String, Patch<Value>) {
+fn application(live: Option<&DynamicObject>, document: &Value) -> (PatchParams, Patch<Value>) {
     let entries = live.and_then(|live| live.metadata.managed_fields.as_ref());
     let mut applied = entries.into_iter().flatten().filter(|entry| {
         let fields = entry.fields_v1.as_ref();
@@ -100,14 +126,20 @@ fn application(live: Option<&DynamicObject>, document: &Value) -> (String, Patch
     let annotations = live.and_then(|live| live.metadata.annotations.as_ref());
     let last = annotations.and_then(|annotations| annotations.get(LAST_APPLIED));
     let last = last.and_then(|last| serde_json::from_str(last).ok());
-    match (manager, last) {
+    let (manager, patch) = match (manager, last) {
         (Some(manager), _) => (manager, Patch::Apply(document.clone())),
         (None, Some(last)) => {
             let patch = instead_of(&last, document);
             ("kubectl-client-side-apply".into(), Patch::Merge(patch))
         }
         (None, None) => ("kubectl".into(), Patch::Apply(document.clone())),
-    }
+    };
+    let params = PatchParams {
+        force: matches!(patch, Patch::Apply(_)),
+        field_manager: Some(manager),
+        ..PatchParams::default().validation_strict()
+    };
+    (params, patch)
 }
 
 /// The Shop itself, before and after.

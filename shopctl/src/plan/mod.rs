@@ -1,13 +1,15 @@
-//! `shopctl plan`: what applying a Shop would do, by the operator's own code, and without a write.
+//! `shopctl plan`: what applying a Shop would do, by the operator's own code, and without a write. `shopctl apply` does what was planned.
 
 mod ask;
 mod diff;
 mod dry_run;
 mod operator;
+mod saved;
 mod summary;
 mod text;
 
 use k8s_openapi::jiff::Timestamp;
+use kube::api::DynamicObject;
 use serde::Serialize;
 use serde_json::Value;
 use shop_operator::{
@@ -18,12 +20,13 @@ use shop_operator::{
 
 pub use diff::{Action, Field, Object, Side, object};
 pub use operator::config;
+pub use saved::{Saved, parsed, unmoved};
 pub use summary::{Summary, held, paused, summaries};
 pub use text::text;
 
 use crate::{
     change,
-    cli::{Common, PlanOptions},
+    cli::{ApplyOptions, Common, PlanOptions},
     cluster::Cluster,
     failure::{Failure, Outcome},
     output::{self, Output},
@@ -42,10 +45,18 @@ pub struct Answer {
     pub notes: Vec<String>,
 }
 
-/// Prints what applying the Shop in a file would do.
+/// A plan, and the Shop that it was made for.
+struct Made {
+    answer: Answer,
+    /// The Shop as it is; none where it is not there.
+    live: Option<DynamicObject>,
+    outcome: Outcome,
+}
+
+/// Prints what applying the Shop in a file would do, and keeps it where that is asked for.
 ///
 /// # Errors
-/// When the Shop is refused, or what is there cannot be read.
+/// When the Shop is refused, what is there cannot be read, or the plan cannot be kept.
 pub async fn run(
     common: &Common,
     options: &PlanOptions,
@@ -53,9 +64,45 @@ pub async fn run(
 ) -> Result<Outcome, Failure> {
     let wanted = ask::wanted(&options.file, common)?;
     let cluster = Cluster::connect(&wanted.place).await?;
-    let (live, merged) = ask::merged(&cluster, &wanted.document).await?;
-    let config = operator::settings(&cluster, options.operator.as_deref()).await?;
-    let (seen, _told, pump) = ask::seen(&cluster).await?;
+    let install = operator::install(&cluster, options.operator.as_deref()).await?;
+    let made = make(&cluster, &wanted.document, &install).await?;
+    if let Some(file) = &options.out {
+        saved::keep(file, &cluster, install, wanted.document, &made.answer)?;
+    }
+    show(&made.answer, output)?;
+    Ok(made.outcome)
+}
+
+/// Applies the Shop of a kept plan, where a plan of now would be the same.
+///
+/// # Errors
+/// When it would not be, a tool keeps the Shop and nobody insists, or the API server refuses: also where the Shop has changed meanwhile.
+pub async fn apply(
+    common: &Common,
+    options: &ApplyOptions,
+    output: Output,
+) -> Result<Outcome, Failure> {
+    let kept = saved::read(&options.plan)?;
+    let cluster = Cluster::connect(&kept.place(common)?).await?;
+    let made = make(&cluster, &kept.shop, &kept.operator).await?;
+    saved::unmoved(&kept, &made.answer)?;
+    show(&made.answer, output)?;
+    let name = &made.answer.shop;
+    if let Some(live) = &made.live {
+        change::heed_tool(name, &live.metadata, options.writing)?;
+    }
+    ask::apply(&cluster, made.live.as_ref(), &kept.shop).await?;
+    match output {
+        Output::Text => output::print(&format!("\nShop {name} is applied\n"))?,
+        Output::Json => {}
+    }
+    Ok(Outcome::Good)
+}
+
+async fn make(cluster: &Cluster, document: &Value, install: &str) -> Result<Made, Failure> {
+    let (live, merged) = ask::merged(cluster, document).await?;
+    let config = operator::settings(cluster, install).await?;
+    let (seen, _told, pump) = ask::seen(cluster).await?;
     let shop = change::read(&merged)?;
     let previous = shop.status.as_ref();
     let now = Timestamp::now();
@@ -72,20 +119,28 @@ pub async fn run(
     let mut notes = notes(&made, &shop);
     notes.extend(paused(&shop, now));
     let objects: Vec<_> = sides.iter().filter_map(object).collect();
+    let outcome = match objects.is_empty() && made.secrets.is_empty() {
+        true => Outcome::Good,
+        false => Outcome::Changes,
+    };
     let answer = Answer {
         shop: merged.metadata.name.clone().unwrap_or_default(),
         services: summaries(&made, &sides, &held),
         notes,
         objects,
     };
-    match output {
-        Output::Text => output::print(&text(&answer))?,
-        Output::Json => output::print_json(&answer)?,
-    }
-    Ok(match answer.objects.is_empty() && made.secrets.is_empty() {
-        true => Outcome::Good,
-        false => Outcome::Changes,
+    Ok(Made {
+        answer,
+        live,
+        outcome,
     })
+}
+
+fn show(answer: &Answer, output: Output) -> Result<(), Failure> {
+    match output {
+        Output::Text => output::print(&text(answer)),
+        Output::Json => output::print_json(answer),
+    }
 }
 
 fn notes(plan: &Plan, shop: &Shop) -> Vec<String> {

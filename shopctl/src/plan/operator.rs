@@ -11,12 +11,16 @@ use crate::{
     failure::{Failure, asking},
 };
 
-/// The settings of the install that has claimed the Shop's namespace, or that is named as `NAMESPACE/NAME`.
-pub(super) async fn settings(cluster: &Cluster, named: Option<&str>) -> Result<Config, Failure> {
-    let install = match named {
-        Some(named) => named.to_owned(),
-        None => claimed(cluster).await?,
-    };
+/// The install that has claimed the Shop's namespace, or that is named, as `NAMESPACE/NAME` of its Deployment.
+pub(super) async fn install(cluster: &Cluster, named: Option<&str>) -> Result<String, Failure> {
+    match named {
+        Some(named) => Ok(named.to_owned()),
+        None => claimed(cluster).await,
+    }
+}
+
+/// The settings of an install.
+pub(super) async fn settings(cluster: &Cluster, install: &str) -> Result<Config, Failure> {
     let (namespace, name) = install.split_once('/').ok_or_else(|| {
         Failure::Refused(format!(
             "{install} names no install of the operator: write NAMESPACE/NAME of its Deployment"

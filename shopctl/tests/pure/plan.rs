@@ -6,7 +6,7 @@ use shop_operator::{
 };
 use shopctl::{
     failure::Failure,
-    plan::{Action, Answer, Side, Summary, config, held, object, paused, text},
+    plan::{Action, Answer, Saved, Side, Summary, config, held, object, paused, text, unmoved},
 };
 
 use crate::plain;
@@ -294,5 +294,36 @@ fn the_operators_settings_are_read_off_its_deployment() {
     for wrong in [operator("dns"), Deployment::default()] {
         let told = config(&wrong, "shop-system", "mine");
         assert!(matches!(told, Err(Failure::Refused(_))), "{told:?}");
+    }
+}
+
+#[test]
+fn a_kept_plan_is_refused_when_another_would_be_made_now_and_says_what_differs() {
+    let orders = |image: &str| {
+        let (live, then) = (json!({"spec": {"a": "1"}}), json!({"spec": {"a": image}}));
+        object(&side("Deployment", Some(live), Some(then))).expect("a change")
+    };
+    let new = object(&side("Job", None, Some(json!({})))).expect("a change");
+    let answer = |objects| Answer {
+        shop: "demo".into(),
+        services: vec![],
+        notes: vec![],
+        objects,
+    };
+    let planned = answer(vec![orders("2"), new.clone()]);
+    let kept = Saved {
+        made_by: "x".into(),
+        namespace: "x".into(),
+        operator: "x/y".into(),
+        shop: json!({}),
+        plan: serde_json::to_value(&planned).expect("JSON"),
+    };
+    assert!(unmoved(&kept, &planned).is_ok());
+    for (now, differs) in [
+        (answer(vec![orders("3"), new]), "(Deployment demo-orders)"),
+        (answer(vec![orders("2")]), "(Job demo-orders)"),
+    ] {
+        let refused = unmoved(&kept, &now).expect_err("another").to_string();
+        assert!(refused.contains(differs), "{refused}");
     }
 }

@@ -59,6 +59,7 @@ fn frozen(state: &State, wanted: &Wanted, hold: &Hold) -> Option<Wanted> {
 fn held_back(transition: Transition, hold: &Hold) -> Transition {
     let mut next = transition.next;
     next.held = Some(hold.to_status(&[]));
+    next.begun = None;
     Transition {
         effective: in_force(&next).map_or(Effective::Wanted, |kept| Effective::Kept(kept.clone())),
         wake: transition.wake,
@@ -67,12 +68,16 @@ fn held_back(transition: Transition, hold: &Hold) -> Transition {
     }
 }
 
-/// Notes what was asked for, and of whom, unless that waits for its migration.
+/// Notes what was asked for, and of whom; of what waits for its migration only that it has begun.
 fn begun(mut transition: Transition, wanted: &Wanted, asker: Asker<'_>) -> Transition {
-    if !wanted.is_held {
-        transition.next.asked = Some(asker.asked.to_owned());
-        transition.next.made_by = Some(asker.operator.to_owned());
+    let next = &mut transition.next;
+    if wanted.is_held {
+        next.begun = Some(asker.asked.to_owned());
+    } else {
+        next.asked = Some(asker.asked.to_owned());
+        next.made_by = Some(asker.operator.to_owned());
+        next.begun = None;
     }
-    transition.next.held = None;
+    next.held = None;
     transition
 }

@@ -18,7 +18,7 @@ use shop_operator::{
 
 pub use diff::{Action, Field, Object, Side, object};
 pub use operator::config;
-pub use summary::{Summary, held, paused, summaries};
+pub use summary::{Summary, closed, held, paused, summaries};
 pub use text::text;
 
 use crate::{
@@ -71,6 +71,7 @@ pub async fn run(
     sides.insert(0, ask::own(live.as_ref(), &merged));
     let mut notes = notes(&made, &shop);
     notes.extend(paused(&shop, now));
+    notes.extend(closed(&shop, now));
     let objects: Vec<_> = sides.iter().filter_map(object).collect();
     let answer = Answer {
         shop: merged.metadata.name.clone().unwrap_or_default(),

@@ -27,7 +27,7 @@ pub enum Reason {
     RolloutStuck,
     /// A new revision failed, and the last good one runs.
     TakenBack,
-    /// A pause holds what the Shop asks for.
+    /// A pause holds what the Shop asks for, or that waits for a maintenance window.
     Held,
     /// It is not the service's turn yet in a release of the shop.
     WaitsForWave,
@@ -123,7 +123,9 @@ impl Reason {
             Self::TakenBack => {
                 "Mend what the message names, and name another image or other settings. Or try the same again: shopctl retry."
             }
-            Self::Held => "Wait for its end, or end it: shopctl resume.",
+            Self::Held => {
+                "Wait for its end, or end it: shopctl resume; or for the window, or set spec.rollout.begins to Anytime."
+            }
             Self::MoveGivenUp => "Mend what held it up. Each change of the Shop tries it again.",
             Self::ScalingInactive => {
                 "Mend what the message names; most often metrics-server is missing."

@@ -20,6 +20,7 @@ mod shop;
 mod status;
 mod telemetry;
 mod topology;
+mod windows;
 
 /// The name of a Secret or a StorageClass: a DNS name.
 const OBJECT_NAME: &str = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$";
@@ -38,3 +39,4 @@ pub use shop::*;
 pub use status::*;
 pub use telemetry::*;
 pub use topology::DEEPEST_CALLS;
+pub use windows::*;

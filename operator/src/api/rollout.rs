@@ -36,6 +36,21 @@ pub struct RolloutSpec {
         inner(length(min = 1, max = MOST_SERVICES), inner(length(min = 1, max = 15)))
     )]
     pub waves: Vec<Vec<String>>,
+
+    /// When a release may begin that the Shop asks for. One that has begun goes on to its end, and nothing keeps one that fails from going
+    /// back. Default: Anytime.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub begins: Option<Begins>,
+}
+
+/// When a release may begin. Default: Anytime.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Begins {
+    /// As soon as the Shop asks for it.
+    #[default]
+    Anytime,
+    /// While one of `maintenanceWindows` is open. What the Shop asks for before waits for the next one.
+    InWindow,
 }
 
 /// No new release begins. One that is under way goes on to its end.
@@ -59,6 +74,8 @@ pub enum OperatorUpdates {
     OnRelease,
     /// At once, as a release of its own.
     Immediately,
+    /// While one of `maintenanceWindows` is open, as a release of its own, or with the next release of their service before.
+    Window,
 }
 
 /// What becomes of a service whose new pods crash, do not get ready in time, or do not stay so. Default: Revert.
@@ -71,7 +88,7 @@ pub enum OnFailure {
     Revert,
 }
 
-fn bounds(field: &str, least: &str, most: &str) -> Rule {
+pub(super) fn bounds(field: &str, least: &str, most: &str) -> Rule {
     let rule = format!(
         "self.matches('^[1-9][0-9]{{0,4}}(s|m|h)$') && duration(self) >= duration('{least}') && duration(self) <= duration('{most}')"
     );

@@ -8,10 +8,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    EmailSpec, ExposureSpec, OperatorUpdates, PauseSpec, ResourcesSpec, RolloutSpec,
-    SchedulingSpec, ServiceSpec, ShopStatus, TelemetrySpec,
+    EmailSpec, ExposureSpec, MOST_WINDOWS, MaintenanceWindow, OperatorUpdates, PauseSpec,
+    ResourcesSpec, RolloutSpec, SchedulingSpec, ServiceSpec, ShopStatus, TelemetrySpec,
     format::{IMAGE, REGISTRY},
-    topology,
+    topology, windows,
 };
 
 /// How many services a Shop may have.
@@ -39,7 +39,11 @@ pub const MOST_SERVICES: u32 = 32;
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
 )]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = topology::node_ports())]
+#[x_kube(
+    validation = topology::node_ports(),
+    validation = windows::begins_in_some(),
+    validation = windows::updates_in_some()
+)]
 pub struct ShopSpec {
     /// The release: the version of every service that names none of its own.
     #[schemars(
@@ -88,6 +92,11 @@ pub struct ShopSpec {
     /// When pods get what a new version of the operator makes of the same Shop. Default: OnRelease.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub operator_updates: Option<OperatorUpdates>,
+
+    /// When releases may begin, for `rollout.begins: InWindow` and `operatorUpdates: Window`. It is enough that one of them is open.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = MOST_WINDOWS))]
+    pub maintenance_windows: Vec<MaintenanceWindow>,
 
     /// The databases: one PostgreSQL for each service that has one.
     #[serde(default)]

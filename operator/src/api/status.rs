@@ -161,6 +161,9 @@ pub struct ReleaseStatus {
     /// A fingerprint of the operator that made it of that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub made_by: Option<String>,
+    /// A fingerprint of what the Shop asks for, where its release has begun and waits for its migration.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub begun: Option<String>,
     /// Why what the Shop asks for does not begin yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held: Option<HeldStatus>,
@@ -190,6 +193,8 @@ pub enum HoldReason {
     TakenBack,
     /// Only the operator makes something else of what is asked for.
     OperatorUpdate,
+    /// No maintenance window is open.
+    Window,
 }
 
 /// A release of the whole shop: a change of its version.
@@ -324,7 +329,7 @@ pub enum Phase {
     Merging,
     /// Pods are being replaced or started.
     Rolling,
-    /// It keeps what it runs: a pause holds what the Shop asks for.
+    /// It keeps what it runs: a pause holds what the Shop asks for, or that waits for a maintenance window.
     Held,
     /// All pods run as asked.
     Running,

@@ -5,3 +5,4 @@ pub mod metadata;
 pub mod place;
 pub mod topology;
 pub mod validate;
+pub mod windows;

@@ -10,7 +10,7 @@ use kube::{Resource, ResourceExt};
 
 use crate::{
     api::{
-        DeletionPolicy, EmailSpec, EnvSpec, ExposureType, MigrationSpec, OnFailure,
+        Begins, DeletionPolicy, EmailSpec, EnvSpec, ExposureType, MigrationSpec, OnFailure,
         OperatorUpdates, PauseSpec, PullPolicy, ResourcesSpec, RolloutSpec, SchedulingSpec,
         ServiceSpec, Shop, ShopSpec, StorageSpec, Topology,
         format::{self, Format},
@@ -26,6 +26,7 @@ use crate::{
         defaults,
         place::{Place, Server},
         topology,
+        windows::{ValidWindow, windows},
     },
     naming::names::ServiceName,
     quantity::seconds,
@@ -70,6 +71,8 @@ pub struct ValidShop {
     pub pause: Option<PauseSpec>,
     /// When pods get what another operator makes of the same Shop.
     pub operator_updates: OperatorUpdates,
+    /// When releases may begin, where they wait for that.
+    pub windows: Vec<ValidWindow>,
     /// What each database's pod gets.
     pub database: ValidBackend,
     /// What the broker's pod gets.
@@ -128,6 +131,8 @@ pub struct ValidRollout {
     pub gate: SignedDuration,
     /// How long it may go without getting another pod ready.
     pub deadline: SignedDuration,
+    /// When a new one may begin.
+    pub begins: Begins,
 }
 
 /// The Job that migrates a service's database.
@@ -282,6 +287,7 @@ pub fn validate(shop: &Shop, config: &Config) -> Result<ValidShop, Vec<String>> 
         rollout: rollout(spec.rollout.clone().unwrap_or_default()),
         pause: spec.pause.clone(),
         operator_updates: spec.operator_updates.unwrap_or_default(),
+        windows: windows(spec, &mut wrong),
         database: ValidBackend {
             storage: spec.database.storage.clone(),
             resources: defaults::DATABASE.fill(spec.database.resources.as_ref()),
@@ -345,6 +351,7 @@ fn rollout(spec: RolloutSpec) -> ValidRollout {
         on_failure: spec.on_failure.unwrap_or_default(),
         gate: time(spec.gate, GATE),
         deadline: time(spec.deadline, DEADLINE),
+        begins: spec.begins.unwrap_or_default(),
     }
 }
 

@@ -10,10 +10,11 @@ mod shop;
 mod state;
 mod step;
 mod waves;
+mod window;
 
 pub use advance::{Effective, Seen, Transition, Wanted, advance, cannot_return, stay};
 pub use difference::difference;
-pub use hold::{Hold, Why, hold, is_in_force};
+pub use hold::{Hold, Why, hold, is_in_force, waits_until};
 pub use judge::seen;
 pub use resolve::{Resolved, calls, resolve, retry};
 pub use shop::{
@@ -23,6 +24,7 @@ pub use shop::{
 pub use state::{Failure, REMEMBERED, RevisionId, Stage, State, Trial};
 pub use step::{Asker, step};
 pub use waves::waves;
+pub use window::{is_open, next_opening};
 
 /// On a Shop, with `/<service>` behind it: whoever changes its value wants another try of what failed.
 pub const RETRY_ANNOTATION: &str = "retry.shopkeeper.dev";

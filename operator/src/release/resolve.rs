@@ -7,7 +7,7 @@ use kube::ResourceExt;
 
 use super::{
     RETRY_ANNOTATION,
-    hold::{Hold, hold, is_in_force},
+    hold::{Hold, hold, is_in_force, waits_until},
     shop::{Member, Members, ShopRelease, ShopStage, Turn, current, go_back, in_force, turn},
     state::{Stage, State},
     waves::waves,
@@ -44,11 +44,13 @@ pub fn resolve(
     let last = last.map(ShopRelease::of);
     let paused = facts.shop.pause.as_ref();
     let is_paused = paused.is_some_and(|pause| is_in_force(pause, facts.now));
+    let (begins, windows) = (facts.shop.rollout.begins, &facts.shop.windows);
+    let is_closed = waits_until(begins, windows, facts.now).is_some();
     let release = current(
         last.as_ref(),
         &facts.shop.version,
         &mut members,
-        is_paused,
+        is_paused || is_closed,
         facts.now,
     );
     facts.release_began = match release.stage {
@@ -58,7 +60,7 @@ pub fn resolve(
     for (name, member) in &members {
         states.insert(name.clone(), member.state.clone());
     }
-    // Another version, which a pause keeps from beginning.
+    // Another version, which a pause or a closed window keeps from beginning.
     let is_of_another = release.version != facts.shop.version;
     let turn = |name: &ServiceName| match turn(&release, &members, name) {
         Turn::Goes | Turn::Waits(_) if is_of_another => Turn::Free,

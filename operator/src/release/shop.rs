@@ -141,12 +141,13 @@ impl Member {
 }
 
 /// The release that this version is part of: the one that is remembered, or a new one. Where nothing is remembered, the shop has its
-/// version from the beginning. While the Shop is paused none begins.
+/// version from the beginning. While it is held, by a pause or by a closed window, none
+/// begins.
 pub fn current(
     last: Option<&ShopRelease>,
     version: &str,
     members: &mut Members,
-    is_paused: bool,
+    is_held: bool,
     now: Timestamp,
 ) -> ShopRelease {
     let Some(last) = last else {
@@ -163,7 +164,7 @@ pub fn current(
             false
         }
     };
-    if is_paused || (last.version == version && !is_wanted_again) {
+    if is_held || (last.version == version && !is_wanted_again) {
         return with_new_members(last.clone(), members);
     }
     for member in members.values_mut() {

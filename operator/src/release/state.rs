@@ -36,6 +36,8 @@ pub struct State {
     pub asked: Option<String>,
     /// A fingerprint of the operator that made a template of it.
     pub made_by: Option<String>,
+    /// A fingerprint of what has begun and waits for its migration: no window that closes meanwhile holds it.
+    pub begun: Option<String>,
     /// Why what the Shop asks for now does not begin. Only told: it is decided anew each time.
     pub held: Option<HeldStatus>,
     /// The releases that have ended, the last one first.
@@ -95,6 +97,7 @@ impl State {
             stage: Stage::of(status),
             asked: status.asked.clone(),
             made_by: status.made_by.clone(),
+            begun: status.begun.clone(),
             held: None,
             history: status.history.clone(),
         }
@@ -107,6 +110,7 @@ impl State {
             good: self.good.as_ref().map(|id| id.as_str().to_owned()),
             asked: self.asked.clone(),
             made_by: self.made_by.clone(),
+            begun: self.begun.clone(),
             held: self.held.clone(),
             history: self.history.clone(),
             ..ReleaseStatus::default()

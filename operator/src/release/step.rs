@@ -35,7 +35,7 @@ pub fn step(
     match (held, kept.as_ref()) {
         (Some((hold, kept)), _) => held_back(advance(kept), hold),
         // Image and settings of one edit belong together: both wait for the migration.
-        (None, Some(kept)) if wanted.is_held => going_on(advance(kept)),
+        (None, Some(kept)) if wanted.is_held => begun(going_on(advance(kept)), wanted, asker),
         (None, Some(_) | None) => begun(advance(wanted), wanted, asker),
     }
 }
@@ -61,8 +61,7 @@ fn kept(state: &State, wanted: &Wanted) -> Option<Wanted> {
 
 /// What runs goes on, untouched.
 fn going_on(transition: Transition) -> Transition {
-    let mut next = transition.next;
-    next.held = None;
+    let next = transition.next;
     Transition {
         effective: in_force(&next).map_or(Effective::Wanted, |kept| Effective::Kept(kept.clone())),
         wake: transition.wake,
@@ -74,15 +73,20 @@ fn going_on(transition: Transition) -> Transition {
 fn held_back(transition: Transition, hold: &Hold) -> Transition {
     let mut transition = going_on(transition);
     transition.next.held = Some(hold.to_status(&[]));
+    transition.next.begun = None;
     transition
 }
 
-/// Notes what was asked for, and of whom, unless that waits for its migration.
+/// Notes what was asked for, and of whom; of what waits for its migration only that it has begun.
 fn begun(mut transition: Transition, wanted: &Wanted, asker: Asker<'_>) -> Transition {
-    if !wanted.is_held {
-        transition.next.asked = Some(asker.asked.to_owned());
-        transition.next.made_by = Some(asker.operator.to_owned());
+    let next = &mut transition.next;
+    if wanted.is_held {
+        next.begun = Some(asker.asked.to_owned());
+    } else {
+        next.asked = Some(asker.asked.to_owned());
+        next.made_by = Some(asker.operator.to_owned());
+        next.begun = None;
     }
-    transition.next.held = None;
+    next.held = None;
     transition
 }

@@ -296,7 +296,9 @@ fn held(findings: &Findings<'_>, service: &ServiceFindings<'_>) -> Option<(Phase
     let message = format!("{name}: {}", held.message);
     let object = of_deployment(service);
     let (phase, problem) = match held.reason {
-        HoldReason::Paused => (Phase::Held, Problem::waiting(Reason::Held, object, message)),
+        HoldReason::Paused | HoldReason::Window => {
+            (Phase::Held, Problem::waiting(Reason::Held, object, message))
+        }
         HoldReason::Wave => (
             Phase::Rolling,
             Problem::waiting(Reason::WaitsForWave, object, message),

@@ -173,11 +173,13 @@ fn goes_on(resolved: &Resolved, states: &BTreeMap<ServiceName, State>) -> bool {
     waits && states.iter().any(is_other)
 }
 
-/// When the first pause that holds something ends by itself.
+/// When the first pause that holds something ends by itself, or a window opens for what waits for one.
 fn end_of_pause(facts: &Facts) -> Option<Duration> {
     let ends = facts.holds.values().filter_map(|hold| match &hold.why {
         Why::Paused { until, .. } => *until,
-        Why::Wave(_) | Why::TakenBack(_) | Why::OperatorUpdate => None,
+        Why::Window { opens } => Some(*opens),
+        Why::OperatorUpdate { opens } => *opens,
+        Why::Wave(_) | Why::TakenBack(_) => None,
     });
     let left = ends.min()?.duration_since(facts.now);
     Some(Duration::try_from(left).unwrap_or_default() + Duration::from_millis(100))

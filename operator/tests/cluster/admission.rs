@@ -259,6 +259,16 @@ async fn a_wrong_shop_is_refused_with_the_path_and_the_reason() {
             "should match",
         ),
         (
+            json!({"version": "1", "rollout": {"begins": "InWindow"}}),
+            "spec",
+            "rollout.begins: InWindow needs a window",
+        ),
+        (
+            json!({"version": "1", "maintenanceWindows": [{"start": "24:00", "duration": "4h"}]}),
+            "spec.maintenanceWindows[0].start",
+            "should match",
+        ),
+        (
             json!({"version": "1", "database": {"storage": {"size": "0Gi"}}}),
             "spec.database.storage.size",
             "should match",

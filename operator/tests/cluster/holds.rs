@@ -245,6 +245,94 @@ async fn a_pause_in_the_middle_lets_a_release_of_the_shop_go_on_and_begins_no_ot
     harness.play_until(["3"; 5]).await;
 }
 
+/// So many hours after now, to the minute.
+fn in_hours(hours: i64) -> Timestamp {
+    let then = Timestamp::now() + SignedDuration::from_hours(hours);
+    then - SignedDuration::from_secs(then.as_second() % 60)
+}
+
+/// Every day for an hour from this time on.
+fn window(opens: Timestamp) -> Value {
+    let start = opens.strftime("%H:%M").to_string();
+    json!([{"start": start, "duration": "1h"}])
+}
+
+#[tokio::test]
+async fn a_closed_window_holds_a_new_version_until_one_opens() {
+    let harness = Harness::new().await;
+    let with = |windows: Value| {
+        let rollout = json!({"gate": "1s", "begins": "InWindow"});
+        json!({"rollout": rollout, "maintenanceWindows": windows})
+    };
+    let opens = in_hours(12);
+    let closed = with(window(opens));
+    harness.apply(shop("1", closed.clone())).await;
+    harness.bring_up().await;
+    let before = harness.jobs().await;
+    harness.apply(shop("2", closed)).await;
+    harness.play_on().await;
+    let status = harness.status().await;
+    assert_eq!(harness.tags().await, ["1"; 5]);
+    assert_eq!(harness.jobs().await, before, "no migration begins");
+    assert_eq!(stage(&status), ShopReleaseStage::Done, "nor does a release");
+    assert_eq!(held(&status, "users"), Some(HoldReason::Window));
+    assert_eq!(phase(&status, "users"), Some(Phase::Held));
+    let (ready, reason, message) = condition(&status, "Ready");
+    assert_eq!((ready.as_str(), reason.as_str()), ("False", "Held"));
+    assert!(
+        message.contains("waits for the maintenance window that opens 20"),
+        "{message}"
+    );
+    let shortly = opens - SignedDuration::from_secs(2);
+    let done = harness.reconcile_at(shortly).await.expect("a reconcile");
+    assert!(done.next_check < Duration::from_secs(4), "{done:?}");
+
+    harness.apply(shop("2", with(window(in_hours(0))))).await;
+    harness.play_until(["1", "1", "2", "1", "2"]).await;
+    // It has begun, and goes on when the window closes.
+    harness.apply(shop("2", with(window(in_hours(12))))).await;
+    harness.play_until(["2"; 5]).await;
+    harness
+        .reconcile_until_status("done", |status| {
+            stage(status) == ShopReleaseStage::Done && is_ready(status)
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn a_window_that_closes_while_a_migration_runs_does_not_hold_it() {
+    let harness = Harness::new().await;
+    let spec = |windows: Value, services: Value| {
+        let rollout = json!({"gate": "1s", "begins": "InWindow"});
+        let further =
+            json!({"rollout": rollout, "maintenanceWindows": windows, "services": services});
+        shop("1", further)
+    };
+    harness.apply(spec(window(in_hours(0)), json!({}))).await;
+    harness.bring_up().await;
+    let before = harness.jobs().await;
+    let newer = json!({"users": {"version": "2"}});
+    harness
+        .apply(spec(window(in_hours(0)), newer.clone()))
+        .await;
+    harness
+        .reconcile_until("a migration begins", || async {
+            harness.jobs().await != before
+        })
+        .await;
+    harness.apply(spec(window(in_hours(12)), newer)).await;
+    harness.reconcile().await.expect("a reconcile");
+    assert_eq!(held(&harness.status().await, "users"), None);
+    harness.play_until(["1", "1", "1", "1", "2"]).await;
+    // What is asked for from then on waits.
+    let third = json!({"users": {"version": "3"}});
+    harness.apply(spec(window(in_hours(12)), third)).await;
+    harness.play_on().await;
+    let status = harness.status().await;
+    assert_eq!(held(&status, "users"), Some(HoldReason::Window));
+    assert_eq!(harness.tags().await, ["1", "1", "1", "1", "2"]);
+}
+
 #[tokio::test]
 async fn a_pause_of_one_service_holds_that_one_alone() {
     let harness = Harness::new().await;

@@ -508,7 +508,7 @@ fn a_service_that_keeps_what_it_runs_is_migrated_again_only_where_its_pods_find_
         let status = json!({"phase": "Running", "containerStatuses": [container]});
         observed.of(ORDERS).pods = vec![pod(&shop, ORDERS, Component::Service, status)];
         let hold = Hold {
-            why: Why::OperatorUpdate,
+            why: Why::OperatorUpdate { opens: None },
             image: "newer".into(),
         };
         let mut facts = facts(&shop, &observed);

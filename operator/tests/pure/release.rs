@@ -205,7 +205,11 @@ fn what_waits_for_its_migration_changes_nothing_of_what_runs() {
     let seen = |_: &RevisionId| whole("old");
     let waits = step(&settled(), &unmigrated, None, asker, seen, at(0));
     assert_eq!(waits.effective, Effective::Kept(id("old")));
-    assert_eq!(waits.next, settled(), "nothing has begun");
+    let begun = State {
+        begun: Some("both".into()),
+        ..settled()
+    };
+    assert_eq!(waits.next, begun, "but its migration");
     let migrated = step(&waits.next, &wanted("new"), None, asker, seen, at(9));
     assert_eq!(migrated.effective, Effective::Wanted);
     assert!(matches!(migrated.next.stage, Stage::Rolling(_)));

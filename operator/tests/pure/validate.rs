@@ -205,6 +205,58 @@ fn more_pods_than_admission_takes_today_still_run_when_stored_earlier() {
 }
 
 #[test]
+fn windows_that_cannot_be_read_or_are_missing_are_refused() {
+    let window = |key: &str, value: &str| {
+        let mut window = json!({"start": "02:00", "duration": "4h"});
+        window[key] = value.into();
+        window
+    };
+    let text = refused(json!({"version": "1", "maintenanceWindows": [
+        {"start": "23:59", "duration": "24h", "days": ["Mon", "Sun"], "timeZone": "Europe/Berlin"},
+        window("timeZone", "Europe/Berln"),
+        window("start", "24:00"),
+        window("start", "2:00"),
+        window("start", "+2:00"),
+        window("duration", "25h"),
+        window("duration", "59s"),
+    ]}));
+    let start = "write hours and minutes from 00:00 to 23:59, for example 02:00";
+    let duration = "must be from 1m to 24h: a whole number and s, m or h, for example 90m or 4h";
+    assert_eq!(
+        text,
+        format!(
+            "spec.maintenanceWindows[1].timeZone: Europe/Berln is no time zone; write a name of the IANA time zone database, for example \
+             Europe/Berlin, America/New_York or UTC\n\
+             spec.maintenanceWindows[2].start: {start}\n\
+             spec.maintenanceWindows[3].start: {start}\n\
+             spec.maintenanceWindows[4].start: {start}\n\
+             spec.maintenanceWindows[5].duration: {duration}\n\
+             spec.maintenanceWindows[6].duration: {duration}"
+        )
+    );
+    let text = refused(json!({
+        "version": "1", "rollout": {"begins": "InWindow"}, "operatorUpdates": "Window",
+    }));
+    assert!(
+        text.starts_with("spec.rollout.begins: InWindow needs a window: add maintenanceWindows"),
+        "{text}"
+    );
+    assert!(
+        text.contains("spec.operatorUpdates: Window needs a window"),
+        "{text}"
+    );
+}
+
+#[test]
+fn windows_are_those_of_every_day_in_utc_unless_the_shop_says_otherwise() {
+    let windows = json!([{"start": "02:00", "duration": "4h"}]);
+    let windows = valid(json!({"version": "1", "maintenanceWindows": windows})).windows;
+    assert_eq!(windows[0].days.len(), 7);
+    assert_eq!(windows[0].time_zone.iana_name(), Some("UTC"));
+    assert_eq!(windows[0].duration.as_hours(), 4);
+}
+
+#[test]
 fn the_example_is_a_valid_shop() {
     let text = include_str!("../../../examples/shop.yaml");
     let (_, shop) = text.split_once("---\n").expect("a Namespace and a Shop");

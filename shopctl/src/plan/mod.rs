@@ -21,7 +21,7 @@ use shop_operator::{
 pub use diff::{Action, Field, Object, Side, object};
 pub use operator::config;
 pub use saved::{Saved, parsed, unmoved};
-pub use summary::{Summary, held, paused, summaries};
+pub use summary::{Summary, closed, held, paused, summaries};
 pub use text::text;
 
 use crate::{
@@ -118,6 +118,7 @@ async fn make(cluster: &Cluster, document: &Value, install: &str) -> Result<Made
     sides.insert(0, ask::own(live.as_ref(), &merged));
     let mut notes = notes(&made, &shop);
     notes.extend(paused(&shop, now));
+    notes.extend(closed(&shop, now));
     let objects: Vec<_> = sides.iter().filter_map(object).collect();
     let outcome = match objects.is_empty() && made.secrets.is_empty() {
         true => Outcome::Good,

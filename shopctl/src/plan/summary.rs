@@ -8,14 +8,14 @@ use serde_json::Value;
 use shop_operator::{
     api::{HoldReason, OnFailure, PauseSpec, ReleaseStage, Shop},
     facts::departures::Departure,
-    model::validate::ValidShop,
+    model::{validate::ValidShop, windows::windows},
     naming::{
         labels::{Part, part_of},
         names::{self, ServiceName},
     },
     objects::revision,
     progress::decide::Migration,
-    release::is_in_force,
+    release::{is_in_force, waits_until},
     run::plan::Plan,
 };
 
@@ -69,6 +69,7 @@ fn not_begun(shop: &Shop, wanted: &ValidShop) -> BTreeMap<ServiceName, String> {
             HoldReason::OperatorUpdate
             | HoldReason::TakenBack
             | HoldReason::Paused
+            | HoldReason::Window
             | HoldReason::Wave => return None,
         };
         Some((name, why.to_owned()))
@@ -114,6 +115,17 @@ pub fn paused(shop: &Shop, now: Timestamp) -> Vec<String> {
         ))
     };
     all.filter_map(sentence).collect()
+}
+
+/// That no maintenance window is open, where new releases wait for one. What is wrong with the windows is told when the Shop is refused.
+pub fn closed(shop: &Shop, now: Timestamp) -> Option<String> {
+    let rollout = shop.spec.rollout.as_ref();
+    let begins = rollout.and_then(|rollout| rollout.begins);
+    let windows = windows(&shop.spec, &mut Vec::new());
+    let opens = waits_until(begins.unwrap_or_default(), &windows, now)?;
+    Some(format!(
+        "no maintenance window is open: a new release begins when the next one opens, {opens:.0}"
+    ))
 }
 
 /// The services of which something changes.

@@ -13,7 +13,7 @@ use crate::{
     cluster::Cluster,
     failure::{Failure, Outcome},
     output::Output,
-    plan::paused,
+    plan::{closed, paused},
 };
 
 /// Writes back what ran before.
@@ -29,7 +29,9 @@ pub async fn run(
     let shop: Shop = change::read(&document)?;
     let to = options.to.map(usize::from);
     let mut intent = decide(&shop, &document.data, options.service.as_deref(), to)?;
-    intent.notes.extend(paused(&shop, Timestamp::now()));
+    let now = Timestamp::now();
+    intent.notes.extend(paused(&shop, now));
+    intent.notes.extend(closed(&shop, now));
     change::carry_out(cluster, &document, &intent, options.writing, output).await?;
     Ok(Outcome::Good)
 }

@@ -6,7 +6,9 @@ use shop_operator::{
 };
 use shopctl::{
     failure::Failure,
-    plan::{Action, Answer, Saved, Side, Summary, config, held, object, paused, text, unmoved},
+    plan::{
+        Action, Answer, Saved, Side, Summary, closed, config, held, object, paused, text, unmoved,
+    },
 };
 
 use crate::plain;
@@ -214,6 +216,30 @@ fn a_pause_is_told_while_it_is_in_force() {
         ]
     );
     assert!(paused(&shop(json!({"version": "1"})), now).is_empty());
+}
+
+#[test]
+fn a_closed_window_is_told_where_releases_wait_for_one() {
+    let at = |time: &str| time.parse::<Timestamp>().expect("a time");
+    let shop = |begins: &str| -> Shop {
+        let windows = json!([{"days": ["Sat"], "start": "02:00", "duration": "4h", "timeZone": "Europe/Berlin"}]);
+        let spec =
+            json!({"version": "1", "rollout": {"begins": begins}, "maintenanceWindows": windows});
+        let shop = json!({
+            "apiVersion": "shopkeeper.dev/v1alpha1", "kind": "Shop", "metadata": {"name": "demo"}, "spec": spec,
+        });
+        serde_json::from_value(shop).expect("a Shop")
+    };
+    let friday = at("2026-11-27T10:00:00Z");
+    let told = closed(&shop("InWindow"), friday);
+    assert_eq!(
+        told.as_deref(),
+        Some(
+            "no maintenance window is open: a new release begins when the next one opens, 2026-11-28T01:00:00Z"
+        )
+    );
+    assert_eq!(closed(&shop("InWindow"), at("2026-11-28T02:00:00Z")), None);
+    assert_eq!(closed(&shop("Anytime"), friday), None);
 }
 
 /// The operator's Deployment.

@@ -68,6 +68,36 @@ fn names_that_do_not_fit_are_refused() {
 }
 
 #[test]
+fn nobody_waits_for_a_window_that_never_opens() {
+    for (waits, reason) in [
+        (
+            json!({"rollout": {"begins": "InWindow"}}),
+            "rollout.begins: InWindow needs a window: add maintenanceWindows",
+        ),
+        (
+            json!({"operatorUpdates": "Window"}),
+            "operatorUpdates: Window needs a window: add maintenanceWindows",
+        ),
+    ] {
+        let with = |windows: Value| {
+            let mut spec = waits.clone();
+            spec["version"] = "1".into();
+            spec["maintenanceWindows"] = windows;
+            shop(spec).validate_cel()
+        };
+        refused(with(json!([])), "spec", reason);
+        let window = |duration: &str| json!([{"start": "02:00", "duration": duration}]);
+        assert!(with(window("4h")).is_ok());
+        for duration in ["59s", "25h", "4"] {
+            let path = "spec.maintenanceWindows[0].duration";
+            refused(with(window(duration)), path, "from 1m to 24h");
+        }
+    }
+    let anytime = json!({"version": "1", "rollout": {"begins": "Anytime"}});
+    assert!(shop(anytime).validate_cel().is_ok());
+}
+
+#[test]
 fn what_excludes_each_other_is_refused_for_every_service() {
     for name in crate::definition::built_in::services().keys() {
         let name = name.as_str();

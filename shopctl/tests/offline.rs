@@ -169,7 +169,7 @@ fn what_is_no_kept_plan_or_is_for_another_namespace_is_not_applied() {
     let path = path.to_str().expect("UTF-8");
     let kept = |by: &str| {
         format!(
-            r#"{{"made_by": "{by}", "namespace": "market", "operator": "a/b", "shop": {{}}, "plan": {{}}}}"#
+            r#"{{"made_by": "{by}", "namespace": "market", "operator": {{"install": "a/b", "uid": "u"}}, "shop": {{}}, "plan": {{}}}}"#
         )
     };
     let this = concat!("shopctl ", env!("CARGO_PKG_VERSION"));

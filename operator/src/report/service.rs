@@ -220,15 +220,7 @@ fn phase(
         return held_or_worse(findings, service, deployment, phase, told);
     }
     if let Migration::Failed(how) = &decided.migration {
-        return failed(Problem::blocked(
-            Reason::MigrationFailed,
-            format!("Job {}", job_name(service)),
-            format!(
-                "migration Job {} of {} failed: {how}; after mending, delete the Job to try again or name another image",
-                job_name(service),
-                service.view.name()
-            ),
-        ));
+        return failed(migration_failed(service, how));
     }
     let name = service.view.name();
     let (carrier, _) = service.view.carrier();
@@ -287,6 +279,20 @@ fn taken_back(findings: &Findings<'_>, service: &ServiceFindings<'_>) -> Option<
         of_deployment(service),
         message,
     ))
+}
+
+fn migration_failed(service: &ServiceFindings<'_>, how: &str) -> Problem {
+    let (job, name) = (job_name(service), service.view.name());
+    let live = service.view.seen.deployment.as_deref();
+    let runs = live.and_then(image_of);
+    let waits = runs.filter(|runs| *runs != service.view.wanted.image);
+    let waits = waits
+        .map(|runs| format!("; settings wait until then, too: name {runs} to have them at once"));
+    let message = format!(
+        "migration Job {job} of {name} failed: {how}; after mending, delete the Job to try again or name another image{}",
+        waits.unwrap_or_default()
+    );
+    Problem::blocked(Reason::MigrationFailed, format!("Job {job}"), message)
 }
 
 /// It keeps what it runs, and the Shop asks for something else. What the operator alone would change is told elsewhere.

@@ -205,7 +205,18 @@ fn transitions(
         let moves = !matches!(decided.placement.way, Way::Settled);
         let deployment = deployment_of(name, &rendered.deployments).filter(|_| !moves);
         let transition = match deployment {
-            Some(deployment) => next(shop, &service, state, deployment, facts, operator)?,
+            Some(deployment) => {
+                let is_migrated = decided.migration.is_done();
+                next(
+                    shop,
+                    &service,
+                    state,
+                    deployment,
+                    is_migrated,
+                    facts,
+                    operator,
+                )?
+            }
             None => stay(state),
         };
         Some((name.clone(), transition))
@@ -218,15 +229,18 @@ fn next(
     service: &ServiceView<'_>,
     state: &State,
     deployment: &Deployment,
+    is_migrated: bool,
     facts: &Facts,
     operator: &str,
 ) -> Option<Transition> {
+    // Rendered is what the Shop asks for, as for a service that is new.
+    let was_deleted = service.seen.deployment.is_none() && state.good.is_some();
     let image = image_of(deployment).unwrap_or_default();
     let rollout = &service.shop.rollout;
     let wanted = Wanted {
         revision: revision::of_deployment(deployment)?,
         image: image.to_owned(),
-        is_held: image != service.wanted.image,
+        is_held: image != service.wanted.image || (was_deleted && !is_migrated),
         retry: retry(shop, service.name()),
         on_failure: rollout.on_failure,
         gate: rollout.gate,
@@ -339,8 +353,11 @@ async fn keep(
         let (shop, name, seen) = (service.shop, service.name(), service.seen);
         let transition = transitions.get(name)?;
         let deployment = deployment_of(name, &rendered.deployments)?;
-        let is_new = transition.effective == Effective::Wanted;
-        is_new.then(|| revisions::keep(shop, cluster, name, seen, deployment, withheld))
+        let runs = match &transition.effective {
+            Effective::Wanted => true,
+            Effective::Kept(id) => revision::of_deployment(deployment).as_ref() == Some(id),
+        };
+        runs.then(|| revisions::keep(shop, cluster, name, seen, deployment, withheld))
     });
     let kept = join_all(keeps).await;
     kept.into_iter().filter_map(Result::err).collect()

@@ -1,9 +1,15 @@
 //! A new image of one service: its migration first, then its pods, and nothing else.
 
 use k8s_openapi::api::{
-    apps::v1::Deployment, batch::v1::Job, core::v1::PodTemplateSpec, events::v1::Event,
+    apps::v1::{ControllerRevision, Deployment},
+    batch::v1::Job,
+    core::v1::PodTemplateSpec,
+    events::v1::Event,
 };
-use kube::{ResourceExt, api::DeleteParams};
+use kube::{
+    ResourceExt,
+    api::{DeleteParams, ListParams},
+};
 use serde_json::{Value, json};
 use shop_operator::{api::Phase, progress::decide::image_of};
 
@@ -42,6 +48,10 @@ impl Harness {
         let status = json!({"startTime": now, "failed": 3, "conditions": [condition("FailureTarget"), condition("Failed")]});
         self.set_status::<Job>(name, status).await;
     }
+}
+
+fn orders_revisions() -> ListParams {
+    ListParams::default().labels("app.kubernetes.io/name=orders")
 }
 
 fn shop(orders: Value) -> Value {
@@ -177,6 +187,48 @@ async fn a_failed_migration_leaves_the_old_pods_and_the_other_services_and_can_b
             harness.image("demo-orders").await.as_deref() == Some("registry.example/orders:2")
         })
         .await;
+}
+
+#[tokio::test]
+async fn a_deployment_that_is_deleted_before_its_migration_is_done_comes_back_as_it_was() {
+    let harness = Harness::new().await;
+    harness.apply(shop(json!({}))).await;
+    harness.bring_up().await;
+    harness.apply(shop(json!({"version": "2"}))).await;
+    harness
+        .reconcile_until("the new Job", || async {
+            let jobs = harness.jobs_of("orders").await;
+            let is_new = |job: &Job| {
+                let status = job.status.as_ref();
+                status.is_none_or(|status| status.succeeded.is_none())
+            };
+            jobs.len() == 1 && jobs.iter().all(is_new)
+        })
+        .await;
+    let deployments = harness.api::<Deployment>();
+    let before = deployments.get("demo-orders").await.expect("a Deployment");
+    // Its revision too: what is about to run is kept.
+    harness
+        .api::<ControllerRevision>()
+        .delete_collection(&DeleteParams::default(), &orders_revisions())
+        .await
+        .expect("deleted");
+    harness.reconcile().await.expect("a reconcile");
+    deployments
+        .delete("demo-orders", &DeleteParams::background())
+        .await
+        .expect("deleted");
+    harness
+        .reconcile_until("the Deployment", || async {
+            let live = deployments.get_opt("demo-orders").await;
+            live.expect("an answer")
+                .is_some_and(|live| live.metadata.uid != before.metadata.uid)
+        })
+        .await;
+    assert_eq!(
+        harness.image("demo-orders").await.as_deref(),
+        Some("registry.example/orders:1")
+    );
 }
 
 #[tokio::test]

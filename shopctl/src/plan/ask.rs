@@ -3,12 +3,13 @@
 use std::{fmt::Debug, path::Path, time::Duration};
 
 use futures::channel::mpsc::UnboundedReceiver;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::{
     Resource,
     api::{DynamicObject, ListParams, Patch, PatchParams},
 };
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Value, json};
 use shop_operator::{
     cluster::{self, Kind, Scope, ShopKey, Tracked},
     metrics::Metrics,
@@ -93,15 +94,45 @@ pub(super) async fn apply(
     document: &Value,
 ) -> Result<(), Failure> {
     let name = document["metadata"]["name"].as_str().unwrap_or_default();
-    let (params, mut patch) = application(live, &of_version(live, document));
+    let shops = cluster.documents();
+    let now = shops.get_opt(name).await;
+    let now = now.map_err(asking(format!("Shop {name}")))?;
+    if now.as_ref().map(written) != live.map(written) {
+        return Err(Failure::Refused(format!(
+            "nothing is applied: somebody has just changed Shop {name}; look at it with `shopctl plan`"
+        )));
+    }
+    let now = now.as_ref();
+    let (params, mut patch) = application(now, &of_version(now, document));
     if let Patch::Merge(patch) = &mut patch {
         // `kubectl apply` takes out the next time what it finds here and no longer in the file.
-        let text = document.to_string();
+        let text = with_annotations(document).to_string();
         patch["metadata"]["annotations"][LAST_APPLIED] = text.into();
     }
     let refused = asking(format!("Shop {name} cannot be applied"));
-    let applied = cluster.documents().patch(name, &params, &patch).await;
+    let applied = shops.patch(name, &params, &patch).await;
     applied.map(drop).map_err(refused)
+}
+
+/// What people have written of a Shop: its status and notes of the API server are something else.
+fn written(shop: &DynamicObject) -> (Option<&str>, Option<i64>, Value) {
+    let ObjectMeta {
+        uid,
+        generation,
+        labels,
+        annotations,
+        ..
+    } = &shop.metadata;
+    (uid.as_deref(), *generation, json!([labels, annotations]))
+}
+
+/// As `kubectl apply` writes it down: where a file has no annotations, those that others have made stay.
+fn with_annotations(document: &Value) -> Value {
+    let mut document = document.clone();
+    if let Some(metadata) = document["metadata"].as_object_mut() {
+        metadata.entry("annotations").or_insert_with(|| json!({}));
+    }
+    document
 }
 
 /// The API server takes it for this version of the Shop alone.
@@ -129,7 +160,7 @@ fn application(live: Option<&DynamicObject>, document: &Value) -> (PatchParams, 
     let (manager, patch) = match (manager, last) {
         (Some(manager), _) => (manager, Patch::Apply(document.clone())),
         (None, Some(last)) => {
-            let patch = instead_of(&last, document);
+            let patch = instead_of(&last, &with_annotations(document));
             ("kubectl-client-side-apply".into(), Patch::Merge(patch))
         }
         (None, None) => ("kubectl".into(), Patch::Apply(document.clone())),
@@ -198,4 +229,34 @@ where
     let one = ListParams::default().labels(SELECTOR).limit(1);
     let listed = tracked.api(cluster.namespace()).list_metadata(&one).await;
     listed.map(drop).map_err(asked)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_kubectl_has_applied_is_applied_so_again_and_annotations_of_others_stay() {
+        let file = json!({"metadata": {"name": "demo"}, "spec": {"version": "2"}});
+        let last = json!({
+            "metadata": {"name": "demo", "annotations": {"gone": "1"}}, "spec": {"version": "1", "pause": {"reason": "x"}},
+        });
+        let live = json!({
+            "apiVersion": "shopkeeper.dev/v1alpha1", "kind": "Shop",
+            "metadata": {"name": "demo", "annotations": {"gone": "1", "of others": "2", LAST_APPLIED: last.to_string()}},
+        });
+        let live: DynamicObject = serde_json::from_value(live).expect("a Shop");
+        let (params, patch) = application(Some(&live), &file);
+        let Patch::Merge(patch) = patch else {
+            panic!("{patch:?}");
+        };
+        assert_eq!(
+            params.field_manager.as_deref(),
+            Some("kubectl-client-side-apply")
+        );
+        let expected = json!({
+            "metadata": {"name": "demo", "annotations": {"gone": null}}, "spec": {"version": "2", "pause": null},
+        });
+        assert_eq!(patch, expected);
+    }
 }

@@ -8,7 +8,7 @@ mod saved;
 mod summary;
 mod text;
 
-use k8s_openapi::jiff::Timestamp;
+use k8s_openapi::{api::apps::v1::Deployment, jiff::Timestamp};
 use kube::api::DynamicObject;
 use serde::Serialize;
 use serde_json::Value;
@@ -20,7 +20,7 @@ use shop_operator::{
 
 pub use diff::{Action, Field, Object, Side, object};
 pub use operator::config;
-pub use saved::{Saved, parsed, unmoved};
+pub use saved::{Operator, Saved, parsed, unmoved};
 pub use summary::{Summary, closed, held, paused, summaries};
 pub use text::text;
 
@@ -65,9 +65,11 @@ pub async fn run(
     let wanted = ask::wanted(&options.file, common)?;
     let cluster = Cluster::connect(&wanted.place).await?;
     let install = operator::install(&cluster, options.operator.as_deref()).await?;
-    let made = make(&cluster, &wanted.document, &install).await?;
+    let operator = operator::deployment(&cluster, &install).await?;
+    let made = make(&cluster, &wanted.document, &operator).await?;
     if let Some(file) = &options.out {
-        saved::keep(file, &cluster, install, wanted.document, &made.answer)?;
+        let operator = saved::Operator::of(&operator);
+        saved::keep(file, &cluster, operator, wanted.document, &made.answer)?;
     }
     show(&made.answer, output)?;
     Ok(made.outcome)
@@ -84,7 +86,11 @@ pub async fn apply(
 ) -> Result<Outcome, Failure> {
     let kept = saved::read(&options.plan)?;
     let cluster = Cluster::connect(&kept.place(common)?).await?;
-    let made = make(&cluster, &kept.shop, &kept.operator).await?;
+    let claimed = operator::claimed(&cluster).await?;
+    let install = claimed.as_deref().unwrap_or(&kept.operator.install);
+    let operator = operator::deployment(&cluster, install).await?;
+    kept.is_for(&operator)?;
+    let made = make(&cluster, &kept.shop, &operator).await?;
     saved::unmoved(&kept, &made.answer)?;
     show(&made.answer, output)?;
     let name = &made.answer.shop;
@@ -99,9 +105,9 @@ pub async fn apply(
     Ok(Outcome::Good)
 }
 
-async fn make(cluster: &Cluster, document: &Value, install: &str) -> Result<Made, Failure> {
+async fn make(cluster: &Cluster, document: &Value, operator: &Deployment) -> Result<Made, Failure> {
     let (live, merged) = ask::merged(cluster, document).await?;
-    let config = operator::settings(cluster, install).await?;
+    let config = config(operator)?;
     let (seen, _told, pump) = ask::seen(cluster).await?;
     let shop = change::read(&merged)?;
     let previous = shop.status.as_ref();
@@ -112,7 +118,12 @@ async fn make(cluster: &Cluster, document: &Value, install: &str) -> Result<Made
             "the operator would not go on with this Shop: {error}"
         ))
     })?;
-    let held = held(&shop, &made.facts.shop, &made.rendered.deployments);
+    let held = held(
+        &shop,
+        &made.facts.shop,
+        &made.rendered.deployments,
+        &made.migrations,
+    );
     let mut sides = dry_run::sides(&seen, &made, &held).await?;
     pump.abort();
     sides.insert(0, ask::own(live.as_ref(), &merged));

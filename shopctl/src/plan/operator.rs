@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::{apps::v1::Deployment, coordination::v1::Lease};
-use kube::Api;
+use kube::{Api, ResourceExt};
 use shop_operator::{cluster::Scope, config::Config, run::claims::CLAIM};
 
 use crate::{
@@ -15,12 +15,17 @@ use crate::{
 pub(super) async fn install(cluster: &Cluster, named: Option<&str>) -> Result<String, Failure> {
     match named {
         Some(named) => Ok(named.to_owned()),
-        None => claimed(cluster).await,
+        None => claimed(cluster).await?.ok_or_else(|| {
+            Failure::Absent(format!(
+                "no operator has claimed namespace {} yet; name one with --operator NAMESPACE/NAME",
+                cluster.namespace()
+            ))
+        }),
     }
 }
 
-/// The settings of an install.
-pub(super) async fn settings(cluster: &Cluster, install: &str) -> Result<Config, Failure> {
+/// The Deployment of an install.
+pub(super) async fn deployment(cluster: &Cluster, install: &str) -> Result<Deployment, Failure> {
     let (namespace, name) = install.split_once('/').ok_or_else(|| {
         Failure::Refused(format!(
             "{install} names no install of the operator: write NAMESPACE/NAME of its Deployment"
@@ -30,24 +35,22 @@ pub(super) async fn settings(cluster: &Cluster, install: &str) -> Result<Config,
         "Deployment {name} of the operator in namespace {namespace}"
     ));
     let deployments: Api<Deployment> = Api::namespaced(cluster.client().clone(), namespace);
-    let deployment = deployments.get(name).await.map_err(asked)?;
-    config(&deployment, namespace, name)
+    deployments.get(name).await.map_err(asked)
 }
 
-async fn claimed(cluster: &Cluster) -> Result<String, Failure> {
+/// The install that has claimed the Shop's namespace.
+pub(super) async fn claimed(cluster: &Cluster) -> Result<Option<String>, Failure> {
     let asked = asking(format!("Lease {CLAIM}"));
     let lease = cluster.api::<Lease>().get_opt(CLAIM).await.map_err(asked)?;
-    let holder = lease.and_then(|lease| lease.spec?.holder_identity);
-    holder.ok_or_else(|| {
-        Failure::Absent(format!(
-            "no operator has claimed namespace {} yet; name one with --operator NAMESPACE/NAME",
-            cluster.namespace()
-        ))
-    })
+    Ok(lease.and_then(|lease| lease.spec?.holder_identity))
 }
 
 /// What the Deployment of an operator says in its variables, as the chart writes them.
-pub fn config(deployment: &Deployment, namespace: &str, name: &str) -> Result<Config, Failure> {
+pub fn config(deployment: &Deployment) -> Result<Config, Failure> {
+    let (namespace, name) = (
+        deployment.namespace().unwrap_or_default(),
+        deployment.name_any(),
+    );
     let template = deployment.spec.as_ref().map(|spec| &spec.template);
     let pod = template.and_then(|template| template.spec.as_ref());
     let containers = pod.into_iter().flat_map(|pod| &pod.containers);
@@ -71,10 +74,10 @@ pub fn config(deployment: &Deployment, namespace: &str, name: &str) -> Result<Co
         postgres_image: given("POSTGRES_IMAGE")?.to_owned(),
         nats_image: given("NATS_IMAGE")?.to_owned(),
         dns_ports: ports.map_err(|_| wrong("DNS_PORTS"))?,
-        pod_namespace: namespace.to_owned(),
-        install_name: name.to_owned(),
+        pod_namespace: namespace.clone(),
+        install_name: name.clone(),
         // These make no difference to a Shop.
-        pod_name: name.to_owned(),
+        pod_name: name.clone(),
         watch_namespaces: Scope::Cluster,
         admin_addr: ([127, 0, 0, 1], 0).into(),
     })

@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeMap, path::Path};
 
+use k8s_openapi::api::apps::v1::Deployment;
+use kube::ResourceExt;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -19,17 +21,56 @@ pub struct Saved {
     pub made_by: String,
     /// Where the Shop is to be.
     pub namespace: String,
-    /// The install of the operator, `NAMESPACE/NAME` of its Deployment.
-    pub operator: String,
+    /// The operator that looks after the Shop.
+    pub operator: Operator,
     /// The Shop, as its file had it.
     pub shop: Value,
     /// The plan, as it was shown.
     pub plan: Value,
 }
 
+/// An install of the operator.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Operator {
+    /// `NAMESPACE/NAME` of its Deployment.
+    pub install: String,
+    /// The unique id of that, which another cluster does not have.
+    pub uid: String,
+}
+
+impl Operator {
+    /// Whose Deployment this is.
+    pub fn of(deployment: &Deployment) -> Self {
+        let (namespace, name) = (deployment.namespace(), deployment.name_any());
+        Self {
+            install: format!("{}/{name}", namespace.unwrap_or_default()),
+            uid: deployment.uid().unwrap_or_default(),
+        }
+    }
+}
+
 impl Saved {
+    /// That the operator of the plan looks after the Shop still, and in the same cluster.
+    pub(super) fn is_for(&self, operator: &Deployment) -> Result<(), Failure> {
+        let (planned, now) = (&self.operator, Operator::of(operator));
+        if planned.uid == now.uid {
+            return Ok(());
+        }
+        Err(Failure::Refused(format!(
+            "nothing is applied: the plan is for operator {} ({}), and here {} ({}) looks after namespace {}; is it another cluster?",
+            planned.install, planned.uid, now.install, now.uid, self.namespace
+        )))
+    }
+
     /// Where it is to be applied.
     pub(super) fn place(&self, common: &Common) -> Result<Common, Failure> {
+        let name = self.shop["metadata"]["name"].as_str();
+        if let Some(asked) = common.shop.as_deref().filter(|asked| name != Some(*asked)) {
+            let planned = name.unwrap_or_default();
+            return Err(Failure::Refused(format!(
+                "the plan is for Shop {planned}, and {asked} was named"
+            )));
+        }
         let asked = common.namespace.as_deref();
         if let Some(asked) = asked.filter(|asked| *asked != self.namespace) {
             let planned = &self.namespace;
@@ -48,7 +89,7 @@ impl Saved {
 pub(super) fn keep(
     file: &Path,
     cluster: &Cluster,
-    operator: String,
+    operator: Operator,
     shop: Value,
     answer: &Answer,
 ) -> Result<(), Failure> {

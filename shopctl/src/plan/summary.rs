@@ -14,7 +14,7 @@ use shop_operator::{
         names::{self, ServiceName},
     },
     objects::revision,
-    progress::decide::Migration,
+    progress::decide::{Migration, image_of},
     release::{is_in_force, waits_until},
     run::plan::Plan,
 };
@@ -43,8 +43,10 @@ pub fn held(
     shop: &Shop,
     wanted: &ValidShop,
     rendered: &[Deployment],
+    migrations: &BTreeMap<ServiceName, Migration>,
 ) -> BTreeMap<ServiceName, String> {
     let mut held = not_begun(shop, wanted);
+    held.extend(unmigrated(shop, wanted, rendered, migrations));
     held.extend(taken_back(shop, rendered));
     held
 }
@@ -75,6 +77,30 @@ fn not_begun(shop: &Shop, wanted: &ValidShop) -> BTreeMap<ServiceName, String> {
         Some((name, why.to_owned()))
     });
     held.collect()
+}
+
+/// The migration of what a service is to run has failed: until that goes through, what runs stays, settings too.
+fn unmigrated(
+    shop: &Shop,
+    wanted: &ValidShop,
+    rendered: &[Deployment],
+    migrations: &BTreeMap<ServiceName, Migration>,
+) -> BTreeMap<ServiceName, String> {
+    let releases = || shop.status.iter().flat_map(|status| &status.releases);
+    let has_run = |name: &ServiceName| {
+        releases().any(|release| {
+            release.name == name.as_str() && (release.good.is_some() || release.revision.is_some())
+        })
+    };
+    let failed = migrations.iter().filter_map(|(name, migration)| {
+        let part = Part::Service(name.clone());
+        let deployment = rendered.iter().find(|live| part_of(*live) == part)?;
+        let waits = image_of(deployment) != Some(&wanted.services.get(name)?.image);
+        let is_failed = matches!(migration, Migration::Failed(_));
+        let why = "stays as it is, settings too: the migration of its image has failed";
+        (is_failed && waits && has_run(name)).then(|| (name.clone(), why.to_owned()))
+    });
+    failed.collect()
 }
 
 fn taken_back(shop: &Shop, rendered: &[Deployment]) -> BTreeMap<ServiceName, String> {

@@ -1,13 +1,17 @@
+use std::collections::BTreeMap;
+
 use k8s_openapi::{api::apps::v1::Deployment, jiff::Timestamp};
 use serde_json::{Value, json};
 use shop_operator::{
     api::Shop,
     model::validate::{ValidShop, validate},
+    progress::decide::Migration,
 };
 use shopctl::{
     failure::Failure,
     plan::{
-        Action, Answer, Saved, Side, Summary, closed, config, held, object, paused, text, unmoved,
+        Action, Answer, Operator, Saved, Side, Summary, closed, config, held, object, paused, text,
+        unmoved,
     },
 };
 
@@ -251,11 +255,12 @@ fn operator(ports: &str) -> Deployment {
     ]);
     let mut deployment = deployment(&json!({"name": "shop-operator", "env": env}));
     deployment["spec"]["selector"] = json!({});
+    deployment["metadata"] = json!({"namespace": "shop-system", "name": "mine"});
     serde_json::from_value(deployment).expect("a Deployment")
 }
 
 fn wanted(shop: &Shop) -> ValidShop {
-    let config = config(&operator("53"), "shop-system", "mine").expect("settings");
+    let config = config(&operator("53")).expect("settings");
     validate(shop, &config).expect("a valid Shop")
 }
 
@@ -284,8 +289,34 @@ fn what_was_taken_back_and_is_not_tried_again_stays_as_it_is() {
         ("Gate", "0a", false),
     ] {
         let shop = shop(stage);
-        let held = held(&shop, &wanted(&shop), &rendered(revision));
+        let held = held(&shop, &wanted(&shop), &rendered(revision), &BTreeMap::new());
         assert_eq!(!held.is_empty(), stays, "{stage} {revision}");
+    }
+}
+
+#[test]
+fn what_waits_for_a_migration_that_has_failed_stays_as_it_is() {
+    let shop: Shop = serde_json::from_value(json!({
+        "apiVersion": "shopkeeper.dev/v1alpha1", "kind": "Shop", "metadata": {"name": "demo"}, "spec": {"version": "2"},
+        "status": {"releases": [{"name": "orders", "stage": "Idle", "good": "0a"}]},
+    }))
+    .expect("a Shop");
+    let rendered = |tag: &str| -> [Deployment; 1] {
+        let container = json!({"name": "orders", "image": format!("r.example/orders:{tag}")});
+        let deployment = json!({
+            "metadata": {"labels": {"app.kubernetes.io/name": "orders", "app.kubernetes.io/component": "service"}},
+            "spec": {"selector": {}, "template": {"spec": {"containers": [container]}}},
+        });
+        [serde_json::from_value(deployment).expect("a Deployment")]
+    };
+    for (migration, tag, stays) in [
+        (Migration::Failed("x".into()), "1", true),
+        (Migration::Failed("x".into()), "2", false),
+        (Migration::Done, "1", false),
+    ] {
+        let migrations = BTreeMap::from([("orders".into(), migration)]);
+        let held = held(&shop, &wanted(&shop), &rendered(tag), &migrations);
+        assert_eq!(!held.is_empty(), stays, "{migrations:?} {tag}");
     }
 }
 
@@ -303,14 +334,14 @@ fn what_only_the_operator_renders_otherwise_stays_as_it_is_until_something_is_as
     let before = wanted(&shop("", json!([])));
     let asked = &before.services["orders"].asked;
     let same = shop(asked, json!([]));
-    assert_eq!(held(&same, &wanted(&same), &[]).len(), 1);
+    assert_eq!(held(&same, &wanted(&same), &[], &BTreeMap::new()).len(), 1);
     let more = shop(asked, json!([{"name": "A", "value": "1"}]));
-    assert!(held(&more, &wanted(&more), &[]).is_empty());
+    assert!(held(&more, &wanted(&more), &[], &BTreeMap::new()).is_empty());
 }
 
 #[test]
 fn the_operators_settings_are_read_off_its_deployment() {
-    let read = config(&operator("53,1053"), "shop-system", "mine").expect("settings");
+    let read = config(&operator("53,1053")).expect("settings");
     assert_eq!(read.image_registry.as_deref(), Some("r.example"));
     assert_eq!(
         (read.pod_namespace.as_str(), read.install_name.as_str()),
@@ -318,7 +349,7 @@ fn the_operators_settings_are_read_off_its_deployment() {
     );
     assert_eq!(read.dns_ports, [53, 1053]);
     for wrong in [operator("dns"), Deployment::default()] {
-        let told = config(&wrong, "shop-system", "mine");
+        let told = config(&wrong);
         assert!(matches!(told, Err(Failure::Refused(_))), "{told:?}");
     }
 }
@@ -340,7 +371,10 @@ fn a_kept_plan_is_refused_when_another_would_be_made_now_and_says_what_differs()
     let kept = Saved {
         made_by: "x".into(),
         namespace: "x".into(),
-        operator: "x/y".into(),
+        operator: Operator {
+            install: "x/y".into(),
+            uid: "u".into(),
+        },
         shop: json!({}),
         plan: serde_json::to_value(&planned).expect("JSON"),
     };

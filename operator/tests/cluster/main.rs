@@ -21,6 +21,7 @@ mod release;
 mod rollout;
 mod running;
 mod scale;
+mod scaling;
 mod services;
 mod upgrade;
 mod watching;

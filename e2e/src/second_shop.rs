@@ -48,7 +48,9 @@ pub async fn make(
 
 /// The way to it: a node, because only the ports of the first Shop lead out of the cluster.
 pub async fn reach(cluster: &Cluster, ports: u16) -> Result<Shop> {
-    Shop::on(&cluster.node_address().await?, ports)
+    let shop = Shop::on(&cluster.node_address().await?, ports)?;
+    shop.is_reached(PATIENCE).await?;
+    Ok(shop)
 }
 
 /// Deletes it with all that it has, and waits until that is gone.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
+use tokio::net::TcpStream;
 use uuid::Uuid;
 
 use crate::wait::until;
@@ -63,8 +64,31 @@ impl Shop {
         Ok(Self { http, host, ports })
     }
 
+    /// Waits until the port of each service takes connections. A node opens it some time after the first pod is ready: who asks before
+    /// that is refused.
+    pub async fn is_reached(&self, limit: Duration) -> Result<()> {
+        for service in [
+            Service::Users,
+            Service::Search,
+            Service::Orders,
+            Service::Email,
+        ] {
+            let address = (self.host.as_str(), self.port(service));
+            until(&format!("a way to {service:?}"), limit, || async {
+                let connected = TcpStream::connect(address).await;
+                connected.context("no connection").map(|_| Some(()))
+            })
+            .await?;
+        }
+        Ok(())
+    }
+
+    fn port(&self, service: Service) -> u16 {
+        self.ports * 1000 + service as u16
+    }
+
     pub fn request(&self, method: Method, service: Service, path: &str) -> RequestBuilder {
-        let port = self.ports * 1000 + service as u16;
+        let port = self.port(service);
         self.http
             .request(method, format!("http://{}:{port}{path}", self.host))
     }

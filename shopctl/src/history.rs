@@ -56,7 +56,7 @@ pub async fn retry(cluster: &Cluster, service: &str, now: Timestamp) -> Result<O
     let shops = cluster.api::<Shop>();
     let written = shops.patch(&name, &PatchParams::default(), &patch).await;
     written.map_err(asking(format!("Shop {name} cannot be annotated")))?;
-    output::print(&format!("{service} is tried again\n"))?;
+    output::print(&format!("another try of {service} is asked for\n"))?;
     Ok(Outcome::Good)
 }
 

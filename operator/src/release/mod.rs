@@ -24,7 +24,6 @@ pub use shop::{
 pub use state::{Failure, REMEMBERED, RevisionId, Stage, State, Trial};
 pub use step::{Asker, step};
 pub use waves::waves;
-pub use window::{is_open, next_opening};
 
 /// On a Shop, with `/<service>` behind it: whoever changes its value wants another try of what failed.
 pub const RETRY_ANNOTATION: &str = "retry.shopkeeper.dev";

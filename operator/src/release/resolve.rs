@@ -63,7 +63,7 @@ pub fn resolve(
     // Another version, which a pause or a closed window keeps from beginning.
     let is_of_another = release.version != facts.shop.version;
     let turn = |name: &ServiceName| match turn(&release, &members, name) {
-        Turn::Goes | Turn::Waits(_) if is_of_another => Turn::Free,
+        Turn::Goes | Turn::Waits(_) | Turn::Held(_) if is_of_another => Turn::Free,
         turn
         @ (Turn::Free | Turn::Goes | Turn::Waits(_) | Turn::Held(_) | Turn::Returns { .. }) => turn,
     };

@@ -141,8 +141,7 @@ impl Member {
 }
 
 /// The release that this version is part of: the one that is remembered, or a new one. Where nothing is remembered, the shop has its
-/// version from the beginning. While it is held, by a pause or by a closed window, none
-/// begins.
+/// version from the beginning. While a pause or a closed window holds it, none begins.
 pub fn current(
     last: Option<&ShopRelease>,
     version: &str,

@@ -11,7 +11,7 @@ const DAYS_BACK: i64 = -2;
 const DAYS_AHEAD: i64 = 14;
 
 /// Whether one of the windows is open. It is at the moment at which it opens, and no more at that at which it closes.
-pub fn is_open(windows: &[ValidWindow], now: Timestamp) -> bool {
+pub(super) fn is_open(windows: &[ValidWindow], now: Timestamp) -> bool {
     windows.iter().any(|window| {
         let mut openings = openings(window, now);
         openings.any(|opens| opens <= now && now.duration_since(opens) < window.duration)
@@ -19,7 +19,7 @@ pub fn is_open(windows: &[ValidWindow], now: Timestamp) -> bool {
 }
 
 /// When the next of the windows opens after `now`; none where there are none.
-pub fn next_opening(windows: &[ValidWindow], now: Timestamp) -> Option<Timestamp> {
+pub(super) fn next_opening(windows: &[ValidWindow], now: Timestamp) -> Option<Timestamp> {
     let openings = windows.iter().flat_map(|window| openings(window, now));
     openings.filter(|opens| *opens > now).min()
 }
@@ -104,6 +104,9 @@ mod tests {
             assert!(is_open(&always, now), "{now}");
             now += SignedDuration::from_mins(30);
         }
+        // But for the hour by which a day is longer than that.
+        assert!(!is_open(&always, at("2026-10-25T10:30:00Z")));
+        assert!(is_open(&always, at("2026-10-25T11:00:00Z")));
     }
 
     #[test]

@@ -258,9 +258,14 @@ fn taken_back(findings: &Findings<'_>, service: &ServiceFindings<'_>) -> Option<
     let name = service.view.name();
     let state = findings.releases.get(name)?;
     let held = state.held.as_ref().map(|held| held.reason);
-    if held == Some(HoldReason::TakenBack) {
+    let is_asked_for_more = state.asked.as_deref() != Some(&service.view.wanted.asked);
+    match (held, &state.stage) {
         // The whole shop went back, and says why.
-        return None;
+        (Some(HoldReason::TakenBack), _) => return None,
+        // Something else, or another try, is asked for already, and says for what it waits.
+        (Some(HoldReason::Window), Stage::TakenBack(_)) => return None,
+        (Some(HoldReason::Paused), Stage::TakenBack(_)) if is_asked_for_more => return None,
+        (Some(_) | None, _) => {}
     }
     let (failure, how_far) = match &state.stage {
         Stage::Returning(failure) => (failure, "goes back to what ran before"),

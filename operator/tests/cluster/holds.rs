@@ -160,6 +160,16 @@ async fn a_shop_goes_back_as_one_and_another_version_is_tried() {
         ),
         "{message}"
     );
+    // For what another version waits is told, and no more what failed before.
+    let pause = json!({"pause": {"reason": "the sale"}});
+    harness.apply(shop("3", pause)).await;
+    harness.play_on().await;
+    let status = harness.status().await;
+    for service in ["users", "orders"] {
+        assert_eq!(held(&status, service), Some(HoldReason::Paused));
+    }
+    assert_eq!(condition(&status, "Ready").1, "Held");
+    assert_eq!(harness.tags().await, ["1"; 5]);
     harness.apply(shop("3", json!({}))).await;
     harness.play_until(["3"; 5]).await;
 }

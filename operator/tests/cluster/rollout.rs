@@ -42,6 +42,19 @@ impl Harness {
             .collect()
     }
 
+    /// Until the migration of the new image of orders, and none beside it, is to run.
+    async fn until_the_new_job_runs(&self) {
+        self.reconcile_until("the new Job alone", || async {
+            let jobs = self.jobs_of("orders").await;
+            let is_new = |job: &Job| {
+                let status = job.status.as_ref();
+                status.is_none_or(|status| status.succeeded.is_none())
+            };
+            jobs.len() == 1 && jobs.iter().all(is_new)
+        })
+        .await;
+    }
+
     async fn fail_job(&self, name: &str) {
         let now = k8s_openapi::jiff::Timestamp::now().to_string();
         let condition = |type_: &str| json!({"type": type_, "status": "True", "reason": "BackoffLimitExceeded", "message": "x", "lastProbeTime": now, "lastTransitionTime": now});
@@ -71,16 +84,7 @@ async fn a_new_image_is_migrated_before_its_pods_roll_and_touches_its_service_al
     harness
         .apply(shop(json!({"version": "2", "env": env})))
         .await;
-    harness
-        .reconcile_until("the new Job alone", || async {
-            let jobs = harness.jobs_of("orders").await;
-            jobs.len() == 1
-                && jobs[0]
-                    .status
-                    .as_ref()
-                    .is_none_or(|status| status.succeeded.is_none())
-        })
-        .await;
+    harness.until_the_new_job_runs().await;
     harness.reconcile().await.expect("a reconcile");
     assert_eq!(
         harness.template("demo-orders").await,
@@ -128,15 +132,7 @@ async fn a_failed_migration_leaves_the_old_pods_and_the_other_services_and_can_b
     harness.apply(shop(json!({}))).await;
     harness.bring_up().await;
     harness.apply(shop(json!({"version": "2"}))).await;
-    harness
-        .reconcile_until("the new Job", || async {
-            harness.jobs_of("orders").await.len() == 1
-                && harness.jobs_of("orders").await[0]
-                    .status
-                    .as_ref()
-                    .is_none_or(|s| s.succeeded.is_none())
-        })
-        .await;
+    harness.until_the_new_job_runs().await;
     let job = harness.jobs_of("orders").await[0].clone();
     harness.fail_job(&job.name_any()).await;
     // Another service goes on meanwhile.
@@ -195,16 +191,7 @@ async fn a_deployment_that_is_deleted_before_its_migration_is_done_comes_back_as
     harness.apply(shop(json!({}))).await;
     harness.bring_up().await;
     harness.apply(shop(json!({"version": "2"}))).await;
-    harness
-        .reconcile_until("the new Job", || async {
-            let jobs = harness.jobs_of("orders").await;
-            let is_new = |job: &Job| {
-                let status = job.status.as_ref();
-                status.is_none_or(|status| status.succeeded.is_none())
-            };
-            jobs.len() == 1 && jobs.iter().all(is_new)
-        })
-        .await;
+    harness.until_the_new_job_runs().await;
     let deployments = harness.api::<Deployment>();
     let before = deployments.get("demo-orders").await.expect("a Deployment");
     // Its revision too: what is about to run is kept.

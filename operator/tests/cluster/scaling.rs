@@ -108,19 +108,25 @@ impl Harness {
     }
 }
 
+/// Search runs with a fixed count, which is watched from now on.
+async fn running_with(replicas: i32) -> (Harness, Counts) {
+    let harness = Harness::new().await;
+    let search = json!({"search": {"replicas": replicas}});
+    harness
+        .apply(json!({"version": "1", "services": search}))
+        .await;
+    harness.bring_up().await;
+    let counts = Counts::watch(harness.api()).await;
+    (harness, counts)
+}
+
 fn auto() -> Value {
     json!({"autoscaling": {"minReplicas": 2, "maxReplicas": 9}})
 }
 
 #[tokio::test]
 async fn the_count_goes_from_hand_to_hand_without_a_jump() {
-    let harness = Harness::new().await;
-    let search = json!({"search": {"replicas": 3}});
-    harness
-        .apply(json!({"version": "1", "services": search}))
-        .await;
-    harness.bring_up().await;
-    let counts = Counts::watch(harness.api()).await;
+    let (harness, counts) = running_with(3).await;
     let harness = harness.settles_with("fixed to autoscaled", auto()).await;
     harness.scaled_by(HPA, 5).await;
     let harness = harness
@@ -139,13 +145,7 @@ async fn the_count_goes_from_hand_to_hand_without_a_jump() {
 
 #[tokio::test]
 async fn from_no_pods_an_autoscaler_begins_with_its_minimum_and_nobody_else_with_any() {
-    let harness = Harness::new().await;
-    let search = json!({"search": {"replicas": 0}});
-    harness
-        .apply(json!({"version": "1", "services": search}))
-        .await;
-    harness.bring_up().await;
-    let counts = Counts::watch(harness.api()).await;
+    let (harness, counts) = running_with(0).await;
     let harness = harness.settles_with("none of nobody", json!({})).await;
     assert_eq!(counts.all(&harness).await, [0]);
     let harness = harness.settles_with("nobody to autoscaled", auto()).await;
@@ -158,13 +158,7 @@ async fn from_no_pods_an_autoscaler_begins_with_its_minimum_and_nobody_else_with
 
 #[tokio::test]
 async fn who_scales_a_service_that_the_shop_does_not_scale_stays_in_charge() {
-    let harness = Harness::new().await;
-    let search = json!({"search": {"replicas": 3}});
-    harness
-        .apply(json!({"version": "1", "services": search}))
-        .await;
-    harness.bring_up().await;
-    let counts = Counts::watch(harness.api()).await;
+    let (harness, counts) = running_with(3).await;
     let mut harness = harness.settles_with("nobody", json!({})).await;
     // Also to none and back, as KEDA does where there is no work.
     for count in [8, 0, 2] {

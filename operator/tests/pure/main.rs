@@ -6,6 +6,7 @@ mod database;
 mod decide;
 mod fixtures;
 mod golden;
+mod holds;
 mod metrics;
 mod monolith;
 mod placement;

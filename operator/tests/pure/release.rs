@@ -223,6 +223,12 @@ fn what_waits_for_its_migration_changes_nothing_of_what_runs() {
     };
     let back = step(&back, &retried, None, asker, seen, at(20));
     assert_eq!(back.effective, Effective::Kept(id("old")));
+    let migrated = Wanted {
+        retry: retried.retry.clone(),
+        ..wanted("new")
+    };
+    let tried = step(&back.next, &migrated, None, asker, seen, at(25));
+    assert!(matches!(tried.next.stage, Stage::Rolling(_)), "{tried:?}");
     // Before anything has run well there is nothing to keep.
     let first = step(&State::default(), &unmigrated, None, asker, seen, at(0));
     assert_eq!(first.effective, Effective::Wanted);

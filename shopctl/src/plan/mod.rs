@@ -43,6 +43,8 @@ pub struct Answer {
     pub objects: Vec<Object>,
     /// What else is to be known, each one sentence.
     pub notes: Vec<String>,
+    /// What a new release would wait for now, each one sentence. Time alone ends it, so that it is no part of what is planned.
+    pub waits: Vec<String>,
 }
 
 /// A plan, and the Shop that it was made for.
@@ -123,13 +125,14 @@ async fn make(cluster: &Cluster, document: &Value, operator: &Deployment) -> Res
         &made.facts.shop,
         &made.rendered.deployments,
         &made.migrations,
+        now,
     );
     let mut sides = dry_run::sides(&seen, &made, &held).await?;
     pump.abort();
     sides.insert(0, ask::own(live.as_ref(), &merged));
-    let mut notes = notes(&made, &shop);
-    notes.extend(paused(&shop, now));
-    notes.extend(closed(&shop, now));
+    let mut waits = paused(&shop, now);
+    // The first release of a shop waits for no window.
+    waits.extend(closed(&shop, now).filter(|_| live.is_some()));
     let objects: Vec<_> = sides.iter().filter_map(object).collect();
     let outcome = match objects.is_empty() && made.secrets.is_empty() {
         true => Outcome::Good,
@@ -138,7 +141,8 @@ async fn make(cluster: &Cluster, document: &Value, operator: &Deployment) -> Res
     let answer = Answer {
         shop: merged.metadata.name.clone().unwrap_or_default(),
         services: summaries(&made, &sides, &held),
-        notes,
+        notes: notes(&made, &shop),
+        waits,
         objects,
     };
     Ok(Made {

@@ -6,7 +6,7 @@ use k8s_openapi::{api::apps::v1::Deployment, jiff::Timestamp};
 use serde::Serialize;
 use serde_json::Value;
 use shop_operator::{
-    api::{HoldReason, OnFailure, PauseSpec, ReleaseStage, Shop},
+    api::{Begins, HoldReason, OnFailure, OperatorUpdates, PauseSpec, ReleaseStage, Shop},
     facts::departures::Departure,
     model::{validate::ValidShop, windows::windows},
     naming::{
@@ -44,15 +44,17 @@ pub fn held(
     wanted: &ValidShop,
     rendered: &[Deployment],
     migrations: &BTreeMap<ServiceName, Migration>,
+    now: Timestamp,
 ) -> BTreeMap<ServiceName, String> {
-    let mut held = not_begun(shop, wanted);
+    let mut held = not_begun(shop, wanted, now);
     held.extend(unmigrated(shop, wanted, rendered, migrations));
     held.extend(taken_back(shop, rendered));
     held
 }
 
 /// What holds a service already holds it still, where nothing else is asked of it.
-fn not_begun(shop: &Shop, wanted: &ValidShop) -> BTreeMap<ServiceName, String> {
+fn not_begun(shop: &Shop, wanted: &ValidShop, now: Timestamp) -> BTreeMap<ServiceName, String> {
+    let is_closed = waits_until(Begins::InWindow, &wanted.windows, now).is_some();
     let status = shop.status.iter();
     let of_shop = status.clone().find_map(|status| status.release.as_ref());
     let is_same_version = of_shop.is_some_and(|release| release.version == shop.spec.version);
@@ -63,7 +65,15 @@ fn not_begun(shop: &Shop, wanted: &ValidShop) -> BTreeMap<ServiceName, String> {
         let held = release.held.as_ref()?;
         let why = match held.reason {
             HoldReason::OperatorUpdate if release.asked.as_ref() == Some(asked) => {
-                "stays as it is: only the operator renders it otherwise, and that waits for its next release"
+                match wanted.operator_updates {
+                    OperatorUpdates::OnRelease => {
+                        "stays as it is: only the operator renders it otherwise, and that waits for its next release"
+                    }
+                    OperatorUpdates::Window if is_closed => {
+                        "stays as it is: only the operator renders it otherwise, and that waits for the next maintenance window"
+                    }
+                    OperatorUpdates::Window | OperatorUpdates::Immediately => return None,
+                }
             }
             HoldReason::TakenBack if is_same_version => {
                 "stays as it is: the release of this version was taken back, and `shopctl retry` tries it once more"

@@ -23,7 +23,7 @@ pub fn text(answer: &Answer) -> String {
         let back = service.back.as_deref();
         text += &back.map(|back| wrapped(back, "  ")).unwrap_or_default();
     }
-    for note in &answer.notes {
+    for note in answer.notes.iter().chain(&answer.waits) {
         text += &wrapped(note, "");
     }
     for (number, object) in answer.objects.iter().enumerate() {

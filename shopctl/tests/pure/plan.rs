@@ -17,6 +17,8 @@ use shopctl::{
 
 use crate::plain;
 
+const NOW: Timestamp = Timestamp::UNIX_EPOCH;
+
 fn side(kind: &str, live: Option<Value>, then: Option<Value>) -> Side {
     Side {
         kind: kind.into(),
@@ -182,6 +184,7 @@ fn a_plan_is_told_by_service_and_by_object() {
             back: Some("what runs now comes back by itself if this does not prove itself".into()),
         }],
         objects: sides.iter().filter_map(object).collect(),
+        waits: vec![],
         notes: vec!["the Shop is paused (sale): no new release begins before that ends".into()],
     };
     insta::assert_snapshot!(plain(&text(&answer)));
@@ -189,6 +192,7 @@ fn a_plan_is_told_by_service_and_by_object() {
         services: Vec::new(),
         objects: Vec::new(),
         notes: Vec::new(),
+        waits: Vec::new(),
         ..answer
     };
     assert_eq!(text(&nothing), "Nothing changes in Shop demo.\n");
@@ -289,7 +293,13 @@ fn what_was_taken_back_and_is_not_tried_again_stays_as_it_is() {
         ("Gate", "0a", false),
     ] {
         let shop = shop(stage);
-        let held = held(&shop, &wanted(&shop), &rendered(revision), &BTreeMap::new());
+        let held = held(
+            &shop,
+            &wanted(&shop),
+            &rendered(revision),
+            &BTreeMap::new(),
+            NOW,
+        );
         assert_eq!(!held.is_empty(), stays, "{stage} {revision}");
     }
 }
@@ -315,28 +325,44 @@ fn what_waits_for_a_migration_that_has_failed_stays_as_it_is() {
         (Migration::Done, "1", false),
     ] {
         let migrations = BTreeMap::from([("orders".into(), migration)]);
-        let held = held(&shop, &wanted(&shop), &rendered(tag), &migrations);
+        let held = held(&shop, &wanted(&shop), &rendered(tag), &migrations, NOW);
         assert_eq!(!held.is_empty(), stays, "{migrations:?} {tag}");
     }
 }
 
 #[test]
 fn what_only_the_operator_renders_otherwise_stays_as_it_is_until_something_is_asked() {
-    let shop = |asked: &str, env: Value| -> Shop {
+    let shop = |asked: &str, env: Value, further: Value| -> Shop {
         let held = json!({"reason": "OperatorUpdate", "message": "x"});
+        let mut spec = json!({"version": "1", "services": {"orders": {"env": env}}});
+        for (key, value) in further.as_object().into_iter().flatten() {
+            spec[key] = value.clone();
+        }
         let shop = json!({
-            "apiVersion": "shopkeeper.dev/v1alpha1", "kind": "Shop", "metadata": {"name": "demo"},
-            "spec": {"version": "1", "services": {"orders": {"env": env}}},
+            "apiVersion": "shopkeeper.dev/v1alpha1", "kind": "Shop", "metadata": {"name": "demo"}, "spec": spec,
             "status": {"releases": [{"name": "orders", "stage": "Idle", "asked": asked, "held": held}]},
         });
         serde_json::from_value(shop).expect("a Shop")
     };
-    let before = wanted(&shop("", json!([])));
+    let before = wanted(&shop("", json!([]), json!({})));
     let asked = &before.services["orders"].asked;
-    let same = shop(asked, json!([]));
-    assert_eq!(held(&same, &wanted(&same), &[], &BTreeMap::new()).len(), 1);
-    let more = shop(asked, json!([{"name": "A", "value": "1"}]));
-    assert!(held(&more, &wanted(&more), &[], &BTreeMap::new()).is_empty());
+    let window = |start: &str| {
+        let windows = json!([{"start": start, "duration": "1h"}]);
+        json!({"operatorUpdates": "Window", "maintenanceWindows": windows})
+    };
+    let env = json!([{"name": "A", "value": "1"}]);
+    for (env, further, stays) in [
+        (json!([]), json!({}), true),
+        (env, json!({}), false),
+        (json!([]), json!({"operatorUpdates": "Immediately"}), false),
+        (json!([]), window("12:00"), true),
+        // It is midnight.
+        (json!([]), window("00:00"), false),
+    ] {
+        let shop = shop(asked, env, further);
+        let held = held(&shop, &wanted(&shop), &[], &BTreeMap::new(), NOW);
+        assert_eq!(!held.is_empty(), stays, "{:?}", shop.spec);
+    }
 }
 
 #[test]
@@ -365,6 +391,7 @@ fn a_kept_plan_is_refused_when_another_would_be_made_now_and_says_what_differs()
         shop: "demo".into(),
         services: vec![],
         notes: vec![],
+        waits: vec![],
         objects,
     };
     let planned = answer(vec![orders("2"), new.clone()]);
@@ -379,6 +406,11 @@ fn a_kept_plan_is_refused_when_another_would_be_made_now_and_says_what_differs()
         plan: serde_json::to_value(&planned).expect("JSON"),
     };
     assert!(unmoved(&kept, &planned).is_ok());
+    let later = Answer {
+        waits: vec!["no window is open".into()],
+        ..answer(planned.objects.clone())
+    };
+    assert!(unmoved(&kept, &later).is_ok(), "time alone changes no plan");
     for (now, differs) in [
         (answer(vec![orders("3"), new]), "(Deployment demo-orders)"),
         (answer(vec![orders("2")]), "(Job demo-orders)"),

@@ -1,0 +1,174 @@
+//! Why a service keeps what it runs: windows and pauses.
+
+use k8s_openapi::jiff::Timestamp;
+use serde_json::{Value, json};
+use shop_operator::{
+    model::validate::ValidShop,
+    release::{Hold, RevisionId, State, Turn, Why, hold},
+};
+
+use crate::fixtures::{ORDERS, valid};
+
+const CLOSED: &str = "2026-11-27T12:00:00Z";
+const OPEN: &str = "2026-11-28T03:00:00Z";
+const OPENS: &str = "2026-11-28T02:00:00Z";
+
+fn at(time: &str) -> Timestamp {
+    time.parse().expect("a time")
+}
+
+/// A Shop with a window, and this beside it.
+fn shop(further: Value) -> ValidShop {
+    let mut spec = json!({
+        "version": "2",
+        "maintenanceWindows": [{"start": "02:00", "duration": "4h"}],
+    });
+    for (key, value) in further.as_object().into_iter().flatten() {
+        spec[key] = value.clone();
+    }
+    valid(spec)
+}
+
+fn in_window() -> ValidShop {
+    shop(json!({"rollout": {"begins": "InWindow"}}))
+}
+
+/// What `old` asked for runs.
+fn settled() -> State {
+    State {
+        good: Some(RevisionId::from("a")),
+        asked: Some("old".into()),
+        made_by: Some("operator".into()),
+        ..State::default()
+    }
+}
+
+/// What this Shop asks for runs, as another operator made it.
+fn made_by_another(shop: &ValidShop) -> State {
+    State {
+        asked: Some(shop.services[ORDERS].asked.clone()),
+        made_by: Some("another".into()),
+        ..settled()
+    }
+}
+
+fn why(shop: &ValidShop, state: &State, turn: Turn, now: &str) -> Option<Why> {
+    let service = &shop.services[ORDERS];
+    let hold = hold(shop, service, state, turn, None, "operator", at(now))?;
+    Some(hold.why)
+}
+
+fn window() -> Option<Why> {
+    Some(Why::Window { opens: at(OPENS) })
+}
+
+#[test]
+fn a_release_begins_while_a_window_is_open() {
+    let shop = in_window();
+    assert_eq!(why(&shop, &settled(), Turn::Free, CLOSED), window());
+    assert_eq!(why(&shop, &settled(), Turn::Free, OPEN), None);
+}
+
+#[test]
+fn a_person_in_a_hurry_lets_it_begin_at_once() {
+    let shop = shop(json!({"rollout": {"begins": "Anytime"}}));
+    assert_eq!(why(&shop, &settled(), Turn::Free, CLOSED), None);
+}
+
+#[test]
+fn what_has_begun_goes_on_when_the_window_closes() {
+    let shop = in_window();
+    let settled = settled();
+    assert_eq!(why(&shop, &settled, Turn::Goes, CLOSED), None);
+    let asked = shop.services[ORDERS].asked.clone();
+    let migrates = State {
+        begun: Some(asked.clone()),
+        ..settled.clone()
+    };
+    assert_eq!(why(&shop, &migrates, Turn::Free, CLOSED), None);
+    let rolls = State {
+        asked: Some(asked),
+        ..settled.clone()
+    };
+    assert_eq!(why(&shop, &rolls, Turn::Free, CLOSED), None);
+    // Nor does a pause that begins meanwhile, of the Shop or of the service.
+    let pause = json!({"reason": "the sale"});
+    let of_service = json!({"orders": {"pause": pause}});
+    for paused in [json!({"pause": pause}), json!({"services": of_service})] {
+        let paused = self::shop(paused);
+        let migrates = State {
+            begun: Some(paused.services[ORDERS].asked.clone()),
+            ..settled.clone()
+        };
+        for turn in [Turn::Free, Turn::Goes] {
+            assert_eq!(why(&paused, &migrates, turn, CLOSED), None);
+        }
+        let told = why(&paused, &settled, Turn::Free, CLOSED);
+        assert!(matches!(told, Some(Why::Paused { .. })), "{told:?}");
+    }
+    let asked_for_before = State {
+        begun: Some("older".into()),
+        ..settled
+    };
+    assert_eq!(why(&shop, &asked_for_before, Turn::Free, CLOSED), window());
+}
+
+#[test]
+fn a_wave_and_a_return_are_told_before_a_window() {
+    let shop = in_window();
+    let waits = Turn::Waits("users".into());
+    let told = why(&shop, &settled(), waits, CLOSED);
+    assert_eq!(told, Some(Why::Wave("users".into())));
+    let returns = Turn::Returns {
+        to: RevisionId::from("a"),
+        cause: "it failed".into(),
+    };
+    let told = why(&shop, &settled(), returns, CLOSED);
+    assert_eq!(told, Some(Why::TakenBack("it failed".into())));
+}
+
+#[test]
+fn of_a_pause_and_a_closed_window_the_pause_is_told() {
+    let pause = json!({"reason": "the sale"});
+    let both = shop(json!({"pause": pause, "rollout": {"begins": "InWindow"}}));
+    let told = why(&both, &settled(), Turn::Free, CLOSED);
+    assert!(matches!(told, Some(Why::Paused { .. })), "{told:?}");
+    let update = shop(json!({"pause": pause, "operatorUpdates": "Window"}));
+    let told = why(&update, &made_by_another(&update), Turn::Free, CLOSED);
+    assert!(matches!(told, Some(Why::Paused { .. })), "{told:?}");
+}
+
+#[test]
+fn another_operator_waits_for_a_window_where_the_shop_says_so() {
+    let shop = shop(json!({"operatorUpdates": "Window"}));
+    let state = made_by_another(&shop);
+    let opens = Some(at(OPENS));
+    let told = Some(Why::OperatorUpdate { opens });
+    assert_eq!(why(&shop, &state, Turn::Free, CLOSED), told);
+    assert_eq!(why(&shop, &state, Turn::Free, OPEN), None);
+    let migrates = State {
+        begun: state.asked.clone(),
+        ..state
+    };
+    assert_eq!(why(&shop, &migrates, Turn::Free, CLOSED), None);
+    // What the Shop asks for itself does not wait.
+    assert_eq!(why(&shop, &settled(), Turn::Free, CLOSED), None);
+}
+
+#[test]
+fn the_status_says_when_the_window_opens() {
+    let told = |why, difference: &[String]| {
+        let image = "orders:2".into();
+        Hold { why, image }.to_status(difference).message
+    };
+    let opens = at(OPENS);
+    assert_eq!(
+        told(Why::Window { opens }, &[]),
+        "waits for the maintenance window that opens 2026-11-28T02:00:00Z: orders:2"
+    );
+    let update = Why::OperatorUpdate { opens: Some(opens) };
+    assert_eq!(
+        told(update, &["image orders:2".into()]),
+        "with its next release, or when the maintenance window opens 2026-11-28T02:00:00Z: image orders:2"
+    );
+}

@@ -11,7 +11,7 @@ use super::MOST_SERVICES;
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct RolloutSpec {
-    /// What becomes of a service whose new pods crash, do not get ready in time, or do not stay so. Default: Revert.
+    /// What becomes of a service whose new pods crash, do not get ready in time or do not stay so, or answer worse. Default: Revert.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_failure: Option<OnFailure>,
 
@@ -37,10 +37,24 @@ pub struct RolloutSpec {
     )]
     pub waves: Vec<Vec<String>>,
 
+    /// What new pods are judged by. Default: Answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub judged_by: Option<JudgedBy>,
+
     /// When a release may begin that the Shop asks for. One that has begun goes on to its end, and nothing keeps one that fails from going
     /// back. Default: Anytime.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub begins: Option<Begins>,
+}
+
+/// What the pods of a new revision are judged by, until it counts as good. Default: Answers.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum JudgedBy {
+    /// What they answer, beside what the pods before answered: errors, and how long it takes. And all that Pods looks at.
+    #[default]
+    Answers,
+    /// Whether they get ready, stay so, and do not end.
+    Pods,
 }
 
 /// When a release may begin. Default: Anytime.
@@ -78,7 +92,7 @@ pub enum OperatorUpdates {
     Window,
 }
 
-/// What becomes of a service whose new pods crash, do not get ready in time, or do not stay so. Default: Revert.
+/// What becomes of a service whose new pods crash, do not get ready in time or do not stay so, or answer worse. Default: Revert.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OnFailure {
     /// It stays as it is: old pods serve beside new ones that do not.

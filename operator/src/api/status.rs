@@ -152,6 +152,9 @@ pub struct ReleaseStatus {
     /// When a container of its pods had last ended badly, as the gate began.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_end: Option<Time>,
+    /// What the pods before had answered: what the new ones are held against.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub before: Vec<AnsweredBefore>,
     /// What the annotation for another try said when it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry: Option<String>,
@@ -170,6 +173,21 @@ pub struct ReleaseStatus {
     /// The releases that have ended, the last one first, ten at most.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub history: Vec<PastRelease>,
+}
+
+/// What the pods of a revision had answered on one route when the next one came.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct AnsweredBefore {
+    /// Method and route.
+    pub route: String,
+    /// How many requests, but for those answered 503.
+    pub requests: i64,
+    /// How many of them were errors: 5xx.
+    pub errors: i64,
+    /// So many microseconds 99 of 100 took at most; none where that is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub p99_micros: Option<i64>,
 }
 
 /// Why a release does not begin.
@@ -287,6 +305,9 @@ pub struct PastRelease {
     /// Why, where it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cause: Option<String>,
+    /// What its pods had answered until then, where it was judged by that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answers: Option<String>,
 }
 
 /// How a release ended.

@@ -6,23 +6,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-use http_body_util::{BodyExt, Empty, Limited};
-use hyper_util::{
-    client::legacy::{Client, connect::HttpConnector},
-    rt::TokioExecutor,
-};
-use k8s_openapi::api::core::v1::Pod;
 use serde::Deserialize;
-use tokio::time::timeout;
 
 use crate::{
-    facts::observe::ObservedBackend,
+    facts::{
+        http::{self, Http},
+        observe::ObservedBackend,
+    },
     lock::lock,
     naming::{names::STREAM, ports::MONITORING_PORT},
 };
 
-/// A reconcile waits this long for the figures. They are not worth more.
-const PATIENCE: Duration = Duration::from_secs(1);
 /// Not with each reconcile: a Shop at work has many.
 const ASK_AGAIN: Duration = Duration::from_secs(60);
 /// The first service that connects makes the stream.
@@ -34,11 +28,10 @@ const NEARLY_FULL: i32 = 90;
 /// In percent: so far beyond the borders of its ten a figure is told as it was, so that it does not go to and fro.
 const SLACK: u64 = 2;
 
-type HttpClient = Client<HttpConnector, Empty<&'static [u8]>>;
-
 /// The brokers of all Shops, with a memory of what they said.
+#[derive(Default)]
 pub struct Brokers {
-    client: HttpClient,
+    http: Http,
     known: Mutex<HashMap<Key, Known>>,
 }
 
@@ -85,18 +78,6 @@ pub fn is_nearly_full(percent: i32) -> bool {
     percent >= NEARLY_FULL
 }
 
-impl Default for Brokers {
-    fn default() -> Self {
-        Self {
-            // Nothing is kept open: a Shop is asked once in minutes.
-            client: Client::builder(TokioExecutor::new())
-                .pool_max_idle_per_host(0)
-                .build_http(),
-            known: Mutex::default(),
-        }
-    }
-}
-
 impl Brokers {
     /// How full the broker of this Shop is, as it last said; none while nobody knows.
     pub async fn fill(
@@ -113,16 +94,15 @@ impl Brokers {
         let Some(address) = address.filter(|_| known.is_none_or(|known| known.until <= now)) else {
             return fill;
         };
-        let answer = timeout(PATIENCE, ask(&self.client, &address)).await;
-        let (fill, wait) = match answer {
-            Ok(Ok(Some(fill))) => (Some(fill), ASK_AGAIN),
-            Ok(Ok(None)) => (None, WITHOUT_STREAM),
-            // Whoever does not answer once is as full as before.
-            Ok(Err(_)) | Err(_) => (fill, ASK_AGAIN),
+        let (fill, wait) = match ask(&self.http, &address).await {
+            Ok(Some(fill)) => (Some(fill), ASK_AGAIN),
+            Ok(None) => (None, WITHOUT_STREAM),
+            Err(error) => {
+                tracing::debug!(%error, "the broker does not say how full it is");
+                // Whoever does not answer once is as full as before.
+                (fill, ASK_AGAIN)
+            }
         };
-        if let Ok(Err(error)) = answer {
-            tracing::debug!(%error, "the broker does not say how full it is");
-        }
         let until = now + wait;
         lock(&self.known).insert(key, Known { until, fill });
         fill
@@ -138,23 +118,13 @@ fn address(broker: &ObservedBackend) -> Option<String> {
     if !broker.is_serving() {
         return None;
     }
-    let ip = |pod: &Pod| pod.status.as_ref()?.pod_ip.clone();
-    let ip = broker.pods.iter().find_map(|pod| ip(pod))?;
-    Some(if ip.contains(':') {
-        format!("[{ip}]")
-    } else {
-        ip
-    })
+    broker.pods.iter().find_map(|pod| http::address(pod))
 }
 
-async fn ask(client: &HttpClient, address: &str) -> anyhow::Result<Option<Fill>> {
-    let url = format!("http://{address}:{MONITORING_PORT}/jsz?streams=true&config=true");
-    let answer = client.get(url.parse()?).await?;
-    let body = Limited::new(answer.into_body(), LONGEST_ANSWER)
-        .collect()
-        .await;
-    let body = body.map_err(|error| anyhow::anyhow!(error))?.to_bytes();
-    Ok(serde_json::from_slice::<Figures>(&body)?.fill())
+async fn ask(http: &Http, address: &str) -> anyhow::Result<Option<Fill>> {
+    let path = "/jsz?streams=true&config=true";
+    let answer = http.get(address, MONITORING_PORT, path, LONGEST_ANSWER);
+    Ok(serde_json::from_slice::<Figures>(&answer.await?)?.fill())
 }
 
 /// What a NATS server says of JetStream: <https://docs.nats.io/running-a-nats-service/nats_admin/monitoring#jetstream-information-jsz>.
@@ -213,7 +183,7 @@ mod tests {
         },
     };
 
-    use k8s_openapi::api::apps::v1::StatefulSet;
+    use k8s_openapi::api::{apps::v1::StatefulSet, core::v1::Pod};
     use serde_json::json;
     use tokio::net::TcpListener;
 

@@ -1,9 +1,11 @@
 //! All that is known of a Shop when decisions are made, and the view of one service on it, which is what pure functions take.
 
+pub mod answers;
 pub mod broker;
 pub mod credentials;
 pub mod database;
 pub mod departures;
+pub mod http;
 pub mod location;
 pub mod migration;
 pub mod observe;

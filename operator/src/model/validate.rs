@@ -10,9 +10,9 @@ use kube::{Resource, ResourceExt};
 
 use crate::{
     api::{
-        Begins, DeletionPolicy, EmailSpec, EnvSpec, ExposureType, MigrationSpec, OnFailure,
-        OperatorUpdates, PauseSpec, PullPolicy, ResourcesSpec, RolloutSpec, SchedulingSpec,
-        ServiceSpec, Shop, ShopSpec, StorageSpec, Topology,
+        Begins, DeletionPolicy, EmailSpec, EnvSpec, ExposureType, JudgedBy, MigrationSpec,
+        OnFailure, OperatorUpdates, PauseSpec, PullPolicy, ResourcesSpec, RolloutSpec,
+        SchedulingSpec, ServiceSpec, Shop, ShopSpec, StorageSpec, Topology,
         format::{self, Format},
     },
     config::Config,
@@ -131,6 +131,8 @@ pub struct ValidRollout {
     pub gate: SignedDuration,
     /// How long it may go without getting another pod ready.
     pub deadline: SignedDuration,
+    /// What new pods are judged by.
+    pub judged_by: JudgedBy,
     /// When a new one may begin.
     pub begins: Begins,
 }
@@ -351,6 +353,7 @@ fn rollout(spec: RolloutSpec) -> ValidRollout {
         on_failure: spec.on_failure.unwrap_or_default(),
         gate: time(spec.gate, GATE),
         deadline: time(spec.deadline, DEADLINE),
+        judged_by: spec.judged_by.unwrap_or_default(),
         begins: spec.begins.unwrap_or_default(),
     }
 }

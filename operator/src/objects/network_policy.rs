@@ -29,7 +29,8 @@ use crate::{
 pub const ADMIN_NAMESPACE_LABEL: &str = "shopkeeper.dev/admin";
 const NAMESPACE_NAME_LABEL: &str = "kubernetes.io/metadata.name";
 
-/// A service: its API for anyone, or for its callers alone; administration for labelled namespaces. It may reach what its
+/// A service: its API for anyone, or for its callers alone; administration for labelled namespaces and for the operator, which asks new
+/// pods what they have answered. It may reach what its
 /// document names, the collector of traces and, where it sends mail, the mail server.
 pub fn service(shop: &ValidShop, service: &ValidService) -> NetworkPolicy {
     let ports = &service.definition.ports;
@@ -40,7 +41,7 @@ pub fn service(shop: &ValidShop, service: &ValidService) -> NetworkPolicy {
         Component::Service,
         from_callers(shop, service, ports)
             .into_iter()
-            .chain([from_administrators(ports.admin)]),
+            .chain([from(vec![administrators(), operator(shop)], ports.admin)]),
         outgoing(shop, &[service]),
     );
     // Its migrations too: they are code of the same image.
@@ -64,14 +65,14 @@ pub fn host(shop: &ValidShop, service: &ValidService) -> NetworkPolicy {
         let callers = from_callers(shop, guest, &ports);
         callers
             .into_iter()
-            .chain([from_administrators(ports.admin)])
+            .chain([from(vec![administrators()], ports.admin)])
     });
     policy(
         shop,
         names::service(&shop.name, &service.name),
         service.name.as_str(),
         Component::Service,
-        incoming.chain([from_administrators(service.definition.ports.admin)]),
+        incoming.chain([from(vec![administrators()], service.definition.ports.admin)]),
         outgoing(shop, &guests),
     )
 }
@@ -97,8 +98,8 @@ fn from_callers(
     [http, ports.grpc.and_then(|port| from(callers, port))]
 }
 
-fn from_administrators(port: i32) -> Option<NetworkPolicyIngressRule> {
-    from(vec![namespace_peer(ADMIN_NAMESPACE_LABEL, "true")], port)
+fn administrators() -> NetworkPolicyPeer {
+    namespace_peer(ADMIN_NAMESPACE_LABEL, "true")
 }
 
 /// What these services may reach: names, their databases, the broker, whom they call, the collector of traces, the mail server.

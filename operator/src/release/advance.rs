@@ -7,8 +7,17 @@ use std::time::Duration;
 
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
-use super::state::{Failure, RevisionId, Stage, State, Trial, past};
-use crate::api::{OnFailure, ReleaseResult};
+use super::{
+    compare,
+    state::{Failure, RevisionId, Stage, State, Trial, past},
+};
+use crate::{
+    api::{AnsweredBefore, JudgedBy, OnFailure, PastRelease, ReleaseResult},
+    facts::answers::Answers,
+};
+
+/// While new pods come, or are judged by what they answer, they are looked at that often.
+const ASK_AGAIN: Duration = Duration::from_secs(5);
 
 /// What the Shop asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +32,8 @@ pub struct Wanted {
     pub retry: Option<String>,
     /// What becomes of a release that fails.
     pub on_failure: OnFailure,
+    /// What new pods are judged by.
+    pub judged_by: JudgedBy,
     /// How long all pods must go on well.
     pub gate: SignedDuration,
     /// How long the gate may take beyond that.
@@ -42,6 +53,10 @@ pub struct Seen {
     pub trouble: Option<String>,
     /// When a container of them has last ended badly, and how.
     pub last_end: Option<(Timestamp, String)>,
+    /// What the pods of the last good revision have answered; nothing where none of them says it.
+    pub before: Vec<AnsweredBefore>,
+    /// What its own pods have answered; none where none of them says it.
+    pub answers: Option<Answers>,
     /// Its database is away, so that nothing is to be learned from pods that are not ready.
     pub is_excused: bool,
 }
@@ -73,30 +88,36 @@ pub fn advance(state: &State, wanted: &Wanted, seen: &Seen, now: Timestamp) -> T
     let mut next = state.clone();
     next.stage = match &state.stage {
         Stage::Idle if state.good.as_ref() == Some(&wanted.revision) => Stage::Idle,
-        Stage::Idle => begin(wanted, now),
+        Stage::Idle => begin(state, wanted, seen, now),
         Stage::Rolling(trial) | Stage::Gate(trial) if trial.revision != wanted.revision => {
-            turned_away(state, wanted, now)
+            turned_away(state, wanted, seen, now)
         }
         Stage::Rolling(trial) => rolling(&mut next, trial, wanted, seen, now),
         Stage::Gate(trial) => gate(&mut next, trial, wanted, seen, now),
         Stage::Returning(failure) | Stage::TakenBack(failure) | Stage::Stopped(failure)
             if wants_something_else(failure, wanted) =>
         {
-            turned_away(state, wanted, now)
+            turned_away(state, wanted, seen, now)
         }
         Stage::TakenBack(failure) if wanted.retry.is_some() && wanted.retry != failure.retry => {
-            begin(wanted, now)
+            begin(state, wanted, seen, now)
         }
         Stage::Returning(failure) if is_whole(seen, state.good.as_ref()) => {
             Stage::TakenBack(failure.clone())
         }
         // Somebody mended what it lacked.
-        Stage::Stopped(failure) if is_whole(seen, Some(&failure.revision)) => Stage::Gate(Trial {
-            revision: failure.revision.clone(),
-            since: now,
-            began: failure.at,
-            last_end: seen.last_end.as_ref().map(|(at, _)| *at),
-        }),
+        Stage::Stopped(failure)
+            if is_whole(seen, Some(&failure.revision))
+                && answers_worse(&failure.before, seen).is_none() =>
+        {
+            Stage::Gate(Trial {
+                revision: failure.revision.clone(),
+                since: now,
+                began: failure.at,
+                last_end: seen.last_end.as_ref().map(|(at, _)| *at),
+                before: failure.before.clone(),
+            })
+        }
         same @ (Stage::Returning(_) | Stage::TakenBack(_) | Stage::Stopped(_)) => same.clone(),
     };
     Transition {
@@ -107,12 +128,14 @@ pub fn advance(state: &State, wanted: &Wanted, seen: &Seen, now: Timestamp) -> T
     }
 }
 
-fn begin(wanted: &Wanted, now: Timestamp) -> Stage {
+fn begin(state: &State, wanted: &Wanted, seen: &Seen, now: Timestamp) -> Stage {
+    let before = held_against(state.stage.before(), seen);
     Stage::Rolling(Trial {
         revision: wanted.revision.clone(),
         since: now,
         began: now,
         last_end: None,
+        before: before.to_vec(),
     })
 }
 
@@ -150,12 +173,12 @@ pub fn cannot_return(transition: Transition) -> Transition {
 }
 
 /// The Shop asks for something else than before.
-fn turned_away(state: &State, wanted: &Wanted, now: Timestamp) -> Stage {
+fn turned_away(state: &State, wanted: &Wanted, seen: &Seen, now: Timestamp) -> Stage {
     // What has proved itself need not do so again.
     if state.good.as_ref() == Some(&wanted.revision) {
         Stage::Idle
     } else {
-        begin(wanted, now)
+        begin(state, wanted, seen, now)
     }
 }
 
@@ -166,15 +189,26 @@ fn rolling(next: &mut State, trial: &Trial, wanted: &Wanted, seen: &Seen, now: T
     if let Some(cause) = &seen.trouble {
         return fail(next, trial, wanted, cause, now);
     }
-    match is_whole(seen, Some(&trial.revision)) {
+    let is_whole = is_whole(seen, Some(&trial.revision));
+    if is_whole && next.good.is_none() {
         // Nothing is there to go back to, so nothing is won by waiting.
-        true if next.good.is_none() => pass(next, trial, wanted, now),
+        return pass(next, trial, wanted, seen, now);
+    }
+    if let Some(cause) = ends_in_errors(&trial.before, seen) {
+        return fail(next, trial, wanted, &cause, now);
+    }
+    // The pods before are going.
+    let mut trial = trial.clone();
+    if trial.before.is_empty() {
+        trial.before.clone_from(&seen.before);
+    }
+    match is_whole {
         true => Stage::Gate(Trial {
             since: now,
             last_end: seen.last_end.as_ref().map(|(at, _)| *at),
-            ..trial.clone()
+            ..trial
         }),
-        false => Stage::Rolling(trial.clone()),
+        false => Stage::Rolling(trial),
     }
 }
 
@@ -187,11 +221,17 @@ fn gate(next: &mut State, trial: &Trial, wanted: &Wanted, seen: &Seen, now: Time
     if let Some((_, cause)) = end.filter(|(at, _)| Some(*at) > trial.last_end) {
         return fail(next, trial, wanted, cause, now);
     }
+    if let Some(cause) = ends_in_errors(&trial.before, seen) {
+        return fail(next, trial, wanted, &cause, now);
+    }
     let passed = now.duration_since(trial.since);
     if passed < wanted.gate {
         Stage::Gate(trial.clone())
     } else if is_whole(seen, Some(&trial.revision)) {
-        pass(next, trial, wanted, now)
+        match answers_worse(&trial.before, seen) {
+            Some(cause) => fail(next, trial, wanted, &cause, now),
+            None => pass(next, trial, wanted, seen, now),
+        }
     } else if passed < wanted.gate + wanted.deadline || seen.is_excused {
         Stage::Gate(trial.clone())
     } else {
@@ -201,15 +241,43 @@ fn gate(next: &mut State, trial: &Trial, wanted: &Wanted, seen: &Seen, now: Time
     }
 }
 
-fn pass(next: &mut State, trial: &Trial, wanted: &Wanted, now: Timestamp) -> Stage {
-    next.note(past(
-        &trial.revision,
-        &wanted.image,
-        trial.began,
-        now,
-        ReleaseResult::Passed,
-        None,
-    ));
+/// Errors count as soon as there are more than chance makes.
+fn ends_in_errors(before: &[AnsweredBefore], seen: &Seen) -> Option<String> {
+    compare::errors(held_against(before, seen), seen.answers.as_ref()?)
+}
+
+/// How long answers take is judged when all is said: the first ones of a new pod take longer.
+fn answers_worse(before: &[AnsweredBefore], seen: &Seen) -> Option<String> {
+    let answers = seen.answers.as_ref()?;
+    let slow = || compare::slowness(held_against(before, seen), answers);
+    ends_in_errors(before, seen).or_else(slow)
+}
+
+/// While pods of before are there, what they say now: what troubles all of them is not of the new ones' making.
+fn held_against<'a>(remembered: &'a [AnsweredBefore], seen: &'a Seen) -> &'a [AnsweredBefore] {
+    match seen.before.is_empty() {
+        true => remembered,
+        false => &seen.before,
+    }
+}
+
+fn pass(next: &mut State, trial: &Trial, wanted: &Wanted, seen: &Seen, now: Timestamp) -> Stage {
+    let answers = match wanted.judged_by {
+        // Of the first one nothing is asked.
+        JudgedBy::Answers if next.good.is_some() => Some(compare::told(seen.answers.as_ref())),
+        JudgedBy::Answers | JudgedBy::Pods => None,
+    };
+    next.note(PastRelease {
+        answers,
+        ..past(
+            &trial.revision,
+            &wanted.image,
+            trial.began,
+            now,
+            ReleaseResult::Passed,
+            None,
+        )
+    });
     next.good = Some(trial.revision.clone());
     Stage::Idle
 }
@@ -220,6 +288,7 @@ fn fail(next: &mut State, trial: &Trial, wanted: &Wanted, cause: &str, now: Time
         cause: cause.to_owned(),
         at: now,
         retry: wanted.retry.clone(),
+        before: trial.before.clone(),
     };
     let returns = match wanted.on_failure {
         OnFailure::Revert => next.good.is_some(),
@@ -273,7 +342,8 @@ fn wake(stage: &Stage, wanted: &Wanted, seen: &Seen, now: Timestamp) -> Option<D
     match stage {
         Stage::Rolling(trial) => {
             let is_new = now.duration_since(trial.since) < SignedDuration::from_mins(2);
-            (is_new && seen.has_pods).then_some(Duration::from_secs(5))
+            let is_asked = seen.answers.is_some();
+            ((is_new || is_asked) && seen.has_pods).then_some(ASK_AGAIN)
         }
         Stage::Gate(trial) => {
             let passed = now.duration_since(trial.since);
@@ -282,7 +352,9 @@ fn wake(stage: &Stage, wanted: &Wanted, seen: &Seen, now: Timestamp) -> Option<D
                 false => wanted.gate + wanted.deadline,
             };
             let left = Duration::try_from(end - passed).unwrap_or_default();
-            Some(left.max(Duration::from_secs(1)))
+            let left = left.max(Duration::from_secs(1));
+            let asks = seen.answers.as_ref().map(|_| ASK_AGAIN);
+            Some(asks.map_or(left, |again| again.min(left)))
         }
         Stage::Idle | Stage::Returning(_) | Stage::TakenBack(_) | Stage::Stopped(_) => None,
     }

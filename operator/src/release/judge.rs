@@ -57,16 +57,28 @@ pub fn seen(
             .filter_map(|pod| last_end(name, pod, stage))
             .max(),
         is_excused,
+        before: Vec::new(),
+        answers: None,
     }
+}
+
+/// A pod of this revision answers requests.
+pub fn serves(pod: &Pod, revision: &RevisionId) -> bool {
+    let conditions = pod.status.iter().flat_map(|status| &status.conditions);
+    let mut conditions = conditions.flatten();
+    let is_ready = conditions.any(|is| is.type_ == "Ready" && is.status == "True");
+    is_ready && is_there(pod, revision)
 }
 
 /// Of this revision, and neither going nor gone.
 fn is_of(revision: &RevisionId) -> impl Fn(&&std::sync::Arc<Pod>) -> bool {
-    move |pod| {
-        pod.labels().get(REVISION_LABEL).map(String::as_str) == Some(revision.as_str())
-            && pod.metadata.deletion_timestamp.is_none()
-            && !has_ended(pod)
-    }
+    move |pod| is_there(pod, revision)
+}
+
+fn is_there(pod: &Pod, revision: &RevisionId) -> bool {
+    pod.labels().get(REVISION_LABEL).map(String::as_str) == Some(revision.as_str())
+        && pod.metadata.deletion_timestamp.is_none()
+        && !has_ended(pod)
 }
 
 fn will_not_do(service: &ServiceName, pod: &Pod) -> Option<String> {

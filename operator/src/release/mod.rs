@@ -2,6 +2,7 @@
 //! order the services of a shop get a new version; and what holds one back. Pure.
 
 mod advance;
+mod compare;
 mod difference;
 mod hold;
 mod judge;
@@ -13,9 +14,10 @@ mod waves;
 mod window;
 
 pub use advance::{Effective, Seen, Transition, Wanted, advance, cannot_return, stay};
+pub use compare::before as answered_before;
 pub use difference::difference;
 pub use hold::{Hold, Why, hold, is_in_force, waits_until};
-pub use judge::seen;
+pub use judge::{seen, serves};
 pub use resolve::{Resolved, calls, resolve, retry};
 pub use shop::{
     Member, Members, ShopFailure, ShopRelease, ShopStage, Turn, current, go_back, in_force,

@@ -311,6 +311,7 @@ pub fn go_back(
         cause,
         at: now,
         retry: member.retry.clone(),
+        before: Vec::new(),
     });
     state
 }

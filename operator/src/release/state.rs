@@ -3,7 +3,9 @@
 
 use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
 
-use crate::api::{HeldStatus, PastRelease, ReleaseResult, ReleaseStage, ReleaseStatus};
+use crate::api::{
+    AnsweredBefore, HeldStatus, PastRelease, ReleaseResult, ReleaseStage, ReleaseStatus,
+};
 
 /// How many past releases are remembered, and how many revisions are kept.
 pub const REMEMBERED: usize = 10;
@@ -74,6 +76,8 @@ pub struct Trial {
     /// When a container of its pods had last ended badly, as the gate began. Nodes have clocks of their own: what ends later is told by
     /// their own times alone.
     pub last_end: Option<Timestamp>,
+    /// What the pods before had answered; nothing where that is not known.
+    pub before: Vec<AnsweredBefore>,
 }
 
 /// A release that failed.
@@ -87,6 +91,8 @@ pub struct Failure {
     pub at: Timestamp,
     /// What the annotation for another try said then.
     pub retry: Option<String>,
+    /// What the pods before had answered; nothing where that is not known.
+    pub before: Vec<AnsweredBefore>,
 }
 
 impl State {
@@ -121,6 +127,7 @@ impl State {
             status.since = Some(Time(trial.since));
             status.began = Some(Time(trial.began));
             status.last_end = trial.last_end.map(Time);
+            status.before.clone_from(&trial.before);
         };
         let failure = |failure: &Failure, stage, status: &mut ReleaseStatus| {
             status.stage = stage;
@@ -128,6 +135,7 @@ impl State {
             status.since = Some(Time(failure.at));
             status.cause = Some(failure.cause.clone());
             status.retry.clone_from(&failure.retry);
+            status.before.clone_from(&failure.before);
         };
         match &self.stage {
             Stage::Idle => status.stage = ReleaseStage::Idle,
@@ -155,6 +163,17 @@ impl State {
 }
 
 impl Stage {
+    /// What the pods before had answered, as far as that is remembered.
+    pub(super) fn before(&self) -> &[AnsweredBefore] {
+        match self {
+            Self::Idle => &[],
+            Self::Rolling(trial) | Self::Gate(trial) => &trial.before,
+            Self::Returning(failure) | Self::TakenBack(failure) | Self::Stopped(failure) => {
+                &failure.before
+            }
+        }
+    }
+
     /// One that lacks what it must have was written by somebody else: then nothing is under way.
     fn of(status: &ReleaseStatus) -> Self {
         let revision = || status.revision.as_deref().map(RevisionId::from);
@@ -165,6 +184,7 @@ impl Stage {
                 since: since()?,
                 began: status.began.as_ref().map(|time| time.0).or_else(since)?,
                 last_end: status.last_end.as_ref().map(|time| time.0),
+                before: status.before.clone(),
             })
         };
         let failure = || {
@@ -173,6 +193,7 @@ impl Stage {
                 cause: status.cause.clone().unwrap_or_default(),
                 at: since()?,
                 retry: status.retry.clone(),
+                before: status.before.clone(),
             })
         };
         let stage = match status.stage {
@@ -203,5 +224,6 @@ pub(super) fn past(
         ended: Time(ended),
         result,
         cause,
+        answers: None,
     }
 }

@@ -1,5 +1,6 @@
 //! One pass after another, for all Shops: what begins a pass, what keeps Shops from each other's way, who may work at all.
 
+pub mod answers;
 pub mod backoff;
 pub mod claims;
 pub mod controller;

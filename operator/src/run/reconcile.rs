@@ -24,6 +24,7 @@ use crate::{
         credentials,
         database::{DatabaseState, Databases},
         departures::departures,
+        http::Http,
         location::locate,
         observe::observe,
         trouble::Problem,
@@ -64,6 +65,8 @@ pub struct Context {
     pub databases: Databases,
     /// The brokers of all Shops.
     pub brokers: Brokers,
+    /// Asks pods what they have answered.
+    pub http: Http,
     /// The operator's own settings.
     pub config: Config,
     /// What is counted.
@@ -283,6 +286,7 @@ impl Context {
             cluster,
             databases,
             brokers: Brokers::default(),
+            http: Http::default(),
             config,
             statuses: Statuses::new(client, reporter, metrics.clone()),
             metrics,

@@ -32,7 +32,10 @@ use crate::{
         Wanted, Why, cannot_return, difference, proceed, retry, seen, stay, step,
     },
     report::{self, statuses::Remembered},
-    run::reconcile::Context,
+    run::{
+        answers::{self, Answered},
+        reconcile::Context,
+    },
 };
 
 /// Another pass follows at once, where one service may begin because another has come further.
@@ -81,7 +84,9 @@ pub async fn release(
     } = *known;
     let cluster = &context.cluster;
     let operator = &context.identity;
-    let mut transitions = transitions(shop, &resolved.states, facts, decision, rendered, operator);
+    let states = &resolved.states;
+    let answered = answers::ask(facts, states, &rendered.deployments, &context.http).await;
+    let mut transitions = transitions(known, states, &answered, rendered, operator);
     let (templates, mut failures) =
         read(facts, rendered, &mut transitions, cluster, withheld).await;
     forget_lost(&mut resolved.release, &transitions);
@@ -188,16 +193,15 @@ fn end_of_pause(facts: &Facts) -> Option<Duration> {
 /// The next step of each service that has pods of its own. Of one that a host runs nothing is remembered: what it ran with before says
 /// nothing about what it will.
 fn transitions(
-    shop: &Shop,
+    known: &Known<'_>,
     remembered: &BTreeMap<ServiceName, State>,
-    facts: &Facts,
-    decision: &Decision,
+    answered: &BTreeMap<ServiceName, Answered>,
     rendered: &Resources<Rendered>,
     operator: &str,
 ) -> BTreeMap<ServiceName, Transition> {
     let transition = |service: ServiceView<'_>| {
         let name = service.name();
-        let decided = decision.services.get(name)?;
+        let decided = known.decision.services.get(name)?;
         if service.wanted.hosts || !decided.placement.apart {
             return None;
         }
@@ -207,13 +211,14 @@ fn transitions(
         let transition = match deployment {
             Some(deployment) => {
                 let is_migrated = decided.migration.is_done();
+                let answered = answered.get(name);
                 next(
-                    shop,
+                    known,
                     &service,
                     state,
                     deployment,
                     is_migrated,
-                    facts,
+                    answered,
                     operator,
                 )?
             }
@@ -221,18 +226,19 @@ fn transitions(
         };
         Some((name.clone(), transition))
     };
-    facts.services().filter_map(transition).collect()
+    known.facts.services().filter_map(transition).collect()
 }
 
 fn next(
-    shop: &Shop,
+    known: &Known<'_>,
     service: &ServiceView<'_>,
     state: &State,
     deployment: &Deployment,
     is_migrated: bool,
-    facts: &Facts,
+    answered: Option<&Answered>,
     operator: &str,
 ) -> Option<Transition> {
+    let facts = known.facts;
     // Rendered is what the Shop asks for, as for a service that is new.
     let was_deleted = service.seen.deployment.is_none() && state.good.is_some();
     let image = image_of(deployment).unwrap_or_default();
@@ -241,8 +247,9 @@ fn next(
         revision: revision::of_deployment(deployment)?,
         image: image.to_owned(),
         is_held: image != service.wanted.image || (was_deleted && !is_migrated),
-        retry: retry(shop, service.name()),
+        retry: retry(known.shop, service.name()),
         on_failure: rollout.on_failure,
+        judged_by: rollout.judged_by,
         gate: rollout.gate,
         deadline: rollout.deadline,
     };
@@ -252,7 +259,13 @@ fn next(
         operator,
     };
     let hold = facts.holds.get(service.name());
-    let look = |revision: &RevisionId| seen(service, revision, &state.stage, warnings);
+    let look = |revision: &RevisionId| {
+        let seen = seen(service, revision, &state.stage, warnings);
+        match answered {
+            Some(answered) => answered.add_to(seen, revision),
+            None => seen,
+        }
+    };
     Some(step(state, &wanted, hold, asker, look, facts.now))
 }
 
@@ -290,7 +303,10 @@ fn tell_holds(
     }
 }
 
-fn deployment_of<'a>(name: &ServiceName, deployments: &'a [Deployment]) -> Option<&'a Deployment> {
+pub(super) fn deployment_of<'a>(
+    name: &ServiceName,
+    deployments: &'a [Deployment],
+) -> Option<&'a Deployment> {
     let part = Part::Service(name.clone());
     deployments.iter().find(|live| part_of(*live) == part)
 }

@@ -3,6 +3,7 @@
 //! namespace of its own, and the operator has the rights of rbac.md and no more.
 
 mod admission;
+mod answers;
 mod claims;
 mod containment;
 mod data;

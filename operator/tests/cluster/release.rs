@@ -37,7 +37,7 @@ fn shop(mut orders: Value) -> Value {
     json!({"version": "1", "services": {"orders": orders}})
 }
 
-fn release(status: &ShopStatus) -> ReleaseStatus {
+pub(crate) fn release(status: &ShopStatus) -> ReleaseStatus {
     let mut releases = status.releases.iter();
     let found = releases.find(|release| release.name == "orders");
     found.cloned().unwrap_or_default()
@@ -49,13 +49,24 @@ impl Harness {
         deployments.get("demo-orders").await.expect("a Deployment")
     }
 
-    async fn image_of_orders(&self) -> String {
+    pub(crate) async fn image_of_orders(&self) -> String {
         let image = self.deployment_of_orders().await;
         image_of(&image).unwrap_or_default().to_owned()
     }
 
     /// The kubelet: the one pod of what the Deployment runs, in this state.
-    pub(crate) async fn pod_of_orders(&self, mut container: Value) {
+    pub(crate) async fn pod_of_orders(&self, container: Value) {
+        self.pod_of_orders_with(container, json!({})).await;
+    }
+
+    /// The same where it serves at this address.
+    pub(crate) async fn pod_of_orders_at(&self, ip: &str) {
+        let ready = json!([{"type": "Ready", "status": "True"}]);
+        let status = json!({"podIP": ip, "podIPs": [{"ip": ip}], "conditions": ready});
+        self.pod_of_orders_with(running(), status).await;
+    }
+
+    async fn pod_of_orders_with(&self, mut container: Value, mut status: Value) {
         let pods = self.api::<Pod>();
         let template = self
             .deployment_of_orders()
@@ -91,7 +102,8 @@ impl Harness {
         ] {
             container[key] = value;
         }
-        let status = json!({"phase": "Running", "containerStatuses": [container]});
+        status["phase"] = json!("Running");
+        status["containerStatuses"] = json!([container]);
         self.set_status::<Pod>("demo-orders-x", status).await;
     }
 

@@ -176,7 +176,7 @@ fn a_call_over_grpc_goes_to_the_port_for_it_and_only_callers_reach_that() {
     let expected = [
         (port(8080), callers.clone()),
         (port(8081), callers),
-        (port(9090), vec![]),
+        (port(9090), vec!["shop-operator".to_owned()]),
     ];
     assert_eq!(ingress, expected);
     let egress = policy("banners").egress.expect("rules");

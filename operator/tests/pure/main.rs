@@ -1,6 +1,7 @@
 //! What needs no cluster: rendering, deciding, reporting.
 
 mod alerts;
+mod answers;
 mod argocd;
 mod database;
 mod decide;

@@ -8,7 +8,7 @@ use k8s_openapi::{
 };
 use serde_json::json;
 use shop_operator::{
-    api::{OnFailure, ReleaseResult},
+    api::{JudgedBy, OnFailure, ReleaseResult},
     facts::Contents,
     objects::{
         deployment,
@@ -41,6 +41,7 @@ fn wanted(revision: &str) -> Wanted {
         is_held: false,
         retry: None,
         on_failure: OnFailure::Revert,
+        judged_by: JudgedBy::Answers,
         gate: GATE,
         deadline: DEADLINE,
     }

@@ -1,12 +1,17 @@
 //! What holds for every course of a release: random changes of the Shop, lost statuses, and an operator that ends between any two steps,
 //! against a model of how Kubernetes replaces pods.
 
+use std::sync::LazyLock;
+
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
 use shop_operator::{
-    api::OnFailure,
-    release::{Effective, RevisionId, Seen, Stage, State, Wanted, advance},
+    api::{JudgedBy, OnFailure},
+    facts::answers::Answers,
+    release::{Effective, RevisionId, Seen, Stage, State, Wanted, advance, answered_before},
 };
+
+use crate::fixtures::answers;
 
 /// How the pods of a revision behave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,15 +21,18 @@ enum Nature {
     NeverReady,
     /// Ready, and then it ends.
     EndsInGate,
+    /// Ready, and it answers with errors.
+    AnswersErrors,
 }
 
-const REVISIONS: [Nature; 6] = [
+const REVISIONS: [Nature; 7] = [
     Nature::Good,
     Nature::Crashes,
     Nature::Good,
     Nature::NeverReady,
     Nature::EndsInGate,
     Nature::Good,
+    Nature::AnswersErrors,
 ];
 
 fn id(number: usize) -> RevisionId {
@@ -94,14 +102,20 @@ impl Cluster {
         let Some(live) = &self.live else { return };
         let age = self.now - self.live_since;
         match nature(live) {
-            Nature::Good if age >= 1 => self.new_ready = true,
+            Nature::Good | Nature::AnswersErrors if age >= 1 => {
+                self.new_ready = true;
+            }
             Nature::EndsInGate if age >= 4 => {
                 self.new_ready = false;
                 self.new_ended = Some(self.live_since + 4);
                 self.old = None;
             }
             Nature::EndsInGate if age >= 1 => self.new_ready = true,
-            Nature::Good | Nature::EndsInGate | Nature::Crashes | Nature::NeverReady => {}
+            Nature::Good
+            | Nature::EndsInGate
+            | Nature::Crashes
+            | Nature::NeverReady
+            | Nature::AnswersErrors => {}
         }
         if self.new_ready {
             self.old = None;
@@ -112,7 +126,10 @@ impl Cluster {
         self.new_ready || self.old.is_some()
     }
 
-    fn seen(&self) -> Seen {
+    fn seen(&self, good: Option<&RevisionId>) -> Seen {
+        let new = self.live.as_ref().filter(|_| self.new_ready);
+        let mut serving = new.into_iter().chain(&self.old);
+        let good = serving.find(|revision| Some(*revision) == good);
         let age = self.now - self.live_since;
         let trouble = match self.live.as_ref().map(nature) {
             Some(Nature::Crashes) if age >= 2 => Some("it crashes"),
@@ -130,7 +147,23 @@ impl Cluster {
             trouble: trouble.map(str::to_owned),
             last_end: ended,
             is_excused: false,
+            before: good
+                .map(answered_by)
+                .iter()
+                .flat_map(answered_before)
+                .collect(),
+            answers: new.map(answered_by),
         }
+    }
+}
+
+/// What pods of this revision have answered.
+fn answered_by(revision: &RevisionId) -> Answers {
+    static WELL: LazyLock<Answers> = LazyLock::new(|| answers(1000, 0, 0));
+    static BADLY: LazyLock<Answers> = LazyLock::new(|| answers(1000, 100, 0));
+    match nature(revision) {
+        Nature::AnswersErrors => BADLY.clone(),
+        Nature::Good | Nature::Crashes | Nature::NeverReady | Nature::EndsInGate => WELL.clone(),
     }
 }
 
@@ -171,6 +204,7 @@ impl World {
                 is_held: false,
                 retry: None,
                 on_failure: OnFailure::Revert,
+                judged_by: JudgedBy::Answers,
                 gate: SignedDuration::from_secs(30),
                 deadline: SignedDuration::from_secs(60),
             },
@@ -181,7 +215,7 @@ impl World {
 
     /// One reconcile, in the order of the real one, as far as that.
     fn reconcile(&mut self, until: Until) {
-        let seen = self.cluster.seen();
+        let seen = self.cluster.seen(self.state.good.as_ref());
         let transition = advance(&self.state, &self.wanted, &seen, at(self.cluster.now));
         if until == Until::Decided {
             return;
@@ -249,7 +283,10 @@ proptest! {
                 prop_assert_eq!(&world.state.stage, &Stage::Idle);
                 prop_assert_eq!(cluster.live.as_ref(), Some(&world.wanted.revision));
             }
-            Nature::Crashes | Nature::NeverReady | Nature::EndsInGate => {
+            Nature::Crashes
+            | Nature::NeverReady
+            | Nature::EndsInGate
+            | Nature::AnswersErrors => {
                 let Stage::TakenBack(failure) = &world.state.stage else {
                     return Err(TestCaseError::fail(format!("{world:?}")));
                 };

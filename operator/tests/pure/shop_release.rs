@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
 use shop_operator::{
-    api::OnFailure,
+    api::{JudgedBy, OnFailure},
     naming::names::ServiceName,
     release::{
         Asker, Hold, Member, Members, RevisionId, Seen, ShopRelease, ShopStage, Stage, State,
@@ -163,6 +163,7 @@ impl World {
             revision: rendered,
             retry: member.retry.clone(),
             on_failure: self.on_failure,
+            judged_by: JudgedBy::Answers,
             gate: SignedDuration::from_secs(2),
             deadline: SignedDuration::from_secs(60),
         };
@@ -452,6 +453,7 @@ fn what_never_proved_itself_is_nothing_to_go_back_to() {
         since: at(0),
         began: at(0),
         last_end: None,
+        before: Vec::new(),
     };
     let orders = members.get_mut(&name).expect("a member");
     orders.state.stage = Stage::Rolling(trial);

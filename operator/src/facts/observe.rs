@@ -130,6 +130,12 @@ impl ObservedBackend {
         self.container()?.args.as_deref()
     }
 
+    /// Whether its StatefulSet's container has this variable.
+    pub fn has_variable(&self, name: &str) -> bool {
+        let variables = self.container().into_iter().flat_map(|it| &it.env);
+        variables.flatten().any(|variable| variable.name == name)
+    }
+
     fn container(&self) -> Option<&Container> {
         let template = &self.stateful_set.as_ref()?.spec.as_ref()?.template;
         template.spec.as_ref()?.containers.first()

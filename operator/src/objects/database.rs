@@ -9,8 +9,9 @@ use k8s_openapi::{
             StatefulSetUpdateStrategy,
         },
         core::v1::{
-            Container, PersistentVolumeClaim, PersistentVolumeClaimSpec, PodSpec, PodTemplateSpec,
-            Probe, Service, ServiceSpec, TCPSocketAction, VolumeResourceRequirements,
+            Container, EnvVar, PersistentVolumeClaim, PersistentVolumeClaimSpec, PodSpec,
+            PodTemplateSpec, Probe, Service, ServiceSpec, TCPSocketAction,
+            VolumeResourceRequirements,
         },
     },
     apimachinery::pkg::{api::resource::Quantity, util::intstr::IntOrString},
@@ -85,6 +86,11 @@ const FORMER_SETTINGS: [&[&str]; 2] = [
         "password_encryption=scram-sha-256",
     ],
 ];
+
+/// What a new database is made with: smaller files of its log than 16 MB, which the kernel would keep in memory as they are written. With
+/// `max_wal_size` there are 64 of them at most.
+const BIRTH: &str = "--wal-segsize=4";
+const BIRTH_VARIABLE: &str = "POSTGRES_INITDB_ARGS";
 
 /// The arguments of the container.
 fn arguments(settings: &[&str]) -> Vec<String> {
@@ -261,15 +267,7 @@ fn template(
                     image: Some(image.to_owned()),
                     image_pull_policy: Some(shop.pull_policy.as_str().into()),
                     args: Some(arguments_beside(live, image)),
-                    env: Some(vec![
-                        pod::secret_variable(
-                            "POSTGRES_PASSWORD",
-                            names::database_admin(&shop.name, &service.name),
-                            "password",
-                        ),
-                        // A folder below the mount: the mount's own root may hold `lost+found`.
-                        pod::variable("PGDATA", "/var/lib/postgresql/data/pgdata"),
-                    ]),
+                    env: Some(variables(shop, service, live)),
                     ports: Some(vec![pod::port("postgres", DATABASE_PORT)]),
                     resources: Some(pod::requirements(&shop.database.resources)),
                     startup_probe: Some(Probe {
@@ -301,6 +299,20 @@ fn template(
     }
 }
 
+fn variables(shop: &ValidShop, service: &ValidService, live: &ObservedBackend) -> Vec<EnvVar> {
+    let password = names::database_admin(&shop.name, &service.name);
+    let mut variables = vec![
+        pod::secret_variable("POSTGRES_PASSWORD", password, "password"),
+        // A folder below the mount: the mount's own root may hold `lost+found`.
+        pod::variable("PGDATA", "/var/lib/postgresql/data/pgdata"),
+    ];
+    // It counts once. A database that was made without it need not restart for it.
+    if live.stateful_set.is_none() || live.has_variable(BIRTH_VARIABLE) {
+        variables.push(pod::variable(BIRTH_VARIABLE, BIRTH));
+    }
+    variables
+}
+
 /// It listens on TCP, which the published image does not do while it initialises itself. Asking with `pg_isready` would say
 /// no more after that, and starting a program in five containers every few seconds costs more CPU than an idle shop needs.
 fn listens() -> Probe {
@@ -328,6 +340,25 @@ mod tests {
         for former in FORMER_SETTINGS {
             assert!(former.contains(&setting.as_str()));
         }
+    }
+
+    #[test]
+    fn only_a_new_database_is_told_how_it_is_made() {
+        let with = |variables: serde_json::Value| {
+            let live = json!({"spec": {"serviceName": "a", "selector": {}, "template": {"spec": {"containers": [
+                {"name": "postgres", "env": variables},
+            ]}}}});
+            let live: StatefulSet = serde_json::from_value(live).expect("a StatefulSet");
+            let live = ObservedBackend {
+                stateful_set: Some(live.into()),
+                ..ObservedBackend::default()
+            };
+            live.has_variable(BIRTH_VARIABLE)
+        };
+        assert!(with(
+            json!([{"name": "PGDATA"}, {"name": BIRTH_VARIABLE, "value": BIRTH}])
+        ));
+        assert!(!with(json!([{"name": "PGDATA"}])));
     }
 
     #[test]

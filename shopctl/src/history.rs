@@ -112,8 +112,9 @@ fn line(number: usize, past: &PastRelease) -> String {
     let line = format!(
         "  {number:>2}  {style}{result:<9}{style:#}  {began}  {seconds:>4} s  {revision}  {image}\n"
     );
-    let cause = past.cause.as_deref().map(|cause| wrapped(cause, "      "));
-    line + &cause.unwrap_or_default()
+    let told = past.cause.as_deref().or(past.answers.as_deref());
+    let told = told.map(|told| wrapped(told, "      "));
+    line + &told.unwrap_or_default()
 }
 
 #[cfg(test)]

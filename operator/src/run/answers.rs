@@ -56,7 +56,7 @@ pub async fn ask(
         let good = state.good.as_ref()?;
         let rendered = deployment_of(name, rendered).and_then(revision::of_deployment);
         let judged = under_way(state).cloned().or(rendered)?;
-        (judged != *good).then(|| async move {
+        (judged != *good).then_some(async move {
             let answered = ask_pods(&service, judged, good, http).await;
             (service.name().clone(), answered)
         })

@@ -59,7 +59,10 @@ cluster_up() {
   HOST_PORTS=31 "$DEV/cluster.sh" up "$cluster"
 }
 operator()   { "$DEV/deploy.sh" "$cluster" >&2; }
-own_service() { "$DEV/cluster.sh" load "$cluster" "$STATE/images/reviews.tar"; } # which the Shop of one test brings
+own_services() { # which the Shops of some tests bring: reviews, and one whose releases may be bad
+  docker save "$("$ROOT/conformance/broken/image.sh")" -o "$STATE/images/reference.tar"
+  "$DEV/cluster.sh" load "$cluster" "$STATE/images/reviews.tar" "$STATE/images/reference.tar"
+}
 clients_buy() { # in the Shop that the end-to-end tests use too, applied as they apply it
   kubectl --context "$KUBE_CONTEXT" apply --server-side --field-manager=e2e -f "$ROOT/examples/shop.yaml" >&2
   "$DEV/await-shop.sh" demo
@@ -126,7 +129,7 @@ main() { # read whole before it runs, so that an edit or a pull meanwhile does n
     step "Cluster '$cluster'" cluster_up
     step "Operator" operator
     step "Clients of the contracts buy" clients_buy
-    step "Image of a service of one's own" own_service
+    step "Images of services of one's own" own_services
     step "End-to-end tests" end_to_end
   fi
 }

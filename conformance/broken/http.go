@@ -67,7 +67,7 @@ func (s *service) edge() http.Handler {
 		ctx, cancel := context.WithTimeout(r.Context(), limit)
 		defer cancel()
 		started, recorded := time.Now(), &recorder{w, http.StatusOK}
-		routes.ServeHTTP(recorded, r.WithContext(ctx))
+		spoilt(routes).ServeHTTP(recorded, r.WithContext(ctx))
 		_, route := routes.Handler(r)
 		if broken("metrics.names/route") {
 			route = r.URL.Path

@@ -56,6 +56,9 @@ func run(command string) error {
 	case "serve":
 		return serve(settings)
 	case "migrate":
+		if bad("migration") {
+			select {}
+		}
 		return migrate(settings)
 	default:
 		return fmt.Errorf("there is no command %s: give serve or migrate", command)
@@ -200,6 +203,9 @@ func serve(settings settings) error {
 		return err
 	}
 	s.start(api, admin, grpc)
+	if bad("leak") {
+		go leak()
+	}
 	select {
 	case <-term.Done():
 		s.stop(true)

@@ -3,6 +3,7 @@
 //! One Shop serves all tests, which run one after the other (`--test-threads=1`) and leave it Ready.
 
 mod bad_input;
+mod bad_release;
 mod checkout;
 mod data;
 mod journey;

@@ -195,8 +195,8 @@ pub struct DatabaseSpec {
     #[serde(default)]
     pub storage: StorageSpec,
 
-    /// What becomes of volumes and their passwords when the Shop is deleted. The broker's volume follows it too. Those of a service that
-    /// leaves the Shop stay until then.
+    /// What becomes of volumes and their passwords when the Shop is deleted, and of those of a service that is taken out of it. The broker's
+    /// volume follows it too. Those of a service that is switched off (`enabled: false`) stay as long as the Shop.
     #[serde(default)]
     pub deletion_policy: DeletionPolicy,
 
@@ -209,13 +209,13 @@ pub struct DatabaseSpec {
     pub scheduling: Option<SchedulingSpec>,
 }
 
-/// What becomes of data when the Shop is deleted.
+/// What becomes of data when the Shop is deleted, or a service taken out of it.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum DeletionPolicy {
     /// Volumes and database Secrets stay; a Shop, or a service, of the same name takes them up again.
     #[default]
     Retain,
-    /// Volumes and Secrets go with the Shop.
+    /// Volumes and Secrets go with the Shop, or with the service.
     Delete,
 }
 

@@ -1,5 +1,5 @@
-//! Services that leave a Shop: what they run goes first, and what it ran with when nothing of it runs any more. Their data stay, whatever
-//! the policy, until the Shop is deleted: whoever takes a service out by mistake puts it back.
+//! Services that leave a Shop: what they run goes first, and what it ran with when nothing of it runs any more. Their data stay as long as
+//! the Shop, or go last where its `deletionPolicy` says so.
 
 use std::collections::BTreeMap;
 
@@ -29,18 +29,19 @@ pub async fn leave(
 ) -> Vec<Failure> {
     let mut refused = Vec::new();
     for (service, departure) in departures {
-        match departure {
-            Departure::Hidden => {}
-            Departure::Leaves => {
-                let leaving = Leaving {
-                    shop,
-                    service,
-                    observed,
-                    withheld,
-                };
-                refused.extend(leaving.go(cluster).await);
-            }
-        }
+        let with_data = match departure {
+            Departure::Hidden => continue,
+            Departure::Leaves => false,
+            Departure::LeavesForGood => true,
+        };
+        let leaving = Leaving {
+            shop,
+            service,
+            observed,
+            withheld,
+            with_data,
+        };
+        refused.extend(leaving.go(cluster).await);
     }
     refused
 }
@@ -50,6 +51,8 @@ struct Leaving<'a> {
     service: &'a ServiceName,
     observed: &'a Observed,
     withheld: &'a Refusals,
+    /// Its data go too.
+    with_data: bool,
 }
 
 impl Leaving<'_> {
@@ -85,6 +88,13 @@ impl Leaving<'_> {
         if has_database || self.runs(Component::Database) {
             return refused;
         }
+        if self.with_data {
+            refused.extend(self.delete_data(cluster, &database).await);
+            // By what comes next it is found again.
+            if !refused.is_empty() {
+                return refused;
+            }
+        }
         refused.extend(self.delete(&cluster.services, &database).await);
         refused.extend(self.delete(&cluster.network_policies, &database).await);
         refused
@@ -106,6 +116,31 @@ impl Leaving<'_> {
         let object = tracked.get(&self.shop.namespace, &self.shop.name, name)?;
         let is_its = part_of(&*object) == Part::Service(self.service.clone());
         if !is_its || !is_ours(self.shop, &*object) {
+            return None;
+        }
+        delete(tracked, &object, self.withheld).await.err()
+    }
+
+    /// What has no owner: the volume of its database, its passwords, the keys that it had.
+    async fn delete_data(&self, cluster: &Cluster, database: &str) -> Vec<Failure> {
+        let shop = &self.shop.name;
+        let (claims, secrets) = (&cluster.claims, &cluster.secrets);
+        let mut refused = Vec::new();
+        refused.extend(self.delete_unowned(claims, &names::claim(database)).await);
+        for name in [
+            names::database_admin(shop, self.service),
+            database.to_owned(),
+            names::keys(shop, self.service),
+        ] {
+            refused.extend(self.delete_unowned(secrets, &name).await);
+        }
+        refused
+    }
+
+    async fn delete_unowned<K: Kind>(&self, tracked: &Tracked<K>, name: &str) -> Option<Failure> {
+        let object = tracked.get(&self.shop.namespace, &self.shop.name, name)?;
+        let is_its = part_of(&*object) == Part::Service(self.service.clone());
+        if !is_its || object.meta().deletion_timestamp.is_some() {
             return None;
         }
         delete(tracked, &object, self.withheld).await.err()

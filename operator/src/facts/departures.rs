@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
-    api::{Phase, ShopSpec, ShopStatus},
+    api::{DeletionPolicy, Phase, ShopSpec, ShopStatus},
     cluster::{Cluster, Kind, Tracked},
     definition::built_in,
     model::{metadata::is_ours, validate::ValidShop},
@@ -18,8 +18,10 @@ use crate::{
 /// What becomes of a service that the Shop does not have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Departure {
-    /// Its objects go.
+    /// Its objects go, and its data stay.
     Leaves,
+    /// Its objects go, and then its data.
+    LeavesForGood,
     /// Nothing of it is deleted.
     Hidden,
 }
@@ -53,9 +55,13 @@ pub fn departure(
         return Departure::Leaves;
     }
     if spec.services.contains_key(name.as_str()) {
-        // It is there and switched off: otherwise the Shop had it.
+        // It is there and switched off: otherwise the Shop had it. Whoever does that may switch it on again.
         return Departure::Leaves;
     }
+    let leaves = match spec.database.deletion_policy {
+        DeletionPolicy::Retain => Departure::Leaves,
+        DeletionPolicy::Delete => Departure::LeavesForGood,
+    };
     let listed = previous.and_then(|status| {
         let mut services = status.services.iter();
         services.find(|service| service.name == name.as_str())
@@ -67,7 +73,7 @@ pub fn departure(
         .and_then(|status| status.services_generation)
         .is_some_and(|listed| Some(listed) < generation);
     match listed.phase {
-        Phase::Leaving => Departure::Leaves,
+        Phase::Leaving => leaves,
         Phase::Hidden => Departure::Hidden,
         Phase::Pending
         | Phase::Migrating
@@ -77,7 +83,7 @@ pub fn departure(
         | Phase::Held
         | Phase::Running
         | Phase::Failed => match of_older_generation {
-            true => Departure::Leaves,
+            true => leaves,
             false => Departure::Hidden,
         },
     }

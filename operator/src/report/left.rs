@@ -44,20 +44,21 @@ pub(super) fn departures<'a>(
             foreign: Vec::new(),
         });
         match departure {
-            Departure::Leaves => (leaving(known), None),
+            Departure::Leaves => (leaving(known, "its data stay"), None),
+            Departure::LeavesForGood => (leaving(known, "and then its data"), None),
             Departure::Hidden => hidden(&findings.facts.shop.name, known),
         }
     })
 }
 
-fn leaving(known: ServiceStatus) -> ServiceStatus {
+fn leaving(known: ServiceStatus, data: &str) -> ServiceStatus {
     ServiceStatus {
         phase: Phase::Leaving,
         ready: 0,
         desired: 0,
-        message:
-            "the Shop no longer has it; its objects go when its pods have ended, its data stay"
-                .into(),
+        message: format!(
+            "the Shop no longer has it; its objects go when its pods have ended, {data}"
+        ),
         ..known
     }
 }

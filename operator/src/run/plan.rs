@@ -221,7 +221,11 @@ impl Plan {
             return false;
         };
         if !self.facts.shop.services.contains_key(name) {
-            return self.facts.departures.get(name) == Some(&Departure::Leaves);
+            let departure = self.facts.departures.get(name);
+            return match departure {
+                Some(Departure::Leaves | Departure::LeavesForGood) => true,
+                Some(Departure::Hidden) | None => false,
+            };
         }
         match kind {
             "Job" | "PodDisruptionBudget" | "HorizontalPodAutoscaler" => true,

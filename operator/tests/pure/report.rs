@@ -967,7 +967,22 @@ fn a_service_leaves_where_somebody_took_it_out_and_is_hidden_where_nobody_did() 
     assert_eq!(after(Some(&older), none(), listed + 1), Departure::Hidden);
     // Switched off in so many words.
     let off = json!({"reviews": {"enabled": false}});
-    assert_eq!(after(Some(&older), off, listed), Departure::Leaves);
+    assert_eq!(after(Some(&older), off.clone(), listed), Departure::Leaves);
+
+    let deleting = |status: &ShopStatus, services: Value, generation: i64| {
+        let database = json!({"deletionPolicy": "Delete"});
+        let shop = shop(json!({"version": "1", "services": services, "database": database}));
+        departure(&reviews, &shop.spec, Some(status), Some(generation))
+    };
+    for (status, services, generation, expected) in [
+        (&running, none(), listed + 1, Departure::LeavesForGood),
+        (&leaving, none(), listed, Departure::LeavesForGood),
+        (&running, none(), listed, Departure::Hidden),
+        (&hidden, none(), listed + 1, Departure::Hidden),
+        (&running, off, listed + 1, Departure::Leaves),
+    ] {
+        assert_eq!(deleting(status, services, generation), expected);
+    }
 }
 
 #[test]

@@ -177,6 +177,10 @@ pub fn summaries(
                 "leaves the Shop",
                 "put back into the Shop it comes back with its data, which stay as long as the Shop",
             ),
+            Departure::LeavesForGood => (
+                "leaves the Shop, and its data are deleted (deletionPolicy: Delete)",
+                "nothing brings its data back",
+            ),
             Departure::Hidden => ("is hidden: nothing of it is touched", "nothing is lost"),
         };
         Summary {

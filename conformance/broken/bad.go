@@ -20,7 +20,7 @@ func spoilt(next http.Handler) http.Handler {
 			return
 		}
 		if bad("slow") {
-			time.Sleep(400 * time.Millisecond)
+			time.Sleep(800 * time.Millisecond)
 		}
 		next.ServeHTTP(w, r)
 	})

@@ -25,14 +25,14 @@ const ASKERS: u32 = 12;
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 
 /// The entry of the service in a Shop: `bad` is how a release of it is.
-fn entry(image: &str, bad: &str) -> Result<Value> {
+fn entry(image: &str, bad: &str, deadline: &str) -> Result<Value> {
     let path = format!("{ROOT}/conformance/broken/service.yaml");
     let text = std::fs::read_to_string(&path).context(path)?;
     let mut definition: Value = serde_yaml::from_str(&text)?;
     // The API server asks it on behalf of this test.
     definition["public"] = json!(true);
     let env = json!([{"name": "BAD", "value": bad}]);
-    let migration = json!({"deadline": "10s"});
+    let migration = json!({"deadline": deadline});
     Ok(json!({"image": image, "definition": definition, "env": env, "migration": migration}))
 }
 
@@ -113,7 +113,7 @@ impl Askers {
 async fn goes_back(world: &World, image: &str, bad: &str, cause: &str) -> Result<()> {
     let good = release(world).await?["good"].clone();
     let began = Instant::now();
-    bring(world, entry(image, bad)?).await?;
+    bring(world, entry(image, bad, "5m")?).await?;
     let failed = until("it is taken back", PATIENCE, || async {
         let release = release(world).await?;
         ensure!(release["stage"] == "TakenBack", "{release}");
@@ -128,7 +128,7 @@ async fn goes_back(world: &World, image: &str, bad: &str, cause: &str) -> Result
     assert!(why.contains(cause), "{why}");
     assert_eq!(failed["good"], good);
 
-    bring(world, entry(image, "")?).await?;
+    bring(world, entry(image, "", "5m")?).await?;
     world.cluster.ready(PATIENCE).await?;
     assert_eq!(release(world).await?["stage"], "Idle");
     Ok(())
@@ -139,7 +139,7 @@ async fn releases_that_are_ready_and_bad_all_the_same_take_themselves_back() -> 
     let (world, image) = (world().await?, image()?);
     let rollout = |gate: Value| json!({"spec": {"rollout": {"gate": gate}}});
     world.cluster.patch_shop(rollout(json!("15s"))).await?;
-    bring(&world, entry(&image, "")?).await?;
+    bring(&world, entry(&image, "", "5m")?).await?;
     world.cluster.ready(PATIENCE).await?;
     let askers = Askers::start(&world.cluster);
     askers.have_asked(300).await?;
@@ -156,7 +156,7 @@ async fn releases_that_are_ready_and_bad_all_the_same_take_themselves_back() -> 
     );
 
     a_migration_that_hangs_is_ended(&world, &image).await?;
-    bring(&world, entry(&image, "")?).await?;
+    bring(&world, entry(&image, "", "5m")?).await?;
     world.cluster.ready(PATIENCE).await?;
     askers.stop().await;
     bring(&world, Value::Null).await?;
@@ -173,7 +173,11 @@ async fn a_migration_that_hangs_is_ended(world: &World, image: &str) -> Result<(
     let deployments = world.cluster.api::<Deployment>();
     let name = format!("{SHOP}-reference");
     let before = deployments.get(&name).await?.spec;
-    bring(world, entry(&image.replace(version, &next), "migration")?).await?;
+    bring(
+        world,
+        entry(&image.replace(version, &next), "migration", "10s")?,
+    )
+    .await?;
     let blocked = until("the migration is given up", PATIENCE, || async {
         let shop = world.cluster.shop().await?;
         let services = shop["status"]["services"].as_array();

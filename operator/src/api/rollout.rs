@@ -95,7 +95,7 @@ pub enum OperatorUpdates {
 /// What becomes of a service whose new pods crash, do not get ready in time or do not stay so, or answer worse. Default: Revert.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OnFailure {
-    /// It stays as it is: old pods serve beside new ones that do not.
+    /// It stays as it is: old pods serve beside new ones that do not get ready. New ones that are ready and answer badly take their place.
     Stop,
     /// The last good revision comes back. The Shop stays as written, and what failed is not tried again before somebody changes it.
     #[default]

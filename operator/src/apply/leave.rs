@@ -81,9 +81,6 @@ impl Leaving<'_> {
         if !refused.is_empty() {
             return refused;
         }
-        refused.extend(self.delete(&cluster.services, &name).await);
-        refused.extend(self.delete(&cluster.network_policies, &name).await);
-        refused.extend(self.delete(&cluster.service_accounts, &name).await);
         refused.extend(self.delete(&cluster.stateful_sets, &database).await);
         if has_database || self.runs(Component::Database) {
             return refused;
@@ -95,6 +92,9 @@ impl Leaving<'_> {
                 return refused;
             }
         }
+        refused.extend(self.delete(&cluster.services, &name).await);
+        refused.extend(self.delete(&cluster.network_policies, &name).await);
+        refused.extend(self.delete(&cluster.service_accounts, &name).await);
         refused.extend(self.delete(&cluster.services, &database).await);
         refused.extend(self.delete(&cluster.network_policies, &database).await);
         refused
@@ -121,12 +121,16 @@ impl Leaving<'_> {
         delete(tracked, &object, self.withheld).await.err()
     }
 
-    /// What has no owner: the volume of its database, its passwords, the keys that it had.
+    /// What has no owner: the volume of its database, and once nothing can keep that any more its passwords, without which nobody reads
+    /// it, and its keys.
     async fn delete_data(&self, cluster: &Cluster, database: &str) -> Vec<Failure> {
         let shop = &self.shop.name;
         let (claims, secrets) = (&cluster.claims, &cluster.secrets);
         let mut refused = Vec::new();
         refused.extend(self.delete_unowned(claims, &names::claim(database)).await);
+        if !refused.is_empty() {
+            return refused;
+        }
         for name in [
             names::database_admin(shop, self.service),
             database.to_owned(),

@@ -10,7 +10,7 @@ use k8s_openapi::{
         autoscaling::v2::HorizontalPodAutoscaler,
         batch::v1::Job,
         core::v1::{
-            Container, ContainerStatus, PersistentVolumeClaim, Pod, PodSpec, PodStatus,
+            Container, ContainerStatus, EnvVar, PersistentVolumeClaim, Pod, PodSpec, PodStatus,
             PodTemplateSpec, Secret, Service, ServiceAccount,
         },
         networking::v1::NetworkPolicy,
@@ -46,13 +46,36 @@ impl Kind for Deployment {
 }
 
 impl Kind for StatefulSet {
-    /// Image and arguments, and the claim template, which cannot be changed.
+    /// Image, arguments and the names of the variables, and the claim template, which cannot be changed.
     fn trim(&mut self) {
         if let Some(spec) = &mut self.spec {
             spec.update_strategy = None;
+            let variables = variables(&spec.template);
             trim_template(&mut spec.template);
+            let mut containers = spec
+                .template
+                .spec
+                .iter_mut()
+                .flat_map(|pod| &mut pod.containers);
+            if let Some(container) = containers.next() {
+                container.env = Some(variables);
+            }
         }
     }
+}
+
+/// The names of the variables of the first container.
+fn variables(template: &PodTemplateSpec) -> Vec<EnvVar> {
+    let container = template
+        .spec
+        .as_ref()
+        .and_then(|pod| pod.containers.first());
+    let variables = container.into_iter().flat_map(|container| &container.env);
+    let name = |variable: &EnvVar| EnvVar {
+        name: variable.name.clone(),
+        ..EnvVar::default()
+    };
+    variables.flatten().map(name).collect()
 }
 
 fn trim_template(template: &mut PodTemplateSpec) {

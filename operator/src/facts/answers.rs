@@ -11,24 +11,29 @@ use super::http::{self, Http};
 /// Of more pods than these, some are asked.
 const MOST_PODS: usize = 8;
 /// In bytes. Ours say 20 kilobytes.
-const LONGEST_ANSWER: usize = 1024 * 1024;
+const LONGEST_ANSWER: usize = 256 * 1024;
+/// In bytes. A longer route is passed over: it stands in what the status says.
+const LONGEST_ROUTE: usize = 200;
 /// The contract of a service names it (docs/service-contract.md, `metrics.names`).
 const HISTOGRAM: &str = "http_server_request_duration_seconds";
-/// A service answers so where something that it needs is away, or where it has too much to do. That says nothing about its code.
-const NOT_ITS_OWN: u16 = 503;
+/// A service answers so where something that it needs is away, where it has too much to do, and where the time is over that its client
+/// gives it. That says nothing about its code.
+const NOT_ITS_OWN: [u16; 2] = [503, 504];
 
 /// Answers by method and route: `GET /products/{sku}`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Answers(BTreeMap<String, RouteAnswers>);
 
-/// What was answered on one route, but for the 503 that a service gives where something that it needs is away.
+/// What was answered on one route, but for 503 and 504, which are not of the service's own making.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RouteAnswers {
     /// How many.
     pub count: u64,
     /// How many of them were errors of the service: 5xx.
     pub errors: u64,
-    /// How many took no longer than so many microseconds.
+    /// How many were as wanted: 2xx and 3xx. What is refused at once says nothing about how long work takes.
+    pub served: u64,
+    /// How many of those took no longer than so many microseconds.
     pub within: BTreeMap<u64, u64>,
 }
 
@@ -71,7 +76,8 @@ impl Answers {
 
     /// How many answers there are, on all routes together.
     pub fn count(&self) -> u64 {
-        self.0.values().map(|route| route.count).sum()
+        let counts = self.0.values().map(|route| route.count);
+        counts.fold(0, u64::saturating_add)
     }
 
     fn read_line(&mut self, line: &str) -> Option<()> {
@@ -80,22 +86,31 @@ impl Answers {
         let (labels, value) = rest.split_once("} ")?;
         let labels = read_labels(labels);
         let status: u16 = labels.get("status")?.parse().ok()?;
-        if status == NOT_ITS_OWN {
+        if NOT_ITS_OWN.contains(&status) {
             return None;
         }
         let count = whole(value.split(' ').next()?)?;
         let name = format!("{} {}", labels.get("method")?, labels.get("route")?);
+        if name.len() > LONGEST_ROUTE {
+            return None;
+        }
         match kind {
             "_count" => {
-                let route = self.0.entry(name).or_default();
-                route.count += count;
-                route.errors += if status >= 500 { count } else { 0 };
+                let of = |counts: bool| if counts { count } else { 0 };
+                self.0.entry(name).or_default().add(&RouteAnswers {
+                    count,
+                    errors: of(status >= 500),
+                    served: of(status < 400),
+                    within: BTreeMap::new(),
+                });
             }
-            "_bucket" => {
+            "_bucket" if status < 400 => {
                 let bound: f64 = labels.get("le")?.parse().ok()?;
                 let bound = whole(&(bound * 1e6).round().to_string())?;
-                let route = self.0.entry(name).or_default();
-                *route.within.entry(bound).or_default() += count;
+                self.0.entry(name).or_default().add(&RouteAnswers {
+                    within: [(bound, count)].into(),
+                    ..RouteAnswers::default()
+                });
             }
             _ => {}
         }
@@ -106,12 +121,20 @@ impl Answers {
 impl AddAssign for Answers {
     fn add_assign(&mut self, other: Self) {
         for (name, theirs) in other.0 {
-            let route = self.0.entry(name).or_default();
-            route.count += theirs.count;
-            route.errors += theirs.errors;
-            for (bound, count) in theirs.within {
-                *route.within.entry(bound).or_default() += count;
-            }
+            self.0.entry(name).or_default().add(&theirs);
+        }
+    }
+}
+
+impl RouteAnswers {
+    /// Whoever says more than can be counted has said the most.
+    fn add(&mut self, other: &Self) {
+        self.count = self.count.saturating_add(other.count);
+        self.errors = self.errors.saturating_add(other.errors);
+        self.served = self.served.saturating_add(other.served);
+        for (bound, count) in &other.within {
+            let within = self.within.entry(*bound).or_default();
+            *within = within.saturating_add(*count);
         }
     }
 }
@@ -147,6 +170,7 @@ http_server_request_duration_seconds_bucket{le="+Inf",method="GET",route="/a/{b}
 http_server_request_duration_seconds_count{method="GET",route="/a/{b}",status="500"} 2
 http_server_request_duration_seconds_bucket{method="GET",route="/a/{b}",status="500",le="0.005"} 2.0
 http_server_request_duration_seconds_count{method="GET",route="/a/{b}",status="503"} 90
+http_server_request_duration_seconds_count{method="GET",route="/a/{b}",status="504"} 90
 http_server_request_duration_seconds_count{method="GET",route="/a/{b}",status="404"} -1
 http_server_request_duration_seconds_count{method="POST",route="/a",status="201"} 1 1700000000
 http_server_request_duration_seconds_count{method="POST"} 1
@@ -159,13 +183,14 @@ another_count{method="GET",route="/a/{b}",status="200"} 5
         let expected = RouteAnswers {
             count: 9,
             errors: 2,
-            within: [(5000, 7)].into(),
+            served: 7,
+            within: [(5000, 5)].into(),
         };
         assert_eq!(of(&answers, "GET /a/{b}"), expected);
         assert_eq!(of(&answers, "POST /a").count, 1);
         assert_eq!(answers.count(), 10);
         answers += Answers::read(text);
-        assert_eq!(of(&answers, "GET /a/{b}").within, [(5000, 14)].into());
+        assert_eq!(of(&answers, "GET /a/{b}").within, [(5000, 10)].into());
         assert_eq!(answers.count(), 20);
     }
 }

@@ -1,6 +1,6 @@
 //! Asking what runs in a Shop for its figures, over HTTP.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper_util::{
@@ -8,20 +8,29 @@ use hyper_util::{
     rt::TokioExecutor,
 };
 use k8s_openapi::api::core::v1::Pod;
-use tokio::time::timeout;
+use tokio::{sync::Semaphore, time::timeout};
 
 /// A reconcile waits this long for figures. They are not worth more.
 const PATIENCE: Duration = Duration::from_secs(1);
 
+/// So many are asked at a time, of all Shops: each answer is in memory as a whole.
+const AT_ONCE: usize = 8;
+
 /// Asks pods for their figures.
 #[derive(Clone)]
-pub struct Http(Client<HttpConnector, Empty<&'static [u8]>>);
+pub struct Http {
+    client: Client<HttpConnector, Empty<&'static [u8]>>,
+    places: Arc<Semaphore>,
+}
 
 impl Default for Http {
     fn default() -> Self {
         // Nothing is kept open: nobody is asked often.
         let mut client = Client::builder(TokioExecutor::new());
-        Self(client.pool_max_idle_per_host(0).build_http())
+        Self {
+            client: client.pool_max_idle_per_host(0).build_http(),
+            places: Arc::new(Semaphore::new(AT_ONCE)),
+        }
     }
 }
 
@@ -38,8 +47,10 @@ impl Http {
         longest: usize,
     ) -> anyhow::Result<Vec<u8>> {
         let url = format!("http://{address}:{port}{path}").parse()?;
+        // It is never closed.
+        let _place = self.places.acquire().await?;
         let answer = async {
-            let answer = self.0.get(url).await?;
+            let answer = self.client.get(url).await?;
             anyhow::ensure!(answer.status().is_success(), "it says {}", answer.status());
             let body = Limited::new(answer.into_body(), longest).collect().await;
             let body = body.map_err(|error| anyhow::anyhow!(error))?;

@@ -343,25 +343,6 @@ mod tests {
     }
 
     #[test]
-    fn only_a_new_database_is_told_how_it_is_made() {
-        let with = |variables: serde_json::Value| {
-            let live = json!({"spec": {"serviceName": "a", "selector": {}, "template": {"spec": {"containers": [
-                {"name": "postgres", "env": variables},
-            ]}}}});
-            let live: StatefulSet = serde_json::from_value(live).expect("a StatefulSet");
-            let live = ObservedBackend {
-                stateful_set: Some(live.into()),
-                ..ObservedBackend::default()
-            };
-            live.has_variable(BIRTH_VARIABLE)
-        };
-        assert!(with(
-            json!([{"name": "PGDATA"}, {"name": BIRTH_VARIABLE, "value": BIRTH}])
-        ));
-        assert!(!with(json!([{"name": "PGDATA"}])));
-    }
-
-    #[test]
     fn a_database_keeps_its_former_settings_until_its_image_changes() {
         let [first, former] = FORMER_SETTINGS.map(arguments);
         let (new, edited) = (arguments(&SETTINGS), arguments(&["fsync=off"]));

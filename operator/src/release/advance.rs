@@ -108,6 +108,7 @@ pub fn advance(state: &State, wanted: &Wanted, seen: &Seen, now: Timestamp) -> T
         // Somebody mended what it lacked.
         Stage::Stopped(failure)
             if is_whole(seen, Some(&failure.revision))
+                && !is_silent(&failure.before, seen)
                 && answers_worse(&failure.before, seen).is_none() =>
         {
             Stage::Gate(Trial {
@@ -129,7 +130,10 @@ pub fn advance(state: &State, wanted: &Wanted, seen: &Seen, now: Timestamp) -> T
 }
 
 fn begin(state: &State, wanted: &Wanted, seen: &Seen, now: Timestamp) -> Stage {
-    let before = held_against(state.stage.before(), seen);
+    let before = match seen.before.is_empty() {
+        true => state.stage.before(),
+        false => &seen.before,
+    };
     Stage::Rolling(Trial {
         revision: wanted.revision.clone(),
         since: now,
@@ -225,14 +229,15 @@ fn gate(next: &mut State, trial: &Trial, wanted: &Wanted, seen: &Seen, now: Time
         return fail(next, trial, wanted, &cause, now);
     }
     let passed = now.duration_since(trial.since);
-    if passed < wanted.gate {
+    let is_late = passed >= wanted.gate + wanted.deadline;
+    if passed < wanted.gate || (is_silent(&trial.before, seen) && !is_late) {
         Stage::Gate(trial.clone())
     } else if is_whole(seen, Some(&trial.revision)) {
         match answers_worse(&trial.before, seen) {
             Some(cause) => fail(next, trial, wanted, &cause, now),
             None => pass(next, trial, wanted, seen, now),
         }
-    } else if passed < wanted.gate + wanted.deadline || seen.is_excused {
+    } else if !is_late || seen.is_excused {
         Stage::Gate(trial.clone())
     } else {
         let cause = seen.trouble.as_deref();
@@ -243,7 +248,8 @@ fn gate(next: &mut State, trial: &Trial, wanted: &Wanted, seen: &Seen, now: Time
 
 /// Errors count as soon as there are more than chance makes.
 fn ends_in_errors(before: &[AnsweredBefore], seen: &Seen) -> Option<String> {
-    compare::errors(held_against(before, seen), seen.answers.as_ref()?)
+    let before = held_against(before, seen);
+    compare::errors(before, &seen.before, seen.answers.as_ref()?)
 }
 
 /// How long answers take is judged when all is said: the first ones of a new pod take longer.
@@ -253,18 +259,26 @@ fn answers_worse(before: &[AnsweredBefore], seen: &Seen) -> Option<String> {
     ends_in_errors(before, seen).or_else(slow)
 }
 
-/// While pods of before are there, what they say now: what troubles all of them is not of the new ones' making.
+/// What the pods before had answered when the release began, or say now.
 fn held_against<'a>(remembered: &'a [AnsweredBefore], seen: &'a Seen) -> &'a [AnsweredBefore] {
-    match seen.before.is_empty() {
-        true => remembered,
-        false => &seen.before,
+    match remembered.is_empty() {
+        true => &seen.before,
+        false => remembered,
     }
+}
+
+/// The pods before said what they had answered, and these do not: they may have too much to do to say it.
+fn is_silent(before: &[AnsweredBefore], seen: &Seen) -> bool {
+    seen.answers.is_none() && !before.is_empty()
 }
 
 fn pass(next: &mut State, trial: &Trial, wanted: &Wanted, seen: &Seen, now: Timestamp) -> Stage {
     let answers = match wanted.judged_by {
         // Of the first one nothing is asked.
-        JudgedBy::Answers if next.good.is_some() => Some(compare::told(seen.answers.as_ref())),
+        JudgedBy::Answers if next.good.is_some() => {
+            let before = held_against(&trial.before, seen);
+            Some(compare::told(before, seen.answers.as_ref()))
+        }
         JudgedBy::Answers | JudgedBy::Pods => None,
     };
     next.note(PastRelease {
@@ -353,8 +367,8 @@ fn wake(stage: &Stage, wanted: &Wanted, seen: &Seen, now: Timestamp) -> Option<D
             };
             let left = Duration::try_from(end - passed).unwrap_or_default();
             let left = left.max(Duration::from_secs(1));
-            let asks = seen.answers.as_ref().map(|_| ASK_AGAIN);
-            Some(asks.map_or(left, |again| again.min(left)))
+            let asks = seen.answers.is_some() || is_silent(&trial.before, seen);
+            Some(if asks { left.min(ASK_AGAIN) } else { left })
         }
         Stage::Idle | Stage::Returning(_) | Stage::TakenBack(_) | Stage::Stopped(_) => None,
     }

@@ -54,8 +54,10 @@ pub async fn ask(
         let name = service.name();
         let state = states.get(name)?;
         let good = state.good.as_ref()?;
-        let rendered = deployment_of(name, rendered).and_then(revision::of_deployment);
-        let judged = under_way(state).cloned().or(rendered)?;
+        let begins = state.stage == Stage::Idle && !facts.holds.contains_key(name);
+        let rendered = || deployment_of(name, rendered).and_then(revision::of_deployment);
+        let new = || rendered().filter(|_| begins);
+        let judged = under_way(state).cloned().or_else(new)?;
         (judged != *good).then_some(async move {
             let answered = ask_pods(&service, judged, good, http).await;
             (service.name().clone(), answered)

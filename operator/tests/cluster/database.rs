@@ -1,10 +1,13 @@
 //! Roles and databases in a real PostgreSQL.
 
+use k8s_openapi::api::apps::v1::StatefulSet;
+use kube::ResourceExt;
 use secrecy::SecretString;
+use serde_json::json;
 use shop_operator::facts::database::create_role_and_database;
 use tokio_postgres::{Config, NoTls, error::SqlState};
 
-use crate::harness::{required, unique};
+use crate::harness::{Harness, required, unique};
 
 fn server() -> Config {
     required("TEST_DATABASE_URL")
@@ -126,4 +129,33 @@ async fn the_administrators_password_is_given_by_scram_and_in_no_other_way() {
             .expect_err("refused");
         assert!(postgres_auth::is_refusal(&error), "{error:?}");
     }
+}
+
+/// What a database is made with is no reason to restart it.
+#[tokio::test]
+async fn a_new_database_is_told_how_it_is_made_and_stays_so() {
+    let harness = Harness::new().await;
+    harness.apply(json!({"version": "1"})).await;
+    harness.settle().await;
+    let harness = harness.restarted().await;
+    harness.settle().await;
+    let sets = harness.list::<StatefulSet>().await;
+    let databases = sets.iter().filter(|set| set.name_any().ends_with("-db"));
+    let mut seen = 0;
+    for set in databases {
+        assert_eq!(set.metadata.generation, Some(1), "{}", set.name_any());
+        let pod = set
+            .spec
+            .as_ref()
+            .and_then(|spec| spec.template.spec.as_ref());
+        let env = pod
+            .and_then(|pod| pod.containers[0].env.as_ref())
+            .expect("variables");
+        assert!(
+            env.iter()
+                .any(|variable| variable.name == "POSTGRES_INITDB_ARGS")
+        );
+        seen += 1;
+    }
+    assert_eq!(seen, 5);
 }

@@ -1,8 +1,10 @@
 //! Releases that are judged by what new pods answer.
 
+use std::time::Duration;
+
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use shop_operator::{
-    api::{JudgedBy, OnFailure},
+    api::{AnsweredBefore, JudgedBy, OnFailure},
     release::{RevisionId, Seen, Stage, State, Wanted, advance, answered_before},
 };
 
@@ -116,31 +118,81 @@ fn errors_that_were_there_before_are_not_of_the_new_pods_making() {
 
 #[test]
 fn what_troubles_old_and_new_alike_counts_for_both() {
+    // Of what came since the release began, more than half.
     let all = [
         (1, rolling((10, 0, 0), WELL)),
         (2, rolling((100, 50, 0), (1100, 60, 0))),
     ];
     let state = after(&wanted(), &all);
-    assert!(cause(&state).contains("50 of 100"), "{state:?}");
-    let all = [
-        (1, rolling((10, 0, 0), WELL)),
-        (2, rolling((100, 50, 0), (2000, 900, 0))),
-    ];
-    let state = after(&wanted(), &all);
     assert!(matches!(state.stage, Stage::Rolling(_)), "{state:?}");
+    let new_ones = [
+        (1, rolling((10, 0, 0), WELL)),
+        (2, rolling((100, 50, 0), (1100, 5, 0))),
+    ];
+    let state = after(&wanted(), &new_ones);
+    assert!(cause(&state).contains("50 of 100"), "{state:?}");
 }
 
 #[test]
-fn a_route_that_nobody_had_asked_for_may_fail_as_seldom_as_any() {
-    let none_before = Seen {
+fn where_nothing_is_known_of_before_it_takes_a_great_part_of_errors() {
+    let none_before = |errors: u64| Seen {
         before: Vec::new(),
-        ..rolling((30, 5, 0), WELL)
+        ..rolling((30, errors, 0), WELL)
     };
-    let state = after(&wanted(), &[(1, none_before)]);
+    let little_before = |errors: u64| rolling((30, errors, 0), (19, 0, 0));
+    for (few, many) in [
+        (none_before(15), none_before(25)),
+        (little_before(15), little_before(25)),
+    ] {
+        let few = after(&wanted(), &[(1, few)]);
+        assert!(matches!(few.stage, Stage::Rolling(_)), "{few:?}");
+        let many = after(&wanted(), &[(1, many)]);
+        assert!(
+            cause(&many).ends_with("what was before is not known"),
+            "{many:?}"
+        );
+    }
+}
+
+#[test]
+fn a_route_that_is_new_may_fail_as_seldom_as_any() {
+    let with_routes = |count: usize| {
+        let mut seen = rolling((30, 5, 0), WELL);
+        let known = seen.before[0].clone();
+        let route = |number| AnsweredBefore {
+            route: format!("GET /{number}"),
+            ..known.clone()
+        };
+        seen.before = (0..count).map(route).collect();
+        after(&wanted(), &[(1, seen)])
+    };
+    let new = with_routes(3);
     assert!(
-        cause(&state).ends_with("nobody had asked for it before"),
-        "{state:?}"
+        cause(&new).ends_with("nobody had asked for it before"),
+        "{new:?}"
     );
+    let left_out = with_routes(32);
+    assert!(matches!(left_out.stage, Stage::Rolling(_)), "{left_out:?}");
+}
+
+#[test]
+fn pods_that_do_not_say_what_they_answer_are_asked_until_it_is_too_late() {
+    let silent = Seen {
+        answers: None,
+        ..whole(WELL)
+    };
+    let mut course = vec![
+        (1, rolling((9, 0, 0), WELL)),
+        (5, whole(WELL)),
+        (36, silent.clone()),
+    ];
+    let waits = after(&wanted(), &course);
+    assert!(matches!(waits.stage, Stage::Gate(_)), "{waits:?}");
+    let next = advance(&waits, &wanted(), &silent, at(40));
+    assert_eq!(next.wake, Some(Duration::from_secs(5)));
+    course.push((5 + 30 + 300, silent));
+    let said = "no pod says what it has answered (/metrics): judged by its pods alone";
+    assert_eq!(told(&after(&wanted(), &course)), Some(said));
 }
 
 #[test]
@@ -193,25 +245,45 @@ fn a_release_that_passes_says_how_much_was_known() {
         judged_by: JudgedBy::Pods,
         ..wanted()
     };
-    for (wanted, seen, expected) in [
+    let nothing_before = Seen {
+        before: Vec::new(),
+        ..rolling((1, 0, 0), WELL)
+    };
+    let begins = || rolling((1, 0, 0), WELL);
+    for (wanted, first, seen, expected) in [
         (
             wanted(),
+            begins(),
             whole((7, 0, 0)),
             Some("too few requests to judge: 7 of 20"),
         ),
         (
             wanted(),
+            begins(),
+            whole((80, 0, 0)),
+            Some("80 requests, with no more errors than before; too few to say how long they take"),
+        ),
+        (
+            wanted(),
+            begins(),
             whole((1204, 0, 0)),
             Some("1204 requests, with no more errors and no slower than before"),
         ),
         (
             wanted(),
+            nothing_before.clone(),
+            whole((1204, 100, 0)),
+            Some("1204 requests; what the pods before answered is not known"),
+        ),
+        (
+            wanted(),
+            nothing_before.clone(),
             unknown.clone(),
             Some("no pod says what it has answered (/metrics): judged by its pods alone"),
         ),
-        (by_pods, unknown, None),
+        (by_pods, nothing_before, unknown, None),
     ] {
-        let course = [(1, rolling((1, 0, 0), WELL)), (5, seen.clone()), (35, seen)];
+        let course = [(1, first), (5, seen.clone()), (35, seen)];
         assert_eq!(told(&after(&wanted, &course)), expected);
     }
 }

@@ -160,7 +160,7 @@ impl Cluster {
 /// What pods of this revision have answered.
 fn answered_by(revision: &RevisionId) -> Answers {
     static WELL: LazyLock<Answers> = LazyLock::new(|| answers(1000, 0, 0));
-    static BADLY: LazyLock<Answers> = LazyLock::new(|| answers(1000, 100, 0));
+    static BADLY: LazyLock<Answers> = LazyLock::new(|| answers(1000, 900, 0));
     match nature(revision) {
         Nature::AnswersErrors => BADLY.clone(),
         Nature::Good | Nature::Crashes | Nature::NeverReady | Nature::EndsInGate => WELL.clone(),

@@ -210,6 +210,11 @@ func (s *service) answer(w http.ResponseWriter, r *http.Request, asked note, req
 		if _, err := tx.Exec(r.Context(), "insert into notes values ($1, $2)", id, asked.Text); err != nil {
 			return err
 		}
+		if broken("migrate.expand") {
+			if _, err := tx.Exec(r.Context(), "select * from notes where id = $1", id); err != nil {
+				return err
+			}
+		}
 		return s.add(r.Context(), tx, id, asked.Text, r.Header.Get("traceparent"))
 	})
 	switch {

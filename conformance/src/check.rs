@@ -27,6 +27,8 @@ pub(crate) enum Need {
     /// The request is nobody's but a known caller's.
     Login,
     IdempotencyKey,
+    /// The request makes it publish something.
+    RequestPublishes,
     /// `conformance.yaml` names a request or an event that makes it publish something.
     Stimulus,
 }
@@ -45,6 +47,10 @@ impl Need {
             Self::Call => (
                 call.is_some_and(|call| call.r#as != Caller::Nobody),
                 "no conformance.yaml names a call of gRPC that is for somebody",
+            ),
+            Self::RequestPublishes => (
+                request.is_some_and(|r| r.publishes.is_some()),
+                "no conformance.yaml names a request that makes it publish",
             ),
             Self::Request => (request.is_some(), "no conformance.yaml names a request"),
             Self::Body => (

@@ -28,13 +28,17 @@ const WIDER: [(&str, &[&str]); 3] = [
 ];
 
 /// Faults of rules that a line has beside its first one: `<line>/<rule>`.
-const FURTHER: [&str; 13] = [
+const FURTHER: [&str; 17] = [
     "http.login/unknown",
     "http.login/key",
     "http.login/expired",
     "http.login/issuer",
     "http.login/audience",
     "grpc.login/unknown",
+    "http.limits/head",
+    "schema.unreadable/why",
+    "database.password/md5",
+    "events.retried/dead",
     "http.body-shape/json",
     "http.body-shape/errors",
     "http.body-shape/pointer",

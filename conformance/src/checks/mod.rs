@@ -1,15 +1,20 @@
 //! All checks, by scenario.
 
 mod birth;
+mod changes;
 mod events;
 mod grpc;
 mod http;
+mod image;
 mod letters;
+mod limits;
 mod login;
 mod mail;
 mod observe;
 mod once;
 mod outages;
+mod password;
+mod retried;
 mod schema;
 mod settings;
 pub(crate) mod stop;
@@ -17,8 +22,10 @@ pub(crate) mod stop;
 use crate::check::Scenario;
 
 /// Those that wait longest come first: all begin together.
-pub(crate) static SCENARIOS: [&Scenario; 9] = [
+pub(crate) static SCENARIOS: [&Scenario; 11] = [
+    &schema::UNREADABLE,
     &schema::NEVER_MIGRATED,
+    &changes::CHANGES,
     &schema::REPLACED,
     &stop::STOP,
     &outages::OUTAGES,

@@ -95,8 +95,8 @@ func (s *service) serveHTTP(listener net.Listener, routes http.Handler) {
 	server := &http.Server{
 		Handler: routes, MaxHeaderBytes: bytes, ReadHeaderTimeout: head,
 		ErrorLog: slog.NewLogLogger(slog.Default().Handler(), slog.LevelDebug),
-		ConnContext: func(ctx context.Context, _ net.Conn) context.Context {
-			return context.WithValue(ctx, acceptedAt, time.Now())
+		ConnContext: func(ctx context.Context, conn net.Conn) context.Context {
+			return context.WithValue(context.WithValue(ctx, connection, conn), acceptedAt, time.Now())
 		},
 	}
 	// With HTTP/2 from the first byte on, which gRPC speaks.
@@ -154,11 +154,17 @@ func (s *service) stop(leave bool) {
 	s.endWork()
 	limit, cancel := context.WithTimeout(context.Background(), 14*time.Second)
 	defer cancel()
-	if broken("stop.finishes") {
-		s.servers[0].Close()
-	} else {
-		s.servers[0].Shutdown(limit)
+	var requests sync.WaitGroup
+	for i, line := range map[int]string{0: "stop.finishes", 2: "grpc.stop"} {
+		requests.Go(func() {
+			if broken(line) {
+				s.servers[i].Close()
+			} else {
+				s.servers[i].Shutdown(limit)
+			}
+		})
 	}
+	requests.Wait()
 	ended(&s.workers, 14*time.Second)
 	s.endRelay()
 	ended(&s.relayWorkers, 7*time.Second)

@@ -18,8 +18,10 @@ pub(crate) enum Need {
     Publishes,
     Mail,
     Grpc,
-    /// `conformance.yaml` names a call of gRPC.
+    /// `conformance.yaml` names a call of gRPC that is for somebody.
     Call,
+    /// `conformance.yaml` names a call of gRPC that can be refused.
+    RefusedCall,
     /// `conformance.yaml` names a request.
     Request,
     /// The request has a body.
@@ -47,6 +49,10 @@ impl Need {
             Self::Call => (
                 call.is_some_and(|call| call.r#as != Caller::Nobody),
                 "no conformance.yaml names a call of gRPC that is for somebody",
+            ),
+            Self::RefusedCall => (
+                call.is_some_and(|call| call.r#as != Caller::Nobody || !call.wrong.is_empty()),
+                "no conformance.yaml names a call of gRPC that can be refused",
             ),
             Self::RequestPublishes => (
                 request.is_some_and(|r| r.publishes.is_some()),

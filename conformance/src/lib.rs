@@ -11,6 +11,7 @@ mod docker;
 mod document;
 mod environment;
 mod events;
+mod grpc;
 mod metrics;
 mod owner;
 mod peers;

@@ -1,6 +1,7 @@
 //! All checks, by scenario.
 
 mod birth;
+mod calls;
 mod changes;
 mod events;
 mod grpc;
@@ -22,7 +23,8 @@ pub(crate) mod stop;
 use crate::check::Scenario;
 
 /// Those that wait longest come first: all begin together.
-pub(crate) static SCENARIOS: [&Scenario; 11] = [
+pub(crate) static SCENARIOS: [&Scenario; 13] = [
+    &calls::GRPC_AGE,
     &schema::UNREADABLE,
     &schema::NEVER_MIGRATED,
     &changes::CHANGES,
@@ -31,6 +33,7 @@ pub(crate) static SCENARIOS: [&Scenario; 11] = [
     &outages::OUTAGES,
     &events::EVENTS,
     &mail::MAIL,
+    &calls::GRPC_STOP,
     &birth::BIRTH,
     &settings::SETTINGS,
     &http::CONNECTIONS,

@@ -104,9 +104,11 @@ func (s *service) handle(until context.Context, message jetstream.Msg) {
 		message.NakWithDelay(200 * time.Millisecond)
 		return
 	}
-	outcome := s.process(message.Subject(), message.Data())
+	outcome, failures := s.process(message.Subject(), message.Data())
 	s.metrics.count(message.Subject(), outcome)
 	switch {
+	case outcome == "retried":
+		message.NakWithDelay(pauseAfter(failures))
 	case outcome != "waiting":
 		message.Ack()
 	case broken("database.back"):
@@ -156,21 +158,42 @@ func parse(subject string, payload []byte) (envelope, registered, error) {
 	return event, data, nil
 }
 
-// process applies one event, or keeps it as a dead letter. What it returns is the outcome that is counted.
-func (s *service) process(subject string, payload []byte) string {
+// attempts is how often an event is tried, in about four minutes.
+const attempts = 10
+
+// pauseAfter is the pause before an event is tried again that has failed so often.
+func pauseAfter(failures int) time.Duration {
+	if broken("events.retried") {
+		return time.Second
+	}
+	return min(time.Second<<(failures-1), 64*time.Second)
+}
+
+// process applies one event, or keeps it as a dead letter. What it returns is the outcome that is counted, and how often it failed.
+func (s *service) process(subject string, payload []byte) (string, int) {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	event, data, cause := parse(subject, payload)
 	outcome, err := "", error(nil)
 	if cause == nil {
 		outcome, err = s.apply(ctx, event, data)
-	} else {
+		if refused(err) && !isMissing(err) {
+			s.failures[event.ID]++
+			failures := s.failures[event.ID]
+			if failures < attempts && !broken("events.retried/dead") {
+				return "retried", failures
+			}
+			cause = err
+		}
+	}
+	if cause != nil {
 		outcome, err = s.keep(ctx, event, subject, payload, cause)
 	}
 	if err != nil {
-		return "waiting"
+		return "waiting", 0
 	}
-	return outcome
+	delete(s.failures, event.ID)
+	return outcome, 0
 }
 
 func (s *service) apply(ctx context.Context, event envelope, data registered) (string, error) {

@@ -34,6 +34,7 @@ func openPool(address string, connections int32) (*pgxpool.Pool, error) {
 	if err != nil {
 		return nil, wrong("DATABASE_URL", "give postgres://user:password@host:5432/database")
 	}
+	harden(config.ConnConfig)
 	config.MaxConns = connections
 	config.MaxConnIdleTime = time.Minute
 	// A server whose machine does not take a connection for so long is away; one that is only busy may take its time to answer.
@@ -42,11 +43,27 @@ func openPool(address string, connections int32) (*pgxpool.Pool, error) {
 	return pgxpool.NewWithConfig(context.Background(), config)
 }
 
+// harden sees to it that a password is given by SCRAM alone: the server chooses how it asks.
+func harden(config *pgx.ConnConfig) {
+	config.RequireAuth = "scram-sha-256"
+	if broken("database.password") {
+		config.RequireAuth += ",password"
+	}
+	if broken("database.password/md5") {
+		config.RequireAuth += ",md5"
+	}
+}
+
 // migrate brings the schema to this version, one process at a time.
 func migrate(settings settings) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
-	connection, err := pgx.Connect(ctx, settings.database)
+	config, err := pgx.ParseConfig(settings.database)
+	if err != nil {
+		return wrong("DATABASE_URL", "give postgres://user:password@host:5432/database")
+	}
+	harden(config)
+	connection, err := pgx.ConnectConfig(ctx, config)
 	if err != nil {
 		return fmt.Errorf("the database does not answer: %w", err)
 	}
@@ -100,7 +117,14 @@ func (s *service) watchSchema(until context.Context) error {
 		limit, cancel := context.WithTimeout(until, 3*time.Second)
 		found, err := version(limit, s.pool)
 		cancel()
+		if refused(err) && broken("schema.unreadable") {
+			found, err = 0, nil
+		}
 		switch {
+		case refused(err):
+			text := "the schema of the database cannot be read: " + err.Error()
+			s.trouble.Store(&text)
+			since = time.Time{}
 		case err != nil:
 			since = time.Time{}
 		case found >= needed:
@@ -151,5 +175,11 @@ func (s *service) endWhenBehind(text string, since time.Duration) {
 // refused says whether the database answered, and refused.
 func refused(err error) bool {
 	var answer *pgconn.PgError
-	return errors.As(err, &answer) && answer.Code < "53" // those from 53 on are about the server itself
+	return errors.As(err, &answer) && (answer.Code < "53" || answer.Code > "59") // those from 53 on are about the server itself
+}
+
+// isMissing says whether a table is not there, or its schema: that one is behind.
+func isMissing(err error) bool {
+	var answer *pgconn.PgError
+	return errors.As(err, &answer) && (answer.Code == "42P01" || answer.Code == "3F000")
 }

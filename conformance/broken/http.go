@@ -19,10 +19,13 @@ const longest = 30 * time.Second
 // age is how old a connection gets, so that new replicas get their share.
 const age = time.Minute
 
-// acceptedAt is the key of the time at which a connection was accepted, in the context of its requests.
-type contextKey struct{}
+// In the context of a request: its connection, and when that was accepted.
+type contextKey string
 
-var acceptedAt contextKey
+const (
+	connection contextKey = "connection"
+	acceptedAt contextKey = "accepted at"
+)
 
 // recorder keeps the status of an answer.
 type recorder struct {
@@ -209,6 +212,11 @@ func (s *service) answer(w http.ResponseWriter, r *http.Request, asked note, req
 		}
 		if _, err := tx.Exec(r.Context(), "insert into notes values ($1, $2)", id, asked.Text); err != nil {
 			return err
+		}
+		if broken("migrate.expand") {
+			if _, err := tx.Exec(r.Context(), "select * from notes where id = $1", id); err != nil {
+				return err
+			}
 		}
 		return s.add(r.Context(), tx, id, asked.Text, r.Header.Get("traceparent"))
 	})

@@ -61,6 +61,9 @@ func run(command string) error {
 		}
 		return migrate(settings)
 	default:
+		if broken("image.arguments") {
+			return serve(settings)
+		}
 		return fmt.Errorf("there is no command %s: give serve or migrate", command)
 	}
 }

@@ -26,9 +26,26 @@ func (s *service) add(ctx context.Context, tx pgx.Tx, note, text, traceparent st
 		event.TraceParent = ""
 	}
 	text2, _ := json.Marshal(event)
+	if broken("events.outbox") {
+		go s.publishFromMemory(message(row{Subject: event.Type, Envelope: string(text2), TraceParent: event.TraceParent}, event.ID))
+		return nil
+	}
 	_, err := tx.Exec(ctx, "insert into outbox (id, subject, envelope, traceparent, offline) values ($1, $2, $3, $4, $5)",
 		event.ID, event.Type, string(text2), event.TraceParent, !s.nats.IsConnected())
 	return err
+}
+
+// publishFromMemory forgets what it was to publish when the process ends.
+func (s *service) publishFromMemory(message *nats.Msg) {
+	for js, err := jetstream.New(s.nats); err == nil && s.relay.Err() == nil; {
+		ctx, cancel := context.WithTimeout(s.relay, time.Second)
+		_, err := js.PublishMsg(ctx, message)
+		cancel()
+		if err == nil {
+			return
+		}
+		wait(s.relay, 100*time.Millisecond)
+	}
 }
 
 // publish takes what is not yet published, waits for the acknowledgement and notes it; at the end it publishes what is left.

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -27,7 +28,9 @@ type service struct {
 	leaving             atomic.Bool
 	behind              chan error
 	added               chan struct{}
-	servers             []*http.Server
+	// How often each event was refused by the database; only who applies events looks.
+	failures map[string]int
+	servers  []*http.Server
 	// Ends the work beside the requests, and then the relay.
 	work, relay           context.Context
 	endWork, endRelay     context.CancelFunc
@@ -35,7 +38,7 @@ type service struct {
 }
 
 func newService(settings settings) (*service, error) {
-	s := &service{settings: settings, behind: make(chan error, 1), added: make(chan struct{}, 1)}
+	s := &service{settings: settings, behind: make(chan error, 1), added: make(chan struct{}, 1), failures: map[string]int{}}
 	s.work, s.endWork = context.WithCancel(context.Background())
 	s.relay, s.endRelay = context.WithCancel(context.Background())
 	var err error
@@ -55,6 +58,11 @@ func (s *service) start(api, admin, grpc net.Listener) {
 	}
 	if broken("log.secrets") {
 		slog.Info("the database is " + s.settings.database)
+	}
+	if broken("resources.cpu") {
+		for range 64 * runtime.NumCPU() {
+			go func() { runtime.LockOSThread(); <-s.work.Done() }()
+		}
 	}
 	if broken("resources.memory") && os.Getenv("LOG") == "debug" {
 		hoard()
@@ -80,11 +88,15 @@ func (s *service) serveHTTP(listener net.Listener, routes http.Handler) {
 	if broken("http.head-size") {
 		bytes = 1 << 20
 	}
+	head := 10 * time.Second
+	if broken("http.limits/head") {
+		head = 0
+	}
 	server := &http.Server{
-		Handler: routes, MaxHeaderBytes: bytes, ReadHeaderTimeout: 10 * time.Second,
+		Handler: routes, MaxHeaderBytes: bytes, ReadHeaderTimeout: head,
 		ErrorLog: slog.NewLogLogger(slog.Default().Handler(), slog.LevelDebug),
-		ConnContext: func(ctx context.Context, _ net.Conn) context.Context {
-			return context.WithValue(ctx, acceptedAt, time.Now())
+		ConnContext: func(ctx context.Context, conn net.Conn) context.Context {
+			return context.WithValue(context.WithValue(ctx, connection, conn), acceptedAt, time.Now())
 		},
 	}
 	// With HTTP/2 from the first byte on, which gRPC speaks.
@@ -92,7 +104,7 @@ func (s *service) serveHTTP(listener net.Listener, routes http.Handler) {
 	server.Protocols.SetHTTP1(true)
 	server.Protocols.SetUnencryptedHTTP2(true)
 	s.servers = append(s.servers, server)
-	go server.Serve(listener)
+	go server.Serve(bound(listener))
 }
 
 // beside runs work until its end is wanted, again after each failure.
@@ -142,11 +154,17 @@ func (s *service) stop(leave bool) {
 	s.endWork()
 	limit, cancel := context.WithTimeout(context.Background(), 14*time.Second)
 	defer cancel()
-	if broken("stop.finishes") {
-		s.servers[0].Close()
-	} else {
-		s.servers[0].Shutdown(limit)
+	var requests sync.WaitGroup
+	for i, line := range map[int]string{0: "stop.finishes", 2: "grpc.stop"} {
+		requests.Go(func() {
+			if broken(line) {
+				s.servers[i].Close()
+			} else {
+				s.servers[i].Shutdown(limit)
+			}
+		})
 	}
+	requests.Wait()
 	ended(&s.workers, 14*time.Second)
 	s.endRelay()
 	ended(&s.relayWorkers, 7*time.Second)
@@ -175,7 +193,8 @@ func (s *service) waitsFor() string {
 	var missing []string
 	if !s.migrated.Load() {
 		text := "database"
-		if trouble := s.trouble.Load(); trouble != nil && !broken("schema.behind") {
+		hides := broken("schema.behind") || broken("schema.unreadable/why")
+		if trouble := s.trouble.Load(); trouble != nil && !hides {
 			text += " (" + *trouble + ")"
 		}
 		missing = append(missing, text)

@@ -172,6 +172,24 @@ impl Backends {
         Ok(client.query_one(sql, &[&database]).await?.get(0))
     }
 
+    /// All tables of a database.
+    pub(crate) async fn tables(client: &tokio_postgres::Client) -> Result<Vec<String>> {
+        let sql = "select format('%I.%I', schemaname, tablename) from pg_tables
+            where schemaname not in ('pg_catalog', 'information_schema')";
+        let tables = client.query(sql, &[]).await?;
+        Ok(tables.iter().map(|row| row.get(0)).collect())
+    }
+
+    /// Gives all tables of a database to this role, and nobody else any right to them.
+    pub(crate) async fn give_tables(&self, database: &str, role: &str) -> Result<()> {
+        let client = self.administrator(database).await?;
+        for table in Self::tables(&client).await? {
+            let sql = format!("alter table {table} owner to \"{role}\"");
+            client.batch_execute(&sql).await?;
+        }
+        Ok(())
+    }
+
     /// A connection with all rights.
     pub(crate) async fn administrator(&self, database: &str) -> Result<tokio_postgres::Client> {
         let (client, connection) = tokio_postgres::Config::new()
@@ -251,7 +269,7 @@ async fn start_nats(network: &Network, image: &str, configuration: &Path) -> Res
 fn configuration(document: &Document, accounts: &[Account], password: &str) -> Result<TempDir> {
     ensure!(!document.name.is_empty(), "the document has no name");
     let mut text = "port: 4222\nmax_payload: 1MB\nauthorization { timeout: 20 }\n".to_owned();
-    text += "jetstream { store_dir: \"/data\", max_memory_store: 64MB, max_file_store: 8GB }\naccounts {\n";
+    text += "jetstream { store_dir: \"/data\", max_memory_store: 64MB, max_file_store: 16GB }\naccounts {\n";
     for (number, account) in accounts.iter().enumerate() {
         let service = rights::user(document, &account.user, password);
         let suite = &account.suite;

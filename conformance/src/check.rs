@@ -18,8 +18,10 @@ pub(crate) enum Need {
     Publishes,
     Mail,
     Grpc,
-    /// `conformance.yaml` names a call of gRPC.
+    /// `conformance.yaml` names a call of gRPC that is for somebody.
     Call,
+    /// `conformance.yaml` names a call of gRPC that can be refused.
+    RefusedCall,
     /// `conformance.yaml` names a request.
     Request,
     /// The request has a body.
@@ -27,6 +29,8 @@ pub(crate) enum Need {
     /// The request is nobody's but a known caller's.
     Login,
     IdempotencyKey,
+    /// The request makes it publish something.
+    RequestPublishes,
     /// `conformance.yaml` names a request or an event that makes it publish something.
     Stimulus,
 }
@@ -45,6 +49,14 @@ impl Need {
             Self::Call => (
                 call.is_some_and(|call| call.r#as != Caller::Nobody),
                 "no conformance.yaml names a call of gRPC that is for somebody",
+            ),
+            Self::RefusedCall => (
+                call.is_some_and(|call| call.r#as != Caller::Nobody || !call.wrong.is_empty()),
+                "no conformance.yaml names a call of gRPC that can be refused",
+            ),
+            Self::RequestPublishes => (
+                request.is_some_and(|r| r.publishes.is_some()),
+                "no conformance.yaml names a request that makes it publish",
             ),
             Self::Request => (request.is_some(), "no conformance.yaml names a request"),
             Self::Body => (

@@ -218,6 +218,12 @@ impl Container {
             .collect())
     }
 
+    /// How many threads its processes have.
+    pub(crate) async fn threads(&self) -> Result<usize> {
+        let table = docker(&["top", &self.id, "-eLo", "pid,lwp"]).await?;
+        Ok(table.lines().skip(1).count())
+    }
+
     /// The memory that it uses, as docker writes it: `12.5MiB / 256MiB`.
     pub(crate) async fn memory(&self) -> Result<String> {
         docker(&[

@@ -1,6 +1,7 @@
 //! What is read of a service's document (docs/service-document.md), and of the file beside it that says how the service is asked
 //! for something.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -154,9 +155,18 @@ pub(crate) struct Request {
 #[derive(Clone, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Call {
-    /// A unary one, as `package.Service/Method`. It is called with an empty message.
+    /// As `package.Service/Method`.
     pub(crate) method: String,
+    /// Who calls. For known callers it is a unary one.
+    #[serde(default)]
     pub(crate) r#as: Caller,
+    /// The texts of its message, by the numbers of their fields; `{new}` and the like are filled in. With it the call asks the
+    /// database.
+    #[serde(default)]
+    pub(crate) message: BTreeMap<u32, String>,
+    /// Those of one that is refused.
+    #[serde(default)]
+    pub(crate) wrong: BTreeMap<u32, String>,
 }
 
 #[derive(Clone, Deserialize)]

@@ -2,6 +2,7 @@
 //! docker engine as the operator would run it, beside a PostgreSQL, a NATS and a mail server of the suite's own; everything is
 //! seen from outside.
 
+mod asker;
 mod backends;
 mod check;
 mod checks;
@@ -10,6 +11,7 @@ mod docker;
 mod document;
 mod environment;
 mod events;
+mod grpc;
 mod metrics;
 mod owner;
 mod peers;

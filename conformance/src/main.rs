@@ -72,7 +72,7 @@ async fn told(arguments: Arguments) -> Result<bool> {
 
 async fn run(arguments: Arguments) -> Result<Vec<Outcome>> {
     let place = Place::find(&arguments.service, arguments.events)?;
-    let backends = Backends::start(&Images::of_machine()?, &place.read()?, 16).await?;
+    let backends = Backends::start(&Images::of_machine()?, &place.read()?, 24).await?;
     let options = Options {
         image: arguments.image,
         place,

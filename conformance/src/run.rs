@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use futures::StreamExt;
+use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use crate::backends::Backends;
@@ -14,6 +15,9 @@ use crate::document::{Caller, Document, Place, Shape, Trial};
 use crate::events::Contracts;
 use crate::peers::{Peers, Token, admin_token};
 use crate::stage::Stage;
+
+/// Scenes that start their service at once.
+const STARTS: usize = 4;
 
 /// What to prove of what.
 pub struct Options {
@@ -36,6 +40,8 @@ pub(crate) struct Run {
     pub(crate) contracts: Contracts,
     pub(crate) peers: Peers,
     pub(crate) env: Vec<(String, String)>,
+    /// Places for scenes that start their service: all at once would take long for each on a small machine.
+    pub(crate) starts: Semaphore,
     /// The keys of the document and the tokens of calls, by the variable that gets them.
     pub(crate) secrets: Vec<(String, String)>,
 }
@@ -100,6 +106,7 @@ impl Run {
             },
             peers,
             env: options.env,
+            starts: Semaphore::new(STARTS),
             secrets,
             document,
             backends,

@@ -116,6 +116,8 @@ impl Scene {
 
     /// With a service that is ready.
     pub(crate) async fn ready(run: Arc<Run>, env: &[(&str, &str)]) -> Result<Self> {
+        let starting = run.clone();
+        let _place = starting.starts.acquire().await?;
         let stage = Stage::migrated(&run).await?;
         let scene = Self::start(run, stage, env).await?;
         scene.service.ready(Duration::from_secs(30)).await?;

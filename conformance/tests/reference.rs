@@ -15,9 +15,11 @@ use futures::StreamExt;
 const AT_ONCE: usize = 10;
 
 /// Faults that more than their own check must find, with whose they are too.
-const WIDER: [(&str, &[&str]); 3] = [
+const WIDER: [(&str, &[&str]); 4] = [
     // It does not run at all.
     ("image.unprivileged", &["*"]),
+    // Nobody is refused.
+    ("grpc.login", &["grpc.problems"]),
     // The next event is applied no more than the first.
     ("events.applied", &["events.poison"]),
     // Nothing is finished.
@@ -28,13 +30,21 @@ const WIDER: [(&str, &[&str]); 3] = [
 ];
 
 /// Faults of rules that a line has beside its first one: `<line>/<rule>`.
-const FURTHER: [&str; 13] = [
+const FURTHER: [&str; 21] = [
     "http.login/unknown",
     "http.login/key",
     "http.login/expired",
     "http.login/issuer",
     "http.login/audience",
     "grpc.login/unknown",
+    "grpc.problems/reason",
+    "grpc.deadline/call",
+    "grpc.connection-age/cuts",
+    "grpc.stop/streams",
+    "http.limits/head",
+    "schema.unreadable/why",
+    "database.password/md5",
+    "events.retried/dead",
     "http.body-shape/json",
     "http.body-shape/errors",
     "http.body-shape/pointer",

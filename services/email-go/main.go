@@ -52,8 +52,8 @@ func exitCode(err error) int {
 	return failed
 }
 
-var errUsage = errors.New("usage: email [serve|migrate]: serve requests until SIGTERM (the default), or bring the database's " +
-	"schema up to date and exit")
+var errUsage = errors.New("give serve, which is the default and serves requests until SIGTERM, or migrate, which brings the " +
+	"database's schema up to date and exits")
 
 func run(arguments []string, env settings.Env) error {
 	level, err := settings.LogLevel(env)
@@ -70,7 +70,7 @@ func run(arguments []string, env settings.Env) error {
 	case "migrate":
 		return migrate(ctx, env)
 	}
-	return errUsage
+	return fmt.Errorf("there is no command %q: %w", strings.Join(arguments, " "), errUsage)
 }
 
 func serve(told context.Context, env settings.Env) error {

@@ -21,3 +21,12 @@ func TestAWrongURLOfTheDatabaseIsAWrongSettingToEveryCommand(t *testing.T) {
 		}
 	}
 }
+
+func TestAnArgumentThatIsNoCommandIsNamed(t *testing.T) {
+	for _, arguments := range [][]string{{"nothing"}, {"serve", "nothing"}} {
+		err := run(arguments, settings.Env{})
+		if err == nil || exitCode(err) != wrongSetting || !strings.Contains(err.Error(), "nothing") {
+			t.Error(arguments, err)
+		}
+	}
+}

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Result, bail, ensure};
 use tokio::net::TcpStream;
 
-use super::{grpc, http, login, observe};
+use super::{calls, grpc, http, login, observe};
 use crate::check::{Check, Need, Scenario};
 use crate::docker::State;
 use crate::proxy::Way;
@@ -75,6 +75,7 @@ pub(super) static BIRTH: Scenario = Scenario {
         },
         grpc::READY,
         grpc::LOGIN,
+        calls::PROBLEMS,
         http::UNKNOWN_PATH,
         http::ADMIN_APART,
         http::HEAD_SIZE,

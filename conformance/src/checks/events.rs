@@ -10,6 +10,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::{letters, once};
+use crate::backends::Backends;
 use crate::check::{Check, Need, Scenario};
 use crate::events::{Published, durable};
 use crate::run::Run;
@@ -18,8 +19,6 @@ use crate::wait::until;
 
 /// The bound on connections to the database in this scenario.
 const CONNECTIONS: i64 = 3;
-const TABLES: &str = "select format('%I.%I', schemaname, tablename) from pg_tables
-    where schemaname not in ('pg_catalog', 'information_schema')";
 const WEEK: Duration = Duration::from_secs(7 * 24 * 3600);
 
 pub(super) static EVENTS: Scenario = Scenario {
@@ -213,7 +212,7 @@ async fn envelope(scene: &mut Scene) -> Result<String> {
     ))
 }
 
-fn check_envelope(run: &Run, event: &Published) -> Result<()> {
+pub(super) fn check_envelope(run: &Run, event: &Published) -> Result<()> {
     let envelope = event.envelope();
     let text = |field: &str| envelope[field].as_str().unwrap_or_default();
     ensure!(
@@ -305,8 +304,7 @@ async fn connections(scene: &mut Scene) -> Result<String> {
         backends.administrator("postgres").await?,
         backends.administrator(database).await?,
     );
-    let tables = holder.query(TABLES, &[]).await?;
-    let tables: Vec<String> = tables.iter().map(|row| row.get(0)).collect();
+    let tables = Backends::tables(&holder).await?;
     holder
         .batch_execute(&format!("begin; lock table {}", tables.join(", ")))
         .await?;

@@ -5,13 +5,11 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
+use super::retried::{TRIES, growing};
 use crate::check::{Check, Need, Scenario};
 use crate::run::Run;
 use crate::scene::{EFFECT, Scene};
 use crate::wait::until;
-
-/// Enough to see pauses grow.
-const TRIES: usize = 5;
 
 pub(super) static MAIL: Scenario = Scenario {
     name: "mail",
@@ -50,21 +48,7 @@ async fn retries(scene: &mut Scene) -> Result<String> {
         Ok(tries)
     })
     .await?;
-    let pauses: Vec<_> = tries
-        .windows(2)
-        .take(TRIES - 1)
-        .map(|pair| (pair[1] - pair[0]).as_secs_f64())
-        .collect();
-    let words: Vec<_> = pauses.iter().map(|pause| format!("{pause:.1}")).collect();
-    let words = format!("pauses of {} s", words.join(", "));
-    // A machine that stands still for a moment makes a pause longer, so the shortest and the last say most of what the service chose.
-    let shortest = pauses.iter().copied().fold(f64::INFINITY, f64::min);
-    ensure!(
-        pauses.last().is_some_and(|last| *last >= 1.5 * shortest)
-            && pauses.iter().sum::<f64>() >= 1.0,
-        "{words}"
-    );
-    Ok(words)
+    growing(&tries)
 }
 
 async fn delivered(scene: &mut Scene) -> Result<String> {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow, ensure};
 use serde_json::json;
 
+use super::calls;
 use crate::check::{Check, Need, Scenario};
 use crate::proxy::Way;
 use crate::run::Run;
@@ -58,6 +59,7 @@ pub(super) static OUTAGES: Scenario = Scenario {
             needs: &[Need::Request, Need::Database],
             run: |scene| Box::pin(deadline(scene)),
         },
+        calls::DEADLINE,
     ],
 };
 

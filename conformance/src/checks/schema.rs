@@ -11,6 +11,7 @@ use crate::run::Run;
 use crate::scene::Scene;
 use crate::service::last_words;
 use crate::stage::Stage;
+use crate::wait::until;
 
 pub(super) static NEVER_MIGRATED: Scenario = Scenario {
     name: "never migrated",
@@ -36,14 +37,66 @@ pub(super) static REPLACED: Scenario = Scenario {
     }],
 };
 
+pub(super) static UNREADABLE: Scenario = Scenario {
+    name: "schema unreadable",
+    slow: false,
+    set_up: |run| Box::pin(unreadable(run)),
+    checks: &[Check {
+        line: "schema.unreadable",
+        expects: "while all tables belong to another role, /readyz says 503 and what the database said, for more than a minute; when they are given back, 200",
+        needs: &[Need::Database],
+        run: |scene| Box::pin(goes_on(scene)),
+    }],
+};
+
 /// The minute of the contract, and time for a busy machine.
 const LIMIT: Duration = Duration::from_secs(75);
 /// How long `/readyz` may take.
 const ANSWER: Duration = Duration::from_secs(2);
+/// Longer than the minute in which one that is behind is waited for.
+const REFUSED: Duration = Duration::from_secs(65);
 
 async fn never_migrated(run: Arc<Run>) -> Result<Scene> {
     let stage = Stage::empty(&run).await?;
     Scene::start(run, stage, &[]).await
+}
+
+async fn unreadable(run: Arc<Run>) -> Result<Scene> {
+    let stage = Stage::migrated(&run).await?;
+    run.backends
+        .give_tables(stage.database_name()?, "postgres")
+        .await?;
+    Scene::start(run, stage, &[]).await
+}
+
+/// As after a dump that was put back by another role.
+async fn goes_on(scene: &mut Scene) -> Result<String> {
+    let (service, backends) = (&scene.service, &scene.run.backends);
+    let told = until(Duration::from_secs(30), || async {
+        let answer = service.admin("/readyz").await?;
+        ensure!(
+            answer.status == 503 && answer.text.contains("permission denied"),
+            "/readyz: {answer}"
+        );
+        Ok(answer.to_string())
+    })
+    .await?;
+    while scene.started.elapsed() < REFUSED {
+        ensure!(
+            service.container.state().await? == State::Running,
+            "{}",
+            last_words(&service.container).await?
+        );
+        let answer = service.admin("/readyz").await?;
+        ensure!(answer.status == 503, "/readyz: {answer}");
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    let role = backends.role().to_owned();
+    backends
+        .give_tables(scene.stage.database_name()?, &role)
+        .await?;
+    service.ready(Duration::from_secs(30)).await?;
+    Ok(told)
 }
 
 async fn replaced(scene: &mut Scene) -> Result<String> {

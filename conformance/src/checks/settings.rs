@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 
+use super::{image, limits, password};
 use crate::check::{Check, Need, Scenario};
 use crate::docker::Container;
 use crate::environment::Environment;
@@ -51,6 +52,10 @@ pub(super) static SETTINGS: Scenario = Scenario {
             needs: &[],
             run: |scene| Box::pin(cannot_listen(scene)),
         },
+        image::ARGUMENTS,
+        image::CPU,
+        password::PASSWORD,
+        limits::LIMITS,
     ],
 };
 

@@ -1,5 +1,6 @@
 //! The command line every service has: `serve`, `migrate`, `openapi`, `events`.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -9,7 +10,7 @@ use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::openapi::{LicenseBuilder, Server};
 
 use crate::http::{FieldError, Problem};
-use crate::process::{Hosted, Process, exit, install_crypto};
+use crate::process::{Hosted, Process, WRONG_SETTING, exit, install_crypto};
 use crate::service::Service;
 use crate::settings::Env;
 
@@ -31,6 +32,9 @@ enum Command {
     Events { folder: PathBuf },
 }
 
+/// What to give in place of what is no command.
+const COMMANDS: &str = "serve, migrate, openapi, or events and a folder";
+
 /// The whole `main` of a service.
 pub fn run<S: Service>() -> ExitCode {
     install_crypto();
@@ -38,12 +42,43 @@ pub fn run<S: Service>() -> ExitCode {
         let env = Env::of_process();
         Process::new(S::NAME, vec![(Hosted::new::<S>(), env.clone())], &env)
     };
-    exit(match Arguments::parse().command.unwrap_or(Command::Serve) {
+    let command = match command(std::env::args_os()) {
+        Ok(command) => command,
+        Err(refused) => return refuse(&refused, COMMANDS),
+    };
+    exit(match command {
         Command::Serve => alone().and_then(|process| process.serve(|_| std::future::pending())),
         Command::Migrate => alone().and_then(Process::migrate),
         Command::Openapi => openapi::<S>(),
         Command::Events { folder } => events::<S>(&folder),
     })
+}
+
+/// The command that the arguments name, the program's name before them.
+fn command<A>(arguments: impl IntoIterator<Item = A>) -> Result<Command, clap::Error>
+where
+    A: Into<OsString> + Clone,
+{
+    let arguments = Arguments::try_parse_from(arguments)?;
+    Ok(arguments.command.unwrap_or(Command::Serve))
+}
+
+/// Prints what was asked for, or says in the one last line of the output what is wrong: where a document names a command that
+/// its image does not have, the status of the Shop shows that line.
+pub(crate) fn refuse(refused: &clap::Error, commands: &str) -> ExitCode {
+    if !refused.use_stderr() {
+        refused.exit();
+    }
+    eprintln!("{}", sentence(refused, commands));
+    ExitCode::from(WRONG_SETTING)
+}
+
+/// What is wrong, and what would do.
+fn sentence(refused: &clap::Error, commands: &str) -> String {
+    let text = refused.to_string();
+    let wrong = text.lines().next().unwrap_or_default();
+    let wrong = wrong.trim_start_matches("error: ");
+    format!("{wrong}: give {commands}")
 }
 
 fn openapi<S: Service>() -> anyhow::Result<()> {
@@ -96,4 +131,26 @@ fn events<S: Service>(folder: &std::path::Path) -> anyhow::Result<()> {
             .with_context(|| format!("cannot write the contract of {}", contract.file))?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_command_is_refused_in_one_line_that_names_it() {
+        let of = |arguments: &[&str]| command(["notes"].iter().chain(arguments));
+        assert!(matches!(of(&[]), Ok(Command::Serve)));
+        assert!(matches!(of(&["migrate"]), Ok(Command::Migrate)));
+        for (arguments, named) in [(&["nothing"][..], "nothing"), (&["serve", "x"], "x")] {
+            let refused = of(arguments).err().unwrap();
+            assert!(refused.use_stderr());
+            let sentence = sentence(&refused, COMMANDS);
+            assert!(
+                sentence.contains(named) && !sentence.contains('\n'),
+                "{sentence}"
+            );
+        }
+        assert!(!of(&["--help"]).err().unwrap().use_stderr());
+    }
 }

@@ -17,7 +17,7 @@ use crate::settings::{Env, SettingError};
 use crate::telemetry::{Identity, Telemetry, work_for};
 
 /// A wrong setting, as `sysexits` has no better and clap uses for wrong usage.
-const WRONG_SETTING: u8 = 2;
+pub(crate) const WRONG_SETTING: u8 = 2;
 /// The schema of the database is behind: whoever started the process must migrate again.
 const SCHEMA_BEHIND: u8 = 3;
 

@@ -10,6 +10,7 @@ use axum::routing::get;
 use clap::{Parser, Subcommand};
 use tokio::net::TcpListener;
 
+use crate::command::refuse;
 use crate::health::Health;
 use crate::process::{Hosted, Process, exit, install_crypto};
 use crate::settings::{Env, SettingError, wrong};
@@ -32,11 +33,14 @@ enum Command {
 /// service `orders` is `ORDERS__NAME`, or `NAME` where it is the same for all.
 pub fn run_together(name: &'static str, all: &[Hosted]) -> ExitCode {
     install_crypto();
-    exit(run(name, all, &Env::of_process()))
+    match Arguments::try_parse() {
+        Ok(arguments) => exit(run(name, all, arguments, &Env::of_process())),
+        Err(refused) => refuse(&refused, "serve or migrate"),
+    }
 }
 
-fn run(name: &'static str, all: &[Hosted], env: &Env) -> anyhow::Result<()> {
-    let command = Arguments::parse().command.unwrap_or(Command::Serve);
+fn run(name: &'static str, all: &[Hosted], arguments: Arguments, env: &Env) -> anyhow::Result<()> {
+    let command = arguments.command.unwrap_or(Command::Serve);
     let address = env.or("ADMIN_ADDR", SocketAddr::from(([0, 0, 0, 0], 9090)))?;
     let services = chosen(all, env)?;
     let names: Vec<_> = services.iter().map(|(service, _)| service.name()).collect();

@@ -382,6 +382,9 @@ async fn a_stop_ends_what_has_begun_and_takes_no_more() {
     slow.await.unwrap().expect("what had begun is answered");
     let told = watched.message().await.expect("told").expect("a state");
     assert_eq!(told.status(), ServingStatus::NotServing);
+    let end = watched.message().await.unwrap_err();
+    let expected = (Code::Unavailable, "unavailable".to_owned());
+    assert_eq!(refused_as(&end), expected, "as any stream ends");
     assert!(
         tokio::net::TcpStream::connect(address).await.is_err(),
         "the port is closed"

@@ -10,6 +10,7 @@ use tonic_health::pb::health_server;
 use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 
 use crate::health::Health;
+use crate::http::Problem;
 
 /// How often a watched state is looked at.
 const LOOK: Duration = Duration::from_secs(1);
@@ -76,6 +77,8 @@ impl health_server::Health for HealthService {
             }
         });
         let changes = changes.take_until(stop.cancelled_owned());
-        Ok(Response::new(changes.boxed()))
+        // Whoever watches asks another replica, as with any stream.
+        let end = stream::once(async { Err(Problem::unavailable("This replica stops.").into()) });
+        Ok(Response::new(changes.chain(end).boxed()))
     }
 }

@@ -54,6 +54,18 @@ func harden(config *pgx.ConnConfig) {
 	}
 }
 
+// reach waits for a database that is not reached yet.
+func reach(ctx context.Context, config *pgx.ConnConfig) (*pgx.Conn, error) {
+	for {
+		connection, err := pgx.ConnectConfig(ctx, config)
+		var unreached *net.OpError
+		if err == nil || !errors.As(err, &unreached) || ctx.Err() != nil {
+			return connection, err
+		}
+		time.Sleep(500 * time.Millisecond)
+	}
+}
+
 // migrate brings the schema to this version, one process at a time.
 func migrate(settings settings) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
@@ -63,7 +75,7 @@ func migrate(settings settings) error {
 		return wrong("DATABASE_URL", "give postgres://user:password@host:5432/database")
 	}
 	harden(config)
-	connection, err := pgx.ConnectConfig(ctx, config)
+	connection, err := reach(ctx, config)
 	if err != nil {
 		return fmt.Errorf("the database does not answer: %w", err)
 	}

@@ -15,9 +15,9 @@ use crate::telemetry::{LogLimit, current_trace_id};
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct Problem {
     /// The status in words.
-    #[serde(skip_deserializing)]
-    #[schema(value_type = String)]
-    pub title: &'static str,
+    #[serde(default)]
+    #[schema(value_type = String, required = true)]
+    pub title: Box<str>,
     /// The HTTP status.
     #[serde(with = "status_number")]
     #[schema(value_type = u16)]
@@ -56,7 +56,7 @@ pub struct FieldError {
 impl Problem {
     pub fn new(status: StatusCode, code: &str, detail: impl Into<String>) -> Self {
         Self {
-            title: status.canonical_reason().unwrap_or("Error"),
+            title: status.canonical_reason().unwrap_or("Error").into(),
             status,
             code: code.to_owned(),
             detail: detail.into(),
@@ -229,5 +229,32 @@ mod status_number {
     ) -> Result<StatusCode, D::Error> {
         let number = u16::deserialize(deserializer)?;
         StatusCode::from_u16(number).map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use utoipa::PartialSchema;
+
+    use super::*;
+
+    /// A client that refuses what its document does not name reads every problem.
+    #[test]
+    fn the_schema_names_all_that_a_problem_may_have() {
+        let mut problem = Problem::new(StatusCode::CONFLICT, "taken", "It is taken.");
+        problem.errors = vec![FieldError {
+            pointer: "sku".into(),
+            detail: "is taken".into(),
+        }];
+        problem.trace_id = Some("4bf92f3577b34da6a3ce929d0e0e4736".into());
+        let sent = serde_json::to_value(&problem).expect("JSON");
+        let schema = serde_json::to_value(Problem::schema()).expect("JSON");
+        for field in sent.as_object().expect("an object").keys() {
+            assert!(!schema["properties"][field].is_null(), "{field}: {schema}");
+        }
+        let required = schema["required"].as_array().expect("a list");
+        assert!(required.contains(&"title".into()), "{schema}");
+        let read: Problem = serde_json::from_value(sent).expect("a problem");
+        assert_eq!(read.code, "taken");
     }
 }

@@ -18,7 +18,7 @@ use crate::provider::Token;
 
 /// A payment to be made.
 #[derive(Deserialize, Validate, ToSchema)]
-pub(super) struct NewPayment {
+pub(super) struct PaymentToMake {
     /// The order that is paid.
     #[garde(skip)]
     order_id: Uuid,
@@ -42,7 +42,7 @@ pub(super) struct NewPayment {
     tag = "payments",
     security(("bearer" = [])),
     params(("Idempotency-Key" = String, Header, description = "Names this payment for ever; 1 to 255 visible ASCII characters", min_length = 1, max_length = 255, pattern = "^[!-~]+$")),
-    request_body = NewPayment,
+    request_body = PaymentToMake,
     responses(
         (status = 201, description = "Authorised, declined, or processing", body = Payment),
         (status = 400, description = "`malformed_json`, `idempotency_key_missing`", body = Problem, content_type = "application/problem+json"),
@@ -56,7 +56,7 @@ pub(super) async fn create(
     _: Trusted,
     State(app): State<App>,
     key: IdempotencyKey,
-    Json(new): Json<NewPayment>,
+    Json(new): Json<PaymentToMake>,
 ) -> Result<(StatusCode, axum::Json<Payment>), Problem> {
     let wanted = Authorisation {
         order_id: new.order_id,

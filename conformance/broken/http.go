@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -42,6 +43,7 @@ func (r *recorder) WriteHeader(status int) {
 func (s *service) edge() http.Handler {
 	routes := http.NewServeMux()
 	routes.HandleFunc("POST /notes", s.keepNote)
+	routes.HandleFunc("GET /greeting", greet)
 	routes.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		if broken("http.problems") {
 			http.Error(w, "not found", http.StatusNotFound)
@@ -71,7 +73,8 @@ func (s *service) edge() http.Handler {
 		defer cancel()
 		started, recorded := time.Now(), &recorder{w, http.StatusOK}
 		spoilt(routes).ServeHTTP(recorded, r.WithContext(ctx))
-		_, route := routes.Handler(r)
+		_, pattern := routes.Handler(r)
+		route := strings.TrimPrefix(pattern, r.Method+" ")
 		if broken("metrics.names/route") {
 			route = r.URL.Path
 		}

@@ -56,9 +56,6 @@ func run(command string) error {
 	case "serve":
 		return serve(settings)
 	case "migrate":
-		if bad("migration") {
-			select {}
-		}
 		return migrate(settings)
 	default:
 		if broken("image.arguments") {

@@ -1,4 +1,4 @@
-//! Releases that are bad though their pods get ready: errors, slow answers, a leak, a migration that hangs. The service is the one of
+//! Releases that are bad though their pods get ready: errors, slow answers, a leak. The service is the one of
 //! `conformance/broken`, which joins the running shop.
 
 use std::process::Command;
@@ -10,12 +10,10 @@ use anyhow::{Context, Result, ensure};
 use e2e::cluster::{Cluster, SHOP};
 use e2e::wait::until;
 use futures::future::join_all;
-use k8s_openapi::api::apps::v1::Deployment;
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::rollout::tag_on_nodes;
 use crate::shopctl::ask;
 use crate::support::{PATIENCE, World, world};
 
@@ -25,15 +23,14 @@ const ASKERS: u32 = 12;
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 
 /// The entry of the service in a Shop: `bad` is how a release of it is.
-fn entry(image: &str, bad: &str, deadline: &str) -> Result<Value> {
+fn entry(image: &str, bad: &str) -> Result<Value> {
     let path = format!("{ROOT}/conformance/broken/service.yaml");
     let text = std::fs::read_to_string(&path).context(path)?;
     let mut definition: Value = serde_yaml::from_str(&text)?;
     // The API server asks it on behalf of this test.
     definition["public"] = json!(true);
     let env = json!([{"name": "BAD", "value": bad}]);
-    let migration = json!({"deadline": deadline});
-    Ok(json!({"image": image, "definition": definition, "env": env, "migration": migration}))
+    Ok(json!({"image": image, "definition": definition, "env": env}))
 }
 
 async fn bring(world: &World, entry: Value) -> Result<()> {
@@ -113,7 +110,7 @@ impl Askers {
 async fn goes_back(world: &World, image: &str, bad: &str, cause: &str) -> Result<()> {
     let good = release(world).await?["good"].clone();
     let began = Instant::now();
-    bring(world, entry(image, bad, "5m")?).await?;
+    bring(world, entry(image, bad)?).await?;
     let failed = until("it is taken back", PATIENCE, || async {
         let release = release(world).await?;
         ensure!(release["stage"] == "TakenBack", "{release}");
@@ -128,7 +125,7 @@ async fn goes_back(world: &World, image: &str, bad: &str, cause: &str) -> Result
     assert!(why.contains(cause), "{why}");
     assert_eq!(failed["good"], good);
 
-    bring(world, entry(image, "", "5m")?).await?;
+    bring(world, entry(image, "")?).await?;
     world.cluster.ready(PATIENCE).await?;
     assert_eq!(release(world).await?["stage"], "Idle");
     Ok(())
@@ -139,7 +136,7 @@ async fn releases_that_are_ready_and_bad_all_the_same_take_themselves_back() -> 
     let (world, image) = (world().await?, image()?);
     let rollout = |gate: Value| json!({"spec": {"rollout": {"gate": gate}}});
     world.cluster.patch_shop(rollout(json!("15s"))).await?;
-    bring(&world, entry(&image, "", "5m")?).await?;
+    bring(&world, entry(&image, "")?).await?;
     world.cluster.ready(PATIENCE).await?;
     let askers = Askers::start(&world.cluster);
     askers.have_asked(300).await?;
@@ -155,45 +152,9 @@ async fn releases_that_are_ready_and_bad_all_the_same_take_themselves_back() -> 
         history.text
     );
 
-    a_migration_that_hangs_is_ended(&world, &image).await?;
-    bring(&world, entry(&image, "", "5m")?).await?;
-    world.cluster.ready(PATIENCE).await?;
     askers.stop().await;
     bring(&world, Value::Null).await?;
     world.cluster.patch_shop(rollout(Value::Null)).await?;
     world.cluster.ready(PATIENCE).await?;
-    Ok(())
-}
-
-/// The pods of before serve meanwhile, and after it.
-async fn a_migration_that_hangs_is_ended(world: &World, image: &str) -> Result<()> {
-    let (_, version) = image.rsplit_once(':').context("a version")?;
-    let next = format!("{version}-next");
-    tag_on_nodes("reference", version, &next)?;
-    let deployments = world.cluster.api::<Deployment>();
-    let name = format!("{SHOP}-reference");
-    let before = deployments.get(&name).await?.spec;
-    bring(
-        world,
-        entry(&image.replace(version, &next), "migration", "10s")?,
-    )
-    .await?;
-    let blocked = until("the migration is given up", PATIENCE, || async {
-        let shop = world.cluster.shop().await?;
-        let services = shop["status"]["services"].as_array();
-        let mut services = services.into_iter().flatten();
-        let service = services.find(|service| service["name"] == "reference");
-        let blocked = service.context("no status of it")?;
-        ensure!(blocked["phase"] == "Failed", "{blocked}");
-        Ok(Some(blocked.clone()))
-    })
-    .await?;
-    println!("a migration that hangs: {}", blocked["message"]);
-    assert_eq!(blocked["blockedBy"]["reason"], "MigrationFailed");
-    assert!(
-        blocked["message"].to_string().contains("deadline"),
-        "{blocked}"
-    );
-    assert_eq!(deployments.get(&name).await?.spec, before);
     Ok(())
 }

@@ -85,7 +85,9 @@ pub async fn release(
     let cluster = &context.cluster;
     let operator = &context.identity;
     let states = &resolved.states;
-    let answered = answers::ask(facts, states, &rendered.deployments, &context.http).await;
+    // On the heap: a pass is a large future already.
+    let answered = answers::ask(facts, states, &rendered.deployments, &context.http);
+    let answered = Box::pin(answered).await;
     let mut transitions = transitions(known, states, &answered, rendered, operator);
     let (templates, mut failures) =
         read(facts, rendered, &mut transitions, cluster, withheld).await;

@@ -314,7 +314,8 @@ impl Harness {
     pub(crate) async fn reconcile_at(&self, now: Timestamp) -> Result<Done, Error> {
         let shop = self.shop().await;
         let withheld = Refusals::default();
-        let done = reconcile(&shop, &self.context, &withheld, now).await?;
+        // On the heap: tests await it deep within their own futures, and a thread of theirs has 2 MB of stack.
+        let done = Box::pin(reconcile(&shop, &self.context, &withheld, now)).await?;
         done.failure.clone().map_or(Ok(done), Err)
     }
 

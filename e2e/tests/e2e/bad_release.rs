@@ -15,10 +15,12 @@ use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::shopctl::ask;
-use crate::support::{PATIENCE, World, world};
+use crate::support::{PATIENCE, World, release_of, world};
 
 /// Each asks five times a second.
 const ASKERS: u32 = 12;
+
+const SERVICE: &str = "reference";
 
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 
@@ -34,7 +36,7 @@ fn entry(image: &str, bad: &str) -> Result<Value> {
 }
 
 async fn bring(world: &World, entry: Value) -> Result<()> {
-    let spec = json!({"services": {"reference": entry}});
+    let spec = json!({"services": {SERVICE: entry}});
     world.cluster.patch_shop(json!({"spec": spec})).await?;
     Ok(())
 }
@@ -44,15 +46,6 @@ fn image() -> Result<String> {
     let printed = Command::new(script).output()?;
     ensure!(printed.status.success(), "the image is not made");
     Ok(String::from_utf8(printed.stdout)?.trim().to_owned())
-}
-
-/// The release of the service, as the status tells it.
-async fn release(world: &World) -> Result<Value> {
-    let shop = world.cluster.shop().await?;
-    let releases = shop["status"]["releases"].as_array();
-    let mut releases = releases.into_iter().flatten();
-    let found = releases.find(|release| release["name"] == "reference");
-    Ok(found.cloned().unwrap_or_default())
 }
 
 /// Those who ask the service for something, all the while.
@@ -72,7 +65,7 @@ impl Askers {
             let (cluster, stop, asked) = (cluster.clone(), stop.clone(), asked.clone());
             tokio::spawn(async move {
                 let path = format!(
-                    "/api/v1/namespaces/{}/services/{SHOP}-reference:8080/proxy/greeting",
+                    "/api/v1/namespaces/{}/services/{SHOP}-{SERVICE}:8080/proxy/greeting",
                     cluster.namespace
                 );
                 let mut pace = interval(Duration::from_millis(200));
@@ -108,11 +101,11 @@ impl Askers {
 
 /// Ships a release that is bad in this way, until it is taken back for a cause that says so; and what runs again.
 async fn goes_back(world: &World, image: &str, bad: &str, cause: &str) -> Result<()> {
-    let good = release(world).await?["good"].clone();
+    let good = release_of(&world.cluster, SERVICE).await?["good"].clone();
     let began = Instant::now();
     bring(world, entry(image, bad)?).await?;
     let failed = until("it is taken back", PATIENCE, || async {
-        let release = release(world).await?;
+        let release = release_of(&world.cluster, SERVICE).await?;
         ensure!(release["stage"] == "TakenBack", "{release}");
         Ok(Some(release))
     })
@@ -127,7 +120,7 @@ async fn goes_back(world: &World, image: &str, bad: &str, cause: &str) -> Result
 
     bring(world, entry(image, "")?).await?;
     world.cluster.ready(PATIENCE).await?;
-    assert_eq!(release(world).await?["stage"], "Idle");
+    assert_eq!(release_of(&world.cluster, SERVICE).await?["stage"], "Idle");
     Ok(())
 }
 
@@ -145,7 +138,7 @@ async fn releases_that_are_ready_and_bad_all_the_same_take_themselves_back() -> 
     askers.have_asked(300).await?;
     goes_back(&world, &image, "slow", "took longer than").await?;
     goes_back(&world, &image, "leak", "memory").await?;
-    let history = ask(&["history", "reference"]).await?;
+    let history = ask(&["history", SERVICE]).await?;
     assert!(
         history.text.contains("took longer than"),
         "{}",

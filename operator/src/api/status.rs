@@ -181,7 +181,7 @@ pub struct ReleaseStatus {
 pub struct AnsweredBefore {
     /// Method and route.
     pub route: String,
-    /// How many requests, but for those answered 503.
+    /// How many requests, but for those answered 503 or 504.
     pub requests: i64,
     /// How many of them were errors: 5xx.
     pub errors: i64,

@@ -38,7 +38,7 @@ impl Http {
     /// What a pod with this address answers on this port; `longest` is in bytes.
     ///
     /// # Errors
-    /// When it does not within a second, answers with an error, or with more than that.
+    /// When it does not within a second, the wait for a place included, answers with an error, or with more than that.
     pub async fn get(
         &self,
         address: &str,
@@ -47,9 +47,8 @@ impl Http {
         longest: usize,
     ) -> anyhow::Result<Vec<u8>> {
         let url = format!("http://{address}:{port}{path}").parse()?;
-        // It is never closed.
-        let _place = self.places.acquire().await?;
         let answer = async {
+            let _place = self.places.acquire().await?;
             let answer = self.client.get(url).await?;
             anyhow::ensure!(answer.status().is_success(), "it says {}", answer.status());
             let body = Limited::new(answer.into_body(), longest).collect().await;

@@ -88,7 +88,7 @@ const FORMER_SETTINGS: [&[&str]; 2] = [
 ];
 
 /// What a new database is made with: smaller files of its log than 16 MB, which the kernel would keep in memory as they are written. With
-/// `max_wal_size` there are 64 of them at most.
+/// `max_wal_size` that is 64 of them.
 const BIRTH: &str = "--wal-segsize=4";
 const BIRTH_VARIABLE: &str = "POSTGRES_INITDB_ARGS";
 

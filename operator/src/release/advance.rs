@@ -108,7 +108,7 @@ pub fn advance(state: &State, wanted: &Wanted, seen: &Seen, now: Timestamp) -> T
         // Somebody mended what it lacked.
         Stage::Stopped(failure)
             if is_whole(seen, Some(&failure.revision))
-                && !is_silent(&failure.before, seen)
+                && !is_silent(&failure.before, wanted, seen)
                 && answers_worse(&failure.before, seen).is_none() =>
         {
             Stage::Gate(Trial {
@@ -230,7 +230,7 @@ fn gate(next: &mut State, trial: &Trial, wanted: &Wanted, seen: &Seen, now: Time
     }
     let passed = now.duration_since(trial.since);
     let is_late = passed >= wanted.gate + wanted.deadline;
-    if passed < wanted.gate || (is_silent(&trial.before, seen) && !is_late) {
+    if passed < wanted.gate || (is_silent(&trial.before, wanted, seen) && !is_late) {
         Stage::Gate(trial.clone())
     } else if is_whole(seen, Some(&trial.revision)) {
         match answers_worse(&trial.before, seen) {
@@ -268,8 +268,9 @@ fn held_against<'a>(remembered: &'a [AnsweredBefore], seen: &'a Seen) -> &'a [An
 }
 
 /// The pods before said what they had answered, and these do not: they may have too much to do to say it.
-fn is_silent(before: &[AnsweredBefore], seen: &Seen) -> bool {
-    seen.answers.is_none() && !before.is_empty()
+fn is_silent(before: &[AnsweredBefore], wanted: &Wanted, seen: &Seen) -> bool {
+    // Whoever turns it off in the midst of a release does not want to wait.
+    wanted.judged_by == JudgedBy::Answers && seen.answers.is_none() && !before.is_empty()
 }
 
 fn pass(next: &mut State, trial: &Trial, wanted: &Wanted, seen: &Seen, now: Timestamp) -> Stage {
@@ -367,7 +368,7 @@ fn wake(stage: &Stage, wanted: &Wanted, seen: &Seen, now: Timestamp) -> Option<D
             };
             let left = Duration::try_from(end - passed).unwrap_or_default();
             let left = left.max(Duration::from_secs(1));
-            let asks = seen.answers.is_some() || is_silent(&trial.before, seen);
+            let asks = seen.answers.is_some() || is_silent(&trial.before, wanted, seen);
             Some(if asks { left.min(ASK_AGAIN) } else { left })
         }
         Stage::Idle | Stage::Returning(_) | Stage::TakenBack(_) | Stage::Stopped(_) => None,

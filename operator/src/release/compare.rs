@@ -76,9 +76,8 @@ fn expected_errors(
             ..now.clone()
         });
     let known = [then, known(now, route), since.as_ref()];
-    let known = known.into_iter().flatten().filter(|known| {
-        known.requests.unsigned_abs() >= FEWEST && known.requests > 0 && known.errors >= 0
-    });
+    let is_enough = |known: &&AnsweredBefore| known.requests >= signed(FEWEST) && known.errors >= 0;
+    let known = known.into_iter().flatten().filter(is_enough);
     let most = |known: &AnsweredBefore| (most_errors(known), known.clone());
     let most = known.map(most).max_by(|(a, _), (b, _)| a.total_cmp(b));
     match most {

@@ -7,7 +7,7 @@ use std::{
 
 use axum::{Router, routing::get};
 use serde_json::{Value, json};
-use shop_operator::api::{ReleaseResult, ReleaseStage};
+use shop_operator::api::{PastRelease, ReleaseResult, ReleaseStage};
 use tokio::net::TcpListener;
 
 use crate::{
@@ -65,6 +65,19 @@ impl Harness {
         })
         .await;
         self.pod_of_orders_at(&new.ip).await;
+        self.roll("demo-orders").await;
+    }
+
+    /// How that ended, and that nothing of it is under way.
+    async fn end_of_release(&self) -> PastRelease {
+        let status = self
+            .reconcile_until_status("the end", |status| {
+                release(status).stage == ReleaseStage::Idle
+            })
+            .await;
+        let release = release(&status);
+        assert_eq!(release.before, []);
+        release.history[0].clone()
     }
 }
 
@@ -74,7 +87,6 @@ async fn pods_that_are_ready_and_answer_with_errors_go_back() {
     old.has_answered(500, 0);
     new.has_answered(5, 0);
     harness.release_orders(json!({}), &old, &new).await;
-    harness.roll("demo-orders").await;
     let gate = harness
         .reconcile_until_status("the gate", |status| {
             release(status).stage == ReleaseStage::Gate
@@ -107,19 +119,12 @@ async fn a_release_that_passes_says_what_its_pods_have_answered() {
     harness
         .release_orders(json!({"gate": "1s"}), &old, &new)
         .await;
-    harness.roll("demo-orders").await;
-    let status = harness
-        .reconcile_until_status("the end", |status| {
-            release(status).stage == ReleaseStage::Idle
-        })
-        .await;
-    let last = release(&status).history[0].clone();
+    let last = harness.end_of_release().await;
     assert_eq!(last.result, ReleaseResult::Passed);
     assert_eq!(
         last.answers.as_deref(),
         Some("too few requests to judge: 7 of 20")
     );
-    assert_eq!(release(&status).before, []);
 }
 
 #[tokio::test]
@@ -129,12 +134,6 @@ async fn who_wants_pods_judged_by_their_state_alone_gets_that() {
     new.has_answered(500, 500);
     let rollout = json!({"gate": "1s", "judgedBy": "Pods"});
     harness.release_orders(rollout, &old, &new).await;
-    harness.roll("demo-orders").await;
-    let status = harness
-        .reconcile_until_status("the end", |status| {
-            release(status).stage == ReleaseStage::Idle
-        })
-        .await;
-    let last = release(&status).history[0].clone();
+    let last = harness.end_of_release().await;
     assert_eq!((last.result, last.answers), (ReleaseResult::Passed, None));
 }

@@ -87,8 +87,12 @@ fn errors_take_a_release_back_as_soon_as_there_are_more_than_chance_makes() {
         cause(&first),
         "GET /orders ended in an error (5xx) for 4 of 4 requests; before it was 0 of 1000"
     );
-    let few = after(&wanted(), &[(1, rolling((9, 3, 0), WELL))]);
-    assert!(matches!(few.stage, Stage::Rolling(_)), "{few:?}");
+    for few in [(9, 3, 0), (1000, 11, 0)] {
+        let few = after(&wanted(), &[(1, rolling(few, WELL))]);
+        assert!(matches!(few.stage, Stage::Rolling(_)), "{few:?}");
+    }
+    let of_many = after(&wanted(), &[(1, rolling((1000, 12, 0), WELL))]);
+    assert!(cause(&of_many).contains("12 of 1000"), "{of_many:?}");
     let in_gate = [
         (1, rolling((9, 0, 0), WELL)),
         (5, whole((50, 0, 0))),
@@ -190,6 +194,12 @@ fn pods_that_do_not_say_what_they_answer_are_asked_until_it_is_too_late() {
     assert!(matches!(waits.stage, Stage::Gate(_)), "{waits:?}");
     let next = advance(&waits, &wanted(), &silent, at(40));
     assert_eq!(next.wake, Some(Duration::from_secs(5)));
+    let in_a_hurry = Wanted {
+        judged_by: JudgedBy::Pods,
+        ..wanted()
+    };
+    let passed = advance(&waits, &in_a_hurry, &silent, at(40)).next;
+    assert_eq!(passed.good, Some(id("new")), "{passed:?}");
     course.push((5 + 30 + 300, silent));
     let said = "no pod says what it has answered (/metrics): judged by its pods alone";
     assert_eq!(told(&after(&wanted(), &course)), Some(said));

@@ -238,10 +238,13 @@ pub struct ShopReleaseStatus {
     /// What the annotations for another try said then.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tries: Vec<String>,
-    /// What each service ran when it began: what a return goes back to.
+    /// What each service ran when it began, or proved before its turn came: what a return goes back to.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub before: Vec<ServiceRevision>,
+    /// The services whose turn has come since the last release that ended.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub begun: Vec<String>,
 }
 
 /// How far a release of the shop is.

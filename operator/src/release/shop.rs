@@ -20,8 +20,10 @@ pub struct ShopRelease {
     pub began: Option<Timestamp>,
     /// How far it is.
     pub stage: ShopStage,
-    /// What each service ran when it began.
+    /// What each service had proved when it began, or proved later, before its turn came.
     pub before: BTreeMap<ServiceName, RevisionId>,
+    /// Whose turn has come since the last release that ended: what these prove goes back with the others.
+    pub begun: BTreeSet<ServiceName>,
 }
 
 /// How far a release of the shop is.
@@ -155,6 +157,7 @@ pub fn current(
             began: None,
             stage: ShopStage::Done,
             before: BTreeMap::new(),
+            begun: BTreeSet::new(),
         };
     };
     let is_wanted_again = match &last.stage {
@@ -164,7 +167,7 @@ pub fn current(
         }
     };
     if is_held || (last.version == version && !is_wanted_again) {
-        return with_new_members(last.clone(), members);
+        return with_what_was_proved(last.clone(), members);
     }
     for member in members.values_mut() {
         try_again(member, last.version == version);
@@ -175,14 +178,17 @@ pub fn current(
         .iter()
         .filter_map(|(name, member)| Some((name.clone(), member.proved()?.clone())))
         .collect();
+    let mut begun = BTreeSet::new();
     if !is_over {
         before.extend(last.before.clone());
+        begun.clone_from(&last.begun);
     }
     ShopRelease {
         version: version.to_owned(),
         began: Some(now),
         stage: ShopStage::Rolling,
         before,
+        begun,
     }
 }
 
@@ -193,13 +199,15 @@ fn is_wanted_again(members: &Members, failure: &ShopFailure) -> bool {
     asked(members, &failure.service) != failure.asked || retries.any(is_new)
 }
 
-/// Who follows the version since the release began goes back with the others.
-fn with_new_members(mut release: ShopRelease, members: &Members) -> ShopRelease {
+/// What a service proves before its turn comes is what it goes back to, whether it followed the version when the release began or not.
+fn with_what_was_proved(mut release: ShopRelease, members: &Members) -> ShopRelease {
     if let ShopStage::Rolling | ShopStage::Stopped(_) = release.stage {
         for (name, member) in members.iter().filter(|(_, member)| !member.has_begun()) {
-            if let Some(proved) = member.proved() {
-                let entry = release.before.entry(name.clone());
-                entry.or_insert_with(|| proved.clone());
+            match member.proved() {
+                Some(proved) if !release.begun.contains(name) => {
+                    release.before.insert(name.clone(), proved.clone());
+                }
+                Some(_) | None => {}
             }
         }
     }
@@ -317,7 +325,11 @@ pub fn go_back(
 }
 
 /// The next stage, once the members have taken their next steps.
-pub fn proceed(release: ShopRelease, members: &Members, on_failure: OnFailure) -> ShopRelease {
+pub fn proceed(mut release: ShopRelease, members: &Members, on_failure: OnFailure) -> ShopRelease {
+    if let ShopStage::Rolling | ShopStage::Stopped(_) = release.stage {
+        let begun = members.iter().filter(|(_, member)| member.has_begun());
+        release.begun.extend(begun.map(|(name, _)| name.clone()));
+    }
     let stage = match &release.stage {
         ShopStage::Done | ShopStage::TakenBack(_) => release.stage.clone(),
         ShopStage::Rolling | ShopStage::Stopped(_) => match (failed(members), on_failure) {
@@ -396,6 +408,11 @@ impl ShopRelease {
             before: before
                 .map(|kept| (kept.name.as_str().into(), kept.revision.as_str().into()))
                 .collect(),
+            begun: status
+                .begun
+                .iter()
+                .map(|name| name.as_str().into())
+                .collect(),
         }
     }
 
@@ -426,6 +443,7 @@ impl ShopRelease {
                     revision: revision.as_str().to_owned(),
                 })
                 .collect(),
+            begun: self.begun.iter().map(ToString::to_string).collect(),
         }
     }
 }

@@ -302,6 +302,39 @@ fn what_had_no_time_to_prove_itself_is_nothing_to_go_back_to() {
 }
 
 #[test]
+fn what_proved_itself_before_its_turn_came_is_what_it_goes_back_to() {
+    let mut world = World::new();
+    world.version = "2".into();
+    world.scaled_to_none.insert("orders");
+    world.passes(60);
+    assert_eq!(world.stage(), &ShopStage::Done);
+    // It gets pods just when the next release begins, and they prove themselves while that fails elsewhere.
+    world.scaled_to_none.clear();
+    world.version = "4".into();
+    world.passes(4);
+    assert_eq!(world.runs(), ["4", "2", "2"]);
+    world.broken = vec![("orders", "4".into())];
+    world.passes(60);
+    assert!(matches!(world.stage(), ShopStage::TakenBack(_)));
+    assert_eq!(world.runs(), ["2", "2", "2"]);
+}
+
+#[test]
+fn what_it_proved_in_a_release_that_did_not_end_goes_back_with_the_others() {
+    let mut world = World::new();
+    world.version = "2".into();
+    world.passes(6);
+    world.version = "3".into();
+    world.passes(6);
+    let proved = &world.states[&ServiceName::from("users")].good;
+    assert_ne!(proved, &Some(id("1")), "the test needs it");
+    world.version = "4".into();
+    world.broken = vec![("users", "4".into())];
+    world.passes(60);
+    assert_eq!(world.runs(), ["1", "1", "1"]);
+}
+
+#[test]
 fn what_was_not_reached_never_begins() {
     let mut world = World::new();
     world.version = "2".into();

@@ -58,7 +58,7 @@ func (s *service) edge() http.Handler {
 		s.metrics.active.Add(1)
 		defer s.metrics.active.Add(-1)
 		accepted, _ := r.Context().Value(acceptedAt).(time.Time)
-		isOld := time.Since(accepted) > age && !broken("http.connection-age")
+		isOld := time.Since(accepted) > age && !broken("http.connection-age") || broken("http.connection-age/early")
 		if s.leaving.Load() || isOld {
 			w.Header().Set("Connection", "close")
 		}
@@ -210,7 +210,9 @@ func (s *service) answer(w http.ResponseWriter, r *http.Request, asked note, req
 				if before != request {
 					return errReused
 				}
-				return nil
+				if !broken("http.idempotency/effect") {
+					return nil
+				}
 			}
 		}
 		if _, err := tx.Exec(r.Context(), "insert into notes values ($1, $2)", id, asked.Text); err != nil {

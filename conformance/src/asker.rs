@@ -7,7 +7,10 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+
 use tokio::time::timeout;
+
+use crate::listening::Listening;
 
 /// How long an answer to the question is waited for.
 const ANSWER: Duration = Duration::from_secs(2);
@@ -42,6 +45,7 @@ impl Seen {
 pub(crate) struct Asker {
     pub(crate) address: SocketAddr,
     seen: Arc<Mutex<Seen>>,
+    _listening: Listening,
 }
 
 impl Asker {
@@ -50,14 +54,16 @@ impl Asker {
         let address = listener.local_addr()?;
         let seen = Arc::<Mutex<Seen>>::default();
         let asked = seen.clone();
-        tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                let seen = asked.clone();
-                // Whoever goes away without a start was never asked.
-                tokio::spawn(async move { ask(stream, &seen).await.ok() });
-            }
+        let listening = Listening::start(listener, move |stream| {
+            let seen = asked.clone();
+            // Whoever goes away without a start was never asked.
+            tokio::spawn(async move { ask(stream, &seen).await.ok() });
         });
-        Ok(Self { address, seen })
+        Ok(Self {
+            address,
+            seen,
+            _listening: listening,
+        })
     }
 
     pub(crate) fn seen(&self) -> Seen {

@@ -19,6 +19,8 @@ use crate::wait::until;
 
 const PASSWORD: &str = "postgres";
 const PATIENCE: Duration = Duration::from_secs(60);
+/// Ten times what a service has: where all of them want the machine at once, those that all of them wait for come first.
+const CPU_SHARES: &str = "10240";
 
 /// The images of PostgreSQL and NATS.
 pub struct Images {
@@ -62,7 +64,7 @@ pub struct Backends {
     postgres: SocketAddr,
     pub(crate) nats: SocketAddr,
     nats_container: Container,
-    _postgres_container: Container,
+    postgres_container: Container,
     _configuration: TempDir,
     /// All passwords that the service is given, so that they can be looked for in its log.
     pub(crate) password: String,
@@ -94,7 +96,7 @@ impl Backends {
             postgres: (postgres.address().await?, 5432).into(),
             nats: (nats.address().await?, 4222).into(),
             nats_container: nats,
-            _postgres_container: postgres,
+            postgres_container: postgres,
             _configuration: configuration,
             password,
             accounts,
@@ -199,6 +201,8 @@ impl Backends {
             .password(PASSWORD)
             .dbname(database)
             .connect_timeout(Duration::from_secs(2))
+            // A service that leaves a transaction open would hold the suite for ever.
+            .options("-c lock_timeout=20s -c statement_timeout=60s")
             .connect(NoTls)
             .await?;
         tokio::spawn(connection);
@@ -217,6 +221,31 @@ impl Backends {
         until(PATIENCE, connect)
             .await
             .map_err(|error| anyhow!("NATS does not answer: {error}"))
+    }
+
+    /// How the database is, for people who look for the cause of a failure.
+    pub(crate) async fn condition(&self) -> String {
+        let sql = "select coalesce(state, 'beginning') || coalesce(' ' || wait_event, ''), count(*)
+                   from pg_stat_activity where backend_type = 'client backend' group by 1 order by 1";
+        let connections = async {
+            let client = self.administrator("postgres").await?;
+            let rows = client.query(sql, &[]).await?;
+            let count = |row: tokio_postgres::Row| {
+                format!("{} {}", row.get::<_, i64>(1), row.get::<_, String>(0))
+            };
+            anyhow::Ok(rows.into_iter().map(count).collect::<Vec<_>>().join(", "))
+        };
+        let connections = connections
+            .await
+            .unwrap_or_else(|error| format!("{error:#}"));
+        let (_, log) = self.postgres_container.logs().await.unwrap_or_default();
+        let lines: Vec<_> = log.lines().rev().take(5).collect();
+        let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+        format!(
+            "connections of the database: {connections}; its last lines, the last one first: {}; load of the machine: {}",
+            lines.join(" | "),
+            load.trim()
+        )
     }
 
     /// What the broker has refused to this user.
@@ -241,7 +270,8 @@ async fn start_postgres(network: &Network, image: &str) -> Result<Container> {
         ("POSTGRES_PASSWORD".to_owned(), PASSWORD.to_owned()),
         ("PGDATA".to_owned(), "/memory/data".to_owned()),
     ];
-    let arguments = ["--tmpfs", "/memory:mode=1777", image, "postgres"].into_iter();
+    let arguments = ["--cpu-shares", CPU_SHARES, "--tmpfs", "/memory:mode=1777"];
+    let arguments = arguments.into_iter().chain([image, "postgres"]);
     let arguments: Vec<_> = arguments.chain(flags.split(' ')).collect();
     network
         .start(&env, &arguments)
@@ -252,6 +282,8 @@ async fn start_postgres(network: &Network, image: &str) -> Result<Container> {
 async fn start_nats(network: &Network, image: &str, configuration: &Path) -> Result<Container> {
     let volume = format!("{}:/etc/nats:ro", configuration.display());
     let arguments = [
+        "--cpu-shares",
+        CPU_SHARES,
         "--volume",
         &volume,
         "--tmpfs",

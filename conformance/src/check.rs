@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 
 use crate::document::Caller;
 use crate::run::Run;
@@ -136,6 +136,10 @@ impl Scenario {
                 .collect();
         }
         let mut scene = (self.set_up)(run.clone()).await;
+        if let Err(error) = scene {
+            let condition = run.backends.condition().await;
+            scene = Err(anyhow!("{error:#} ({condition})"));
+        }
         let mut outcomes = vec![];
         for check in self.checks {
             let started = Instant::now();

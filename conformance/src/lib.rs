@@ -12,6 +12,7 @@ mod document;
 mod environment;
 mod events;
 mod grpc;
+mod listening;
 mod metrics;
 mod owner;
 mod peers;

@@ -1,12 +1,12 @@
 //! A TCP proxy that can be cut, made silent and healed: how a database or a broker goes away.
 
-use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
-
 use anyhow::Result;
+use std::net::{IpAddr, SocketAddr};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
+
+use crate::listening::Listening;
 
 /// What becomes of bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,7 +20,8 @@ pub(crate) enum Way {
 
 pub(crate) struct Proxy {
     pub(crate) address: SocketAddr,
-    way: Arc<watch::Sender<Way>>,
+    way: watch::Sender<Way>,
+    _listening: Listening,
 }
 
 impl Proxy {
@@ -29,13 +30,14 @@ impl Proxy {
         let listener = TcpListener::bind((host, 0)).await?;
         let address = listener.local_addr()?;
         let (way, state) = watch::channel(way);
-        tokio::spawn(async move {
-            while let Ok((from, _)) = listener.accept().await {
-                tokio::spawn(pass(from, target, state.clone()));
-            }
+        let listening = Listening::start(listener, move |from| {
+            tokio::spawn(pass(from, target, state.clone()));
         });
-        let way = Arc::new(way);
-        Ok(Self { address, way })
+        Ok(Self {
+            address,
+            way,
+            _listening: listening,
+        })
     }
 
     pub(crate) fn set(&self, way: Way) {

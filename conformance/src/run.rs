@@ -79,6 +79,7 @@ pub async fn prove(
     if scenarios.is_empty() {
         bail!("no check is called {}", options.only.join(", "));
     }
+    checks::limits::allow_sockets()?;
     let run = Arc::new(Run::prepare(backends, options).await?);
     let scenes = scenarios.into_iter().map(|scenario| {
         let run = run.clone();

@@ -269,10 +269,17 @@ impl Service {
     pub(crate) async fn ready(&self, limit: Duration) -> Result<Duration> {
         let started = Instant::now();
         until(limit, || async {
-            if self.container.state().await? != State::Running {
-                bail!("{}", last_words(&self.container).await?);
-            }
-            let answer = self.admin("/readyz").await?;
+            let answer = match self.admin("/readyz").await {
+                Ok(answer) => answer,
+                Err(error) => {
+                    // The engine has much to do for each question, and many scenes wait like this at once.
+                    tokio::time::sleep(Duration::from_millis(250)).await;
+                    if self.container.state().await? != State::Running {
+                        bail!("{}", last_words(&self.container).await?);
+                    }
+                    return Err(error);
+                }
+            };
             if answer.status != StatusCode::OK {
                 bail!("/readyz: {answer}");
             }

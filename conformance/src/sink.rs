@@ -8,6 +8,8 @@ use anyhow::Result;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
+use crate::listening::Listening;
+
 #[derive(Default)]
 struct Seen {
     away: bool,
@@ -16,35 +18,55 @@ struct Seen {
     mails: Vec<String>,
 }
 
-#[derive(Clone)]
+/// What all connections write in.
+#[derive(Clone, Default)]
+struct Book(Arc<Mutex<Seen>>);
+
 pub(crate) struct Sink {
     pub(crate) address: SocketAddr,
-    seen: Arc<Mutex<Seen>>,
+    book: Book,
+    _listening: Listening,
 }
 
 impl Sink {
     pub(crate) async fn start(host: IpAddr) -> Result<Self> {
         let listener = TcpListener::bind((host, 0)).await?;
-        let sink = Self {
-            address: listener.local_addr()?,
-            seen: Arc::default(),
-        };
-        let served = sink.clone();
-        tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                let sink = served.clone();
-                if sink.hangs_up() {
-                    continue;
+        let (address, book) = (listener.local_addr()?, Book::default());
+        let listening = Listening::start(listener, {
+            let book = book.clone();
+            move |stream| {
+                let book = book.clone();
+                if !book.hangs_up() {
+                    // A client that goes away in the middle of a talk has not sent a mail.
+                    tokio::spawn(async move { book.talk(stream).await.ok() });
                 }
-                // A client that goes away in the middle of a talk has not sent a mail.
-                tokio::spawn(async move { sink.talk(stream).await.ok() });
             }
         });
-        Ok(sink)
+        Ok(Self {
+            address,
+            book,
+            _listening: listening,
+        })
     }
 
+    pub(crate) fn set_away(&self, away: bool) {
+        self.book.seen().away = away;
+    }
+
+    /// When somebody tried while it was away.
+    pub(crate) fn tries(&self) -> Vec<Instant> {
+        self.book.seen().tries.clone()
+    }
+
+    /// The mails taken so far: to whom, and then as they came.
+    pub(crate) fn mails(&self) -> Vec<String> {
+        self.book.seen().mails.clone()
+    }
+}
+
+impl Book {
     fn seen(&self) -> std::sync::MutexGuard<'_, Seen> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn hangs_up(&self) -> bool {
@@ -53,20 +75,6 @@ impl Sink {
             seen.tries.push(Instant::now());
         }
         seen.away
-    }
-
-    pub(crate) fn set_away(&self, away: bool) {
-        self.seen().away = away;
-    }
-
-    /// When somebody tried while it was away.
-    pub(crate) fn tries(&self) -> Vec<Instant> {
-        self.seen().tries.clone()
-    }
-
-    /// The mails taken so far: to whom, and then as they came.
-    pub(crate) fn mails(&self) -> Vec<String> {
-        self.seen().mails.clone()
     }
 
     async fn talk(&self, stream: TcpStream) -> std::io::Result<()> {

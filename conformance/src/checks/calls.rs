@@ -189,8 +189,8 @@ async fn deadline(scene: &mut Scene) -> Result<String> {
     Ok(format!("{of_stream}, a call {code:?} after {took:.1?}"))
 }
 
-/// Between which the contract has the age, less and more a little.
-const AGE: std::ops::RangeInclusive<u64> = 40..=90;
+/// Between which the contract has the age; a busy machine makes it longer and never shorter.
+const AGE: std::ops::RangeInclusive<u64> = 46..=90;
 
 async fn connection_age(scene: &mut Scene) -> Result<String> {
     let connection = connect(scene).await?;

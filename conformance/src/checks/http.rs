@@ -12,7 +12,7 @@ use uuid::Uuid;
 use crate::check::{Check, Need, Scenario};
 use crate::events::new_trace;
 use crate::run::Run;
-use crate::scene::Scene;
+use crate::scene::{Cause, Scene};
 use crate::service::answer;
 use crate::trial::Words;
 
@@ -188,6 +188,13 @@ async fn idempotency(scene: &mut Scene) -> Result<String> {
     other
         .problem(422)
         .map_err(|wrong| anyhow!("with another body: {wrong}"))?;
+    if let Some(kind) = &asked.publishes {
+        scene.published_because(kind, &Cause::Words(words)).await?;
+        // What comes behind it shows that it does not come again.
+        scene.make_it_publish().await?;
+        let count = scene.count_of(kind, &words).await?;
+        ensure!(count == 1, "it had {count} effects");
+    }
     Ok(format!("twice {}, then {}", first.status, other.status))
 }
 
@@ -212,6 +219,9 @@ pub(super) static CONNECTIONS: Scenario = Scenario {
     }],
 };
 
+/// Below which the contract has no age: 60 s less a fifth, and a little less for clocks that differ.
+const YOUNGEST: Duration = Duration::from_secs(46);
+
 async fn connection_age(scene: &mut Scene) -> Result<String> {
     let mut stream = TcpStream::connect(scene.service.http).await?;
     let started = Instant::now();
@@ -228,7 +238,10 @@ async fn connection_age(scene: &mut Scene) -> Result<String> {
             started.elapsed().as_secs_f64()
         );
         if text.contains("connection: close") {
-            return Ok(format!("after {:.0} s", started.elapsed().as_secs_f64()));
+            let age = started.elapsed();
+            let words = format!("after {:.0} s", age.as_secs_f64());
+            ensure!(age >= YOUNGEST, "{words}");
+            return Ok(words);
         }
         tokio::time::sleep(Duration::from_millis(250)).await;
     }

@@ -8,7 +8,7 @@ mod grpc;
 mod http;
 mod image;
 mod letters;
-mod limits;
+pub(crate) mod limits;
 mod login;
 mod mail;
 mod observe;

@@ -29,7 +29,7 @@ pub(crate) struct Stop {
     requests: Vec<(Words, Result<Answer>)>,
     /// Of requests on new connections after SIGTERM, with when they were sent.
     later: Vec<(Duration, Answer)>,
-    /// When the first of them that got no answer was sent.
+    /// When the first of them that got no answer was sent, counted from before the signal.
     unanswered: Option<Duration>,
     readiness: Option<Answer>,
     /// The exit code, and when.
@@ -150,26 +150,28 @@ async fn is_at_work(service: &Service) -> Result<()> {
 
 /// Sends SIGTERM, lets the database speak again, and notes what is to be seen until the end.
 async fn watch(scene: &Scene, stop: &mut Stop) -> Result<()> {
+    let before = Instant::now();
     scene.service.container.signal("TERM").await?;
+    // The engine may say so long after the process has got it.
     let started = Instant::now();
     // By itself: a slow answer to what is asked meanwhile must not lengthen it.
     let speaks_again = async {
         tokio::time::sleep(SILENCE).await;
         scene.stage.database_way.set(Way::Open);
     };
-    let ((), ()) = tokio::join!(speaks_again, look(scene, stop, started));
+    let ((), ()) = tokio::join!(speaks_again, look(scene, stop, before, started));
     let code = scene.service.container.ended(LIMIT).await?;
     stop.ended = code.map(|code| (code, started.elapsed()));
     Ok(())
 }
 
 /// Notes how requests and `/readyz` are answered while the database is silent.
-async fn look(scene: &Scene, stop: &mut Stop, started: Instant) {
+async fn look(scene: &Scene, stop: &mut Stop, before: Instant, started: Instant) {
     while started.elapsed() < SILENCE {
-        let sent = started.elapsed();
+        let (sent, since_before) = (started.elapsed(), before.elapsed());
         match timeout(PROBE, scene.service.get("/no/such/path", &[])).await {
             Ok(Ok(answer)) => stop.later.push((sent, answer)),
-            Ok(Err(_)) | Err(_) => stop.unanswered = stop.unanswered.or(Some(sent)),
+            Ok(Err(_)) | Err(_) => stop.unanswered = stop.unanswered.or(Some(since_before)),
         }
         let is_ready = stop.readiness.as_ref().is_none_or(|r| r.status == 200);
         if is_ready && let Ok(Ok(readiness)) = timeout(PROBE, scene.service.admin("/readyz")).await

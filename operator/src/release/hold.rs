@@ -125,14 +125,18 @@ pub fn hold(
             opens: waits_until(shop.rollout.begins, &shop.windows, now).filter(|_| !has_begun)?,
         },
         (Turn::Free | Turn::Goes, _) if !is_made_anew => return None,
-        (Turn::Free | Turn::Goes, pause) => match (shop.operator_updates, pause) {
-            (OperatorUpdates::OnRelease, _) => Why::OperatorUpdate { opens: None },
-            (OperatorUpdates::Immediately | OperatorUpdates::Window, Some(pause)) => paused(pause),
-            (OperatorUpdates::Immediately, None) => return None,
-            (OperatorUpdates::Window, None) => Why::OperatorUpdate {
-                opens: Some(closed_until(&shop.windows, now).filter(|_| !has_begun_it)?),
-            },
-        },
+        (Turn::Free | Turn::Goes, pause) => {
+            match (shop.operator_updates, pause.filter(|_| !has_begun_it)) {
+                (OperatorUpdates::OnRelease, _) => Why::OperatorUpdate { opens: None },
+                (OperatorUpdates::Immediately | OperatorUpdates::Window, Some(pause)) => {
+                    paused(pause)
+                }
+                (OperatorUpdates::Immediately, None) => return None,
+                (OperatorUpdates::Window, None) => Why::OperatorUpdate {
+                    opens: Some(closed_until(&shop.windows, now).filter(|_| !has_begun_it)?),
+                },
+            }
+        }
     };
     let image = service.image.clone();
     Some(Hold { why, image })

@@ -114,6 +114,7 @@ pub fn hold(
             own.or(shop.pause.as_ref().filter(lasts))
         }
     };
+    let of_update = pause.filter(|_| !has_begun_it);
     let why = match (turn, pause) {
         (Turn::Held(cause) | Turn::Returns { cause, .. }, _) => Why::TakenBack(cause),
         // What has begun to migrate goes on to its end.
@@ -125,18 +126,14 @@ pub fn hold(
             opens: waits_until(shop.rollout.begins, &shop.windows, now).filter(|_| !has_begun)?,
         },
         (Turn::Free | Turn::Goes, _) if !is_made_anew => return None,
-        (Turn::Free | Turn::Goes, pause) => {
-            match (shop.operator_updates, pause.filter(|_| !has_begun_it)) {
-                (OperatorUpdates::OnRelease, _) => Why::OperatorUpdate { opens: None },
-                (OperatorUpdates::Immediately | OperatorUpdates::Window, Some(pause)) => {
-                    paused(pause)
-                }
-                (OperatorUpdates::Immediately, None) => return None,
-                (OperatorUpdates::Window, None) => Why::OperatorUpdate {
-                    opens: Some(closed_until(&shop.windows, now).filter(|_| !has_begun_it)?),
-                },
-            }
-        }
+        (Turn::Free | Turn::Goes, _) => match (shop.operator_updates, of_update) {
+            (OperatorUpdates::OnRelease, _) => Why::OperatorUpdate { opens: None },
+            (OperatorUpdates::Immediately | OperatorUpdates::Window, Some(pause)) => paused(pause),
+            (OperatorUpdates::Immediately, None) => return None,
+            (OperatorUpdates::Window, None) => Why::OperatorUpdate {
+                opens: Some(closed_until(&shop.windows, now).filter(|_| !has_begun_it)?),
+            },
+        },
     };
     let image = service.image.clone();
     Some(Hold { why, image })

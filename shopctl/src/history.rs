@@ -41,15 +41,10 @@ pub async fn run(
 /// Asks the operator to try once more what was taken back.
 ///
 /// # Errors
-/// When nothing of the service was, or the API server refuses.
+/// When there is no such service, nothing of it was, or the API server refuses.
 pub async fn retry(cluster: &Cluster, service: &str, now: Timestamp) -> Result<Outcome, Failure> {
     let shop = cluster.shop().await?;
-    shop::service(&shop, service)?;
-    if let Some(stage) = not_taken_back(&shop, service) {
-        return Err(Failure::Refused(format!(
-            "nothing of {service} was taken back: its release is {stage}"
-        )));
-    }
+    may_be_tried_again(&shop, service)?;
     let annotations = json!({format!("{RETRY_ANNOTATION}/{service}"): now.to_string()});
     let patch = Patch::Merge(json!({"metadata": {"annotations": annotations}}));
     let name = shop.metadata.name.unwrap_or_default();
@@ -58,6 +53,17 @@ pub async fn retry(cluster: &Cluster, service: &str, now: Timestamp) -> Result<O
     written.map_err(asking(format!("Shop {name} cannot be annotated")))?;
     output::print(&format!("another try of {service} is asked for\n"))?;
     Ok(Outcome::Good)
+}
+
+/// The operator takes no notice of another try of what there is not.
+fn may_be_tried_again(shop: &Shop, service: &str) -> Result<(), Failure> {
+    shop::service(shop, service)?;
+    match not_taken_back(shop, service) {
+        None => Ok(()),
+        Some(stage) => Err(Failure::Refused(format!(
+            "nothing of {service} was taken back: its release is {stage}"
+        ))),
+    }
 }
 
 fn not_taken_back(shop: &Shop, service: &str) -> Option<&'static str> {
@@ -131,7 +137,9 @@ mod tests {
         serde_json::from_value(json!({
             "apiVersion": "shopkeeper.dev/v1alpha1", "kind": "Shop", "metadata": {"name": "demo"},
             "spec": {"version": "1"},
-            "status": {"releases": [
+            "status": {"services": [
+                {"name": "orders", "phase": "Failed"}, {"name": "users", "phase": "Running"},
+            ], "releases": [
                 {"name": "orders", "stage": "TakenBack", "good": "fedcba9876543210", "history": [
                     past("TakenBack", Some("pod x crashes")), past("Passed", None),
                 ]},
@@ -165,5 +173,18 @@ search: last good revision none
         assert_eq!(not_taken_back(&shop, "orders"), None);
         assert_eq!(not_taken_back(&shop, "users"), Some("at its end"));
         assert!(not_taken_back(&shop, "search").is_some());
+        assert!(may_be_tried_again(&shop, "orders").is_ok());
+        let refused = |service: &str| {
+            let refused = may_be_tried_again(&shop, service).expect_err("refused");
+            refused.to_string()
+        };
+        assert_eq!(
+            refused("users"),
+            "nothing of users was taken back: its release is at its end"
+        );
+        assert_eq!(
+            refused("odrers"),
+            "Shop demo has no service odrers; it has orders, users"
+        );
     }
 }

@@ -167,6 +167,9 @@ pub struct ReleaseStatus {
     /// A fingerprint of what the Shop asks for, where its release has begun and waits for its migration.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub begun: Option<String>,
+    /// A fingerprint of the operator that began that: what only it makes of the Shop no other one goes on with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub begun_by: Option<String>,
     /// Why what the Shop asks for does not begin yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held: Option<HeldStatus>,

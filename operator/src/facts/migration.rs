@@ -7,7 +7,7 @@ use k8s_openapi::{
         batch::v1::Job,
         core::v1::{ContainerStateTerminated, PersistentVolumeClaim, Pod},
     },
-    jiff::Timestamp,
+    jiff::{SignedDuration, Timestamp},
 };
 use kube::ResourceExt;
 
@@ -101,6 +101,15 @@ pub fn is_running(job: &Job, pods: &[Arc<Pod>]) -> bool {
                 && phase(pod) == Some("Running")
                 && end_of(pod).is_none()
         })
+}
+
+/// When a Job that runs is ended, should it not be done by then; none where it was made with other settings than those of now.
+pub fn ended_at(job: &Job, shop: &ValidShop, wanted: &ValidService) -> Option<Timestamp> {
+    let is_of_now = job.annotations().get(SETTINGS_ANNOTATION) == Some(&settings_of(shop, wanted));
+    let began = job.status.as_ref()?.start_time.as_ref();
+    let began = began.filter(|_| is_of_now)?.0;
+    let deadline = SignedDuration::from_secs(wanted.migration.deadline_seconds);
+    began.checked_add(deadline).ok()
 }
 
 /// When a Job's migration was done.

@@ -17,7 +17,10 @@ use kube::ResourceExt;
 
 use crate::{
     facts::{Facts, ServiceView, database::DatabaseState, migration, observe::ObservedBackend},
-    model::{place::Place, validate::Replicas},
+    model::{
+        place::Place,
+        validate::{Replicas, ValidService},
+    },
     naming::{
         labels::VERSION_LABEL,
         names::{self, ServiceName},
@@ -383,7 +386,7 @@ fn migration_state(facts: &Facts, service: &ServiceView<'_>) -> Migration {
         let began = facts.release_began.map(|began| began.as_second());
         service.wanted.follows && made.zip(began).is_some_and(|(made, began)| made < began)
     };
-    match failure(job) {
+    match failure(service.wanted, job) {
         // Somebody changed something, or it gave up waiting for its database: that says nothing about the migration.
         Some(_) if changed || was_away() || is_of_before() => Migration::Superseded(Renewal::Retry),
         Some(how) => Migration::Failed(how),
@@ -496,7 +499,7 @@ fn ends_of<'a>(
         .filter_map(|state| state.as_ref()?.terminated.as_ref())
 }
 
-fn failure(job: &Job) -> Option<String> {
+fn failure(service: &ValidService, job: &Job) -> Option<String> {
     let conditions = job.status.as_ref()?.conditions.as_ref()?;
     let failed = conditions
         .iter()
@@ -505,9 +508,17 @@ fn failure(job: &Job) -> Option<String> {
         match (failed.reason.as_deref(), failed.message.as_deref()) {
             (Some("BackoffLimitExceeded"), _) => "all its attempts failed".into(),
             (Some("PodFailurePolicy"), _) => "the service refuses its settings".into(),
+            (Some("DeadlineExceeded"), _) => took_too_long(service),
             (_, Some(message)) => message.to_owned(),
             (reason, None) => reason.unwrap_or("it failed").to_owned(),
         },
+    )
+}
+
+fn took_too_long(service: &ValidService) -> String {
+    let (name, seconds) = (&service.name, service.migration.deadline_seconds);
+    format!(
+        "it was not done within {seconds} s, its deadline (spec.services.{name}.migration.deadline), and was ended, its pod and log with it"
     )
 }
 

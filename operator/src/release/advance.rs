@@ -156,9 +156,10 @@ pub fn stay(state: &State) -> Transition {
 /// What was to come back is not kept any more: what is wanted stays, and says so.
 pub fn cannot_return(transition: Transition) -> Transition {
     let mut next = transition.next;
+    let lost = "; what ran before is not kept any more";
     next.stage = match next.stage {
         Stage::Returning(mut failure) | Stage::TakenBack(mut failure) => {
-            failure.cause += "; what ran before is not kept any more";
+            failure.cause += lost;
             Stage::Stopped(failure)
         }
         other @ (Stage::Idle | Stage::Rolling(_) | Stage::Gate(_) | Stage::Stopped(_)) => other,
@@ -167,6 +168,7 @@ pub fn cannot_return(transition: Transition) -> Transition {
         && last.result == ReleaseResult::TakenBack
     {
         last.result = ReleaseResult::Stopped;
+        *last.cause.get_or_insert_default() += lost;
     }
     Transition {
         next,

@@ -103,6 +103,8 @@ pub fn hold(
         || matches!(&state.stage, Stage::TakenBack(failure) if retry.is_some() && retry != failure.retry.as_deref());
     let is_made_anew = state.made_by.as_deref().is_some_and(|by| by != operator);
     let has_begun = state.begun.as_ref() == Some(&service.asked);
+    // What another operator makes of the same is another thing, and has a window of its own.
+    let has_begun_it = has_begun && state.begun_by.as_deref() == Some(operator);
     let lasts = |pause: &&PauseSpec| is_in_force(pause, now);
     // A release of the shop that has begun goes on, but for a service that is paused by itself.
     let own = service.pause.as_ref().filter(lasts);
@@ -112,6 +114,7 @@ pub fn hold(
             own.or(shop.pause.as_ref().filter(lasts))
         }
     };
+    let of_update = pause.filter(|_| !has_begun_it);
     let why = match (turn, pause) {
         (Turn::Held(cause) | Turn::Returns { cause, .. }, _) => Why::TakenBack(cause),
         // What has begun to migrate goes on to its end.
@@ -123,12 +126,12 @@ pub fn hold(
             opens: waits_until(shop.rollout.begins, &shop.windows, now).filter(|_| !has_begun)?,
         },
         (Turn::Free | Turn::Goes, _) if !is_made_anew => return None,
-        (Turn::Free | Turn::Goes, pause) => match (shop.operator_updates, pause) {
+        (Turn::Free | Turn::Goes, _) => match (shop.operator_updates, of_update) {
             (OperatorUpdates::OnRelease, _) => Why::OperatorUpdate { opens: None },
             (OperatorUpdates::Immediately | OperatorUpdates::Window, Some(pause)) => paused(pause),
             (OperatorUpdates::Immediately, None) => return None,
             (OperatorUpdates::Window, None) => Why::OperatorUpdate {
-                opens: Some(closed_until(&shop.windows, now).filter(|_| !has_begun)?),
+                opens: Some(closed_until(&shop.windows, now).filter(|_| !has_begun_it)?),
             },
         },
     };

@@ -5,6 +5,7 @@ mod advance;
 mod compare;
 mod difference;
 mod hold;
+mod ignored;
 mod judge;
 mod resolve;
 mod shop;
@@ -17,6 +18,7 @@ pub use advance::{Effective, Seen, Transition, Wanted, advance, cannot_return, s
 pub use compare::before as answered_before;
 pub use difference::difference;
 pub use hold::{Hold, Why, hold, is_in_force, waits_until};
+pub use ignored::ignored;
 pub use judge::{seen, serves};
 pub use resolve::{Resolved, calls, resolve, retry};
 pub use shop::{

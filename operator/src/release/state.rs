@@ -40,6 +40,8 @@ pub struct State {
     pub made_by: Option<String>,
     /// A fingerprint of what has begun and waits for its migration: no window that closes meanwhile holds it.
     pub begun: Option<String>,
+    /// A fingerprint of the operator that began it.
+    pub begun_by: Option<String>,
     /// Why what the Shop asks for now does not begin. Only told: it is decided anew each time.
     pub held: Option<HeldStatus>,
     /// The releases that have ended, the last one first.
@@ -104,6 +106,7 @@ impl State {
             asked: status.asked.clone(),
             made_by: status.made_by.clone(),
             begun: status.begun.clone(),
+            begun_by: status.begun_by.clone(),
             held: None,
             history: status.history.clone(),
         }
@@ -117,6 +120,7 @@ impl State {
             asked: self.asked.clone(),
             made_by: self.made_by.clone(),
             begun: self.begun.clone(),
+            begun_by: self.begun_by.clone(),
             held: self.held.clone(),
             history: self.history.clone(),
             ..ReleaseStatus::default()

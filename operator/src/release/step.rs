@@ -74,6 +74,7 @@ fn held_back(transition: Transition, hold: &Hold) -> Transition {
     let mut transition = going_on(transition);
     transition.next.held = Some(hold.to_status(&[]));
     transition.next.begun = None;
+    transition.next.begun_by = None;
     transition
 }
 
@@ -82,10 +83,12 @@ fn begun(mut transition: Transition, wanted: &Wanted, asker: Asker<'_>) -> Trans
     let next = &mut transition.next;
     if wanted.is_held {
         next.begun = Some(asker.asked.to_owned());
+        next.begun_by = Some(asker.operator.to_owned());
     } else {
         next.asked = Some(asker.asked.to_owned());
         next.made_by = Some(asker.operator.to_owned());
         next.begun = None;
+        next.begun_by = None;
     }
     next.held = None;
     transition

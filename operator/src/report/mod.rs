@@ -30,6 +30,8 @@ use conditions::{Conditions, Says};
 
 /// The condition that is there while only the operator makes something else of the Shop.
 const UPDATE_AVAILABLE: &str = "UpdateAvailable";
+/// The condition that is there while something on the Shop has no effect.
+const IGNORED: &str = "Ignored";
 
 /// What makes pods and volumes takes seconds; what it has not done for this long it cannot do.
 const PATIENCE: SignedDuration = SignedDuration::from_secs(60);
@@ -44,6 +46,8 @@ pub struct Findings<'a> {
     pub releases: &'a BTreeMap<ServiceName, State>,
     /// How far that of the shop is.
     pub release: &'a ShopRelease,
+    /// What on the Shop has no effect.
+    pub ignored: &'a [String],
     /// What came of it.
     pub outcome: &'a Outcome,
     /// When all that was.
@@ -155,6 +159,10 @@ pub fn status(
     if let Some(what) = update_available(findings.releases) {
         conditions.set(UPDATE_AVAILABLE, Says::yes("OperatorUpdate", what));
     }
+    if !findings.ignored.is_empty() {
+        let what = findings.ignored.join("; ");
+        conditions.set(IGNORED, Says::yes("NoEffect", what));
+    }
 
     ShopStatus {
         observed_generation: generation,
@@ -213,8 +221,10 @@ pub fn stopped(
     );
     conditions.keep("DatabasesReady");
     conditions.keep("BrokerReady");
-    if previous.is_some_and(|status| condition(status, UPDATE_AVAILABLE).is_some()) {
-        conditions.keep(UPDATE_AVAILABLE);
+    for type_ in [UPDATE_AVAILABLE, IGNORED] {
+        if previous.is_some_and(|status| condition(status, type_).is_some()) {
+            conditions.keep(type_);
+        }
     }
     ShopStatus {
         observed_generation: generation,

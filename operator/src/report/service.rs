@@ -12,6 +12,7 @@ use super::{Findings, PATIENCE, ServiceFindings, backend, is_overdue};
 use crate::{
     api::{HoldReason, MoveStatus, Phase, ServiceStatus},
     facts::{
+        migration::ended_at,
         observe::Found,
         trouble::{Problem, of_pods},
     },
@@ -453,6 +454,8 @@ fn migrating(findings: &Findings<'_>, service: &ServiceFindings<'_>) -> (Phase, 
         return held_up(Phase::Migrating, with_missing_pull_secret(findings, cause));
     }
     let job = job_name(service);
+    let job_of_now = observed.migration.as_deref();
+    let end = job_of_now.and_then(|job| ended_at(job, service.view.shop, service.view.wanted));
     let without_pods = observed
         .migration
         .as_ref()
@@ -471,7 +474,10 @@ fn migrating(findings: &Findings<'_>, service: &ServiceFindings<'_>) -> (Phase, 
             None => Problem::waiting(
                 Reason::Migrating,
                 format!("Job {job}"),
-                format!("migration Job {job} runs"),
+                match end {
+                    Some(end) => format!("migration Job {job} runs, until {end:.0} at most"),
+                    None => format!("migration Job {job} runs"),
+                },
             ),
         },
     )

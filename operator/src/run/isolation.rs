@@ -79,6 +79,8 @@ async fn report_failure(shop: &ParsedShop, error: &Error, context: &Context) {
     let previous = match (&shop.0, error) {
         (Err(_), _) => statuses.last_of_unparsed(shop),
         (Ok(shop), Error::Panicked(_) | Error::TimedOut(_)) => statuses.last(shop),
+        // No reconcile tells what keeps it from going.
+        (Ok(shop), _) if shop.metadata.deletion_timestamp.is_some() => statuses.last(shop),
         (
             Ok(_),
             Error::Invalid(_)

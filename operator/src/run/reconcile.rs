@@ -34,7 +34,7 @@ use crate::{
     model::validate::validate,
     objects::render,
     progress::decide::decide,
-    release::resolve,
+    release::{ignored, resolve},
     report::{self, Findings, statuses::Statuses},
     run::{
         deletion,
@@ -152,6 +152,7 @@ pub async fn reconcile(
         decision: &decision,
         releases: &released.states,
         release: &released.of_shop,
+        ignored: &ignored(shop, &facts.shop, now),
         outcome: &outcome,
         now,
     };

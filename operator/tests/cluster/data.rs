@@ -113,7 +113,7 @@ fn policy(policy: &str) -> serde_json::Value {
 }
 
 impl Harness {
-    async fn delete_shop(&self) {
+    pub(crate) async fn delete_shop(&self) {
         self.api::<Shop>()
             .delete("demo", &DeleteParams::default())
             .await
@@ -121,7 +121,7 @@ impl Harness {
     }
 
     /// Names of claims and of Secrets without an owner.
-    async fn data(&self) -> Vec<String> {
+    pub(crate) async fn data(&self) -> Vec<String> {
         let claims = self.list::<PersistentVolumeClaim>().await;
         let goes = |claim: &PersistentVolumeClaim| claim.metadata.deletion_timestamp.is_some();
         let secrets = self.list::<Secret>().await;
@@ -135,7 +135,7 @@ impl Harness {
         claims.chain(secrets.map(ResourceExt::name_any)).collect()
     }
 
-    async fn shop_exists(&self) -> bool {
+    pub(crate) async fn shop_exists(&self) -> bool {
         self.api::<Shop>()
             .get_opt("demo")
             .await

@@ -1,26 +1,32 @@
-//! What keeps a service at what it runs: its turn in a release of the shop, a pause, an operator that only renders otherwise.
+//! What keeps a service at what it runs: its turn in a release of the shop, a pause, an operator that only renders otherwise. And what does not.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
 
 use k8s_openapi::{
     api::{apps::v1::Deployment, batch::v1::Job, events::v1::Event},
     jiff::{SignedDuration, Timestamp},
 };
-use kube::{ResourceExt, api::DeleteParams};
+use kube::{
+    ResourceExt,
+    api::{DeleteParams, Patch, PatchParams},
+};
 use serde_json::{Value, json};
 use shop_operator::{
-    api::{HoldReason, Phase, ShopReleaseStage, ShopStatus},
+    api::{HoldReason, Phase, Shop, ShopReleaseStage, ShopStatus},
     progress::decide::image_of,
 };
 
 use crate::{
-    harness::{Harness, condition, is_ready, phase},
+    harness::{Harness, PATIENCE, condition, is_ready, phase},
     release::crashing,
 };
 
-const SERVICES: [&str; 5] = ["email", "orders", "payments", "search", "users"];
+pub(crate) const SERVICES: [&str; 5] = ["email", "orders", "payments", "search", "users"];
 
-fn shop(version: &str, further: Value) -> Value {
+pub(crate) fn shop(version: &str, further: Value) -> Value {
     let mut spec = json!({"version": version, "rollout": {"gate": "1s"}});
     for (key, value) in further.as_object().into_iter().flatten() {
         spec[key] = value.clone();
@@ -28,20 +34,20 @@ fn shop(version: &str, further: Value) -> Value {
     spec
 }
 
-fn held(status: &ShopStatus, service: &str) -> Option<HoldReason> {
+pub(crate) fn held(status: &ShopStatus, service: &str) -> Option<HoldReason> {
     let mut releases = status.releases.iter();
     let release = releases.find(|release| release.name == service)?;
     release.held.as_ref().map(|held| held.reason)
 }
 
-fn stage(status: &ShopStatus) -> ShopReleaseStage {
+pub(crate) fn stage(status: &ShopStatus) -> ShopReleaseStage {
     let release = status.release.as_ref().expect("a release of the shop");
     release.stage
 }
 
 impl Harness {
     /// The tags of the images of all services, in the order of their names.
-    async fn tags(&self) -> Vec<String> {
+    pub(crate) async fn tags(&self) -> Vec<String> {
         let deployments = self.list::<Deployment>().await;
         let tag = |service: &&str| {
             let name = format!("demo-{service}");
@@ -52,13 +58,13 @@ impl Harness {
         SERVICES.iter().map(tag).collect()
     }
 
-    async fn jobs(&self) -> BTreeSet<String> {
+    pub(crate) async fn jobs(&self) -> BTreeSet<String> {
         let jobs = self.list::<Job>().await;
         jobs.iter().map(ResourceExt::name_any).collect()
     }
 
     /// With all hands, until these tags run.
-    async fn play_until(&self, tags: [&str; 5]) {
+    pub(crate) async fn play_until(&self, tags: [&str; 5]) {
         self.reconcile_until(&format!("{tags:?}"), || async {
             self.finish_jobs().await;
             self.roll_all().await;
@@ -68,7 +74,7 @@ impl Harness {
     }
 
     /// Goes on for some passes, with all hands.
-    async fn play_on(&self) {
+    pub(crate) async fn play_on(&self) {
         for _ in 0..10 {
             self.reconcile().await.expect("a reconcile");
             self.finish_jobs().await;
@@ -77,7 +83,7 @@ impl Harness {
     }
 
     /// What comes back is read each time; and while nothing happens, nobody looks again at once.
-    async fn until_nothing_is_written(&self) {
+    pub(crate) async fn until_nothing_is_written(&self) {
         self.reconcile_until("quiet", || async {
             let before = self.requests().len();
             let done = self.reconcile().await.expect("a reconcile");
@@ -85,6 +91,27 @@ impl Harness {
             sent.iter().all(|(verb, _)| verb == "GET") && done.next_check > Duration::from_secs(1)
         })
         .await;
+    }
+
+    /// Goes on at this time, with all hands, until this holds.
+    async fn play_at(&self, now: Timestamp, what: &str, holds: impl AsyncFn() -> bool) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let result = self.reconcile_at(now).await;
+            if holds().await {
+                return;
+            }
+            self.finish_jobs().await;
+            self.roll_all().await;
+            assert!(Instant::now() < deadline, "not in time: {what}; {result:?}");
+        }
+    }
+
+    async fn annotate(&self, annotations: Value) {
+        let patch = Patch::Merge(json!({"metadata": {"annotations": annotations}}));
+        let (shops, params) = (self.api::<Shop>(), PatchParams::default());
+        let written = shops.patch("demo", &params, &patch).await;
+        written.expect("annotated");
     }
 
     async fn reasons(&self) -> BTreeSet<String> {
@@ -234,6 +261,67 @@ async fn a_pause_holds_what_is_asked_for_and_ends_by_itself() {
 }
 
 #[tokio::test]
+async fn a_pause_that_is_over_when_it_is_applied_holds_nothing_and_says_so() {
+    let harness = Harness::new().await;
+    harness.apply(shop("1", json!({}))).await;
+    harness.bring_up().await;
+    let over = json!({"reason": "the sale", "until": "2020-01-01T00:00:00Z"});
+    let services = json!({"users": {"pause": over}});
+    let paused = json!({"pause": over, "services": services});
+    harness.apply(shop("2", paused)).await;
+    harness.play_until(["2"; 5]).await;
+    let status = harness.reconcile_until_status("Ready", is_ready).await;
+    let (is, _, message) = condition(&status, "Ignored");
+    assert_eq!(is, "True");
+    for field in ["spec.pause", "spec.services.users.pause"] {
+        let told = format!("{field} ended 2020-01-01T00:00:00Z and holds nothing");
+        assert!(message.contains(&told), "{message}");
+    }
+    harness.apply(shop("2", json!({}))).await;
+    harness
+        .reconcile_until_status("no word of it", |status| {
+            condition(status, "Ignored").0.is_empty()
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn another_try_of_a_service_that_there_is_not_is_told() {
+    let harness = Harness::new().await;
+    harness.apply(shop("1", json!({}))).await;
+    harness.bring_up().await;
+    let misspelt = json!({
+        "retry.shopkeeper.dev/paymnets": "1", "retry.shopkeeper.dev": "1", "retry.shopkeeper.dev/users": "1",
+    });
+    harness.annotate(misspelt).await;
+    let status = harness
+        .reconcile_until_status("it is told", |status| {
+            condition(status, "Ignored").0 == "True"
+        })
+        .await;
+    let (_, reason, message) = condition(&status, "Ignored");
+    assert_eq!(reason, "NoEffect");
+    assert!(
+        message.contains("retry.shopkeeper.dev/paymnets: there is no service paymnets"),
+        "{message}"
+    );
+    assert!(
+        message.contains("retry.shopkeeper.dev: it names no service"),
+        "{message}"
+    );
+    assert!(!message.contains("retry.shopkeeper.dev/users"), "{message}");
+    assert!(is_ready(&status), "it keeps nothing from being ready");
+    harness.until_quiet().await;
+    let none = json!({"retry.shopkeeper.dev/paymnets": null, "retry.shopkeeper.dev": null});
+    harness.annotate(none).await;
+    harness
+        .reconcile_until_status("no word of it", |status| {
+            condition(status, "Ignored").0.is_empty()
+        })
+        .await;
+}
+
+#[tokio::test]
 async fn a_pause_in_the_middle_lets_a_release_of_the_shop_go_on_and_begins_no_other() {
     let harness = Harness::new().await;
     harness.apply(shop("1", json!({}))).await;
@@ -256,13 +344,13 @@ async fn a_pause_in_the_middle_lets_a_release_of_the_shop_go_on_and_begins_no_ot
 }
 
 /// So many hours after now, to the minute.
-fn in_hours(hours: i64) -> Timestamp {
+pub(crate) fn in_hours(hours: i64) -> Timestamp {
     let then = Timestamp::now() + SignedDuration::from_hours(hours);
     then - SignedDuration::from_secs(then.as_second() % 60)
 }
 
 /// Every day for an hour from this time on.
-fn window(opens: Timestamp) -> Value {
+pub(crate) fn window(opens: Timestamp) -> Value {
     let start = opens.strftime("%H:%M").to_string();
     json!([{"start": start, "duration": "1h"}])
 }
@@ -438,6 +526,74 @@ async fn another_operator_rolls_no_pod_before_the_next_release() {
         })
         .await;
     assert_eq!(held(&status, "users"), None);
+}
+
+/// A settled Shop that another operator renders otherwise, and whose window opens then.
+async fn with_an_update_in_a_window(opens: Timestamp) -> Harness {
+    let harness = Harness::new().await;
+    let further = json!({"operatorUpdates": "Window", "maintenanceWindows": window(opens)});
+    harness.apply(shop("1", further)).await;
+    harness.bring_up().await;
+    harness.upgraded("other.example").await
+}
+
+fn are_all_of(registry: &str, images: &BTreeSet<String>) -> bool {
+    images.iter().all(|image| image.starts_with(registry))
+}
+
+#[tokio::test]
+async fn what_another_operator_changes_waits_for_the_window_begins_in_it_and_goes_on_after_it() {
+    let opens = in_hours(12);
+    let harness = with_an_update_in_a_window(opens).await;
+    let (jobs, before) = (harness.jobs().await, images(&harness).await);
+    harness.play_on().await;
+    assert_eq!(harness.jobs().await, jobs, "no migration begins");
+    assert_eq!(images(&harness).await, before);
+    let status = harness.status().await;
+    assert_eq!(held(&status, "users"), Some(HoldReason::OperatorUpdate));
+    let message = condition(&status, "UpdateAvailable").2;
+    let told = format!("when the maintenance window opens {opens:.0}: image other.example/users:1");
+    assert!(message.contains(&told), "{message}");
+    assert!(is_ready(&status), "{status:#?}");
+    let shortly = opens - SignedDuration::from_secs(2);
+    let done = harness.reconcile_at(shortly).await.expect("a reconcile");
+    assert!(done.next_check < Duration::from_secs(4), "{done:?}");
+    assert_eq!(harness.jobs().await, jobs, "nor shortly before");
+
+    let within = opens + SignedDuration::from_mins(1);
+    let begun = async || harness.jobs().await.difference(&jobs).count() == SERVICES.len();
+    harness.play_at(within, "it begins", begun).await;
+    let closed = opens + SignedDuration::from_hours(2);
+    let are_new = async || are_all_of("other.example/", &images(&harness).await);
+    harness.play_at(closed, "it goes on", are_new).await;
+}
+
+#[tokio::test]
+async fn what_an_operator_began_in_a_window_lets_no_other_operator_begin_after_it() {
+    let opens = in_hours(12);
+    let harness = with_an_update_in_a_window(opens).await;
+    let (jobs, before) = (harness.jobs().await, images(&harness).await);
+    let within = opens + SignedDuration::from_mins(1);
+    let begun = async || harness.jobs().await.difference(&jobs).count() == SERVICES.len();
+    harness.play_at(within, "it begins", begun).await;
+    let harness = harness.upgraded("third.example").await;
+    let closed = opens + SignedDuration::from_hours(2);
+    for _ in 0..10 {
+        harness.reconcile_at(closed).await.expect("a reconcile");
+        harness.finish_jobs().await;
+        harness.roll_all().await;
+    }
+    let jobs = harness.list::<Job>().await;
+    let images_of_jobs = jobs.iter().map(|job| format!("{:?}", job.spec));
+    let third = images_of_jobs.filter(|spec| spec.contains("third.example/"));
+    assert_eq!(third.count(), 0, "a migration begins outside of the window");
+    assert_eq!(images(&harness).await, before);
+    let status = harness.status().await;
+    assert_eq!(held(&status, "users"), Some(HoldReason::OperatorUpdate));
+
+    let next = within + SignedDuration::from_hours(24);
+    let are_new = async || are_all_of("third.example/", &images(&harness).await);
+    harness.play_at(next, "it has its window", are_new).await;
 }
 
 async fn images(harness: &Harness) -> BTreeSet<String> {

@@ -12,6 +12,7 @@ mod failures;
 mod harness;
 mod holds;
 mod install;
+mod interruptions;
 mod leader;
 mod monolith;
 mod ownership;

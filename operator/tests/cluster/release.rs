@@ -118,6 +118,19 @@ impl Harness {
             .expect("annotated");
     }
 
+    /// What a revision holds cannot be edited: somebody makes it anew with another image.
+    pub(crate) async fn falsify(&self, revision: &str) {
+        let revisions = self.api::<ControllerRevision>();
+        let mut edited = revisions.get(revision).await.expect("kept");
+        let deleted = revisions.delete(revision, &DeleteParams::default()).await;
+        deleted.expect("deleted");
+        edited.metadata.resource_version = None;
+        edited.metadata.uid = None;
+        edited.data.as_mut().expect("data").0["spec"]["containers"][0]["image"] = json!("evil:1");
+        let made = revisions.create(&PostParams::default(), &edited).await;
+        made.expect("made");
+    }
+
     /// What comes back is read each time.
     async fn until_it_writes_nothing(&self) {
         for _ in 0..200 {
@@ -159,7 +172,7 @@ pub(crate) fn crashing() -> Value {
     })
 }
 
-fn running() -> Value {
+pub(crate) fn running() -> Value {
     json!({"ready": true, "restartCount": 0, "state": {"running": {}}})
 }
 
@@ -263,20 +276,7 @@ async fn a_revision_that_was_edited_or_deleted_does_not_come_back() {
     harness.apply(shop(json!({}))).await;
     harness.bring_up().await;
     let good = release(&harness.status().await).good.expect("one");
-    let revisions = harness.api::<ControllerRevision>();
-    let name = format!("demo-orders-{good}");
-    let mut edited = revisions.get(&name).await.expect("kept");
-    revisions
-        .delete(&name, &DeleteParams::default())
-        .await
-        .expect("deleted");
-    edited.metadata.resource_version = None;
-    edited.metadata.uid = None;
-    edited.data.as_mut().expect("data").0["spec"]["containers"][0]["image"] = json!("evil:1");
-    revisions
-        .create(&PostParams::default(), &edited)
-        .await
-        .expect("made");
+    harness.falsify(&format!("demo-orders-{good}")).await;
     harness.apply(shop(json!({"version": "2"}))).await;
     harness.crash_on("registry.example/orders:2").await;
     let status = harness
@@ -361,9 +361,14 @@ pub(crate) struct Death {
 
 impl Death {
     /// It will be killed before this one of the writes from now on.
-    fn is_due(&self, at: usize) {
+    pub(crate) fn is_due(&self, at: usize) {
         self.writes.store(0, Ordering::SeqCst);
         self.at.store(at, Ordering::SeqCst);
+    }
+
+    /// Waits for it.
+    pub(crate) async fn comes(&self) {
+        self.dead.notified().await;
     }
 
     /// Of each request, before it is sent.
@@ -453,7 +458,7 @@ async fn until_taken_back(
         course.goes_on(play_the_cluster(harness, bad).await);
         tokio::select! {
             _ = harness.reconcile() => {}
-            () = death.dead.notified() => return true,
+            () = death.comes() => return true,
         }
         if is_taken_back(harness, bad).await {
             return false;

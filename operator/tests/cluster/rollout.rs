@@ -56,9 +56,25 @@ impl Harness {
     }
 
     async fn fail_job(&self, name: &str) {
+        self.end_job(name, "BackoffLimitExceeded", "x").await;
+    }
+
+    /// The Job controller: it ends a Job that has run for too long, and its pods with it.
+    pub(crate) async fn end_by_deadline(&self, name: &str) {
+        let message = "Job was active longer than specified deadline";
+        self.end_job(name, "DeadlineExceeded", message).await;
+    }
+
+    async fn end_job(&self, name: &str, reason: &str, message: &str) {
         let now = k8s_openapi::jiff::Timestamp::now().to_string();
-        let condition = |type_: &str| json!({"type": type_, "status": "True", "reason": "BackoffLimitExceeded", "message": "x", "lastProbeTime": now, "lastTransitionTime": now});
-        let status = json!({"startTime": now, "failed": 3, "conditions": [condition("FailureTarget"), condition("Failed")]});
+        let condition = |type_: &str| json!({"type": type_, "status": "True", "reason": reason, "message": message, "lastProbeTime": now, "lastTransitionTime": now});
+        let conditions = [condition("FailureTarget"), condition("Failed")];
+        let mut status = json!({"active": 0, "failed": 3, "conditions": conditions});
+        let job = self.api::<Job>().get(name).await.expect("a Job");
+        // When it began cannot be changed.
+        if job.status.is_none_or(|status| status.start_time.is_none()) {
+            status["startTime"] = json!(now);
+        }
         self.set_status::<Job>(name, status).await;
     }
 }
@@ -174,6 +190,58 @@ async fn a_failed_migration_leaves_the_old_pods_and_the_other_services_and_can_b
                 .jobs_of("orders")
                 .await
                 .first()
+                .is_some_and(|new| new.metadata.uid != job.metadata.uid)
+        })
+        .await;
+    harness.finish_jobs().await;
+    harness
+        .reconcile_until("the new image", || async {
+            harness.image("demo-orders").await.as_deref() == Some("registry.example/orders:2")
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn a_migration_that_hangs_is_ended_by_its_deadline_and_another_deadline_tries_it_again() {
+    let harness = Harness::new().await;
+    harness.apply(shop(json!({}))).await;
+    harness.bring_up().await;
+    let with = |deadline: &str| shop(json!({"version": "2", "migration": {"deadline": deadline}}));
+    harness.apply(with("30s")).await;
+    harness.until_the_new_job_runs().await;
+    let job = harness.jobs_of("orders").await[0].clone();
+    let spec = job.spec.as_ref().expect("a spec");
+    assert_eq!(spec.active_deadline_seconds, Some(30));
+    let began = json!({"startTime": "2026-11-27T03:00:00Z", "active": 1});
+    harness.set_status::<Job>(&job.name_any(), began).await;
+    harness
+        .reconcile_until_status("its end is told", |status| {
+            let message = condition(status, "Ready").2;
+            message.ends_with("runs, until 2026-11-27T03:00:30Z at most")
+        })
+        .await;
+    harness.end_by_deadline(&job.name_any()).await;
+    let status = harness
+        .reconcile_until_status("MigrationFailed", |status| {
+            condition(status, "Ready").1 == "MigrationFailed"
+        })
+        .await;
+    let message = condition(&status, "Ready").2;
+    let told = format!(
+        "migration Job {} of orders failed: it was not done within 30 s, its deadline \
+         (spec.services.orders.migration.deadline), and was ended",
+        job.name_any()
+    );
+    assert!(message.contains(&told), "{message}");
+    assert!(message.contains("delete the Job to try again"), "{message}");
+    let image = harness.image("demo-orders").await;
+    assert_eq!(image.as_deref(), Some("registry.example/orders:1"));
+
+    harness.apply(with("2h")).await;
+    harness
+        .reconcile_until("a new Job", || async {
+            let jobs = harness.jobs_of("orders").await;
+            jobs.first()
                 .is_some_and(|new| new.metadata.uid != job.metadata.uid)
         })
         .await;

@@ -148,9 +148,25 @@ fn another_operator_waits_for_a_window_where_the_shop_says_so() {
     assert_eq!(why(&shop, &state, Turn::Free, OPEN), None);
     let migrates = State {
         begun: state.asked.clone(),
+        begun_by: Some("operator".into()),
         ..state
     };
     assert_eq!(why(&shop, &migrates, Turn::Free, CLOSED), None);
+    // Nor does a pause that begins meanwhile hold what has begun.
+    for updates in ["Window", "Immediately"] {
+        let pause = json!({"reason": "the sale"});
+        let paused = self::shop(json!({"operatorUpdates": updates, "pause": pause}));
+        assert_eq!(why(&paused, &migrates, Turn::Free, CLOSED), None);
+        let told = why(&paused, &made_by_another(&paused), Turn::Free, OPEN);
+        assert!(matches!(told, Some(Why::Paused { .. })), "{told:?}");
+    }
+    // What a third one began is nothing that this one may go on with.
+    let begun_by_a_third = State {
+        begun_by: Some("third".into()),
+        ..migrates
+    };
+    assert_eq!(why(&shop, &begun_by_a_third, Turn::Free, CLOSED), told);
+    assert_eq!(why(&shop, &begun_by_a_third, Turn::Free, OPEN), None);
     // What the Shop asks for itself does not wait.
     assert_eq!(why(&shop, &settled(), Turn::Free, CLOSED), None);
 }

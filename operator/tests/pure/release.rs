@@ -208,6 +208,7 @@ fn what_waits_for_its_migration_changes_nothing_of_what_runs() {
     assert_eq!(waits.effective, Effective::Kept(id("old")));
     let begun = State {
         begun: Some("both".into()),
+        begun_by: Some("this one".into()),
         ..settled()
     };
     assert_eq!(waits.next, begun, "but its migration");

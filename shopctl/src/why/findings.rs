@@ -59,6 +59,7 @@ pub fn findings(shop: &Shop, service: Option<&str>) -> Vec<Finding> {
     name_the_most_urgent(shop, &mut all);
     all.extend(unseen(shop));
     all.extend(shop::services(shop).iter().filter_map(foreign));
+    all.extend(ignored(shop));
     all.sort_by_key(|finding| finding.rank);
     if let Some(service) = service {
         let (whole, service) = (object_of_shop(shop), object_of(service));
@@ -191,6 +192,21 @@ fn foreign(service: &ServiceStatus) -> Option<Finding> {
         state: "has fields of somebody else",
         reason: None,
         message: service.foreign.join("; "),
+        blocked_by: None,
+        holds_up: Vec::new(),
+        wrong: false,
+        rank: Rank::Remark,
+    })
+}
+
+/// What somebody wrote on the Shop and changes nothing.
+fn ignored(shop: &Shop) -> Option<Finding> {
+    let ignored = condition(shop, "Ignored")?;
+    Some(Finding {
+        object: object_of_shop(shop),
+        state: "says what has no effect",
+        reason: None,
+        message: ignored.message.clone(),
         blocked_by: None,
         holds_up: Vec::new(),
         wrong: false,

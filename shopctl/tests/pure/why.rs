@@ -96,6 +96,21 @@ fn a_sentence_of_the_shop_alone_is_told_too() {
 }
 
 #[test]
+fn what_has_no_effect_is_worth_a_word_and_nothing_is_wrong() {
+    let mut shop = shop("healthy");
+    let status = shop.status.as_mut().expect("a status");
+    let mut ignored = status.conditions[0].clone();
+    ignored.type_ = "Ignored".into();
+    ignored.message = "spec.pause ended 2020-01-01T00:00:00Z and holds nothing".into();
+    status.conditions.push(ignored);
+    let told = findings(&shop, None);
+    let told = told
+        .iter()
+        .find(|told| told.message.starts_with("spec.pause"));
+    assert!(told.is_some_and(|told| !told.wrong), "{told:?}");
+}
+
+#[test]
 fn a_newer_generation_is_told_of_one_service_too() {
     let mut shop = shop("healthy");
     shop.metadata.generation = shop.metadata.generation.map(|generation| generation + 1);

@@ -2,6 +2,7 @@
 
 pub mod answers;
 pub mod backoff;
+mod canaries;
 pub mod claims;
 pub mod controller;
 pub mod deletion;

@@ -28,12 +28,14 @@ use crate::{
         placement::Way,
     },
     release::{
-        Asker, Effective, Resolved, RevisionId, ShopRelease, ShopStage, Stage, State, Transition,
-        Wanted, Why, cannot_return, difference, proceed, retry, seen, stay, step,
+        ABORT_ANNOTATION, Asker, Effective, PROMOTE_ANNOTATION, RETRY_ANNOTATION, Resolved,
+        RevisionId, Seen, ShopRelease, ShopStage, Stage, State, Transition, Wanted, WantedCanary, Why,
+        annotation, canary_of, cannot_return, difference, no_canary, proceed, seen, stay, step,
     },
     report::{self, statuses::Remembered},
     run::{
         answers::{self, Answered},
+        canaries,
         reconcile::Context,
     },
 };
@@ -113,7 +115,9 @@ pub async fn release(
     statuses
         .remember(shop, version, previous, remembered)
         .await?;
-    put_in_force(facts, &transitions, templates, rendered);
+    let canaries = canaries::render(facts, &transitions, &templates.canaries, rendered);
+    put_in_force(facts, &transitions, templates.own, rendered);
+    rendered.deployments.extend(canaries);
     failures.extend(tidy(facts, &of_shop, &states, cluster, withheld).await);
     let at_once = goes_on.then_some(NEXT_WAVE);
     Ok(Released {
@@ -244,12 +248,22 @@ fn next(
     // Rendered is what the Shop asks for, as for a service that is new.
     let was_deleted = service.seen.deployment.is_none() && state.good.is_some();
     let image = image_of(deployment).unwrap_or_default();
+    let is_held = image != service.wanted.image || (was_deleted && !is_migrated);
+    // What waits for its migration leaves a canary alone.
+    let canary = service.seen.canary.as_deref();
+    let canary = canary.filter(|_| is_held && canary_of(state).is_some());
     let rollout = &service.shop.rollout;
+    let says = |kind| annotation(known.shop, kind, service.name());
     let wanted = Wanted {
         revision: revision::of_deployment(deployment)?,
-        image: image.to_owned(),
-        is_held: image != service.wanted.image || (was_deleted && !is_migrated),
-        retry: retry(known.shop, service.name()),
+        image: canary.and_then(image_of).unwrap_or(image).to_owned(),
+        is_held,
+        retry: says(RETRY_ANNOTATION),
+        canary: WantedCanary {
+            steps: service.wanted.canary.clone(),
+            promote: says(PROMOTE_ANNOTATION),
+            abort: says(ABORT_ANNOTATION),
+        },
         on_failure: rollout.on_failure,
         judged_by: rollout.judged_by,
         gate: rollout.gate,
@@ -262,7 +276,10 @@ fn next(
     };
     let hold = facts.holds.get(service.name());
     let look = |revision: &RevisionId| {
-        let seen = seen(service, revision, &state.stage, warnings);
+        let seen = Seen {
+            no_canary: no_canary(service.seen, state.good.as_ref()),
+            ..seen(service, revision, &state.stage, warnings)
+        };
         match answered {
             Some(answered) => answered.add_to(seen, revision),
             None => seen,
@@ -286,7 +303,9 @@ fn tell_holds(
         let wanted = deployment_of(name, &rendered.deployments);
         let wanted = wanted.and_then(|wanted| Some(&wanted.spec.as_ref()?.template));
         // What was not read is what is rendered.
-        let kept = templates.get(name).map_or(wanted, Option::as_ref);
+        let canary = templates.canaries.get(name).map(Some);
+        let own = templates.own.get(name).map(Option::as_ref);
+        let kept = canary.or(own).unwrap_or(wanted);
         let (Some(hold), Some(kept), Some(wanted)) = (hold, kept, wanted) else {
             continue;
         };
@@ -313,8 +332,14 @@ pub(super) fn deployment_of<'a>(
     deployments.iter().find(|live| part_of(*live) == part)
 }
 
-/// What is to come back; none where the Deployment stays as it is.
-type Templates = BTreeMap<ServiceName, Option<PodTemplateSpec>>;
+/// What is kept, and takes the place of what is wanted.
+#[derive(Default)]
+struct Templates {
+    /// What is to come back; none where the Deployment stays as it is.
+    own: BTreeMap<ServiceName, Option<PodTemplateSpec>>,
+    /// What a canary goes on with.
+    canaries: BTreeMap<ServiceName, PodTemplateSpec>,
+}
 
 /// Reads what is to come back, before it is said that it does. What is not kept any more does not, and goes on where it runs already.
 /// What is rendered anyway need not be read.
@@ -325,29 +350,39 @@ async fn read(
     cluster: &Cluster,
     withheld: &Refusals,
 ) -> (Templates, Vec<Failure>) {
-    let (mut templates, mut failures) = (Templates::new(), Vec::new());
+    let (mut templates, mut failures) = (Templates::default(), Vec::new());
     for (name, transition) in transitions {
-        let Effective::Kept(id) = &transition.effective else {
+        let wanted = deployment_of(name, &rendered.deployments);
+        let wanted = wanted.and_then(revision::of_deployment);
+        let is_kept = |effective: &Effective| match effective {
+            Effective::Kept(id) if wanted.as_ref() != Some(id) => Some(id.clone()),
+            Effective::Kept(_) | Effective::Wanted => None,
+        };
+        let read = async |id| revisions::read(&facts.shop, cluster, name, &id, withheld).await;
+        if let Some(id) = transition.canary.as_ref().and_then(is_kept) {
+            match read(id).await {
+                Ok(kept) => templates.canaries.extend(kept.map(|kept| (name.clone(), kept))),
+                Err(failure) => failures.push(failure),
+            }
+        }
+        let Some(id) = is_kept(&transition.effective) else {
             continue;
         };
-        let wanted = deployment_of(name, &rendered.deployments);
-        if wanted.and_then(revision::of_deployment).as_ref() == Some(id) {
-            continue;
-        }
         let seen = facts.observed.services.get(name);
         let live = seen.and_then(|seen| seen.deployment.as_deref());
-        let runs = live.and_then(revision::of_deployment).as_ref() == Some(id);
-        match revisions::read(&facts.shop, cluster, name, id, withheld).await {
-            Ok(Some(template)) => drop(templates.insert(name.clone(), Some(template))),
-            Ok(None) if runs || stays(facts, name, &transition.next.stage) => {
-                drop(templates.insert(name.clone(), None))
+        let runs = live.and_then(revision::of_deployment).as_ref() == Some(&id);
+        let kept = match read(id).await {
+            Ok(None) if !runs && !stays(facts, name, &transition.next.stage) => {
+                *transition = cannot_return(transition.clone());
+                continue;
             }
-            Ok(None) => *transition = cannot_return(transition.clone()),
+            Ok(kept) => kept,
             Err(failure) => {
-                templates.insert(name.clone(), None);
                 failures.push(failure);
+                None
             }
-        }
+        };
+        templates.own.insert(name.clone(), kept);
     }
     (templates, failures)
 }
@@ -371,11 +406,12 @@ async fn keep(
         let (shop, name, seen) = (service.shop, service.name(), service.seen);
         let transition = transitions.get(name)?;
         let deployment = deployment_of(name, &rendered.deployments)?;
-        let runs = match &transition.effective {
+        let runs = |effective: &Effective| match effective {
             Effective::Wanted => true,
             Effective::Kept(id) => revision::of_deployment(deployment).as_ref() == Some(id),
         };
-        runs.then(|| revisions::keep(shop, cluster, name, seen, deployment, withheld))
+        let is_run = runs(&transition.effective) || transition.canary.iter().any(runs);
+        is_run.then(|| revisions::keep(shop, cluster, name, seen, deployment, withheld))
     });
     let kept = join_all(keeps).await;
     kept.into_iter().filter_map(Result::err).collect()
@@ -385,7 +421,7 @@ async fn keep(
 fn put_in_force(
     facts: &Facts,
     transitions: &BTreeMap<ServiceName, Transition>,
-    mut templates: Templates,
+    mut templates: BTreeMap<ServiceName, Option<PodTemplateSpec>>,
     rendered: &mut Resources<Rendered>,
 ) {
     let contents = facts.contents();

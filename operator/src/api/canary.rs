@@ -48,9 +48,7 @@ fn rising() -> Rule {
 /// A canary comes on top of the pods that run, and all of them share the connections of a database.
 pub(super) fn fits_beside() -> Rule {
     let fits = |count: &str| {
-        format!(
-            "self.canary.steps.all(step, {count} * 100 <= {MOST_PODS} * (100 - step.share))"
-        )
+        format!("self.canary.steps.all(step, {count} * 100 <= {MOST_PODS} * (100 - step.share))")
     };
     let fixed = format!("(!has(self.replicas) || {})", fits("self.replicas"));
     let most = fits("self.autoscaling.maxReplicas");

@@ -6,8 +6,7 @@ use kube::{KubeSchema, core::Rule};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    CanarySpec, MOST_SERVICES, PauseSpec, ResourcesSpec, SchedulingSpec,
-    canary,
+    CanarySpec, MOST_SERVICES, PauseSpec, ResourcesSpec, SchedulingSpec, canary,
     format::IMAGE,
     pod_metadata::{
         annotation_values, keys, label_values, no_reserved_annotation, no_reserved_label,

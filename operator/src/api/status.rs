@@ -388,7 +388,7 @@ pub enum Phase {
     Merging,
     /// Pods are being replaced or started.
     Rolling,
-    /// It keeps what it runs: a pause holds what the Shop asks for, or that waits for a maintenance window.
+    /// It keeps what it runs: a pause holds what the Shop asks for, or that waits for a maintenance window, or its canary for somebody.
     Held,
     /// All pods run as asked.
     Running,

@@ -49,7 +49,10 @@ pub(super) fn steps(path: &str, spec: Option<&CanarySpec>, wrong: &mut Vec<Strin
         });
     }
     if !steps.is_sorted_by(|a, b| a.share < b.share) {
-        wrong.push(format!("{path}.canary.steps: {}", shares_that_do_not_rise()));
+        wrong.push(format!(
+            "{path}.canary.steps: {}",
+            shares_that_do_not_rise()
+        ));
     }
     steps
 }

@@ -19,7 +19,12 @@ pub fn canary(
     mut deployment: Deployment,
     count: i32,
 ) -> Deployment {
-    let component = || (COMPONENT_LABEL.to_owned(), Component::Canary.as_str().into());
+    let component = || {
+        (
+            COMPONENT_LABEL.to_owned(),
+            Component::Canary.as_str().into(),
+        )
+    };
     deployment.metadata.name = Some(names::canary(&shop.name, service));
     deployment.labels_mut().extend([component()]);
     let Some(spec) = &mut deployment.spec else {

@@ -7,7 +7,10 @@ use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
 
 use super::state::{Failure, RevisionId, Stage, State, canary_of, past};
 use crate::{
-    api::{CanaryProgress, OnFailure, ReleaseResult, ServiceRevision, ShopReleaseStage, ShopReleaseStatus},
+    api::{
+        CanaryProgress, OnFailure, ReleaseResult, ServiceRevision, ShopReleaseStage,
+        ShopReleaseStatus,
+    },
     naming::names::ServiceName,
 };
 
@@ -224,11 +227,9 @@ fn try_again(member: &mut Member, is_same: bool) {
     match state.stage {
         Stage::Returning(_) | Stage::TakenBack(_) => {}
         Stage::Stopped(_) if is_same => {}
-        Stage::Idle
-        | Stage::Canary(_)
-        | Stage::Rolling(_)
-        | Stage::Gate(_)
-        | Stage::Stopped(_) => return,
+        Stage::Idle | Stage::Canary(_) | Stage::Rolling(_) | Stage::Gate(_) | Stage::Stopped(_) => {
+            return;
+        }
     }
     state.stage = Stage::Idle;
     state.asked = None;

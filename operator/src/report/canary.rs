@@ -71,9 +71,7 @@ pub(super) fn judge(
 
 fn ready(canary: Option<&Deployment>) -> i32 {
     let status = canary.and_then(|canary| canary.status.as_ref());
-    status
-        .and_then(|status| status.ready_replicas)
-        .unwrap_or(0)
+    status.and_then(|status| status.ready_replicas).unwrap_or(0)
 }
 
 /// Why a release that is under way has no canary though the Shop asks for one.

@@ -222,7 +222,8 @@ fn phase(
     if let Migration::Failed(how) = &decided.migration {
         return failed(migration_failed(service, how));
     }
-    if let Some((phase, told)) = canary::judge(findings, service).filter(|_| decided.migration.is_done())
+    if let Some((phase, told)) =
+        canary::judge(findings, service).filter(|_| decided.migration.is_done())
     {
         return held_or_worse(findings, service, deployment, phase, told);
     }
@@ -274,11 +275,9 @@ fn taken_back(findings: &Findings<'_>, service: &ServiceFindings<'_>) -> Option<
     let (failure, how_far) = match &state.stage {
         Stage::Returning(failure) => (failure, "goes back to what ran before"),
         Stage::TakenBack(failure) => (failure, "runs again what ran before"),
-        Stage::Idle
-        | Stage::Canary(_)
-        | Stage::Rolling(_)
-        | Stage::Gate(_)
-        | Stage::Stopped(_) => return None,
+        Stage::Idle | Stage::Canary(_) | Stage::Rolling(_) | Stage::Gate(_) | Stage::Stopped(_) => {
+            return None;
+        }
     };
     let image = state.history.first().map(|past| past.image.as_str());
     let image = image.unwrap_or(&service.view.wanted.image);

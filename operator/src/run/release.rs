@@ -29,8 +29,9 @@ use crate::{
     },
     release::{
         ABORT_ANNOTATION, Asker, Effective, PROMOTE_ANNOTATION, RETRY_ANNOTATION, Resolved,
-        RevisionId, Seen, ShopRelease, ShopStage, Stage, State, Transition, Wanted, WantedCanary, Why,
-        annotation, canary_of, cannot_return, difference, no_canary, proceed, seen, stay, step,
+        RevisionId, Seen, ShopRelease, ShopStage, Stage, State, Transition, Wanted, WantedCanary,
+        Why, annotation, canary_of, cannot_return, difference, no_canary, proceed, seen, stay,
+        step,
     },
     report::{self, statuses::Remembered},
     run::{
@@ -361,7 +362,9 @@ async fn read(
         let read = async |id| revisions::read(&facts.shop, cluster, name, &id, withheld).await;
         if let Some(id) = transition.canary.as_ref().and_then(is_kept) {
             match read(id).await {
-                Ok(kept) => templates.canaries.extend(kept.map(|kept| (name.clone(), kept))),
+                Ok(kept) => templates
+                    .canaries
+                    .extend(kept.map(|kept| (name.clone(), kept))),
                 Err(failure) => failures.push(failure),
             }
         }

@@ -15,7 +15,7 @@ use shop_operator::{
     },
     objects::revision,
     progress::decide::{Migration, image_of},
-    release::{is_in_force, waits_until},
+    release::{is_in_force, no_canary, waits_until},
     run::plan::Plan,
 };
 
@@ -227,6 +227,8 @@ fn summary(
     let migration = plan.migrations.get(name);
     let mut steps: Vec<_> = held.cloned().into_iter().collect();
     steps.extend(pods.iter().flat_map(Pods::steps));
+    let rolls = pods.as_ref().filter(|pods| held.is_none() && pods.rolls());
+    steps.extend(rolls.and_then(|pods| canary(plan, name, pods.before())));
     steps.extend(migration.and_then(|migration| of_migration(migration, pods.as_ref())));
     let database = database.and_then(|side| of_server(side));
     steps.extend(database.map(|what| format!("its PostgreSQL {what}")));
@@ -249,6 +251,31 @@ fn summary(
     })
 }
 
+/// With what a release begins, where some of its pods are to prove themselves first.
+fn canary(plan: &Plan, name: &ServiceName, others: i64) -> Option<String> {
+    let (wanted, seen) = (
+        plan.facts.shop.services.get(name)?,
+        plan.facts.observed.services.get(name)?,
+    );
+    let first = wanted.canary.first()?;
+    let good = seen.deployment.as_deref().and_then(revision::good_of);
+    if good.is_none() || others == 0 {
+        return None;
+    }
+    if let Some(why) = no_canary(seen, good.as_ref()) {
+        return Some(format!("without a canary: {why}"));
+    }
+    let others = i32::try_from(others).unwrap_or(i32::MAX);
+    let pods = match first.pods(others) {
+        1 => "one pod".to_owned(),
+        count => format!("{count} pods"),
+    };
+    let share = first.share;
+    Some(format!(
+        "begins with a canary of {pods} beside {others} ({share} %)"
+    ))
+}
+
 /// The pods of a service, before and after.
 struct Pods<'a> {
     live: Option<&'a Value>,
@@ -262,6 +289,10 @@ impl<'a> Pods<'a> {
             live: side.live.as_ref(),
             then: then.as_ref(),
         })
+    }
+
+    fn before(&self) -> i64 {
+        self.live.map_or(0, count)
     }
 
     fn rolls(&self) -> bool {

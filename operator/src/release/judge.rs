@@ -40,7 +40,11 @@ pub fn seen(
     warnings: &Warnings,
 ) -> Seen {
     let Some(own) = service.seen.deployment.as_deref() else {
-        return Seen::default();
+        return Seen {
+            // Somebody took it away, and it comes back: nobody has scaled it to none.
+            has_pods: matches!(stage, Stage::Canary(_)),
+            ..Seen::default()
+        };
     };
     let count = replicas(own);
     let database = service.database;

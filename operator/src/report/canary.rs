@@ -24,49 +24,46 @@ pub(super) fn judge(
     let others = own.and_then(|own| own.spec.as_ref()?.replicas).unwrap_or(1);
     let (share, pods) = (step.share, step.pods(others));
     let (number, steps) = (canary.step + 1, view.wanted.canary.len());
-    let object = format!("Deployment {}", names::canary(&view.shop.name, name));
     let begin = format!("{name}: step {number} of {steps} of its canary, {share} % of its pods");
-    Some(match canary.progress {
+    let (phase, reason, message) = match canary.progress {
         CanaryProgress::Starting => {
-            let warnings = &findings.facts.observed.warnings;
-            if let Some(cause) = of_pods(&view.seen.canary_pods, warnings) {
-                let cause = with_missing_pull_secret(findings, cause);
-                let phase = if cause.needs_help {
-                    Phase::Failed
-                } else {
-                    Phase::Rolling
-                };
-                return Some((phase, cause));
+            if let Some(problem) = lacking(findings, service) {
+                return Some(problem);
             }
             let ready = ready(view.seen.canary.as_deref()).min(pods);
             let message = format!("{begin}: {ready} of {pods} are new and ready");
-            (
-                Phase::Rolling,
-                Problem::waiting(Reason::Canary, object, message),
-            )
+            (Phase::Rolling, Reason::Canary, message)
         }
         CanaryProgress::Passing => {
             let end = step.pause.map(|pause| canary.trial.since + pause);
-            let until = end.map(|end| format!(" until {end:.0}"));
-            let message = format!(
-                "{begin} ({pods} beside {others}) are new and must go on well{}",
-                until.unwrap_or_default()
-            );
-            (
-                Phase::Rolling,
-                Problem::waiting(Reason::Canary, object, message),
-            )
+            let until = end
+                .map(|end| format!(" until {end:.0}"))
+                .unwrap_or_default();
+            let message =
+                format!("{begin} ({pods} beside {others}) are new and must go on well{until}");
+            (Phase::Rolling, Reason::Canary, message)
         }
         CanaryProgress::Waiting => {
             let message = format!(
                 "{begin} ({pods} beside {others}) are new and go on well; it waits for `shopctl promote {name}`, or `shopctl abort {name}`"
             );
-            (
-                Phase::Held,
-                Problem::waiting(Reason::WaitsForPromotion, object, message),
-            )
+            (Phase::Held, Reason::WaitsForPromotion, message)
         }
-    })
+    };
+    let object = format!("Deployment {}", names::canary(&view.shop.name, name));
+    Some((phase, Problem::waiting(reason, object, message)))
+}
+
+/// What pods lack that are to come.
+fn lacking(findings: &Findings<'_>, service: &ServiceFindings<'_>) -> Option<(Phase, Problem)> {
+    let warnings = &findings.facts.observed.warnings;
+    let cause = of_pods(&service.view.seen.canary_pods, warnings)?;
+    let cause = with_missing_pull_secret(findings, cause);
+    let phase = match cause.needs_help {
+        true => Phase::Failed,
+        false => Phase::Rolling,
+    };
+    Some((phase, cause))
 }
 
 fn ready(canary: Option<&Deployment>) -> i32 {

@@ -1,6 +1,6 @@
 //! The canaries of a pass: their Deployments, and Services that lead to them.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use k8s_openapi::api::{
     apps::v1::Deployment,
@@ -62,10 +62,18 @@ fn deployment(
         (Effective::Kept(_) | Effective::Wanted, _) => {}
     }
     let step = canary_of(&transition.next)?.step;
-    let live = view.seen.deployment.as_deref();
-    let others = live.and_then(|live| live.spec.as_ref()?.replicas);
-    let count = view.wanted.canary.get(step)?.pods(others.unwrap_or(1));
+    let step = view.wanted.canary.get(step)?;
+    let count = match (replicas(&view.seen.deployment), replicas(&view.seen.canary)) {
+        (Some(others), _) => step.pods(others),
+        // Somebody took it away: until it is back these serve alone.
+        (None, Some(count)) => count,
+        (None, None) => step.pods(1),
+    };
     Some(canary::canary(view.shop, name, wanted, count))
+}
+
+fn replicas(deployment: &Option<Arc<Deployment>>) -> Option<i32> {
+    deployment.as_ref()?.spec.as_ref()?.replicas
 }
 
 /// Its canary has pods, and no pod that serves would be lost.

@@ -9,6 +9,7 @@ pub mod deletion;
 pub mod health;
 pub mod identity;
 pub mod isolation;
+mod kept;
 pub mod leader;
 pub mod lease;
 pub mod places;

@@ -3,7 +3,6 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use futures::future::join_all;
 use k8s_openapi::api::{apps::v1::Deployment, core::v1::PodTemplateSpec};
 
 use crate::{
@@ -28,15 +27,15 @@ use crate::{
         placement::Way,
     },
     release::{
-        ABORT_ANNOTATION, Asker, Effective, PROMOTE_ANNOTATION, RETRY_ANNOTATION, Resolved,
-        RevisionId, Seen, ShopRelease, ShopStage, Stage, State, Transition, Wanted, WantedCanary,
-        Why, annotation, canary_of, cannot_return, difference, no_canary, proceed, seen, stay,
-        step,
+        ABORT_ANNOTATION, Asker, PROMOTE_ANNOTATION, RETRY_ANNOTATION, Resolved, RevisionId, Seen,
+        ShopRelease, ShopStage, Stage, State, Transition, Wanted, WantedCanary, Why, annotation,
+        canary_of, difference, no_canary, proceed, seen, stay, step,
     },
     report::{self, statuses::Remembered},
     run::{
         answers::{self, Answered},
         canaries,
+        kept::{self, Templates},
         reconcile::Context,
     },
 };
@@ -93,9 +92,9 @@ pub async fn release(
     let answered = Box::pin(answered).await;
     let mut transitions = transitions(known, states, &answered, rendered, operator);
     let (templates, mut failures) =
-        read(facts, rendered, &mut transitions, cluster, withheld).await;
+        kept::read(facts, rendered, &mut transitions, cluster, withheld).await;
     forget_lost(&mut resolved.release, &transitions);
-    failures.extend(keep(facts, &transitions, rendered, cluster, withheld).await);
+    failures.extend(kept::keep(facts, &transitions, rendered, cluster, withheld).await);
     tell_holds(facts, &mut transitions, &templates, rendered);
     let wakes = transitions
         .values()
@@ -331,93 +330,6 @@ pub(super) fn deployment_of<'a>(
 ) -> Option<&'a Deployment> {
     let part = Part::Service(name.clone());
     deployments.iter().find(|live| part_of(*live) == part)
-}
-
-/// What is kept, and takes the place of what is wanted.
-#[derive(Default)]
-struct Templates {
-    /// What is to come back; none where the Deployment stays as it is.
-    own: BTreeMap<ServiceName, Option<PodTemplateSpec>>,
-    /// What a canary goes on with.
-    canaries: BTreeMap<ServiceName, PodTemplateSpec>,
-}
-
-/// Reads what is to come back, before it is said that it does. What is not kept any more does not, and goes on where it runs already.
-/// What is rendered anyway need not be read.
-async fn read(
-    facts: &Facts,
-    rendered: &Resources<Rendered>,
-    transitions: &mut BTreeMap<ServiceName, Transition>,
-    cluster: &Cluster,
-    withheld: &Refusals,
-) -> (Templates, Vec<Failure>) {
-    let (mut templates, mut failures) = (Templates::default(), Vec::new());
-    for (name, transition) in transitions {
-        let wanted = deployment_of(name, &rendered.deployments);
-        let wanted = wanted.and_then(revision::of_deployment);
-        let is_kept = |effective: &Effective| match effective {
-            Effective::Kept(id) if wanted.as_ref() != Some(id) => Some(id.clone()),
-            Effective::Kept(_) | Effective::Wanted => None,
-        };
-        let read = async |id| revisions::read(&facts.shop, cluster, name, &id, withheld).await;
-        if let Some(id) = transition.canary.as_ref().and_then(is_kept) {
-            match read(id).await {
-                Ok(kept) => templates
-                    .canaries
-                    .extend(kept.map(|kept| (name.clone(), kept))),
-                Err(failure) => failures.push(failure),
-            }
-        }
-        let Some(id) = is_kept(&transition.effective) else {
-            continue;
-        };
-        let seen = facts.observed.services.get(name);
-        let live = seen.and_then(|seen| seen.deployment.as_deref());
-        let runs = live.and_then(revision::of_deployment).as_ref() == Some(&id);
-        let kept = match read(id).await {
-            Ok(None) if !runs && !stays(facts, name, &transition.next.stage) => {
-                *transition = cannot_return(transition.clone());
-                continue;
-            }
-            Ok(kept) => kept,
-            Err(failure) => {
-                failures.push(failure);
-                None
-            }
-        };
-        templates.own.insert(name.clone(), kept);
-    }
-    (templates, failures)
-}
-
-/// It is held, and on no way back: then it is left as it is.
-fn stays(facts: &Facts, name: &ServiceName, stage: &Stage) -> bool {
-    let seen = facts.observed.services.get(name);
-    let is_there = seen.is_some_and(|seen| seen.deployment.is_some());
-    is_there && facts.holds.contains_key(name) && !matches!(stage, Stage::Returning(_))
-}
-
-/// Keeps what is about to run. Where that is refused it runs all the same: there is only nothing to go back to.
-async fn keep(
-    facts: &Facts,
-    transitions: &BTreeMap<ServiceName, Transition>,
-    rendered: &Resources<Rendered>,
-    cluster: &Cluster,
-    withheld: &Refusals,
-) -> Vec<Failure> {
-    let keeps = facts.services().filter_map(|service| {
-        let (shop, name, seen) = (service.shop, service.name(), service.seen);
-        let transition = transitions.get(name)?;
-        let deployment = deployment_of(name, &rendered.deployments)?;
-        let runs = |effective: &Effective| match effective {
-            Effective::Wanted => true,
-            Effective::Kept(id) => revision::of_deployment(deployment).as_ref() == Some(id),
-        };
-        let is_run = runs(&transition.effective) || transition.canary.iter().any(runs);
-        is_run.then(|| revisions::keep(shop, cluster, name, seen, deployment, withheld))
-    });
-    let kept = join_all(keeps).await;
-    kept.into_iter().filter_map(Result::err).collect()
 }
 
 /// Where a return is in force, what is kept takes the place of what is wanted. Or the Deployment stays as it is.

@@ -269,6 +269,27 @@ async fn a_status_that_is_lost_begins_the_canary_anew_and_nothing_is_rolled_for_
 }
 
 #[tokio::test]
+async fn what_runs_comes_back_beside_its_canary_where_somebody_takes_it_away() {
+    let harness = Harness::new().await;
+    harness.begin_canary().await;
+    harness.until_it_waits().await;
+    let deployments = harness.api::<Deployment>();
+    let taken = deployments
+        .delete("demo-orders", &DeleteParams::background())
+        .await;
+    taken.expect("deleted");
+    harness
+        .reconcile_until("it is back", || async {
+            let live = deployments.get_opt("demo-orders").await.expect("an answer");
+            live.is_some_and(|live| image_of(&live) == Some(OLD))
+        })
+        .await;
+    assert_eq!(harness.release().await.stage, ReleaseStage::Canary);
+    let canary = harness.canary().await.expect("a canary");
+    assert_eq!(image_of(&canary), Some(NEW));
+}
+
+#[tokio::test]
 async fn a_service_that_leaves_takes_its_canary_along() {
     let harness = Harness::new().await;
     harness.begin_canary().await;

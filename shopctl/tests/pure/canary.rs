@@ -65,7 +65,8 @@ fn only_a_canary_that_waits_is_promoted_and_whatever_else_there_is_is_said() {
         promotable(&canary("Waiting"), "users"),
         "users has no canary: no release of it is under way",
     );
-    let unknown = promotable(&canary("Waiting"), "shipping");
+    let waits = canary("Waiting");
+    let unknown = promotable(&waits, "shipping");
     assert!(matches!(unknown, Err(Failure::Absent(text)) if text.contains("no service shipping")));
 }
 

@@ -348,15 +348,22 @@ pub(super) fn failed(
     result: ReleaseResult,
     now: Timestamp,
 ) -> Failure {
-    let cause = Some(cause.to_owned());
+    let cause = cause.to_owned();
     let (revision, image) = (&trial.revision, &wanted.image);
     next.note(PastRelease {
         without_canary: trial.without_canary.clone(),
-        ..past(revision, image, trial.began, now, result, cause.clone())
+        ..past(
+            revision,
+            image,
+            trial.began,
+            now,
+            result,
+            Some(cause.clone()),
+        )
     });
     Failure {
         revision: revision.clone(),
-        cause: cause.unwrap_or_default(),
+        cause,
         at: now,
         retry: wanted.retry.clone(),
         before: trial.before.clone(),

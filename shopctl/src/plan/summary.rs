@@ -8,7 +8,11 @@ use serde_json::Value;
 use shop_operator::{
     api::{Begins, HoldReason, OnFailure, OperatorUpdates, PauseSpec, ReleaseStage, Shop},
     facts::departures::Departure,
-    model::{validate::ValidShop, windows::windows},
+    facts::observe::ObservedService,
+    model::{
+        validate::{ValidService, ValidShop},
+        windows::windows,
+    },
     naming::{
         labels::{Part, part_of},
         names::{self, ServiceName},
@@ -228,7 +232,9 @@ fn summary(
     let mut steps: Vec<_> = held.cloned().into_iter().collect();
     steps.extend(pods.iter().flat_map(Pods::steps));
     let rolls = pods.as_ref().filter(|pods| held.is_none() && pods.rolls());
-    steps.extend(rolls.and_then(|pods| canary(plan, name, pods.before())));
+    let (wanted, seen) = (&plan.facts.shop.services, &plan.facts.observed.services);
+    let is = wanted.get(name).zip(seen.get(name)).zip(rolls);
+    steps.extend(is.and_then(|((wanted, seen), pods)| canary(wanted, seen, pods.before())));
     steps.extend(migration.and_then(|migration| of_migration(migration, pods.as_ref())));
     let database = database.and_then(|side| of_server(side));
     steps.extend(database.map(|what| format!("its PostgreSQL {what}")));
@@ -251,18 +257,11 @@ fn summary(
     })
 }
 
-/// With what a release begins, where some of its pods are to prove themselves first.
-fn canary(plan: &Plan, name: &ServiceName, others: i64) -> Option<String> {
-    let (wanted, seen) = (
-        plan.facts.shop.services.get(name)?,
-        plan.facts.observed.services.get(name)?,
-    );
-    let first = wanted.canary.first()?;
-    let good = seen.deployment.as_deref().and_then(revision::good_of);
-    if good.is_none() || others == 0 {
-        return None;
-    }
-    if let Some(why) = no_canary(seen, good.as_ref()) {
+/// With what a release begins beside so many pods, where some of its own are to prove themselves first.
+pub fn canary(wanted: &ValidService, seen: &ObservedService, others: i64) -> Option<String> {
+    let first = wanted.canary.first().filter(|_| others > 0)?;
+    let good = seen.deployment.as_deref().and_then(revision::good_of)?;
+    if let Some(why) = no_canary(seen, Some(&good)) {
         return Some(format!("without a canary: {why}"));
     }
     let others = i32::try_from(others).unwrap_or(i32::MAX);

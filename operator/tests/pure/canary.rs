@@ -270,6 +270,9 @@ fn a_canary_that_is_aborted_goes_and_is_not_tried_again_before_somebody_says_so(
     assert_at(&other, 1, CanaryProgress::Waiting);
 }
 
+/// What is seen before, what then, and what becomes of that.
+type Case<'a> = (Vec<(i64, Seen)>, (i64, Seen), &'a str);
+
 #[test]
 fn bad_pods_of_a_canary_go_and_what_runs_never_moved() {
     let stop = Wanted {
@@ -295,7 +298,7 @@ fn bad_pods_of_a_canary_go_and_what_runs_never_moved() {
         ..whole(NEW)
     };
     let served = || vec![(0, none()), (5, whole(NEW))];
-    let cases: [(Vec<(i64, Seen)>, (i64, Seen), &str); 6] = [
+    let cases: [Case<'_>; 6] = [
         (vec![(0, none())], (3, crashes), "crashes: exit code 1"),
         (
             vec![(0, none())],

@@ -251,6 +251,39 @@ async fn a_canary_goes_on_under_the_next_operator_as_it_is() {
 }
 
 #[tokio::test]
+async fn what_is_asked_for_in_the_midst_of_a_canary_and_is_paused_leaves_it_as_it_is() {
+    let harness = Harness::new().await;
+    let before = harness.begin_canary().await;
+    let revision = harness.until_it_waits().await.revision.expect("one");
+    let mut paused = shop("2");
+    paused["services"]["orders"]["env"] = json!([{"name": "NOTE", "value": "for later"}]);
+    paused["services"]["orders"]["pause"] = json!({"reason": "sale"});
+    harness.apply(paused).await;
+    harness
+        .reconcile_until("it is held", || async {
+            harness.release().await.held.is_some()
+        })
+        .await;
+    harness.until_it_writes_nothing().await;
+    let says = |deployment: &Deployment| {
+        let template = serde_json::to_string(&deployment.spec).expect("JSON");
+        template.contains("for later")
+    };
+    let canary = harness.canary().await.expect("a canary");
+    assert_eq!((image_of(&canary), says(&canary)), (Some(NEW), false));
+    harness.assert_untouched(&before).await;
+
+    // It goes on to its end, with what it began with: that is kept.
+    harness.say("promote", &format!("{revision} now")).await;
+    harness
+        .reconcile_until("all follow", || async {
+            harness.image_of_orders().await == NEW
+        })
+        .await;
+    assert!(!says(&harness.deployment_of_orders().await));
+}
+
+#[tokio::test]
 async fn a_status_that_is_lost_begins_the_canary_anew_and_nothing_is_rolled_for_it() {
     let harness = Harness::new().await;
     let before = harness.begin_canary().await;

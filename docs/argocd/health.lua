@@ -1,4 +1,4 @@
--- The health of a Shop for Argo CD. It looks at conditions and at what is blocked, and knows one reason alone: new ones need no change here.
+-- The health of a Shop for Argo CD. It looks at conditions and at what is blocked, and knows two reasons alone: new ones need no change here.
 
 local function health(status, message)
   return { status = status, message = message }
@@ -25,8 +25,9 @@ end
 local function is_true(name)
   return conditions[name] ~= nil and conditions[name].status == "True"
 end
--- Somebody holds a release; what ran before runs. A service that waits for help would be the reason in its place.
-if ready.reason == "Held" and is_true("DatabasesReady") and is_true("BrokerReady") then
+-- Somebody holds a release, or its canary waits for somebody; what ran before runs. A service that waits for help would be the reason in its place.
+local waits = ready.reason == "Held" or ready.reason == "WaitsForPromotion"
+if waits and is_true("DatabasesReady") and is_true("BrokerReady") then
   return health("Suspended", ready.message)
 end
 for _, service in ipairs(status.services or {}) do

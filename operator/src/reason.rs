@@ -29,6 +29,10 @@ pub enum Reason {
     TakenBack,
     /// A pause holds what the Shop asks for, or that waits for a maintenance window.
     Held,
+    /// Some pods of a new revision prove themselves beside those that run.
+    Canary,
+    /// They wait for somebody to say that all shall follow.
+    WaitsForPromotion,
     /// It is not the service's turn yet in a release of the shop.
     WaitsForWave,
     /// Pods are being replaced.
@@ -126,6 +130,9 @@ impl Reason {
             Self::Held => {
                 "Wait for its end, or end it: shopctl resume; or for the window, or set spec.rollout.begins to Anytime."
             }
+            Self::WaitsForPromotion => {
+                "Look how its pods do, then let all follow with shopctl promote, or have them go with shopctl abort."
+            }
             Self::MoveGivenUp => "Mend what held it up. Each change of the Shop tries it again.",
             Self::ScalingInactive => {
                 "Mend what the message names; most often metrics-server is missing."
@@ -165,6 +172,7 @@ impl Reason {
             }
             Self::OperatorBug => "Report it with the operator's log. Other Shops go on.",
             Self::WaitsForWave
+            | Self::Canary
             | Self::Rolling
             | Self::Moving
             | Self::HoldsDatabases

@@ -94,6 +94,18 @@ pub enum Command {
         /// The service
         service: String,
     },
+    /// Let a canary that waits go on: to its next step, or after the last one to all pods
+    #[command(after_help = EXIT_CODES)]
+    Promote {
+        /// The service
+        service: String,
+    },
+    /// Have the pods of a canary go; what it was is not tried again before the Shop changes, or `retry`
+    #[command(after_help = EXIT_CODES)]
+    Abort {
+        /// The service
+        service: String,
+    },
     /// Write back what the Shop asked for before: the image of one service, or the version of all
     #[command(after_help = EXIT_CODES)]
     Rollback(RollbackOptions),

@@ -45,12 +45,7 @@ pub async fn run(
 pub async fn retry(cluster: &Cluster, service: &str, now: Timestamp) -> Result<Outcome, Failure> {
     let shop = cluster.shop().await?;
     may_be_tried_again(&shop, service)?;
-    let annotations = json!({format!("{RETRY_ANNOTATION}/{service}"): now.to_string()});
-    let patch = Patch::Merge(json!({"metadata": {"annotations": annotations}}));
-    let name = shop.metadata.name.unwrap_or_default();
-    let shops = cluster.api::<Shop>();
-    let written = shops.patch(&name, &PatchParams::default(), &patch).await;
-    written.map_err(asking(format!("Shop {name} cannot be annotated")))?;
+    annotate(cluster, &shop, RETRY_ANNOTATION, service, &now.to_string()).await?;
     output::print(&format!("another try of {service} is asked for\n"))?;
     Ok(Outcome::Good)
 }
@@ -66,6 +61,23 @@ fn may_be_tried_again(shop: &Shop, service: &str) -> Result<(), Failure> {
     }
 }
 
+/// Says something about a service to the operator.
+pub(crate) async fn annotate(
+    cluster: &Cluster,
+    shop: &Shop,
+    kind: &str,
+    service: &str,
+    value: &str,
+) -> Result<(), Failure> {
+    let annotations = json!({format!("{kind}/{service}"): value});
+    let patch = Patch::Merge(json!({"metadata": {"annotations": annotations}}));
+    let name = shop.metadata.name.clone().unwrap_or_default();
+    let shops = cluster.api::<Shop>();
+    let written = shops.patch(&name, &PatchParams::default(), &patch).await;
+    let written = written.map_err(asking(format!("Shop {name} cannot be annotated")));
+    written.map(drop)
+}
+
 fn not_taken_back(shop: &Shop, service: &str) -> Option<&'static str> {
     let releases = releases(shop, Some(service));
     let held = releases.first().and_then(|release| release.held.as_ref());
@@ -75,6 +87,7 @@ fn not_taken_back(shop: &Shop, service: &str) -> Option<&'static str> {
     }
     match releases.first().map(|release| release.stage) {
         None | Some(ReleaseStage::Idle) => Some("at its end"),
+        Some(ReleaseStage::Canary) => Some("under way, with a canary"),
         Some(ReleaseStage::Rolling) => Some("under way"),
         Some(ReleaseStage::Gate) => Some("under way, and all pods are new"),
         Some(ReleaseStage::Returning | ReleaseStage::TakenBack) => None,
@@ -120,7 +133,9 @@ fn line(number: usize, past: &PastRelease) -> String {
     );
     let told = past.cause.as_deref().or(past.answers.as_deref());
     let told = told.map(|told| wrapped(told, "      "));
-    line + &told.unwrap_or_default()
+    let without = past.without_canary.as_deref();
+    let without = without.map(|why| wrapped(&format!("without a canary: {why}"), "      "));
+    line + &told.unwrap_or_default() + &without.unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, FromArgMatches};
 use k8s_openapi::jiff::Timestamp;
 use shopctl::{
+    canary,
     cli::{self, Cli, Command},
     cluster::Cluster,
     failure::{Failure, Outcome},
@@ -53,6 +54,12 @@ async fn obey(Cli { common, command }: Cli) -> Result<Outcome, Failure> {
         }
         Command::Retry { service } => {
             history::retry(&cluster().await?, &service, Timestamp::now()).await
+        }
+        Command::Promote { service } => {
+            canary::promote(&cluster().await?, &service, Timestamp::now()).await
+        }
+        Command::Abort { service } => {
+            canary::abort(&cluster().await?, &service, Timestamp::now()).await
         }
         Command::Rollback(options) => rollback::run(&cluster().await?, &options, output).await,
         Command::Pause(options) => {

@@ -60,12 +60,12 @@ impl Place {
         }
     }
 
-    /// Selects its pods.
+    /// Selects its pods, those of a canary too.
     pub fn selector(&self) -> String {
         let app = self.host.as_ref().unwrap_or(&self.service);
-        let component = Component::Service.as_str();
+        let (own, canary) = (Component::Service.as_str(), Component::Canary.as_str());
         format!(
-            "{INSTANCE_LABEL}={},{NAME_LABEL}={app},{COMPONENT_LABEL}={component}",
+            "{INSTANCE_LABEL}={},{NAME_LABEL}={app},{COMPONENT_LABEL} in ({own},{canary})",
             self.shop
         )
     }
@@ -100,7 +100,7 @@ impl Place {
     }
 }
 
-/// The first pod, by name, that is ready and stays.
+/// The first pod, by name, that is ready and stays; one of a canary where there is no other.
 pub fn ready(pods: &[Pod]) -> Option<&Pod> {
     let is_ready = |pod: &&Pod| {
         let status = pod.status.iter();
@@ -110,5 +110,11 @@ pub fn ready(pods: &[Pod]) -> Option<&Pod> {
     };
     pods.iter()
         .filter(is_ready)
-        .min_by_key(|pod| pod.metadata.name.as_deref())
+        .min_by_key(|pod| (is_canary(pod), pod.metadata.name.as_deref()))
+}
+
+fn is_canary(pod: &Pod) -> bool {
+    let labels = pod.metadata.labels.iter();
+    let mut component = labels.filter_map(|labels| labels.get(COMPONENT_LABEL));
+    component.any(|component| component == Component::Canary.as_str())
 }

@@ -6,6 +6,7 @@
 )]
 
 pub mod admission;
+mod canary;
 mod email;
 mod exposure;
 pub mod format;
@@ -29,6 +30,7 @@ const LABEL_KEY: &str = r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[
 /// The value of a label or a taint.
 const LABEL_VALUE: &str = r"^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$";
 
+pub use canary::*;
 pub use email::*;
 pub use exposure::*;
 pub use resources::*;

@@ -6,7 +6,7 @@ use kube::{KubeSchema, core::Rule};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    MOST_SERVICES, PauseSpec, ResourcesSpec, SchedulingSpec,
+    CanarySpec, MOST_SERVICES, PauseSpec, ResourcesSpec, SchedulingSpec, canary,
     format::IMAGE,
     pod_metadata::{
         annotation_values, keys, label_values, no_reserved_annotation, no_reserved_label,
@@ -28,6 +28,7 @@ use crate::{
         .message("version and image exclude each other: an image names its version itself"),
     validation = Rule::new("!(has(self.replicas) && has(self.autoscaling))")
         .message("replicas and autoscaling exclude each other: name a count, or bounds for the autoscaler"),
+    validation = canary::fits_beside(),
     validation = topology::env_of_definition(),
     validation = Rule::new("!has(self.extracted) || !has(self.definition)")
         .message("extracted is for built-in services: one that brings its definition has pods of its own always"),
@@ -106,6 +107,10 @@ pub struct ServiceSpec {
     /// While it lasts, no new release of this service begins.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pause: Option<PauseSpec>,
+
+    /// Its releases begin with some new pods beside those that run, in steps. Default: without. A service in the pods of a host has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub canary: Option<CanarySpec>,
 
     /// The Job that migrates the database before pods of a new image start.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -155,6 +155,12 @@ pub struct ReleaseStatus {
     /// What the pods before had answered: what the new ones are held against.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub before: Vec<AnsweredBefore>,
+    /// Where its canary stands; none where it has none, or not any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub canary: Option<CanaryStatus>,
+    /// Why it has no canary though the Shop asks for one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub without_canary: Option<String>,
     /// What the annotation for another try said when it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry: Option<String>,
@@ -176,6 +182,33 @@ pub struct ReleaseStatus {
     /// The releases that have ended, the last one first, ten at most.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub history: Vec<PastRelease>,
+}
+
+/// Where the canary of a release stands.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct CanaryStatus {
+    /// The number of its step, from 1.
+    pub step: i32,
+    /// How far that is.
+    pub progress: CanaryProgress,
+    /// What the annotation `promote.shopkeeper.dev/<service>` said before that could count.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub promote: Option<String>,
+    /// What the annotation `abort.shopkeeper.dev/<service>` said when the release began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub abort: Option<String>,
+}
+
+/// How far a step of a canary is.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CanaryProgress {
+    /// Its pods come.
+    Starting,
+    /// They must go on well for a while.
+    Passing,
+    /// They go on well until somebody promotes or aborts it.
+    Waiting,
 }
 
 /// What the pods of a revision had answered on one route when the next one came.
@@ -282,6 +315,8 @@ pub enum ReleaseStage {
     /// None is under way: what is asked for has proved itself.
     #[default]
     Idle,
+    /// Some new pods serve beside those that run.
+    Canary,
     /// Pods are being replaced.
     Rolling,
     /// All pods are new, and must go on well for a while.
@@ -311,6 +346,9 @@ pub struct PastRelease {
     /// Why, where it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cause: Option<String>,
+    /// Why it had no canary though the Shop asked for one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub without_canary: Option<String>,
     /// What its pods had answered until then, where it was judged by that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub answers: Option<String>,
@@ -356,7 +394,7 @@ pub enum Phase {
     Merging,
     /// Pods are being replaced or started.
     Rolling,
-    /// It keeps what it runs: a pause holds what the Shop asks for, or that waits for a maintenance window.
+    /// It keeps what it runs: a pause holds what the Shop asks for, or that waits for a maintenance window, or its canary for somebody.
     Held,
     /// All pods run as asked.
     Running,

@@ -64,11 +64,15 @@ impl Leaving<'_> {
             names::service(shop, self.service),
             names::database(shop, self.service),
         );
-        let has_deployment = self.is_there(&cluster.deployments, &name);
+        let canary = names::canary(shop, self.service);
+        let deployments = &cluster.deployments;
+        let has_deployment =
+            self.is_there(deployments, &name) || self.is_there(deployments, &canary);
         let mut refused = Vec::new();
         refused.extend(self.delete(&cluster.autoscalers, &name).await);
         refused.extend(self.delete(&cluster.disruption_budgets, &name).await);
-        refused.extend(self.delete(&cluster.deployments, &name).await);
+        refused.extend(self.delete(deployments, &name).await);
+        refused.extend(self.delete(deployments, &canary).await);
         refused.extend(self.delete_revisions(cluster).await);
         if has_deployment || self.runs(Component::Service) {
             return refused;

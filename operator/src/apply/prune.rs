@@ -1,7 +1,10 @@
 //! Deletes what this Shop once needed and no longer does: Jobs of former images, budgets of services with one pod, autoscalers that
-//! were switched off, Deployments of services that moved to the host. What services leave behind is in `leave`.
+//! were switched off, Deployments of services that moved to the host, canaries that are at their end. What services leave behind is in `leave`.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::Arc,
+};
 
 use kube::ResourceExt;
 
@@ -15,9 +18,10 @@ use crate::{
     model::{metadata::is_ours, validate::ValidShop},
     naming::{
         labels::{Part, part_of},
-        names,
+        names::{self, ServiceName},
     },
     progress::decide::Decision,
+    release::{State, canary_of},
 };
 
 /// Deletes superfluous objects of the Shop; nothing of a service of which something was not applied, because what is missing
@@ -27,6 +31,7 @@ pub async fn prune(
     facts: &Facts,
     cluster: &Cluster,
     decision: &Decision,
+    states: &BTreeMap<ServiceName, State>,
     outcome: &Outcome,
     withheld: &Refusals,
 ) -> Vec<Failure> {
@@ -49,7 +54,7 @@ pub async fn prune(
     };
     let (budgets, autoscalers) = (&cluster.disruption_budgets, &cluster.autoscalers);
     let (deployments, jobs, budgets, autoscalers) = tokio::join!(
-        without_pods(shop, cluster, decision, spared, withheld),
+        without_pods(shop, cluster, decision, states, spared, withheld),
         superfluous(shop, &cluster.jobs, &applied.jobs, spared, withheld),
         superfluous(shop, budgets, &applied.disruption_budgets, spared, withheld),
         superfluous(shop, autoscalers, &applied.autoscalers, spared, withheld),
@@ -60,20 +65,24 @@ pub async fn prune(
         .collect()
 }
 
-/// The Deployments of services that others run, and of a host without guests. Nothing else makes a Deployment superfluous.
+/// The Deployments of services that others run, of a host without guests, and of canaries that are at their end. Nothing else makes a
+/// Deployment superfluous.
 async fn without_pods(
     shop: &ValidShop,
     cluster: &Cluster,
     decision: &Decision,
+    states: &BTreeMap<ServiceName, State>,
     spared: &Spared<'_>,
     withheld: &Refusals,
 ) -> Vec<Failure> {
+    let names = decision.services.iter().flat_map(|(service, decided)| {
+        let own = (!decided.placement.apart).then(|| names::service(&shop.name, service));
+        let has_canary = states.get(service).is_some_and(|s| canary_of(s).is_some());
+        let canary = (!has_canary).then(|| names::canary(&shop.name, service));
+        own.into_iter().chain(canary)
+    });
     let mut refused = Vec::new();
-    for (service, decided) in &decision.services {
-        if decided.placement.apart {
-            continue;
-        }
-        let name = names::service(&shop.name, service);
+    for name in names {
         let deployment = cluster.deployments.get(&shop.namespace, &shop.name, &name);
         let deployment = deployment.filter(|live| is_ours(shop, &**live));
         if let Some(live) = deployment.filter(|live| !spared.contains(&**live)) {

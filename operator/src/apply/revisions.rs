@@ -115,6 +115,7 @@ pub async fn forget(
 fn needed(state: &State) -> BTreeSet<&str> {
     let of_stage = match &state.stage {
         Stage::Idle => None,
+        Stage::Canary(canary) => Some(&canary.trial.revision),
         Stage::Rolling(trial) | Stage::Gate(trial) => Some(&trial.revision),
         Stage::Returning(failure) | Stage::TakenBack(failure) | Stage::Stopped(failure) => {
             Some(&failure.revision)

@@ -126,6 +126,7 @@ fn names_in_use(shop: &ValidShop) -> BTreeSet<String> {
     let names = shop.services.keys().flat_map(|service| {
         [
             names::service(&shop.name, service),
+            names::canary(&shop.name, service),
             names::database(&shop.name, service),
         ]
     });

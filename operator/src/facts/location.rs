@@ -16,7 +16,7 @@ use crate::{
         validate::{ValidService, ValidShop},
     },
     naming::{
-        labels::{Part, part_of},
+        labels::{COMPONENT_LABEL, Component, Part, part_of},
         names::{self, ServiceName},
     },
 };
@@ -37,6 +37,7 @@ pub fn locate(
     cluster: &Cluster,
     ways: &BTreeMap<ServiceName, Remembered>,
 ) -> Result<(), Error> {
+    find_canaries(shop, cluster);
     let idle = shop.idle_host.as_ref().map(|idle| &idle.service);
     let Some(host) = shop.host().or(idle).map(|host| host.name.clone()) else {
         return Ok(());
@@ -82,6 +83,19 @@ pub fn locate(
         }
     }
     check_connections(shop, &host)
+}
+
+/// Pods of a canary whose service asks for none any more need its policies until they end.
+fn find_canaries(shop: &mut ValidShop, cluster: &Cluster) {
+    for pod in cluster.pods.of_shop(&shop.namespace, &shop.name) {
+        let component = pod.labels().get(COMPONENT_LABEL);
+        let is_canary = component.is_some_and(|is| is == Component::Canary.as_str());
+        if let Part::Service(name) = part_of(&*pod)
+            && let Some(service) = shop.services.get_mut(&name)
+        {
+            service.has_canary |= is_canary;
+        }
+    }
 }
 
 /// What is found of a service.

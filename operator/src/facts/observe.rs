@@ -60,6 +60,10 @@ pub struct ObservedService {
     pub deployment: Option<Arc<Deployment>>,
     /// Its pods, whatever their age, by name.
     pub pods: Vec<Arc<Pod>>,
+    /// The Deployment of its canary.
+    pub canary: Option<Arc<Deployment>>,
+    /// The pods of that.
+    pub canary_pods: Vec<Arc<Pod>>,
     /// The templates of its pods that are kept.
     pub revisions: Vec<Arc<ControllerRevision>>,
     /// The Jobs of its migrations, of whatever image, each with its pods.
@@ -243,6 +247,7 @@ pub async fn observe(
             .get(&shop.namespace, &shop.name, &name),
         pods,
     };
+    let deployment = |name: &str| cluster.deployments.get(&shop.namespace, &shop.name, name);
     let service = |wanted: &ValidService| {
         let service = &wanted.name;
         let name = names::service(&shop.name, service);
@@ -252,7 +257,9 @@ pub async fn observe(
             .iter()
             .filter(|job| is_of(&***job, service.as_str(), Component::Migration));
         let mut observed = ObservedService {
-            deployment: cluster.deployments.get(&shop.namespace, &shop.name, &name),
+            deployment: deployment(&name),
+            canary: deployment(&names::canary(&shop.name, service)),
+            canary_pods: pods.of(service.as_str(), Component::Canary),
             autoscaler: cluster.autoscalers.get(&shop.namespace, &shop.name, &name),
             pods: pods.of(service.as_str(), Component::Service),
             // A StatefulSet keeps revisions of its own.

@@ -1,5 +1,6 @@
 //! What is wanted: a Shop as written becomes a Shop as meant. Pure.
 
+pub mod canary;
 pub mod defaults;
 pub mod metadata;
 pub mod place;

@@ -63,7 +63,7 @@ impl ValidShop {
     /// counts with the pods that it would have at either place, so that no bound changes when it moves; where nobody names
     /// a count, with two.
     pub fn pools_at(&self, server: &ServiceName) -> i32 {
-        let most = |service: &ValidService| service.replicas.most().unwrap_or(2);
+        let most = |service: &ValidService| service.most_pods().unwrap_or(2);
         let at_host = self.host().map(most);
         let pools = self.databases_at(server).map(|service| {
             let hosted = at_host.filter(|_| service.may_be_hosted());

@@ -23,6 +23,7 @@ use crate::{
     },
     hash::Fingerprint,
     model::{
+        canary::{self, Step},
         defaults,
         place::{Place, Server},
         topology,
@@ -175,6 +176,10 @@ pub struct ValidService {
     pub image: String,
     /// Who decides how many pods run.
     pub replicas: Replicas,
+    /// With how many new pods its releases begin; nothing where they begin without.
+    pub canary: Vec<Step>,
+    /// There may be pods of a canary.
+    pub has_canary: bool,
     /// CPU and memory of a pod.
     pub resources: ResourcesSpec,
     /// On which nodes pods run, those of the migration too.
@@ -221,6 +226,20 @@ impl ValidShop {
             .filter(calls)
             .map(|caller| &caller.name)
     }
+}
+
+impl ValidService {
+    /// The most pods that are wanted at a time, with those of a canary; none where someone else decides.
+    pub fn most_pods(&self) -> Option<i32> {
+        let most = self.replicas.most()?;
+        Some(with_canary(most, &self.canary))
+    }
+}
+
+/// So many pods and those of a canary beside them.
+fn with_canary(pods: i32, steps: &[Step]) -> i32 {
+    let canary = steps.iter().map(|step| step.pods(pods)).max();
+    pods.saturating_add(canary.unwrap_or(0))
 }
 
 impl Replicas {
@@ -459,6 +478,7 @@ fn valid_service(
         ));
     }
     let replicas = replicas(&path, &spec, wrong);
+    let canary = canary(&path, &spec, hosts, wrong);
     let is_built_in = hosts || built_in::services().contains_key(name);
     let place = match (shop.spec.topology.unwrap_or_default(), spec.extracted) {
         (Topology::Monolith, None | Some(false)) if is_built_in && !hosts => Place::Hosted,
@@ -491,6 +511,7 @@ fn valid_service(
         &shop.spec,
         name,
         &calls,
+        &canary,
         limits_stream,
         definition.sends_mail,
     );
@@ -511,6 +532,8 @@ fn valid_service(
         version,
         image,
         replicas,
+        has_canary: !canary.is_empty(),
+        canary,
         resources: default_resources.fill(spec.resources.as_ref()),
         scheduling: spec.scheduling.unwrap_or_default(),
         pod_labels: spec.pod_labels,
@@ -528,6 +551,7 @@ fn asked(
     spec: &ShopSpec,
     service: &ServiceName,
     calls: &[&str],
+    canary: &[Step],
     limits_stream: bool,
     sends_mail: bool,
 ) -> String {
@@ -535,13 +559,16 @@ fn asked(
     let own = own.unwrap_or_default();
     // As many pods share the connections of a database; and an autoscaler goes by what a pod requests.
     let most = own.autoscaling.as_ref().map(|scaling| scaling.max_replicas);
-    let connections = most.or(own.replicas).and_then(per_process);
+    let most = most.or(own.replicas);
+    let most = most.map(|most| with_canary(most, canary));
+    let connections = most.and_then(per_process);
     let is_autoscaled = own.autoscaling.is_some();
     let own = ServiceSpec {
         enabled: None,
         pause: None,
         replicas: None,
         autoscaling: None,
+        canary: None,
         ..own
     };
     let follows = own.version.is_none() && own.image.is_none();
@@ -602,6 +629,17 @@ fn check_node_ports(
             ));
         }
     }
+}
+
+/// The process that hosts others rolls without any release.
+fn canary(path: &str, spec: &ServiceSpec, hosts: bool, wrong: &mut Vec<String>) -> Vec<Step> {
+    let asked = spec.canary.as_ref();
+    if hosts && asked.is_some() {
+        wrong.push(format!(
+            "{path}.canary: the process that hosts others rolls without one; name it for a service that is extracted"
+        ));
+    }
+    canary::steps(path, asked.filter(|_| !hosts), wrong)
 }
 
 fn replicas(path: &str, spec: &ServiceSpec, wrong: &mut Vec<String>) -> Replicas {

@@ -19,6 +19,8 @@ pub const NAME_LABEL: &str = "app.kubernetes.io/name";
 pub const COMPONENT_LABEL: &str = "app.kubernetes.io/component";
 /// Says which version runs; on Deployments, Jobs and their pods alone.
 pub const VERSION_LABEL: &str = "app.kubernetes.io/version";
+/// Says which service a pod answers for, whichever of its Deployments made it; on the pods of services alone.
+pub const SERVES_LABEL: &str = "shopkeeper.dev/serves";
 /// Says which revision of its service a pod is of; on Deployments, as an annotation, which one they are to run.
 pub const REVISION_LABEL: &str = "shopkeeper.dev/revision";
 /// Selects what the operator made.
@@ -42,6 +44,8 @@ pub enum Part {
 pub enum Component {
     /// A service.
     Service,
+    /// Pods of a new revision beside those of a service.
+    Canary,
     /// Its PostgreSQL.
     Database,
     /// A Job before its pods roll.
@@ -55,6 +59,7 @@ impl Component {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Service => "service",
+            Self::Canary => "canary",
             Self::Database => "database",
             Self::Migration => "migration",
             Self::Broker => "broker",

@@ -40,6 +40,11 @@ pub fn service(shop: &str, service: &ServiceName) -> String {
     format!("{shop}-{service}")
 }
 
+/// The Deployment of a service's canary. No service has this name: it is reserved.
+pub fn canary(shop: &str, service: &ServiceName) -> String {
+    format!("{shop}-{service}-canary")
+}
+
 /// StatefulSet, Service and NetworkPolicy of a service's database, and the Secret of the service's own role.
 pub fn database(shop: &str, service: &ServiceName) -> String {
     format!("{shop}-{service}-db")
@@ -90,6 +95,7 @@ mod tests {
         let service = "s".repeat(15).as_str().into();
         assert!(migration(&shop, &service, "any").len() <= 63);
         assert!(revision(&shop, &service, "0123456789abcdef").len() <= 63);
+        assert!(canary(&shop, &service).len() <= 63);
         // What the StatefulSet controller adds to the name for the label controller-revision-hash.
         assert!(database(&shop, &service).len() + "-0123456789".len() <= 63);
     }

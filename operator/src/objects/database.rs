@@ -222,6 +222,7 @@ fn claim_labels(shop: &ValidShop, app: &str, component: Component) -> BTreeMap<S
         Component::Broker => "broker",
         // They have no claim.
         Component::Service => "service",
+        Component::Canary => "canary",
         Component::Migration => "migration",
     };
     [

@@ -26,7 +26,7 @@ use crate::{
         validate::{ValidService, ValidShop},
     },
     naming::{
-        labels::{Component, VERSION_LABEL},
+        labels::{Component, SERVES_LABEL, VERSION_LABEL},
         names,
         ports::GRPC_PORT,
     },
@@ -101,6 +101,9 @@ fn template(
 ) -> PodTemplateSpec {
     let mut labels = metadata::labels(shop, service.name.as_str(), Component::Service);
     labels.extend(version_label(&runs.version));
+    if !service.hosts {
+        labels.insert(SERVES_LABEL.into(), service.name.to_string());
+    }
     let stream_size = decision.stream_size;
     let mut env = environment(shop, service, stream_size);
     let mut ports = ports(service);
@@ -235,7 +238,7 @@ pub(super) fn environment(
 /// The bound of its pool of connections; none where the default fits, or where someone else decides how many pods run.
 fn connections(shop: &ValidShop, service: &ValidService) -> Option<i32> {
     match service.server {
-        Server::Own => shop.carrier(service).replicas.most().and_then(per_process),
+        Server::Own => shop.carrier(service).most_pods().and_then(per_process),
         Server::Host => per_pool(shop.pools_at(shop.server_of(service))),
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod autoscaler;
 pub mod broker;
+pub mod canary;
 pub mod database;
 pub mod deployment;
 pub mod disruption_budget;

@@ -44,14 +44,8 @@ pub fn service(shop: &ValidShop, service: &ValidService) -> NetworkPolicy {
             .chain([from(vec![administrators(), operator(shop)], ports.admin)]),
         outgoing(shop, &[service]),
     );
-    // Its migrations too: they are code of the same image.
     if let Some(spec) = &mut policy.spec {
-        let both = metadata::selector_of(
-            shop,
-            service.name.as_str(),
-            &[Component::Service, Component::Migration],
-        );
-        spec.pod_selector = Some(both);
+        spec.pod_selector = Some(code_of(shop, service));
     }
     policy
 }
@@ -168,11 +162,8 @@ fn pods_of_host(shop: &ValidShop) -> Option<NetworkPolicyPeer> {
 /// The PostgreSQL of this name: the services whose databases it holds, their migrations, the host that may run them, and the operator.
 /// It connects to nobody.
 pub fn database(shop: &ValidShop, service: &ValidService) -> NetworkPolicy {
-    let held = shop.databases_at(&service.name).map(|held| {
-        let both = [Component::Service, Component::Migration];
-        peer(metadata::selector_of(shop, held.name.as_str(), &both))
-    });
-    let mut callers: Vec<_> = held.collect();
+    let held = shop.databases_at(&service.name);
+    let mut callers: Vec<_> = held.map(|held| peer(code_of(shop, held))).collect();
     if service.is_built_in {
         callers.extend(pods_of_host(shop));
     }
@@ -270,8 +261,22 @@ fn policy_port(protocol: &str, port: i32) -> NetworkPolicyPort {
     }
 }
 
+/// The pods that answer for a service: those of its canary too, and of one that leaves, whose canary may not have ended. An object of a Shop
+/// without canaries is as it was before there were any.
 fn pods(shop: &ValidShop, service: &str) -> NetworkPolicyPeer {
-    peer(metadata::selector(shop, service, Component::Service))
+    let known = shop.services.get(service);
+    let selector = match known.is_none_or(|service| service.has_canary) {
+        true => metadata::selector_of(shop, service, &[Component::Service, Component::Canary]),
+        false => metadata::selector(shop, service, Component::Service),
+    };
+    peer(selector)
+}
+
+/// All pods with code of a service: its migrations are of the same image.
+fn code_of(shop: &ValidShop, service: &ValidService) -> LabelSelector {
+    let mut components = vec![Component::Service, Component::Migration];
+    components.extend(service.has_canary.then_some(Component::Canary));
+    metadata::selector_of(shop, service.name.as_str(), &components)
 }
 
 fn peer(selector: LabelSelector) -> NetworkPolicyPeer {

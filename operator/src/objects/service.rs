@@ -15,7 +15,10 @@ use crate::{
         place::Place,
         validate::{ValidService, ValidShop},
     },
-    naming::{labels::Component, names},
+    naming::{
+        labels::{COMPONENT_LABEL, Component, SERVES_LABEL},
+        names::{self, ServiceName},
+    },
 };
 
 /// The Service of a service, which leads to its own pods or to those of the host.
@@ -68,6 +71,15 @@ pub fn service(shop: &ValidShop, service: &ValidService, answers: Place) -> Serv
             ..ServiceSpec::default()
         }),
         status: None,
+    }
+}
+
+/// Leads to the pods of the canary too: all that answer for the service, whichever Deployment made them.
+pub fn lead_to_all(service: &mut Service, name: &ServiceName) {
+    let spec = service.spec.iter_mut();
+    for selector in spec.filter_map(|spec| spec.selector.as_mut()) {
+        selector.remove(COMPONENT_LABEL);
+        selector.insert(SERVES_LABEL.into(), name.to_string());
     }
 }
 

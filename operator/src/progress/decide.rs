@@ -468,7 +468,7 @@ fn is_behind(service: &ServiceView<'_>, job: &Job) -> bool {
         let ended = end.finished_at.as_ref();
         end.exit_code == migration::SCHEMA_BEHIND && ended.is_some_and(|at| at.0 > done)
     };
-    let own = service.seen.pods.iter();
+    let own = service.seen.pods.iter().chain(&service.seen.canary_pods);
     let mut own = own.flat_map(|pod| ends_of(service.name(), pod));
     let host = service.host.into_iter();
     let hosted = host.flat_map(|(host, seen)| {

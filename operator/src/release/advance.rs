@@ -8,8 +8,9 @@ use std::time::Duration;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
 use super::{
+    canary::{self, WantedCanary},
     compare,
-    state::{Failure, RevisionId, Stage, State, Trial, past},
+    state::{Failure, RevisionId, Stage, State, Trial, canary_of, past},
 };
 use crate::{
     api::{AnsweredBefore, JudgedBy, OnFailure, PastRelease, ReleaseResult},
@@ -17,7 +18,7 @@ use crate::{
 };
 
 /// While new pods come, or are judged by what they answer, they are looked at that often.
-const ASK_AGAIN: Duration = Duration::from_secs(5);
+pub(super) const ASK_AGAIN: Duration = Duration::from_secs(5);
 
 /// What the Shop asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +31,8 @@ pub struct Wanted {
     pub is_held: bool,
     /// What the annotation for another try says.
     pub retry: Option<String>,
+    /// With how many of its pods it begins.
+    pub canary: WantedCanary,
     /// What becomes of a release that fails.
     pub on_failure: OnFailure,
     /// What new pods are judged by.
@@ -40,7 +43,7 @@ pub struct Wanted {
     pub deadline: SignedDuration,
 }
 
-/// What is there.
+/// What is there; while there is a canary, of that.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Seen {
     /// The revision in the Deployment.
@@ -57,6 +60,8 @@ pub struct Seen {
     pub before: Vec<AnsweredBefore>,
     /// What its own pods have answered; none where none of them says it.
     pub answers: Option<Answers>,
+    /// Why no canary can be beside the pods that run.
+    pub no_canary: Option<String>,
     /// Its database is away, so that nothing is to be learned from pods that are not ready.
     pub is_excused: bool,
 }
@@ -68,6 +73,8 @@ pub struct Transition {
     pub next: State,
     /// What the Deployment is to run.
     pub effective: Effective,
+    /// What that of the canary is to run; none where there is to be none.
+    pub canary: Option<Effective>,
     /// When to look again at the latest, where time alone leads on.
     pub wake: Option<Duration>,
     /// What was to come back is not kept any more.
@@ -89,6 +96,10 @@ pub fn advance(state: &State, wanted: &Wanted, seen: &Seen, now: Timestamp) -> T
     next.stage = match &state.stage {
         Stage::Idle if state.good.as_ref() == Some(&wanted.revision) => Stage::Idle,
         Stage::Idle => begin(state, wanted, seen, now),
+        Stage::Canary(canary) if canary.trial.revision != wanted.revision => {
+            turned_away(state, wanted, seen, now)
+        }
+        Stage::Canary(canary) => canary::advance(&mut next, canary, wanted, seen, now),
         Stage::Rolling(trial) | Stage::Gate(trial) if trial.revision != wanted.revision => {
             turned_away(state, wanted, seen, now)
         }
@@ -117,12 +128,14 @@ pub fn advance(state: &State, wanted: &Wanted, seen: &Seen, now: Timestamp) -> T
                 began: failure.at,
                 last_end: seen.last_end.as_ref().map(|(at, _)| *at),
                 before: failure.before.clone(),
+                without_canary: None,
             })
         }
         same @ (Stage::Returning(_) | Stage::TakenBack(_) | Stage::Stopped(_)) => same.clone(),
     };
     Transition {
         effective: effective(&next),
+        canary: canary_of(&next).map(|_| Effective::Wanted),
         wake: wake(&next.stage, wanted, seen, now),
         cannot_return: false,
         next,
@@ -134,20 +147,27 @@ fn begin(state: &State, wanted: &Wanted, seen: &Seen, now: Timestamp) -> Stage {
         true => state.stage.before(),
         false => &seen.before,
     };
-    Stage::Rolling(Trial {
+    let trial = Trial {
         revision: wanted.revision.clone(),
         since: now,
         began: now,
         last_end: None,
         before: before.to_vec(),
-    })
+        without_canary: None,
+    };
+    canary::begin(trial, state, wanted, seen)
 }
 
-/// What stays as it is: of a service on its way to or from a host, which has a return of its own.
+/// What stays as it is: of a service on its way to or from a host, which has a return of its own. A canary ends there.
 pub fn stay(state: &State) -> Transition {
+    let mut next = state.clone();
+    if canary_of(state).is_some() {
+        next.stage = Stage::Idle;
+    }
     Transition {
-        effective: effective(state),
-        next: state.clone(),
+        effective: effective(&next),
+        canary: None,
+        next,
         wake: None,
         cannot_return: false,
     }
@@ -162,6 +182,10 @@ pub fn cannot_return(transition: Transition) -> Transition {
             failure.cause += lost;
             Stage::Stopped(failure)
         }
+        Stage::Canary(canary) => Stage::Rolling(Trial {
+            without_canary: Some("what ran before is not kept any more".into()),
+            ..canary.trial
+        }),
         other @ (Stage::Idle | Stage::Rolling(_) | Stage::Gate(_) | Stage::Stopped(_)) => other,
     };
     if let Some(last) = next.history.first_mut()
@@ -173,6 +197,7 @@ pub fn cannot_return(transition: Transition) -> Transition {
     Transition {
         next,
         effective: Effective::Wanted,
+        canary: None,
         wake: None,
         cannot_return: true,
     }
@@ -249,13 +274,13 @@ fn gate(next: &mut State, trial: &Trial, wanted: &Wanted, seen: &Seen, now: Time
 }
 
 /// Errors count as soon as there are more than chance makes.
-fn ends_in_errors(before: &[AnsweredBefore], seen: &Seen) -> Option<String> {
+pub(super) fn ends_in_errors(before: &[AnsweredBefore], seen: &Seen) -> Option<String> {
     let before = held_against(before, seen);
     compare::errors(before, &seen.before, seen.answers.as_ref()?)
 }
 
 /// How long answers take is judged when all is said: the first ones of a new pod take longer.
-fn answers_worse(before: &[AnsweredBefore], seen: &Seen) -> Option<String> {
+pub(super) fn answers_worse(before: &[AnsweredBefore], seen: &Seen) -> Option<String> {
     let answers = seen.answers.as_ref()?;
     let slow = || compare::slowness(held_against(before, seen), answers);
     ends_in_errors(before, seen).or_else(slow)
@@ -270,7 +295,7 @@ fn held_against<'a>(remembered: &'a [AnsweredBefore], seen: &'a Seen) -> &'a [An
 }
 
 /// The pods before said what they had answered, and these do not: they may have too much to do to say it.
-fn is_silent(before: &[AnsweredBefore], wanted: &Wanted, seen: &Seen) -> bool {
+pub(super) fn is_silent(before: &[AnsweredBefore], wanted: &Wanted, seen: &Seen) -> bool {
     // Whoever turns it off in the midst of a release does not want to wait.
     wanted.judged_by == JudgedBy::Answers && seen.answers.is_none() && !before.is_empty()
 }
@@ -286,6 +311,7 @@ fn pass(next: &mut State, trial: &Trial, wanted: &Wanted, seen: &Seen, now: Time
     };
     next.note(PastRelease {
         answers,
+        without_canary: trial.without_canary.clone(),
         ..past(
             &trial.revision,
             &wanted.image,
@@ -300,13 +326,6 @@ fn pass(next: &mut State, trial: &Trial, wanted: &Wanted, seen: &Seen, now: Time
 }
 
 fn fail(next: &mut State, trial: &Trial, wanted: &Wanted, cause: &str, now: Timestamp) -> Stage {
-    let failure = Failure {
-        revision: trial.revision.clone(),
-        cause: cause.to_owned(),
-        at: now,
-        retry: wanted.retry.clone(),
-        before: trial.before.clone(),
-    };
     let returns = match wanted.on_failure {
         OnFailure::Revert => next.good.is_some(),
         OnFailure::Stop => false,
@@ -315,17 +334,41 @@ fn fail(next: &mut State, trial: &Trial, wanted: &Wanted, cause: &str, now: Time
         true => ReleaseResult::TakenBack,
         false => ReleaseResult::Stopped,
     };
-    next.note(past(
-        &trial.revision,
-        &wanted.image,
-        trial.began,
-        now,
-        result,
-        Some(failure.cause.clone()),
-    ));
+    let failure = failed(next, trial, wanted, cause, result, now);
     match returns {
         true => Stage::Returning(failure),
         false => Stage::Stopped(failure),
+    }
+}
+
+/// Notes how a release failed.
+pub(super) fn failed(
+    next: &mut State,
+    trial: &Trial,
+    wanted: &Wanted,
+    cause: &str,
+    result: ReleaseResult,
+    now: Timestamp,
+) -> Failure {
+    let cause = cause.to_owned();
+    let (revision, image) = (&trial.revision, &wanted.image);
+    next.note(PastRelease {
+        without_canary: trial.without_canary.clone(),
+        ..past(
+            revision,
+            image,
+            trial.began,
+            now,
+            result,
+            Some(cause.clone()),
+        )
+    });
+    Failure {
+        revision: revision.clone(),
+        cause,
+        at: now,
+        retry: wanted.retry.clone(),
+        before: trial.before.clone(),
     }
 }
 
@@ -339,11 +382,14 @@ fn is_whole(seen: &Seen, revision: Option<&RevisionId>) -> bool {
     revision.is_some() && seen.live.as_ref() == revision && seen.complete && seen.has_pods
 }
 
-fn effective(next: &State) -> Effective {
+pub(super) fn effective(next: &State) -> Effective {
     match (&next.stage, &next.good) {
-        (Stage::Returning(_) | Stage::TakenBack(_), Some(good)) => Effective::Kept(good.clone()),
+        (Stage::Canary(_) | Stage::Returning(_) | Stage::TakenBack(_), Some(good)) => {
+            Effective::Kept(good.clone())
+        }
         (
             Stage::Idle
+            | Stage::Canary(_)
             | Stage::Rolling(_)
             | Stage::Gate(_)
             | Stage::Stopped(_)
@@ -357,22 +403,32 @@ fn effective(next: &State) -> Effective {
 /// Watches tell of most. What a pod lacks counts once it has lacked it for a while, and nobody tells of that.
 fn wake(stage: &Stage, wanted: &Wanted, seen: &Seen, now: Timestamp) -> Option<Duration> {
     match stage {
+        Stage::Canary(canary) => canary::wake(canary, wanted, seen, now),
         Stage::Rolling(trial) => {
             let is_new = now.duration_since(trial.since) < SignedDuration::from_mins(2);
             let is_asked = seen.answers.is_some();
             ((is_new || is_asked) && seen.has_pods).then_some(ASK_AGAIN)
         }
-        Stage::Gate(trial) => {
-            let passed = now.duration_since(trial.since);
-            let end = match passed < wanted.gate {
-                true => wanted.gate,
-                false => wanted.gate + wanted.deadline,
-            };
-            let left = Duration::try_from(end - passed).unwrap_or_default();
-            let left = left.max(Duration::from_secs(1));
-            let asks = seen.answers.is_some() || is_silent(&trial.before, wanted, seen);
-            Some(if asks { left.min(ASK_AGAIN) } else { left })
-        }
+        Stage::Gate(trial) => Some(wake_of(trial, wanted.gate, wanted, seen, now)),
         Stage::Idle | Stage::Returning(_) | Stage::TakenBack(_) | Stage::Stopped(_) => None,
     }
+}
+
+/// When a time that pods must go on well is over, or pods are to be asked again.
+pub(super) fn wake_of(
+    trial: &Trial,
+    time: SignedDuration,
+    wanted: &Wanted,
+    seen: &Seen,
+    now: Timestamp,
+) -> Duration {
+    let passed = now.duration_since(trial.since);
+    let end = match passed < time {
+        true => time,
+        false => time + wanted.deadline,
+    };
+    let left = Duration::try_from(end - passed).unwrap_or_default();
+    let left = left.max(Duration::from_secs(1));
+    let asks = seen.answers.is_some() || is_silent(&trial.before, wanted, seen);
+    if asks { left.min(ASK_AGAIN) } else { left }
 }

@@ -3,7 +3,7 @@
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 
-use super::{RETRY_ANNOTATION, hold::is_in_force};
+use super::{ABORT_ANNOTATION, PROMOTE_ANNOTATION, RETRY_ANNOTATION, hold::is_in_force};
 use crate::{
     api::{PauseSpec, Shop},
     model::validate::ValidShop,
@@ -11,8 +11,8 @@ use crate::{
 
 /// One sentence for each.
 pub fn ignored(shop: &Shop, valid: &ValidShop, now: Timestamp) -> Vec<String> {
-    let retries = shop.annotations().keys();
-    let retries = retries.filter_map(|key| of_nobody(key, valid));
+    let annotations = shop.annotations().keys();
+    let annotations = annotations.filter_map(|key| of_nobody(key, valid));
     let of_shop = valid.pause.iter().map(|pause| ("spec.pause".into(), pause));
     let of_services = valid.services.values().filter_map(|service| {
         let field = format!("spec.services.{}.pause", service.name);
@@ -20,12 +20,13 @@ pub fn ignored(shop: &Shop, valid: &ValidShop, now: Timestamp) -> Vec<String> {
     });
     let pauses = of_shop.chain(of_services);
     let pauses = pauses.filter_map(|(field, pause)| over(&field, pause, now));
-    retries.chain(pauses).collect()
+    annotations.chain(pauses).collect()
 }
 
-/// An annotation for another try that is of no service.
+/// An annotation about a service that is of none.
 fn of_nobody(key: &str, valid: &ValidShop) -> Option<String> {
-    let rest = key.strip_prefix(RETRY_ANNOTATION)?;
+    let kinds = [RETRY_ANNOTATION, PROMOTE_ANNOTATION, ABORT_ANNOTATION];
+    let rest = kinds.iter().find_map(|kind| key.strip_prefix(kind))?;
     let Some(name) = rest.strip_prefix('/') else {
         return rest
             .is_empty()

@@ -1,5 +1,7 @@
 //! Whether the pods of a revision will do.
 
+use std::sync::Arc;
+
 use k8s_openapi::{
     api::{
         apps::v1::Deployment,
@@ -11,55 +13,112 @@ use kube::ResourceExt;
 
 use super::{
     advance::Seen,
-    state::{RevisionId, Stage},
+    state::{Canary, RevisionId, Stage},
 };
 use crate::{
     facts::{
         ServiceView,
         database::DatabaseState,
         migration,
-        observe::{Warnings, has_ended},
+        observe::{ObservedService, Warnings, has_ended},
         trouble::{how_it_ended, of_pods},
     },
-    naming::{labels::REVISION_LABEL, names::ServiceName},
+    model::validate::Replicas,
+    naming::{
+        labels::{REVISION_LABEL, SERVES_LABEL},
+        names::ServiceName,
+    },
+    objects::revision,
     progress::rollout::is_complete,
 };
 
-/// What is there of a service whose pods are to be of this revision.
+/// What is there of a service whose pods are to be of this revision; while there is a canary, of that.
 pub fn seen(
     service: &ServiceView<'_>,
     revision: &RevisionId,
     stage: &Stage,
     warnings: &Warnings,
 ) -> Seen {
-    let live = service.seen.deployment.as_deref();
-    let Some(live) = live else {
-        return Seen::default();
+    let Some(own) = service.seen.deployment.as_deref() else {
+        return Seen {
+            // Somebody took it away, and it comes back: nobody has scaled it to none.
+            has_pods: matches!(stage, Stage::Canary(_)),
+            ..Seen::default()
+        };
     };
-    let name = service.name();
-    let pods: Vec<_> = service.seen.pods.iter().filter(is_of(revision)).collect();
+    let count = replicas(own);
     let database = service.database;
     let is_excused = database.is_some_and(|state| *state != DatabaseState::Prepared);
-    let nowhere = || gets_nowhere(live, service, revision, warnings).filter(|_| !is_excused);
+    let around = Seen {
+        has_pods: count != Some(0),
+        is_excused,
+        ..Seen::default()
+    };
+    let Some((live, pods, replicas)) = judged(service, own, count, stage) else {
+        return around;
+    };
+    let name = service.name();
+    let pods: Vec<_> = pods.iter().filter(is_of(revision)).cloned().collect();
+    let nowhere = || gets_nowhere(live, service, &pods, warnings).filter(|_| !is_excused);
+    let crashing = pods.iter().find_map(|pod| will_not_do(name, pod));
     Seen {
-        live: live
-            .annotations()
-            .get(REVISION_LABEL)
-            .map(|id| id.as_str().into()),
-        complete: is_complete(live, service.wanted.replicas),
-        has_pods: live.spec.as_ref().and_then(|spec| spec.replicas) != Some(0),
-        trouble: pods
-            .iter()
-            .find_map(|pod| will_not_do(name, pod))
-            .or_else(nowhere),
+        live: revision::of_deployment(live),
+        complete: is_complete(live, replicas),
+        trouble: crashing.or_else(nowhere),
         last_end: pods
             .iter()
             .filter_map(|pod| last_end(name, pod, stage))
             .max(),
-        is_excused,
-        before: Vec::new(),
-        answers: None,
+        ..around
     }
+}
+
+fn replicas(deployment: &Deployment) -> Option<i32> {
+    deployment.spec.as_ref()?.replicas
+}
+
+/// The Deployment that is judged, with its pods and how many there should be; none where there is no canary yet, or not the step that it
+/// is at.
+fn judged<'a>(
+    service: &ServiceView<'a>,
+    own: &'a Deployment,
+    count: Option<i32>,
+    stage: &Stage,
+) -> Option<(&'a Deployment, &'a [Arc<Pod>], Replicas)> {
+    let seen = service.seen;
+    match stage {
+        Stage::Canary(canary) => {
+            let step = service.wanted.canary.get(canary.step)?;
+            let pods = Replicas::Fixed(step.pods(count.unwrap_or(1)));
+            Some((seen.canary.as_deref()?, &seen.canary_pods, pods))
+        }
+        Stage::Idle
+        | Stage::Rolling(_)
+        | Stage::Gate(_)
+        | Stage::Returning(_)
+        | Stage::TakenBack(_)
+        | Stage::Stopped(_) => Some((own, &seen.pods, service.wanted.replicas)),
+    }
+}
+
+/// A pod that would serve no more, if the Service led to a canary too.
+pub fn unlabelled(seen: &ObservedService) -> Option<&Arc<Pod>> {
+    let is_there = |pod: &&Arc<Pod>| pod.metadata.deletion_timestamp.is_none() && !has_ended(pod);
+    let mut all = seen.pods.iter().filter(is_there);
+    all.find(|pod| !pod.labels().contains_key(SERVES_LABEL))
+}
+
+/// Why no canary can be beside the pods that run: the Service finds pods of both by a label that those of older operators lack.
+pub fn no_canary(seen: &ObservedService, good: Option<&RevisionId>) -> Option<String> {
+    if let Some(pod) = unlabelled(seen) {
+        let name = pod.name_any();
+        return Some(format!(
+            "pod {name} has no label {SERVES_LABEL} yet, which comes with this very release"
+        ));
+    }
+    let mut all = seen.pods.iter();
+    let has_good = all.any(|pod| good.is_some_and(|good| is_there(pod, good)));
+    (!has_good).then(|| "no pod of the last good revision is there to hold it against".to_owned())
 }
 
 /// A pod of this revision answers requests.
@@ -71,7 +130,7 @@ pub fn serves(pod: &Pod, revision: &RevisionId) -> bool {
 }
 
 /// Of this revision, and neither going nor gone.
-fn is_of(revision: &RevisionId) -> impl Fn(&&std::sync::Arc<Pod>) -> bool {
+fn is_of(revision: &RevisionId) -> impl Fn(&&Arc<Pod>) -> bool {
     move |pod| is_there(pod, revision)
 }
 
@@ -106,7 +165,7 @@ fn crashes(container: &ContainerStatus) -> bool {
 fn gets_nowhere(
     live: &Deployment,
     service: &ServiceView<'_>,
-    revision: &RevisionId,
+    pods: &[Arc<Pod>],
     warnings: &Warnings,
 ) -> Option<String> {
     let status = live.status.as_ref()?;
@@ -117,9 +176,7 @@ fn gets_nowhere(
             && condition.reason.as_deref() == Some("ProgressDeadlineExceeded")
     });
     (is_told && is_late).then(|| {
-        let pods = service.seen.pods.iter().filter(is_of(revision));
-        let pods: Vec<_> = pods.cloned().collect();
-        let problem = of_pods(&pods, warnings).map(|problem| problem.message);
+        let problem = of_pods(pods, warnings).map(|problem| problem.message);
         problem.unwrap_or_else(|| {
             let name = live.name_any();
             let seconds = service.shop.rollout.deadline.as_secs();
@@ -128,14 +185,17 @@ fn gets_nowhere(
     })
 }
 
-/// When the container of the pod has last ended badly, and how. One that is new in the gate may end once before it is ready, as the
-/// others might before it.
+/// When the container of the pod has last ended badly, and how. One that is new in the gate, or in a step of a canary, may end once
+/// before it is ready, as the others might before it.
 fn last_end(service: &ServiceName, pod: &Pod, stage: &Stage) -> Option<(Timestamp, String)> {
     let container = container(service, pod)?;
+    let made = pod.creation_timestamp().map(|made| made.0);
     let is_new = match stage {
-        Stage::Gate(trial) => pod
-            .creation_timestamp()
-            .is_some_and(|made| made.0 > trial.since),
+        Stage::Gate(trial) => made.is_some_and(|made| made > trial.since),
+        // They are made at once, and the API server notes whole seconds.
+        Stage::Canary(Canary { trial, .. }) => {
+            made.is_some_and(|made| made.as_second() >= trial.since.as_second())
+        }
         Stage::Idle
         | Stage::Rolling(_)
         | Stage::Returning(_)

@@ -2,6 +2,7 @@
 //! order the services of a shop get a new version; and what holds one back. Pure.
 
 mod advance;
+mod canary;
 mod compare;
 mod difference;
 mod hold;
@@ -15,19 +16,24 @@ mod waves;
 mod window;
 
 pub use advance::{Effective, Seen, Transition, Wanted, advance, cannot_return, stay};
+pub use canary::WantedCanary;
 pub use compare::before as answered_before;
 pub use difference::difference;
 pub use hold::{Hold, Why, hold, is_in_force, waits_until};
 pub use ignored::ignored;
-pub use judge::{seen, serves};
-pub use resolve::{Resolved, calls, resolve, retry};
+pub use judge::{no_canary, seen, serves, unlabelled};
+pub use resolve::{Resolved, annotation, calls, resolve};
 pub use shop::{
     Member, Members, ShopFailure, ShopRelease, ShopStage, Turn, current, go_back, in_force,
     proceed, turn,
 };
-pub use state::{Failure, REMEMBERED, RevisionId, Stage, State, Trial};
+pub use state::{Canary, Failure, REMEMBERED, RevisionId, Stage, State, Trial, canary_of};
 pub use step::{Asker, step};
 pub use waves::waves;
 
 /// On a Shop, with `/<service>` behind it: whoever changes its value wants another try of what failed.
 pub const RETRY_ANNOTATION: &str = "retry.shopkeeper.dev";
+/// The same for whoever wants a canary that waits to go on. The value begins with its revision; what follows makes it another one.
+pub const PROMOTE_ANNOTATION: &str = "promote.shopkeeper.dev";
+/// The same for whoever wants a canary to end.
+pub const ABORT_ANNOTATION: &str = "abort.shopkeeper.dev";

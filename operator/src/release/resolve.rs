@@ -9,7 +9,7 @@ use super::{
     RETRY_ANNOTATION,
     hold::{Hold, hold, is_in_force, waits_until},
     shop::{Member, Members, ShopRelease, ShopStage, Turn, current, go_back, in_force, turn},
-    state::{Stage, State},
+    state::{Stage, State, canary_of},
     waves::waves,
 };
 use crate::{
@@ -104,9 +104,9 @@ fn may_be_held(service: &ServiceView<'_>) -> bool {
     !wanted.hosts && wanted.place == Place::Apart && is_settled
 }
 
-/// What the annotation for another try of this service says.
-pub fn retry(shop: &Shop, service: &ServiceName) -> Option<String> {
-    let key = format!("{RETRY_ANNOTATION}/{service}");
+/// What an annotation says about this service.
+pub fn annotation(shop: &Shop, kind: &str, service: &ServiceName) -> Option<String> {
+    let key = format!("{kind}/{service}");
     shop.annotations().get(&key).cloned()
 }
 
@@ -133,7 +133,7 @@ fn members(shop: &Shop, states: &BTreeMap<ServiceName, State>, facts: &Facts) ->
         let member = Member {
             wave: waves.get(&name).copied().unwrap_or_default(),
             asked: service.wanted.asked.clone(),
-            retry: retry(shop, &name),
+            retry: annotation(shop, RETRY_ANNOTATION, &name),
             has_pods: replicas != Some(0),
             is_late: matches!(&state.stage, Stage::Returning(failure)
                 if facts.now.duration_since(failure.at) > facts.shop.rollout.deadline),
@@ -174,7 +174,7 @@ fn holds(
         let name = service.name();
         let turn = turns.remove(name)?;
         let state = states.get(name).filter(|state| state.good.is_some())?;
-        let retry = retry(shop, name);
+        let retry = annotation(shop, RETRY_ANNOTATION, name);
         let (shop, wanted, now) = (&facts.shop, service.wanted, facts.now);
         let hold = hold(shop, wanted, state, turn, retry.as_deref(), operator, now)?;
         Some((name.clone(), hold))
@@ -195,8 +195,12 @@ fn want_what_runs(facts: &mut Facts, states: &BTreeMap<ServiceName, State>) {
         let (Some(seen), Some(service)) = (seen, shop.services.get_mut(name)) else {
             return false;
         };
-        let live = seen.deployment.as_deref().and_then(running);
-        let Some(runs) = live.or_else(|| states.get(name).and_then(ran)) else {
+        let state = states.get(name);
+        let canary = seen.canary.as_deref();
+        let canary = canary.filter(|_| state.is_some_and(|state| canary_of(state).is_some()));
+        let live = seen.deployment.as_deref();
+        let live = canary.and_then(running).or_else(|| live.and_then(running));
+        let Some(runs) = live.or_else(|| state.and_then(ran)) else {
             return false;
         };
         seen.look_at_migration(&names::migration(&shop.name, name, &runs.image));

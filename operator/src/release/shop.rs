@@ -5,9 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
 
-use super::state::{Failure, RevisionId, Stage, State, past};
+use super::state::{Failure, RevisionId, Stage, State, canary_of, past};
 use crate::{
-    api::{OnFailure, ReleaseResult, ServiceRevision, ShopReleaseStage, ShopReleaseStatus},
+    api::{
+        CanaryProgress, OnFailure, ReleaseResult, ServiceRevision, ShopReleaseStage,
+        ShopReleaseStatus,
+    },
     naming::names::ServiceName,
 };
 
@@ -102,7 +105,9 @@ impl Member {
         self.has_begun()
             && match &self.state.stage {
                 Stage::Idle => true,
-                Stage::Rolling(_) | Stage::Gate(_) | Stage::Stopped(_) => !self.has_pods,
+                Stage::Canary(_) | Stage::Rolling(_) | Stage::Gate(_) | Stage::Stopped(_) => {
+                    !self.has_pods
+                }
                 Stage::Returning(_) | Stage::TakenBack(_) => false,
             }
     }
@@ -113,10 +118,19 @@ impl Member {
             (Stage::Rolling(trial) | Stage::Gate(trial), false) => Some(&trial.revision),
             (Stage::Rolling(_) | Stage::Gate(_), true)
             | (
-                Stage::Idle | Stage::Returning(_) | Stage::TakenBack(_) | Stage::Stopped(_),
+                Stage::Idle
+                | Stage::Canary(_)
+                | Stage::Returning(_)
+                | Stage::TakenBack(_)
+                | Stage::Stopped(_),
                 true | false,
             ) => self.state.good.as_ref(),
         }
+    }
+
+    fn waits_for_somebody(&self) -> bool {
+        let canary = canary_of(&self.state);
+        canary.is_some_and(|canary| canary.progress == CanaryProgress::Waiting)
     }
 
     fn has_begun(&self) -> bool {
@@ -133,6 +147,7 @@ impl Member {
                 Some(&failure.cause)
             }
             Stage::Idle
+            | Stage::Canary(_)
             | Stage::Rolling(_)
             | Stage::Gate(_)
             | Stage::Returning(_)
@@ -220,7 +235,9 @@ fn try_again(member: &mut Member, is_same: bool) {
     match state.stage {
         Stage::Returning(_) | Stage::TakenBack(_) => {}
         Stage::Stopped(_) if is_same => {}
-        Stage::Idle | Stage::Rolling(_) | Stage::Gate(_) | Stage::Stopped(_) => return,
+        Stage::Idle | Stage::Canary(_) | Stage::Rolling(_) | Stage::Gate(_) | Stage::Stopped(_) => {
+            return;
+        }
     }
     state.stage = Stage::Idle;
     state.asked = None;
@@ -237,10 +254,15 @@ pub fn turn(release: &ShopRelease, members: &Members, name: &ServiceName) -> Tur
         ShopStage::Rolling | ShopStage::Stopped(_) => {
             let mut others = members.iter();
             let late = others.find(|(_, other)| other.wave < member.wave && !other.is_done());
-            late.map_or(Turn::Goes, |(other, _)| {
+            late.map_or(Turn::Goes, |(other, late)| {
+                let version = &release.version;
+                let by_hand = if late.waits_for_somebody() {
+                    format!(", and whose canary waits for `shopctl promote {other}`")
+                } else {
+                    String::new()
+                };
                 Turn::Waits(format!(
-                    "{other}, which comes before it in the release of {}",
-                    release.version
+                    "{other}, which comes before it in the release of {version}{by_hand}"
                 ))
             })
         }
@@ -265,6 +287,7 @@ fn is_back(release: &ShopRelease, name: &ServiceName, member: &Member) -> bool {
     let is_of_before = before.is_none() || in_force(&member.state) == before;
     match &member.state.stage {
         Stage::Idle
+        | Stage::Canary(_)
         | Stage::Rolling(_)
         | Stage::Gate(_)
         | Stage::TakenBack(_)
@@ -372,9 +395,10 @@ fn asked(members: &Members, service: &ServiceName) -> String {
         .unwrap_or_default()
 }
 
-/// What the Deployment is to run, as far as the state tells.
+/// What is to run, as far as the state tells: of a canary, what that runs.
 pub fn in_force(state: &State) -> Option<&RevisionId> {
     match &state.stage {
+        Stage::Canary(canary) => Some(&canary.trial.revision),
         Stage::Rolling(trial) | Stage::Gate(trial) => Some(&trial.revision),
         Stage::Stopped(failure) => Some(&failure.revision),
         Stage::Idle | Stage::Returning(_) | Stage::TakenBack(_) => state.good.as_ref(),

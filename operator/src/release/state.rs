@@ -4,7 +4,8 @@
 use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
 
 use crate::api::{
-    AnsweredBefore, HeldStatus, PastRelease, ReleaseResult, ReleaseStage, ReleaseStatus,
+    AnsweredBefore, CanaryProgress, CanaryStatus, HeldStatus, PastRelease, ReleaseResult,
+    ReleaseStage, ReleaseStatus,
 };
 
 /// How many past releases are remembered, and how many revisions are kept.
@@ -54,6 +55,8 @@ pub enum Stage {
     /// None is under way: what is wanted has proved itself.
     #[default]
     Idle,
+    /// Some pods of the new revision serve beside those of the last good one, which stay.
+    Canary(Canary),
     /// Pods are being replaced.
     Rolling(Trial),
     /// All pods are of the new revision, and it must go on well for a while.
@@ -80,6 +83,23 @@ pub struct Trial {
     pub last_end: Option<Timestamp>,
     /// What the pods before had answered; nothing where that is not known.
     pub before: Vec<AnsweredBefore>,
+    /// Why it has no canary though the Shop asks for one.
+    pub without_canary: Option<String>,
+}
+
+/// A revision of which some pods prove themselves first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Canary {
+    /// Since when it is at this point of its step, and all else that is known of it.
+    pub trial: Trial,
+    /// The number of its step, from 0.
+    pub step: usize,
+    /// How far that is.
+    pub progress: CanaryProgress,
+    /// What the annotation to promote it said before that could count.
+    pub promote: Option<String>,
+    /// What the annotation to abort it said when the release began.
+    pub abort: Option<String>,
 }
 
 /// A release that failed.
@@ -132,6 +152,7 @@ impl State {
             status.began = Some(Time(trial.began));
             status.last_end = trial.last_end.map(Time);
             status.before.clone_from(&trial.before);
+            status.without_canary.clone_from(&trial.without_canary);
         };
         let failure = |failure: &Failure, stage, status: &mut ReleaseStatus| {
             status.stage = stage;
@@ -143,6 +164,10 @@ impl State {
         };
         match &self.stage {
             Stage::Idle => status.stage = ReleaseStage::Idle,
+            Stage::Canary(of) => {
+                trial(&of.trial, ReleaseStage::Canary, &mut status);
+                status.canary = Some(of.to_status());
+            }
             Stage::Rolling(of) => trial(of, ReleaseStage::Rolling, &mut status),
             Stage::Gate(of) => trial(of, ReleaseStage::Gate, &mut status),
             Stage::Returning(of) => failure(of, ReleaseStage::Returning, &mut status),
@@ -171,6 +196,7 @@ impl Stage {
     pub(super) fn before(&self) -> &[AnsweredBefore] {
         match self {
             Self::Idle => &[],
+            Self::Canary(canary) => &canary.trial.before,
             Self::Rolling(trial) | Self::Gate(trial) => &trial.before,
             Self::Returning(failure) | Self::TakenBack(failure) | Self::Stopped(failure) => {
                 &failure.before
@@ -189,6 +215,7 @@ impl Stage {
                 began: status.began.as_ref().map(|time| time.0).or_else(since)?,
                 last_end: status.last_end.as_ref().map(|time| time.0),
                 before: status.before.clone(),
+                without_canary: status.without_canary.clone(),
             })
         };
         let failure = || {
@@ -202,6 +229,12 @@ impl Stage {
         };
         let stage = match status.stage {
             ReleaseStage::Idle => None,
+            // There is one only beside what has proved itself.
+            ReleaseStage::Canary if status.good.is_none() => None,
+            ReleaseStage::Canary => {
+                let canary = |trial| Canary::of(trial, status.canary.as_ref()?);
+                trial().and_then(canary).map(Self::Canary)
+            }
             ReleaseStage::Rolling => trial().map(Self::Rolling),
             ReleaseStage::Gate => trial().map(Self::Gate),
             ReleaseStage::Returning => failure().map(Self::Returning),
@@ -209,6 +242,40 @@ impl Stage {
             ReleaseStage::Stopped => failure().map(Self::Stopped),
         };
         stage.unwrap_or(Self::Idle)
+    }
+}
+
+impl Canary {
+    fn to_status(&self) -> CanaryStatus {
+        CanaryStatus {
+            step: i32::try_from(self.step + 1).unwrap_or(i32::MAX),
+            progress: self.progress,
+            promote: self.promote.clone(),
+            abort: self.abort.clone(),
+        }
+    }
+
+    fn of(trial: Trial, status: &CanaryStatus) -> Option<Self> {
+        Some(Self {
+            trial,
+            step: usize::try_from(status.step).ok()?.checked_sub(1)?,
+            progress: status.progress,
+            promote: status.promote.clone(),
+            abort: status.abort.clone(),
+        })
+    }
+}
+
+/// The canary that is under way, if it is one.
+pub fn canary_of(state: &State) -> Option<&Canary> {
+    match &state.stage {
+        Stage::Canary(canary) => Some(canary),
+        Stage::Idle
+        | Stage::Rolling(_)
+        | Stage::Gate(_)
+        | Stage::Returning(_)
+        | Stage::TakenBack(_)
+        | Stage::Stopped(_) => None,
     }
 }
 
@@ -228,6 +295,7 @@ pub(super) fn past(
         ended: Time(ended),
         result,
         cause,
+        without_canary: None,
         answers: None,
     }
 }

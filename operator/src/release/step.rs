@@ -3,10 +3,10 @@
 use k8s_openapi::jiff::Timestamp;
 
 use super::{
-    advance::{Effective, Seen, Transition, Wanted, advance},
+    advance::{Effective, Seen, Transition, Wanted, advance, effective},
     hold::Hold,
     shop::in_force,
-    state::{RevisionId, Stage, State},
+    state::{RevisionId, Stage, State, canary_of},
 };
 
 /// What is noted of a service that begins what the Shop asks for.
@@ -46,6 +46,7 @@ fn kept(state: &State, wanted: &Wanted) -> Option<Wanted> {
         // Not before the hold ends.
         Stage::TakenBack(failure) => failure.retry.clone(),
         Stage::Idle
+        | Stage::Canary(_)
         | Stage::Rolling(_)
         | Stage::Gate(_)
         | Stage::Returning(_)
@@ -62,8 +63,14 @@ fn kept(state: &State, wanted: &Wanted) -> Option<Wanted> {
 /// What runs goes on, untouched.
 fn going_on(transition: Transition) -> Transition {
     let next = transition.next;
+    let kept = in_force(&next).map_or(Effective::Wanted, |kept| Effective::Kept(kept.clone()));
+    let (effective, canary) = match canary_of(&next) {
+        Some(_) => (effective(&next), Some(kept)),
+        None => (kept, None),
+    };
     Transition {
-        effective: in_force(&next).map_or(Effective::Wanted, |kept| Effective::Kept(kept.clone())),
+        effective,
+        canary,
         wake: transition.wake,
         cannot_return: false,
         next,

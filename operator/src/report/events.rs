@@ -1,7 +1,7 @@
 //! What is worth an event: the difference between two statuses.
 
 use crate::{
-    api::{PastRelease, Phase, ReleaseResult, ServiceStatus, ShopStatus},
+    api::{CanaryProgress, PastRelease, Phase, ReleaseResult, ServiceStatus, ShopStatus},
     apply::Foreign,
     naming::labels::Part,
     reason::Reason,
@@ -41,6 +41,7 @@ pub fn notices(before: Option<&ShopStatus>, after: &ShopStatus) -> Vec<Notice> {
         .flatten()
         .chain(released(before, after))
         .chain(held(before, after))
+        .chain(canaries(before, after))
         .collect()
 }
 
@@ -85,6 +86,47 @@ fn released<'a>(
             warning,
             reason,
             note: shortened(note),
+            service: service.clone(),
+        })
+    })
+}
+
+/// Steps of canaries: that one begins, and that one waits for somebody.
+fn canaries<'a>(
+    before: Option<&'a ShopStatus>,
+    after: &'a ShopStatus,
+) -> impl Iterator<Item = Notice> + 'a {
+    after.releases.iter().filter_map(move |release| {
+        let canary = release.canary.as_ref()?;
+        let mut known = before.into_iter().flat_map(|status| &status.releases);
+        let known = known.find(|known| known.name == release.name)?;
+        let known = known
+            .canary
+            .as_ref()
+            .filter(|_| known.revision == release.revision);
+        let known = known.map(|known| (known.step, known.progress));
+        let (service, step) = (&release.name, canary.step);
+        let (reason, note) = match canary.progress {
+            CanaryProgress::Starting if known.is_some_and(|(before, _)| before == step) => {
+                return None;
+            }
+            CanaryProgress::Starting => (
+                "CanaryStep",
+                format!("step {step} of the canary of {service} begins"),
+            ),
+            CanaryProgress::Waiting if known == Some((step, canary.progress)) => return None,
+            CanaryProgress::Waiting => (
+                "CanaryWaits",
+                format!(
+                    "step {step} of the canary of {service} waits for `shopctl promote {service}`"
+                ),
+            ),
+            CanaryProgress::Passing => return None,
+        };
+        Some(Notice {
+            warning: false,
+            reason,
+            note,
             service: service.clone(),
         })
     })

@@ -1,6 +1,7 @@
 //! From what was found and done to the status: conditions, services, events. Pure; the time is an argument.
 
 mod backend;
+mod canary;
 mod conditions;
 mod events;
 mod left;

@@ -8,7 +8,7 @@ use k8s_openapi::{
 };
 use kube::ResourceExt;
 
-use super::{Findings, PATIENCE, ServiceFindings, backend, is_overdue};
+use super::{Findings, PATIENCE, ServiceFindings, backend, canary, is_overdue};
 use crate::{
     api::{HoldReason, MoveStatus, Phase, ServiceStatus},
     facts::{
@@ -223,6 +223,11 @@ fn phase(
     if let Migration::Failed(how) = &decided.migration {
         return failed(migration_failed(service, how));
     }
+    if let Some((phase, told)) =
+        canary::judge(findings, service).filter(|_| decided.migration.is_done())
+    {
+        return held_or_worse(findings, service, deployment, phase, told);
+    }
     let name = service.view.name();
     let (carrier, _) = service.view.carrier();
     if let Some(problem) = waits_for(service) {
@@ -271,7 +276,9 @@ fn taken_back(findings: &Findings<'_>, service: &ServiceFindings<'_>) -> Option<
     let (failure, how_far) = match &state.stage {
         Stage::Returning(failure) => (failure, "goes back to what ran before"),
         Stage::TakenBack(failure) => (failure, "runs again what ran before"),
-        Stage::Idle | Stage::Rolling(_) | Stage::Gate(_) | Stage::Stopped(_) => return None,
+        Stage::Idle | Stage::Canary(_) | Stage::Rolling(_) | Stage::Gate(_) | Stage::Stopped(_) => {
+            return None;
+        }
     };
     let image = state.history.first().map(|past| past.image.as_str());
     let image = image.unwrap_or(&service.view.wanted.image);
@@ -554,6 +561,10 @@ fn rollout(
     } else {
         format!("Deployment {name} rolls: {ready} of {desired} new pods are ready")
     };
+    let message = match canary::why_without(findings, service) {
+        Some(why) => format!("{message}; without a canary: {why}"),
+        None => message,
+    };
     let problem = Problem::waiting(Reason::Rolling, object, message);
     (Phase::Rolling, Some(problem))
 }
@@ -583,7 +594,7 @@ fn stuck(deployment: &Deployment, name: &str) -> Option<Problem> {
 }
 
 /// A pull that fails while a login is missing fails most likely for want of the login.
-fn with_missing_pull_secret(findings: &Findings<'_>, mut cause: Problem) -> Problem {
+pub(super) fn with_missing_pull_secret(findings: &Findings<'_>, mut cause: Problem) -> Problem {
     if cause.reason == Reason::ImagePullFailed {
         let missing = findings.facts.observed.user_secrets.iter().find(|secret| {
             secret.found == Found::Nothing

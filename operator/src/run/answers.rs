@@ -68,6 +68,7 @@ pub async fn ask(
 
 fn under_way(state: &State) -> Option<&RevisionId> {
     match &state.stage {
+        Stage::Canary(canary) => Some(&canary.trial.revision),
         Stage::Rolling(trial) | Stage::Gate(trial) => Some(&trial.revision),
         Stage::Stopped(failure) => Some(&failure.revision),
         Stage::Idle | Stage::Returning(_) | Stage::TakenBack(_) => None,
@@ -82,7 +83,9 @@ async fn ask_pods(
 ) -> Answered {
     let port = service.definition().ports.admin;
     let pods = |revision| {
-        let pods = service.seen.pods.iter().map(AsRef::as_ref);
+        let seen = service.seen;
+        let pods = seen.pods.iter().chain(&seen.canary_pods);
+        let pods = pods.map(AsRef::as_ref);
         pods.filter(move |pod| serves(pod, revision))
     };
     let own = answers(http, pods(&judged), port);

@@ -2,12 +2,14 @@
 
 pub mod answers;
 pub mod backoff;
+mod canaries;
 pub mod claims;
 pub mod controller;
 pub mod deletion;
 pub mod health;
 pub mod identity;
 pub mod isolation;
+mod kept;
 pub mod leader;
 pub mod lease;
 pub mod places;

@@ -140,7 +140,15 @@ pub async fn reconcile(
     let mut outcome = apply(valid, cluster, &decision, rendered, withheld).await;
     let migrations = conclude_migrations(cluster, observed, withheld).await;
     let volumes = volumes::update(valid, cluster, &decision, observed, withheld).await;
-    let pruned = prune(&facts, cluster, &decision, &outcome, withheld).await;
+    let pruned = prune(
+        &facts,
+        cluster,
+        &decision,
+        &released.states,
+        &outcome,
+        withheld,
+    )
+    .await;
     let left = leave(valid, cluster, observed, &facts.departures, withheld).await;
     let after = [migrations, volumes.failures, pruned, left];
     outcome.failures.extend(after.into_iter().flatten());

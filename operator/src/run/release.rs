@@ -3,7 +3,6 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use futures::future::join_all;
 use k8s_openapi::api::{apps::v1::Deployment, core::v1::PodTemplateSpec};
 
 use crate::{
@@ -28,12 +27,15 @@ use crate::{
         placement::Way,
     },
     release::{
-        Asker, Effective, Resolved, RevisionId, ShopRelease, ShopStage, Stage, State, Transition,
-        Wanted, Why, cannot_return, difference, proceed, retry, seen, stay, step,
+        ABORT_ANNOTATION, Asker, PROMOTE_ANNOTATION, RETRY_ANNOTATION, Resolved, RevisionId, Seen,
+        ShopRelease, ShopStage, Stage, State, Transition, Wanted, WantedCanary, Why, annotation,
+        canary_of, difference, no_canary, proceed, seen, stay, step,
     },
     report::{self, statuses::Remembered},
     run::{
         answers::{self, Answered},
+        canaries,
+        kept::{self, Templates},
         reconcile::Context,
     },
 };
@@ -90,9 +92,9 @@ pub async fn release(
     let answered = Box::pin(answered).await;
     let mut transitions = transitions(known, states, &answered, rendered, operator);
     let (templates, mut failures) =
-        read(facts, rendered, &mut transitions, cluster, withheld).await;
+        kept::read(facts, rendered, &mut transitions, cluster, withheld).await;
     forget_lost(&mut resolved.release, &transitions);
-    failures.extend(keep(facts, &transitions, rendered, cluster, withheld).await);
+    failures.extend(kept::keep(facts, &transitions, rendered, cluster, withheld).await);
     tell_holds(facts, &mut transitions, &templates, rendered);
     let wakes = transitions
         .values()
@@ -113,7 +115,9 @@ pub async fn release(
     statuses
         .remember(shop, version, previous, remembered)
         .await?;
-    put_in_force(facts, &transitions, templates, rendered);
+    let canaries = canaries::render(facts, &transitions, &templates.canaries, rendered);
+    put_in_force(facts, &transitions, templates.own, rendered);
+    rendered.deployments.extend(canaries);
     failures.extend(tidy(facts, &of_shop, &states, cluster, withheld).await);
     let at_once = goes_on.then_some(NEXT_WAVE);
     Ok(Released {
@@ -244,12 +248,22 @@ fn next(
     // Rendered is what the Shop asks for, as for a service that is new.
     let was_deleted = service.seen.deployment.is_none() && state.good.is_some();
     let image = image_of(deployment).unwrap_or_default();
+    let is_held = image != service.wanted.image || (was_deleted && !is_migrated);
+    // What waits for its migration leaves a canary alone.
+    let canary = service.seen.canary.as_deref();
+    let canary = canary.filter(|_| is_held && canary_of(state).is_some());
     let rollout = &service.shop.rollout;
+    let says = |kind| annotation(known.shop, kind, service.name());
     let wanted = Wanted {
         revision: revision::of_deployment(deployment)?,
-        image: image.to_owned(),
-        is_held: image != service.wanted.image || (was_deleted && !is_migrated),
-        retry: retry(known.shop, service.name()),
+        image: canary.and_then(image_of).unwrap_or(image).to_owned(),
+        is_held,
+        retry: says(RETRY_ANNOTATION),
+        canary: WantedCanary {
+            steps: service.wanted.canary.clone(),
+            promote: says(PROMOTE_ANNOTATION),
+            abort: says(ABORT_ANNOTATION),
+        },
         on_failure: rollout.on_failure,
         judged_by: rollout.judged_by,
         gate: rollout.gate,
@@ -262,7 +276,10 @@ fn next(
     };
     let hold = facts.holds.get(service.name());
     let look = |revision: &RevisionId| {
-        let seen = seen(service, revision, &state.stage, warnings);
+        let seen = Seen {
+            no_canary: no_canary(service.seen, state.good.as_ref()),
+            ..seen(service, revision, &state.stage, warnings)
+        };
         match answered {
             Some(answered) => answered.add_to(seen, revision),
             None => seen,
@@ -286,7 +303,9 @@ fn tell_holds(
         let wanted = deployment_of(name, &rendered.deployments);
         let wanted = wanted.and_then(|wanted| Some(&wanted.spec.as_ref()?.template));
         // What was not read is what is rendered.
-        let kept = templates.get(name).map_or(wanted, Option::as_ref);
+        let canary = templates.canaries.get(name).map(Some);
+        let own = templates.own.get(name).map(Option::as_ref);
+        let kept = canary.or(own).unwrap_or(wanted);
         let (Some(hold), Some(kept), Some(wanted)) = (hold, kept, wanted) else {
             continue;
         };
@@ -313,79 +332,11 @@ pub(super) fn deployment_of<'a>(
     deployments.iter().find(|live| part_of(*live) == part)
 }
 
-/// What is to come back; none where the Deployment stays as it is.
-type Templates = BTreeMap<ServiceName, Option<PodTemplateSpec>>;
-
-/// Reads what is to come back, before it is said that it does. What is not kept any more does not, and goes on where it runs already.
-/// What is rendered anyway need not be read.
-async fn read(
-    facts: &Facts,
-    rendered: &Resources<Rendered>,
-    transitions: &mut BTreeMap<ServiceName, Transition>,
-    cluster: &Cluster,
-    withheld: &Refusals,
-) -> (Templates, Vec<Failure>) {
-    let (mut templates, mut failures) = (Templates::new(), Vec::new());
-    for (name, transition) in transitions {
-        let Effective::Kept(id) = &transition.effective else {
-            continue;
-        };
-        let wanted = deployment_of(name, &rendered.deployments);
-        if wanted.and_then(revision::of_deployment).as_ref() == Some(id) {
-            continue;
-        }
-        let seen = facts.observed.services.get(name);
-        let live = seen.and_then(|seen| seen.deployment.as_deref());
-        let runs = live.and_then(revision::of_deployment).as_ref() == Some(id);
-        match revisions::read(&facts.shop, cluster, name, id, withheld).await {
-            Ok(Some(template)) => drop(templates.insert(name.clone(), Some(template))),
-            Ok(None) if runs || stays(facts, name, &transition.next.stage) => {
-                drop(templates.insert(name.clone(), None))
-            }
-            Ok(None) => *transition = cannot_return(transition.clone()),
-            Err(failure) => {
-                templates.insert(name.clone(), None);
-                failures.push(failure);
-            }
-        }
-    }
-    (templates, failures)
-}
-
-/// It is held, and on no way back: then it is left as it is.
-fn stays(facts: &Facts, name: &ServiceName, stage: &Stage) -> bool {
-    let seen = facts.observed.services.get(name);
-    let is_there = seen.is_some_and(|seen| seen.deployment.is_some());
-    is_there && facts.holds.contains_key(name) && !matches!(stage, Stage::Returning(_))
-}
-
-/// Keeps what is about to run. Where that is refused it runs all the same: there is only nothing to go back to.
-async fn keep(
-    facts: &Facts,
-    transitions: &BTreeMap<ServiceName, Transition>,
-    rendered: &Resources<Rendered>,
-    cluster: &Cluster,
-    withheld: &Refusals,
-) -> Vec<Failure> {
-    let keeps = facts.services().filter_map(|service| {
-        let (shop, name, seen) = (service.shop, service.name(), service.seen);
-        let transition = transitions.get(name)?;
-        let deployment = deployment_of(name, &rendered.deployments)?;
-        let runs = match &transition.effective {
-            Effective::Wanted => true,
-            Effective::Kept(id) => revision::of_deployment(deployment).as_ref() == Some(id),
-        };
-        runs.then(|| revisions::keep(shop, cluster, name, seen, deployment, withheld))
-    });
-    let kept = join_all(keeps).await;
-    kept.into_iter().filter_map(Result::err).collect()
-}
-
 /// Where a return is in force, what is kept takes the place of what is wanted. Or the Deployment stays as it is.
 fn put_in_force(
     facts: &Facts,
     transitions: &BTreeMap<ServiceName, Transition>,
-    mut templates: Templates,
+    mut templates: BTreeMap<ServiceName, Option<PodTemplateSpec>>,
     rendered: &mut Resources<Rendered>,
 ) {
     let contents = facts.contents();

@@ -269,6 +269,31 @@ async fn a_wrong_shop_is_refused_with_the_path_and_the_reason() {
             "should match",
         ),
         (
+            service(json!({"canary": {"steps": []}})),
+            "spec.services.search.canary.steps",
+            "at least 1 items",
+        ),
+        (
+            service(json!({"canary": {"steps": [{"share": 51}]}})),
+            "spec.services.search.canary.steps[0].share",
+            "less than or equal to 50",
+        ),
+        (
+            service(json!({"canary": {"steps": [{"share": 20}, {"share": 10}]}})),
+            "spec.services.search.canary.steps",
+            "greater than the one before",
+        ),
+        (
+            service(json!({"canary": {"steps": [{"share": 10, "pause": "25h"}]}})),
+            "spec.services.search.canary.steps[0].pause",
+            "from 1s to 24h",
+        ),
+        (
+            service(json!({"replicas": 60, "canary": {"steps": [{"share": 50}]}})),
+            "spec.services.search",
+            "at most 94 pods with those of the canary",
+        ),
+        (
             json!({"version": "1", "database": {"storage": {"size": "0Gi"}}}),
             "spec.database.storage.size",
             "should match",

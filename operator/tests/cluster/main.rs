@@ -4,6 +4,7 @@
 
 mod admission;
 mod answers;
+mod canary;
 mod claims;
 mod containment;
 mod data;

@@ -44,7 +44,7 @@ pub(crate) fn release(status: &ShopStatus) -> ReleaseStatus {
 }
 
 impl Harness {
-    async fn deployment_of_orders(&self) -> Deployment {
+    pub(crate) async fn deployment_of_orders(&self) -> Deployment {
         let deployments = self.api::<Deployment>();
         deployments.get("demo-orders").await.expect("a Deployment")
     }
@@ -66,17 +66,24 @@ impl Harness {
         self.pod_of_orders_with(running(), status).await;
     }
 
-    async fn pod_of_orders_with(&self, mut container: Value, mut status: Value) {
+    async fn pod_of_orders_with(&self, container: Value, status: Value) {
+        let deployment = self.deployment_of_orders().await;
+        self.pod_of(&deployment, container, status).await;
+    }
+
+    /// The one pod of what this Deployment of orders runs.
+    pub(crate) async fn pod_of(
+        &self,
+        deployment: &Deployment,
+        mut container: Value,
+        mut status: Value,
+    ) {
         let pods = self.api::<Pod>();
-        let template = self
-            .deployment_of_orders()
-            .await
-            .spec
-            .expect("a spec")
-            .template;
+        let name = format!("{}-x", deployment.name_any());
+        let template = deployment.spec.clone().expect("a spec").template;
         let metadata = template.metadata.unwrap_or_default();
         let labels: BTreeMap<_, _> = metadata.labels.unwrap_or_default();
-        let there = pods.get_opt("demo-orders-x").await.expect("an answer");
+        let there = pods.get_opt(&name).await.expect("an answer");
         if there.as_ref().is_some_and(|pod| pod.labels() == &labels) {
             return;
         }
@@ -85,10 +92,10 @@ impl Harness {
             ..DeleteParams::default()
         };
         if there.is_some() {
-            pods.delete("demo-orders-x", &at_once).await.expect("gone");
+            pods.delete(&name, &at_once).await.expect("gone");
         }
         let pod: Pod = serde_json::from_value(json!({
-            "metadata": {"name": "demo-orders-x", "labels": labels},
+            "metadata": {"name": name, "labels": labels},
             "spec": {"containers": [{"name": "orders", "image": "x"}]},
         }))
         .expect("a pod");
@@ -104,11 +111,16 @@ impl Harness {
         }
         status["phase"] = json!("Running");
         status["containerStatuses"] = json!([container]);
-        self.set_status::<Pod>("demo-orders-x", status).await;
+        self.set_status::<Pod>(&name, status).await;
     }
 
     async fn retry(&self, value: &str) {
-        let annotations = json!({"retry.shopkeeper.dev/orders": value});
+        self.say("retry", value).await;
+    }
+
+    /// An annotation about orders.
+    pub(crate) async fn say(&self, what: &str, value: &str) {
+        let annotations = json!({format!("{what}.shopkeeper.dev/orders"): value});
         let patch = Patch::Merge(json!({"metadata": {"annotations": annotations}}));
         let shops = self.api::<Shop>();
         let params = PatchParams::default();
@@ -132,7 +144,7 @@ impl Harness {
     }
 
     /// What comes back is read each time.
-    async fn until_it_writes_nothing(&self) {
+    pub(crate) async fn until_it_writes_nothing(&self) {
         for _ in 0..200 {
             let before = self.requests().len();
             self.reconcile().await.expect("a reconcile");
@@ -356,7 +368,7 @@ pub(crate) struct Death {
     writes: AtomicUsize,
     is_last: AtomicBool,
     is_dead: AtomicBool,
-    dead: Notify,
+    pub(crate) dead: Notify,
 }
 
 impl Death {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use shop_operator::{
     api::{AnsweredBefore, JudgedBy, OnFailure},
-    release::{RevisionId, Seen, Stage, State, Wanted, advance, answered_before},
+    release::{RevisionId, Seen, Stage, State, Wanted, WantedCanary, advance, answered_before},
 };
 
 use crate::fixtures::answers;
@@ -24,6 +24,7 @@ fn wanted() -> Wanted {
         image: "shop/orders:2".into(),
         is_held: false,
         retry: None,
+        canary: WantedCanary::default(),
         on_failure: OnFailure::Revert,
         judged_by: JudgedBy::Answers,
         gate: SignedDuration::from_secs(30),

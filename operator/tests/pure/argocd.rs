@@ -96,13 +96,17 @@ fn what_waits_for_a_person_is_degraded() {
 
 #[test]
 fn what_somebody_holds_is_suspended() {
-    for progressing in [("False", "Blocked"), ("True", "Working")] {
-        let mut held = shop(3, ("False", "Held"), progressing, json!([]));
+    for (reason, progressing) in [
+        ("Held", ("False", "Blocked")),
+        ("Held", ("True", "Working")),
+        ("WaitsForPromotion", ("False", "Blocked")),
+    ] {
+        let mut held = shop(3, ("False", reason), progressing, json!([]));
         let conditions = held["status"]["conditions"].as_array_mut().expect("some");
         for type_ in ["DatabasesReady", "BrokerReady"] {
             conditions.push(json!({"type": type_, "status": "True"}));
         }
-        assert_health(&held, "Suspended", "Ready Held");
+        assert_health(&held, "Suspended", &format!("Ready {reason}"));
         held["status"]["conditions"][3]["status"] = "False".into();
         let (status, _) = health_of(&held);
         assert_ne!(status, "Suspended", "the broker does not serve");

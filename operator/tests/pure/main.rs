@@ -3,6 +3,7 @@
 mod alerts;
 mod answers;
 mod argocd;
+mod canary;
 mod database;
 mod decide;
 mod fixtures;

@@ -16,8 +16,8 @@ use shop_operator::{
     },
     progress::decide::Release,
     release::{
-        Asker, Effective, RevisionId, Seen, Stage, State, Transition, Wanted, advance,
-        cannot_return, seen, step,
+        Asker, Effective, RevisionId, Seen, Stage, State, Transition, Wanted, WantedCanary,
+        advance, cannot_return, seen, step,
     },
 };
 
@@ -40,6 +40,7 @@ fn wanted(revision: &str) -> Wanted {
         image: format!("shop/orders:{revision}"),
         is_held: false,
         retry: None,
+        canary: WantedCanary::default(),
         on_failure: OnFailure::Revert,
         judged_by: JudgedBy::Answers,
         gate: GATE,

@@ -8,7 +8,10 @@ use proptest::prelude::*;
 use shop_operator::{
     api::{JudgedBy, OnFailure},
     facts::answers::Answers,
-    release::{Effective, RevisionId, Seen, Stage, State, Wanted, advance, answered_before},
+    model::canary::Step,
+    release::{
+        Effective, RevisionId, Seen, Stage, State, Wanted, WantedCanary, advance, answered_before,
+    },
 };
 
 use crate::fixtures::answers;
@@ -53,6 +56,32 @@ enum Event {
     EndsBeforeApplying,
     LosesStatus,
     Retries,
+    /// Releases that begin from now on, and one that goes on, have these steps.
+    Canaries(Canaries),
+    Promotes,
+    Aborts,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Canaries {
+    None,
+    Timed,
+    /// They wait for somebody.
+    Waiting,
+}
+
+impl Canaries {
+    fn steps(self) -> Vec<Step> {
+        let step = |share, pause: Option<i64>| Step {
+            share,
+            pause: pause.map(SignedDuration::from_secs),
+        };
+        match self {
+            Self::None => Vec::new(),
+            Self::Timed => vec![step(10, Some(10)), step(50, Some(20))],
+            Self::Waiting => vec![step(10, Some(10)), step(20, None), step(50, None)],
+        }
+    }
 }
 
 fn event() -> impl Strategy<Value = Event> {
@@ -63,6 +92,10 @@ fn event() -> impl Strategy<Value = Event> {
         1 => Just(Event::EndsBeforeApplying),
         1 => Just(Event::LosesStatus),
         1 => Just(Event::Retries),
+        2 => prop_oneof![Just(Canaries::None), Just(Canaries::Timed), Just(Canaries::Waiting)]
+            .prop_map(Event::Canaries),
+        2 => Just(Event::Promotes),
+        1 => Just(Event::Aborts),
     ]
 }
 
@@ -76,7 +109,17 @@ struct Cluster {
     new_ready: bool,
     new_ended: Option<i64>,
     passed: Option<RevisionId>,
+    canary: Option<CanaryPod>,
     now: i64,
+}
+
+/// The pod of a canary.
+#[derive(Debug)]
+struct CanaryPod {
+    revision: RevisionId,
+    since: i64,
+    ready: bool,
+    ended: Option<i64>,
 }
 
 impl Cluster {
@@ -97,8 +140,32 @@ impl Cluster {
         }
     }
 
+    fn apply_canary(&mut self, revision: Option<&RevisionId>) {
+        let runs = self.canary.as_ref().map(|canary| &canary.revision);
+        if runs != revision {
+            self.canary = revision.map(|revision| CanaryPod {
+                revision: revision.clone(),
+                since: self.now,
+                ready: false,
+                ended: None,
+            });
+        }
+    }
+
     fn pass(&mut self, seconds: i64) {
         self.now += seconds;
+        let now = self.now;
+        if let Some(canary) = &mut self.canary {
+            let age = now - canary.since;
+            let nature = nature(&canary.revision);
+            let gets_ready = matches!(
+                nature,
+                Nature::Good | Nature::AnswersErrors | Nature::EndsInGate
+            );
+            let ends = nature == Nature::EndsInGate && age >= 4;
+            canary.ready = gets_ready && age >= 1 && !ends;
+            canary.ended = ends.then_some(canary.since + 4);
+        }
         let Some(live) = &self.live else { return };
         let age = self.now - self.live_since;
         match nature(live) {
@@ -126,7 +193,46 @@ impl Cluster {
         self.new_ready || self.old.is_some()
     }
 
-    fn seen(&self, good: Option<&RevisionId>) -> Seen {
+    fn seen(&self, state: &State) -> Seen {
+        let good = state.good.as_ref();
+        let own = self.seen_of_own(good);
+        let serving = self.live.iter().filter(|_| self.new_ready);
+        let mut serving = serving.chain(&self.old);
+        let has_good = serving.any(|revision| Some(revision) == good);
+        let no_canary = (!has_good).then(|| "no good pod".to_owned());
+        let Stage::Canary(_) = &state.stage else {
+            return Seen { no_canary, ..own };
+        };
+        let Some(canary) = &self.canary else {
+            return Seen {
+                live: None,
+                complete: false,
+                trouble: None,
+                last_end: None,
+                answers: None,
+                no_canary,
+                ..own
+            };
+        };
+        let age = self.now - canary.since;
+        let trouble = match nature(&canary.revision) {
+            Nature::Crashes if age >= 2 => Some("it crashes"),
+            Nature::EndsInGate if canary.ended.is_some() => Some("it crashes"),
+            _ => None,
+        };
+        let ended = canary.ended;
+        Seen {
+            live: Some(canary.revision.clone()),
+            complete: canary.ready,
+            trouble: trouble.map(str::to_owned),
+            last_end: ended.map(|second| (at(second), "it ended".to_owned())),
+            answers: canary.ready.then(|| answered_by(&canary.revision)),
+            no_canary,
+            ..own
+        }
+    }
+
+    fn seen_of_own(&self, good: Option<&RevisionId>) -> Seen {
         let new = self.live.as_ref().filter(|_| self.new_ready);
         let mut serving = new.into_iter().chain(&self.old);
         let good = serving.find(|revision| Some(*revision) == good);
@@ -147,6 +253,7 @@ impl Cluster {
             trouble: trouble.map(str::to_owned),
             last_end: ended,
             is_excused: false,
+            no_canary: None,
             before: good
                 .map(answered_by)
                 .iter()
@@ -195,6 +302,7 @@ impl World {
                 new_ready: false,
                 new_ended: None,
                 passed: None,
+                canary: None,
                 now: 0,
             },
             state: State::default(),
@@ -203,6 +311,7 @@ impl World {
                 image: "0".into(),
                 is_held: false,
                 retry: None,
+                canary: WantedCanary::default(),
                 on_failure: OnFailure::Revert,
                 judged_by: JudgedBy::Answers,
                 gate: SignedDuration::from_secs(30),
@@ -215,7 +324,7 @@ impl World {
 
     /// One reconcile, in the order of the real one, as far as that.
     fn reconcile(&mut self, until: Until) {
-        let seen = self.cluster.seen(self.state.good.as_ref());
+        let seen = self.cluster.seen(&self.state);
         let transition = advance(&self.state, &self.wanted, &seen, at(self.cluster.now));
         if until == Until::Decided {
             return;
@@ -229,6 +338,11 @@ impl World {
             Effective::Wanted => self.cluster.apply(&self.wanted.revision),
             Effective::Kept(revision) => self.cluster.apply(revision),
         }
+        let canary = transition.canary.as_ref().map(|canary| match canary {
+            Effective::Wanted => &self.wanted.revision,
+            Effective::Kept(revision) => revision,
+        });
+        self.cluster.apply_canary(canary);
     }
 
     fn happens(&mut self, event: &Event) {
@@ -246,13 +360,23 @@ impl World {
                 };
             }
             Event::Retries => self.wanted.retry = Some(self.cluster.now.to_string()),
+            Event::Canaries(canaries) => self.wanted.canary.steps = canaries.steps(),
+            Event::Promotes => self.wanted.canary.promote = Some(self.says()),
+            Event::Aborts => self.wanted.canary.abort = Some(self.says()),
         }
         self.reconcile(Until::End);
+    }
+
+    /// As whoever looks at what is there now.
+    fn says(&self) -> String {
+        let (revision, now) = (self.wanted.revision.as_str(), self.cluster.now);
+        format!("{revision} {now}")
     }
 
     fn rest(&mut self) {
         for _ in 0..300 {
             self.cluster.pass(1);
+            self.wanted.canary.promote = Some(self.says());
             self.reconcile(Until::End);
         }
     }
@@ -274,11 +398,21 @@ proptest! {
             if let Some(good) = &world.state.good {
                 prop_assert_eq!(nature(good), Nature::Good, "{:?}", world);
             }
+            // While there is a canary, what runs is what has proved itself; and none is left when it is at its end.
+            let has_canary = matches!(world.state.stage, Stage::Canary(_));
+            prop_assert_eq!(has_canary, world.cluster.canary.is_some(), "{:?}: {:?}", event, world);
+            if has_canary {
+                prop_assert_eq!(&world.cluster.live, &world.state.good, "{:?}: {:?}", event, world);
+            }
         }
         world.rest();
         let cluster = &world.cluster;
         prop_assert!(cluster.serves(), "{world:?}");
         match nature(&world.wanted.revision) {
+            // Nobody tries it again but by hand.
+            Nature::Good if matches!(&world.state.stage, Stage::TakenBack(failure) if failure.cause.contains("by hand")) => {
+                prop_assert_eq!(&cluster.live, &world.state.good);
+            }
             Nature::Good => {
                 prop_assert_eq!(&world.state.stage, &Stage::Idle);
                 prop_assert_eq!(cluster.live.as_ref(), Some(&world.wanted.revision));

@@ -5,11 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
 use shop_operator::{
-    api::{JudgedBy, OnFailure},
+    api::{CanaryProgress, JudgedBy, OnFailure},
     naming::names::ServiceName,
     release::{
-        Asker, Hold, Member, Members, RevisionId, Seen, ShopRelease, ShopStage, Stage, State,
-        Trial, Turn, Wanted, Why, current, go_back, in_force, proceed, step, turn,
+        Asker, Canary, Hold, Member, Members, RevisionId, Seen, ShopFailure, ShopRelease,
+        ShopStage, Stage, State, Trial, Turn, Wanted, WantedCanary, Why, current, go_back,
+        in_force, proceed, step, turn,
     },
 };
 
@@ -162,6 +163,7 @@ impl World {
             is_held: unmigrated,
             revision: rendered,
             retry: member.retry.clone(),
+            canary: WantedCanary::default(),
             on_failure: self.on_failure,
             judged_by: JudgedBy::Answers,
             gate: SignedDuration::from_secs(2),
@@ -487,6 +489,7 @@ fn what_never_proved_itself_is_nothing_to_go_back_to() {
         began: at(0),
         last_end: None,
         before: Vec::new(),
+        without_canary: None,
     };
     let orders = members.get_mut(&name).expect("a member");
     orders.state.stage = Stage::Rolling(trial);
@@ -494,6 +497,59 @@ fn what_never_proved_itself_is_nothing_to_go_back_to() {
     let last = world.release.as_ref();
     let release = current(last, "2", &mut members, false, at(1));
     assert_eq!(release.before[&name], id("1"));
+}
+
+#[test]
+fn a_later_wave_waits_for_a_canary_which_goes_back_with_the_others() {
+    let mut world = World::new();
+    world.version = "2".into();
+    let (users, orders) = (ServiceName::from("users"), ServiceName::from("orders"));
+    let mut members = world.members();
+    let trial = Trial {
+        revision: id("2"),
+        since: at(0),
+        began: at(0),
+        last_end: None,
+        before: Vec::new(),
+        without_canary: None,
+    };
+    let member = members.get_mut(&users).expect("a member");
+    member.state.asked = Some(member.asked.clone());
+    member.state.stage = Stage::Canary(Canary {
+        trial,
+        step: 0,
+        progress: CanaryProgress::Waiting,
+        promote: None,
+        abort: None,
+    });
+    let last = world.release.as_ref();
+    let release = current(last, "2", &mut members, false, at(1));
+    assert_eq!(turn(&release, &members, &users), Turn::Goes);
+    let Turn::Waits(whom) = turn(&release, &members, &orders) else {
+        panic!("{release:?}");
+    };
+    assert_eq!(
+        whom,
+        "users, which comes before it in the release of 2, and whose canary waits for `shopctl promote users`"
+    );
+    // Another one fails: what runs of the version has to go, also where it is a canary.
+    let failure = ShopFailure {
+        service: orders,
+        cause: "x".into(),
+        asked: String::new(),
+        tries: BTreeSet::new(),
+    };
+    let release = ShopRelease {
+        stage: ShopStage::Returning(failure),
+        ..release
+    };
+    let Turn::Returns { to, cause } = turn(&release, &members, &users) else {
+        panic!("{release:?}");
+    };
+    assert_eq!(to, id("1"));
+    let back = go_back(&release, &members[&users], to, "shop/users:2", cause, at(2));
+    assert!(matches!(back.stage, Stage::Returning(_)), "{back:?}");
+    assert_eq!(back.history[0].revision, "2");
 }
 
 #[test]

@@ -21,7 +21,7 @@ use shop_operator::{
 pub use diff::{Action, Field, Object, Side, object};
 pub use operator::config;
 pub use saved::{Operator, Saved, parsed, unmoved};
-pub use summary::{Summary, closed, held, paused, summaries};
+pub use summary::{Summary, canary, closed, held, paused, summaries};
 pub use text::text;
 
 use crate::{

@@ -8,14 +8,18 @@ use serde_json::Value;
 use shop_operator::{
     api::{Begins, HoldReason, OnFailure, OperatorUpdates, PauseSpec, ReleaseStage, Shop},
     facts::departures::Departure,
-    model::{validate::ValidShop, windows::windows},
+    facts::observe::ObservedService,
+    model::{
+        validate::{ValidService, ValidShop},
+        windows::windows,
+    },
     naming::{
         labels::{Part, part_of},
         names::{self, ServiceName},
     },
     objects::revision,
     progress::decide::{Migration, image_of},
-    release::{is_in_force, waits_until},
+    release::{is_in_force, no_canary, waits_until},
     run::plan::Plan,
 };
 
@@ -227,6 +231,10 @@ fn summary(
     let migration = plan.migrations.get(name);
     let mut steps: Vec<_> = held.cloned().into_iter().collect();
     steps.extend(pods.iter().flat_map(Pods::steps));
+    let rolls = pods.as_ref().filter(|pods| held.is_none() && pods.rolls());
+    let (wanted, seen) = (&plan.facts.shop.services, &plan.facts.observed.services);
+    let is = wanted.get(name).zip(seen.get(name)).zip(rolls);
+    steps.extend(is.and_then(|((wanted, seen), pods)| canary(wanted, seen, pods.before())));
     steps.extend(migration.and_then(|migration| of_migration(migration, pods.as_ref())));
     let database = database.and_then(|side| of_server(side));
     steps.extend(database.map(|what| format!("its PostgreSQL {what}")));
@@ -249,6 +257,24 @@ fn summary(
     })
 }
 
+/// With what a release begins beside so many pods, where some of its own are to prove themselves first.
+pub fn canary(wanted: &ValidService, seen: &ObservedService, others: i64) -> Option<String> {
+    let first = wanted.canary.first().filter(|_| others > 0)?;
+    let good = seen.deployment.as_deref().and_then(revision::good_of)?;
+    if let Some(why) = no_canary(seen, Some(&good)) {
+        return Some(format!("without a canary: {why}"));
+    }
+    let others = i32::try_from(others).unwrap_or(i32::MAX);
+    let pods = match first.pods(others) {
+        1 => "one pod".to_owned(),
+        count => format!("{count} pods"),
+    };
+    let share = first.share;
+    Some(format!(
+        "begins with a canary of {pods} beside {others} ({share} %)"
+    ))
+}
+
 /// The pods of a service, before and after.
 struct Pods<'a> {
     live: Option<&'a Value>,
@@ -262,6 +288,10 @@ impl<'a> Pods<'a> {
             live: side.live.as_ref(),
             then: then.as_ref(),
         })
+    }
+
+    fn before(&self) -> i64 {
+        self.live.map_or(0, count)
     }
 
     fn rolls(&self) -> bool {

@@ -1,5 +1,6 @@
 //! What is printed of which Shop. Nothing here needs a cluster.
 
+mod canary;
 mod change;
 mod pause;
 mod place;

@@ -28,7 +28,7 @@ fn a_service_in_pods_of_its_own_has_ports_by_name() {
     let place = Place::named(&shop("healthy"), "email").expect("email");
     assert_eq!(
         place.selector(),
-        "app.kubernetes.io/instance=corner,app.kubernetes.io/name=email,app.kubernetes.io/component=service"
+        "app.kubernetes.io/instance=corner,app.kubernetes.io/name=email,app.kubernetes.io/component in (service,canary)"
     );
     let pods = [pod("a", "False", own()), pod("b", "True", own())];
     assert_eq!(

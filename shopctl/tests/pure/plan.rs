@@ -1,17 +1,18 @@
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use k8s_openapi::{api::apps::v1::Deployment, jiff::Timestamp};
 use serde_json::{Value, json};
 use shop_operator::{
     api::Shop,
+    facts::observe::ObservedService,
     model::validate::{ValidShop, validate},
     progress::decide::Migration,
 };
 use shopctl::{
     failure::Failure,
     plan::{
-        Action, Answer, Operator, Saved, Side, Summary, closed, config, held, object, paused, text,
-        unmoved,
+        Action, Answer, Operator, Saved, Side, Summary, canary, closed, config, held, object,
+        paused, text, unmoved,
     },
 };
 
@@ -363,6 +364,50 @@ fn what_only_the_operator_renders_otherwise_stays_as_it_is_until_something_is_as
         let held = held(&shop, &wanted(&shop), &[], &BTreeMap::new(), NOW);
         assert_eq!(!held.is_empty(), stays, "{:?}", shop.spec);
     }
+}
+
+#[test]
+fn a_canary_is_told_with_its_pods_or_why_there_is_none() {
+    let shop: Shop = serde_json::from_value(json!({
+        "apiVersion": "shopkeeper.dev/v1alpha1", "kind": "Shop", "metadata": {"name": "demo"},
+        "spec": {"version": "2", "services": {"orders": {"canary": {"steps": [{"share": 20}]}}}},
+    }))
+    .expect("a Shop");
+    let shop = wanted(&shop);
+    let seen = |good: Value, labels: Value| {
+        let pod = json!({"metadata": {"name": "x", "labels": labels}});
+        let deployment = json!({"metadata": {"labels": good}});
+        ObservedService {
+            deployment: Some(Arc::new(
+                serde_json::from_value(deployment).expect("a Deployment"),
+            )),
+            pods: vec![Arc::new(serde_json::from_value(pod).expect("a pod"))],
+            ..ObservedService::default()
+        }
+    };
+    let good = json!({"shopkeeper.dev/good": "0a"});
+    let labels = json!({"shopkeeper.dev/revision": "0a", "shopkeeper.dev/serves": "orders"});
+    let of = |service: &str, seen: &ObservedService, others| {
+        canary(&shop.services[service], seen, others).unwrap_or_default()
+    };
+    let well = seen(good.clone(), labels.clone());
+    assert_eq!(
+        of("orders", &well, 8),
+        "begins with a canary of 2 pods beside 8 (20 %)"
+    );
+    assert_eq!(
+        of("orders", &well, 1),
+        "begins with a canary of one pod beside 1 (20 %)"
+    );
+    assert_eq!(of("orders", &well, 0), "");
+    assert_eq!(of("users", &well, 8), "");
+    assert_eq!(
+        of("orders", &seen(json!({}), labels), 8),
+        "",
+        "the first release"
+    );
+    let older = seen(good, json!({"shopkeeper.dev/revision": "0a"}));
+    assert!(of("orders", &older, 8).starts_with("without a canary: pod x has no label"));
 }
 
 #[test]

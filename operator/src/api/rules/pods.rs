@@ -255,3 +255,40 @@ fn an_environment_holds_anything_but_nul() {
         assert!(with(value).is_ok(), "{value:?}");
     }
 }
+
+#[test]
+fn the_steps_of_a_canary_rise_and_leave_room_for_their_pods() {
+    let with = |service: Value| {
+        shop(json!({"version": "1", "services": {"orders": service}})).validate_cel()
+    };
+    let steps = |shares: &[i32]| -> Value {
+        let step = |share| json!({"share": share});
+        json!({"steps": shares.iter().map(step).collect::<Vec<_>>()})
+    };
+    assert!(with(json!({"canary": steps(&[1, 10, 50])})).is_ok());
+    for shares in [&[10, 10][..], &[20, 10], &[1, 30, 20]] {
+        refused(
+            with(json!({"canary": steps(shares)})),
+            "spec.services.orders.canary.steps",
+            "greater than the one before",
+        );
+    }
+    let few = json!([{"share": 10, "pause": "0s"}]);
+    refused(
+        with(json!({"canary": {"steps": few}})),
+        "spec.services.orders.canary.steps[0].pause",
+        "pause must be from 1s to 24h",
+    );
+    for count in ["replicas", "maxReplicas"] {
+        let of = |pods: i32| match count {
+            "replicas" => json!({"replicas": pods, "canary": steps(&[10, 50])}),
+            _ => json!({"autoscaling": {"maxReplicas": pods}, "canary": steps(&[10, 50])}),
+        };
+        assert!(with(of(47)).is_ok());
+        refused(
+            with(of(48)),
+            "spec.services.orders",
+            "with those of the canary",
+        );
+    }
+}

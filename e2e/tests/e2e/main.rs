@@ -4,6 +4,7 @@
 
 mod bad_input;
 mod bad_release;
+mod canary;
 mod checkout;
 mod data;
 mod journey;
@@ -11,6 +12,7 @@ mod monolith;
 mod network;
 mod other_language;
 mod outages;
+mod reference;
 mod release;
 mod rollout;
 mod scaling;

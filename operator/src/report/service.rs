@@ -217,16 +217,17 @@ fn phase(
     if let Some(problem) = taken_back(findings, service).filter(|_| decided.migration.is_done()) {
         return failed(problem);
     }
+    // What is under way, before what waits for its end.
+    if let Some((phase, told)) =
+        canary::judge(findings, service).filter(|_| decided.migration.is_done())
+    {
+        return held_or_worse(findings, service, deployment, phase, told);
+    }
     if let Some((phase, told)) = held(findings, service) {
         return held_or_worse(findings, service, deployment, phase, told);
     }
     if let Migration::Failed(how) = &decided.migration {
         return failed(migration_failed(service, how));
-    }
-    if let Some((phase, told)) =
-        canary::judge(findings, service).filter(|_| decided.migration.is_done())
-    {
-        return held_or_worse(findings, service, deployment, phase, told);
     }
     let name = service.view.name();
     let (carrier, _) = service.view.carrier();

@@ -273,6 +273,9 @@ async fn what_is_asked_for_in_the_midst_of_a_canary_and_is_paused_leaves_it_as_i
     assert_eq!((image_of(&canary), says(&canary)), (Some(NEW), false));
     harness.assert_untouched(&before).await;
 
+    let (_, reason, message) = condition(&harness.status().await, "Ready");
+    assert_eq!(reason, "WaitsForPromotion", "{message}");
+
     // It goes on to its end, with what it began with: that is kept.
     harness.say("promote", &format!("{revision} now")).await;
     harness

@@ -75,19 +75,23 @@ async fn without_pods(
     spared: &Spared<'_>,
     withheld: &Refusals,
 ) -> Vec<Failure> {
-    let names = decision.services.iter().flat_map(|(service, decided)| {
-        let own = (!decided.placement.apart).then(|| names::service(&shop.name, service));
+    let live = |name: String| {
+        let live = cluster.deployments.get(&shop.namespace, &shop.name, &name);
+        live.filter(|live| is_ours(shop, &**live))
+    };
+    let services = decision.services.iter();
+    let superfluous = services.flat_map(|(service, decided)| {
+        let moved = !decided.placement.apart;
+        let own = moved.then(|| live(names::service(&shop.name, service)));
+        let own = own.flatten().filter(|own| !spared.contains(&**own));
+        // Whatever else of its service was refused: nobody judges its pods any more.
         let has_canary = states.get(service).is_some_and(|s| canary_of(s).is_some());
-        let canary = (!has_canary).then(|| names::canary(&shop.name, service));
-        own.into_iter().chain(canary)
+        let canary = (!has_canary).then(|| live(names::canary(&shop.name, service)));
+        own.into_iter().chain(canary.flatten())
     });
     let mut refused = Vec::new();
-    for name in names {
-        let deployment = cluster.deployments.get(&shop.namespace, &shop.name, &name);
-        let deployment = deployment.filter(|live| is_ours(shop, &**live));
-        if let Some(live) = deployment.filter(|live| !spared.contains(&**live)) {
-            refused.extend(delete(&cluster.deployments, &live, withheld).await.err());
-        }
+    for live in superfluous {
+        refused.extend(delete(&cluster.deployments, &live, withheld).await.err());
     }
     refused
 }

@@ -96,6 +96,12 @@ fn find_canaries(shop: &mut ValidShop, cluster: &Cluster) {
             service.has_canary |= is_canary;
         }
     }
+    // Its pods may be on their way.
+    for service in shop.services.values_mut() {
+        let name = names::canary(&shop.name, &service.name);
+        let deployment = cluster.deployments.get(&shop.namespace, &shop.name, &name);
+        service.has_canary |= deployment.is_some();
+    }
 }
 
 /// What is found of a service.

@@ -1,8 +1,9 @@
 //! The HorizontalPodAutoscaler of a service with `autoscaling`.
 
 use k8s_openapi::api::autoscaling::v2::{
-    CrossVersionObjectReference, HorizontalPodAutoscaler, HorizontalPodAutoscalerSpec, MetricSpec,
-    MetricTarget, ResourceMetricSource,
+    CrossVersionObjectReference, HPAScalingRules, HorizontalPodAutoscaler,
+    HorizontalPodAutoscalerBehavior, HorizontalPodAutoscalerSpec, MetricSpec, MetricTarget,
+    ResourceMetricSource,
 };
 
 use crate::{
@@ -50,4 +51,17 @@ pub fn autoscaler(shop: &ValidShop, service: &ValidService) -> Option<Horizontal
         }),
         status: None,
     })
+}
+
+/// It adds pods, and takes none away.
+pub fn only_up(autoscaler: &mut HorizontalPodAutoscaler) {
+    if let Some(spec) = &mut autoscaler.spec {
+        spec.behavior = Some(HorizontalPodAutoscalerBehavior {
+            scale_down: Some(HPAScalingRules {
+                select_policy: Some("Disabled".into()),
+                ..HPAScalingRules::default()
+            }),
+            scale_up: None,
+        });
+    }
 }

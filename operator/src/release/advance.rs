@@ -161,8 +161,15 @@ fn begin(state: &State, wanted: &Wanted, seen: &Seen, now: Timestamp) -> Stage {
 /// What stays as it is: of a service on its way to or from a host, which has a return of its own. A canary ends there.
 pub fn stay(state: &State) -> Transition {
     let mut next = state.clone();
-    if canary_of(state).is_some() {
-        next.stage = Stage::Idle;
+    if let Some(canary) = canary_of(state) {
+        // Nobody has promoted it: its own pods stay what they are.
+        next.stage = Stage::TakenBack(Failure {
+            revision: canary.trial.revision.clone(),
+            cause: "its service moved before its canary had come to its end".to_owned(),
+            at: canary.trial.since,
+            retry: None,
+            before: Vec::new(),
+        });
     }
     Transition {
         effective: effective(&next),
@@ -282,7 +289,7 @@ pub(super) fn ends_in_errors(before: &[AnsweredBefore], seen: &Seen) -> Option<S
 /// How long answers take is judged when all is said: the first ones of a new pod take longer.
 pub(super) fn answers_worse(before: &[AnsweredBefore], seen: &Seen) -> Option<String> {
     let answers = seen.answers.as_ref()?;
-    let slow = || compare::slowness(held_against(before, seen), answers);
+    let slow = || compare::slowness(held_against(before, seen), &seen.before, answers);
     ends_in_errors(before, seen).or_else(slow)
 }
 

@@ -54,13 +54,22 @@ pub(super) fn advance(
     now: Timestamp,
 ) -> Stage {
     let trial = &canary.trial;
-    let step = wanted.canary.steps.get(canary.step);
-    let Some(step) = step.filter(|_| seen.has_pods) else {
-        return roll(trial, now);
-    };
     if concerns(&wanted.canary.abort, &canary.abort, trial) {
         return fail(next, trial, wanted, "it was aborted by hand", now);
     }
+    if !seen.has_pods {
+        let why = "the service was scaled to none in its midst".to_owned();
+        return roll(
+            &Trial {
+                without_canary: Some(why),
+                ..trial.clone()
+            },
+            now,
+        );
+    }
+    let Some(step) = wanted.canary.steps.get(canary.step) else {
+        return roll(trial, now);
+    };
     if seen.live.as_ref() != Some(&trial.revision) {
         return Stage::Canary(noted(canary, wanted));
     }
@@ -170,15 +179,12 @@ fn waiting(
     now: Timestamp,
 ) -> Stage {
     let trial = &canary.trial;
+    // One more that came because the service grew, or in the place of one that went: what is said meanwhile counts once it is ready.
     if !seen.complete {
-        return Stage::Canary(Canary {
-            trial: Trial {
-                since: now,
-                ..trial.clone()
-            },
-            progress: CanaryProgress::Starting,
-            ..noted(canary, wanted)
-        });
+        return match &seen.trouble {
+            Some(cause) => fail(next, trial, wanted, cause, now),
+            None => Stage::Canary(canary.clone()),
+        };
     }
     // A step that was to pass by itself before: what was said meanwhile did not count.
     if canary.progress == CanaryProgress::Passing {

@@ -95,10 +95,15 @@ fn expected_errors(
     }
 }
 
-/// The first route that takes much longer than before.
-pub(super) fn slowness(before: &[AnsweredBefore], after: &Answers) -> Option<String> {
+/// The first route that takes much longer than before, and than it takes the pods before by now: what makes all of them slow is no fault
+/// of the new ones.
+pub(super) fn slowness(
+    before: &[AnsweredBefore],
+    by_now: &[AnsweredBefore],
+    after: &Answers,
+) -> Option<String> {
     after.routes().find_map(|(route, answered)| {
-        let (p99, bound, in_time) = in_time(before, route, answered)?;
+        let (p99, bound, in_time) = in_time([before, by_now], route, answered)?;
         let slow = answered.served.saturating_sub(in_time);
         exceeds(slow, answered.served, USUAL_SLOW).then(|| {
             let count = answered.served;
@@ -112,11 +117,19 @@ pub(super) fn slowness(before: &[AnsweredBefore], after: &Answers) -> Option<Str
 
 /// The p99 of before, the bound that answers are held to, and how many kept it; none where that cannot be said.
 fn in_time(
-    before: &[AnsweredBefore],
+    before: [&[AnsweredBefore]; 2],
     route: &str,
     answered: &RouteAnswers,
 ) -> Option<(u64, u64, u64)> {
-    let p99 = known(before, route)?.p99_micros?.unsigned_abs();
+    // Of many requests without one, it lies beyond all bounds.
+    let said = |answers: &&AnsweredBefore| {
+        answers.p99_micros.is_some() || answers.requests.unsigned_abs() >= FEWEST_FOR_P99
+    };
+    let all = before
+        .iter()
+        .filter_map(|before| known(before, route).filter(said));
+    let all: Option<Vec<_>> = all.map(|answers| answers.p99_micros).collect();
+    let p99 = all?.into_iter().max()?.unsigned_abs();
     let (bound, in_time) = answered.within.range(allowed_micros(p99)..).next()?;
     (answered.served >= FEWEST_FOR_P99).then_some((p99, *bound, *in_time))
 }
@@ -129,7 +142,7 @@ pub(super) fn told(before: &[AnsweredBefore], after: Option<&Answers>) -> String
     let count = after.count();
     let is_timed = after
         .routes()
-        .any(|(route, answered)| in_time(before, route, answered).is_some());
+        .any(|(route, answered)| in_time([before, &[]], route, answered).is_some());
     if count < FEWEST {
         format!("too few requests to judge: {count} of {FEWEST}")
     } else if before.is_empty() {

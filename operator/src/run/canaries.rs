@@ -4,21 +4,26 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use k8s_openapi::api::{
     apps::v1::Deployment,
+    autoscaling::v2::HorizontalPodAutoscaler,
     core::v1::{PodTemplateSpec, Service},
 };
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 
 use crate::{
     facts::{Facts, ServiceView},
     naming::names::{self, ServiceName},
     objects::{
-        canary,
+        autoscaler, canary,
         resources::{Rendered, Resources},
         revision, service,
     },
-    release::{Effective, Transition, canary_of, unlabelled},
+    release::{Effective, Stage, Transition, canary_of, unlabelled},
     run::release::deployment_of,
 };
+
+/// So long an autoscaler remembers what it would have had (its default for scaling down).
+const LOOKS_BACK: SignedDuration = SignedDuration::from_mins(5);
 
 /// The Deployments of all canaries that go on, made of what is wanted, or of what is kept of one that goes on as it is. Where that cannot
 /// be read, its Deployment is left alone. Services lead to their pods.
@@ -38,6 +43,11 @@ pub(super) fn render(
             && let Some(found) = service_of(&view, &mut rendered.services)
         {
             service::lead_to_all(found, view.name());
+        }
+        if keeps_its_pods(&view, transition, facts.now)
+            && let Some(found) = autoscaler_of(&view, &mut rendered.autoscalers)
+        {
+            autoscaler::only_up(found);
         }
     }
     deployments
@@ -81,6 +91,28 @@ fn leads_to_all(view: &ServiceView<'_>, transition: &Transition) -> bool {
     canary_of(&transition.next).is_some()
         && !view.seen.canary_pods.is_empty()
         && unlabelled(view.seen).is_none()
+}
+
+/// The canary takes load from the pods that run, so that an autoscaler, which sees those alone, would end some of them; and they are all
+/// there is when it goes.
+fn keeps_its_pods(view: &ServiceView<'_>, transition: &Transition, now: Timestamp) -> bool {
+    let has_steps = !view.wanted.canary.is_empty();
+    match &transition.next.stage {
+        Stage::Canary(_) => true,
+        Stage::Rolling(_) | Stage::Gate(_) => has_steps,
+        Stage::TakenBack(failure) => has_steps && now.duration_since(failure.at) < LOOKS_BACK,
+        Stage::Idle | Stage::Returning(_) | Stage::Stopped(_) => false,
+    }
+}
+
+fn autoscaler_of<'a>(
+    view: &ServiceView<'_>,
+    autoscalers: &'a mut [HorizontalPodAutoscaler],
+) -> Option<&'a mut HorizontalPodAutoscaler> {
+    let name = names::service(&view.shop.name, view.name());
+    autoscalers
+        .iter_mut()
+        .find(|found| found.name_any() == name)
 }
 
 fn service_of<'a>(view: &ServiceView<'_>, services: &'a mut [Service]) -> Option<&'a mut Service> {

@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use k8s_openapi::api::{
     apps::v1::Deployment,
+    autoscaling::v2::HorizontalPodAutoscaler,
     core::v1::{Pod, Service},
 };
 use kube::{
@@ -178,6 +179,40 @@ async fn a_canary_goes_step_by_step_until_it_is_promoted_and_what_runs_stays_mea
     assert_eq!(end.good, Some(revision));
     assert_eq!(end.history[0].result, ReleaseResult::Passed);
     assert_eq!(end.history[0].without_canary, None);
+}
+
+#[tokio::test]
+async fn an_autoscaler_takes_no_pods_away_while_a_canary_takes_their_load() {
+    let harness = Harness::new().await;
+    let shop = |version| {
+        let mut shop = shop(version);
+        let orders = &mut shop["services"]["orders"];
+        orders["replicas"].take();
+        orders["autoscaling"] = json!({"maxReplicas": 6});
+        shop
+    };
+    let scales_down_by = async || {
+        let autoscalers = harness.api::<HorizontalPodAutoscaler>();
+        let autoscaler = autoscalers.get("demo-orders").await;
+        let behavior = autoscaler.expect("one").spec?.behavior?;
+        behavior.scale_down?.select_policy
+    };
+    harness.apply(shop("1")).await;
+    harness.bring_up().await;
+    harness.pod_of_orders(running()).await;
+    assert_eq!(scales_down_by().await, None);
+    harness.apply(shop("2")).await;
+    harness.until_there_is_a_canary().await;
+    assert_eq!(scales_down_by().await.as_deref(), Some("Disabled"));
+    // Nor just when the load comes back.
+    let revision = harness.release().await.revision.expect("a revision");
+    harness.say("abort", &format!("{revision} now")).await;
+    harness
+        .reconcile_until("the canary goes", || async {
+            harness.canary().await.is_none()
+        })
+        .await;
+    assert_eq!(scales_down_by().await.as_deref(), Some("Disabled"));
 }
 
 #[tokio::test]

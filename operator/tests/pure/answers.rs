@@ -226,6 +226,19 @@ fn slow_answers_take_a_release_back_at_the_end_of_its_gate() {
 }
 
 #[test]
+fn what_makes_the_pods_before_as_slow_by_now_is_no_fault_of_the_new_ones() {
+    let both = |old| Seen {
+        complete: true,
+        ..rolling((900, 0, 700), old)
+    };
+    let course = |old| [(1, both(WELL)), (2, both(WELL)), (40, both(old))];
+    let state = after(&wanted(), &course((1000, 0, 800)));
+    assert_eq!(state.stage, Stage::Idle);
+    let state = after(&wanted(), &course(WELL));
+    assert!(cause(&state).contains("took longer than"));
+}
+
+#[test]
 fn a_few_slow_answers_or_few_answers_are_no_reason_to_go_back() {
     for (new, old) in [
         // The first ones of a new pod.

@@ -227,11 +227,27 @@ fn a_promotion_counts_once_for_this_revision_and_only_where_it_is_waited_for() {
     }
     let right = advance(&waits.next, &promoted("new then"), &whole(NEW), at(80));
     assert!(matches!(right.next.stage, Stage::Rolling(_)), "{right:?}");
-    // Nor does it count for pods that are not there.
+    // Nor does it count before its pods are all there, as when the service has grown; but then it does.
     let away = advance(&waits.next, &promoted("new then"), &coming(), at(80));
-    assert_at(&away, 1, CanaryProgress::Starting);
+    assert_at(&away, 1, CanaryProgress::Waiting);
     let back = advance(&away.next, &promoted("new then"), &whole(NEW), at(90));
-    assert_at(&back, 1, CanaryProgress::Waiting);
+    assert!(matches!(back.next.stage, Stage::Rolling(_)), "{back:?}");
+}
+
+#[test]
+fn scaled_to_none_in_its_midst_it_ends_and_says_so_but_is_aborted_all_the_same() {
+    let nobody = Seen {
+        has_pods: false,
+        ..whole(NEW)
+    };
+    let end = advance(&waiting(), &wanted(NEW), &nobody, at(80));
+    let Stage::Rolling(trial) = &end.next.stage else {
+        panic!("{end:?}");
+    };
+    let why = trial.without_canary.as_deref().unwrap_or_default();
+    assert!(why.contains("scaled to none"), "{why}");
+    let aborted = advance(&waiting(), &aborted("new now"), &nobody, at(80));
+    assert!(matches!(aborted.next.stage, Stage::TakenBack(_)));
 }
 
 #[test]
@@ -438,7 +454,9 @@ fn the_shop_may_change_in_the_midst_of_a_canary() {
     assert_eq!((lost.effective, lost.canary), (Effective::Wanted, None));
     // A move has a return of its own.
     let moves = stay(&waiting());
-    assert_eq!((moves.next.stage, moves.canary), (Stage::Idle, None));
+    assert!(matches!(moves.next.stage, Stage::TakenBack(_)));
+    let good = Effective::Kept(id(OLD));
+    assert_eq!((moves.effective, moves.canary), (good, None));
 }
 
 #[test]

@@ -25,15 +25,21 @@ pub(super) fn judge(
     let (share, pods) = (step.share, step.pods(others));
     let (number, steps) = (canary.step + 1, view.wanted.canary.len());
     let begin = format!("{name}: step {number} of {steps} of its canary, {share} % of its pods");
-    let (phase, reason, message) = match canary.progress {
-        CanaryProgress::Starting => {
-            if let Some(problem) = lacking(findings, service) {
-                return Some(problem);
-            }
-            let ready = ready(view.seen.canary.as_deref()).min(pods);
+    let ready = ready(view.seen.canary.as_deref()).min(pods);
+    let object = || format!("Deployment {}", names::canary(&view.shop.name, name));
+    let lacking = || {
+        lacking(findings, service).unwrap_or_else(|| {
             let message = format!("{begin}: {ready} of {pods} are new and ready");
-            (Phase::Rolling, Reason::Canary, message)
-        }
+            (
+                Phase::Rolling,
+                Problem::waiting(Reason::Canary, object(), message),
+            )
+        })
+    };
+    let (phase, reason, message) = match canary.progress {
+        CanaryProgress::Starting => return Some(lacking()),
+        // Promoted or not, it goes no further without them.
+        CanaryProgress::Waiting if ready < pods => return Some(lacking()),
         CanaryProgress::Passing => {
             let end = step.pause.map(|pause| canary.trial.since + pause);
             let until = end
@@ -50,8 +56,7 @@ pub(super) fn judge(
             (Phase::Held, Reason::WaitsForPromotion, message)
         }
     };
-    let object = format!("Deployment {}", names::canary(&view.shop.name, name));
-    Some((phase, Problem::waiting(reason, object, message)))
+    Some((phase, Problem::waiting(reason, object(), message)))
 }
 
 /// What pods lack that are to come.

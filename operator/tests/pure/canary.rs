@@ -108,7 +108,8 @@ fn settled() -> State {
     }
 }
 
-fn steps(from: State, steps: &[(i64, &Wanted, Seen)]) -> Transition {
+/// Steps at these seconds, each with what is wanted and what is seen.
+pub(crate) fn steps(from: State, steps: &[(i64, &Wanted, Seen)]) -> Transition {
     let mut last = None;
     let mut state = from;
     for (second, wanted, seen) in steps {
@@ -725,27 +726,37 @@ fn scene(step: usize, progress: CanaryProgress, ready: i32) -> Scene {
 
 #[test]
 fn the_status_says_how_far_a_canary_is_and_for_whom_it_waits() {
-    for (step, progress, phase, expected) in [
+    for (step, progress, ready, phase, expected) in [
         (
             0,
             CanaryProgress::Starting,
+            1,
             "Rolling",
             "orders: step 1 of 2 of its canary, 10 % of its pods: 1 of 1 are new and ready",
         ),
         (
             0,
             CanaryProgress::Passing,
+            1,
             "Rolling",
             "orders: step 1 of 2 of its canary, 10 % of its pods (1 beside 9) are new and must go on well until 1970-01-01T00:02:10Z",
         ),
         (
             1,
             CanaryProgress::Waiting,
+            8,
+            "Rolling",
+            "orders: step 2 of 2 of its canary, 50 % of its pods: 8 of 9 are new and ready",
+        ),
+        (
+            1,
+            CanaryProgress::Waiting,
+            9,
             "Held",
             "orders: step 2 of 2 of its canary, 50 % of its pods (9 beside 9) are new and go on well; it waits for `shopctl promote orders`, or `shopctl abort orders`",
         ),
     ] {
-        let status = scene(step, progress, 1).report();
+        let status = scene(step, progress, ready).report();
         let orders = status
             .services
             .iter()
@@ -755,7 +766,7 @@ fn the_status_says_how_far_a_canary_is_and_for_whom_it_waits() {
         assert_eq!(format!("{:?}", orders.phase), phase);
         assert!(!is_ready(&status) && orders.blocked_by.is_none());
         let reason = &status.conditions[0].reason;
-        let of_wait = progress == CanaryProgress::Waiting;
+        let of_wait = phase == "Held";
         assert_eq!(
             reason,
             if of_wait {

@@ -21,6 +21,7 @@ use shop_operator::{
     },
 };
 
+use crate::canary::steps;
 use crate::fixtures::{ORDERS, Scene, plain, pod};
 
 const GATE: SignedDuration = SignedDuration::from_secs(30);
@@ -72,18 +73,6 @@ fn settled() -> State {
         good: Some(id("old")),
         ..State::default()
     }
-}
-
-/// Steps at these seconds, each with what is wanted and what is seen.
-fn steps(from: State, steps: &[(i64, &Wanted, Seen)]) -> Transition {
-    let mut last = None;
-    let mut state = from;
-    for (second, wanted, seen) in steps {
-        let transition = advance(&state, wanted, seen, at(*second));
-        state = transition.next.clone();
-        last = Some(transition);
-    }
-    last.expect("a step")
 }
 
 fn results(transition: &Transition) -> Vec<ReleaseResult> {

@@ -2,12 +2,10 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use k8s_openapi::api::{
-    apps::v1::Deployment,
-    autoscaling::v2::HorizontalPodAutoscaler,
-    core::v1::{PodTemplateSpec, Service},
+use k8s_openapi::{
+    api::{apps::v1::Deployment, core::v1::PodTemplateSpec},
+    jiff::{SignedDuration, Timestamp},
 };
-use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 
 use crate::{
@@ -40,12 +38,12 @@ pub(super) fn render(
         };
         deployments.extend(deployment(facts, &view, transition, kept, rendered));
         if leads_to_all(&view, transition)
-            && let Some(found) = service_of(&view, &mut rendered.services)
+            && let Some(found) = of_service(&view, &mut rendered.services)
         {
             service::lead_to_all(found, view.name());
         }
         if keeps_its_pods(&view, transition, facts.now)
-            && let Some(found) = autoscaler_of(&view, &mut rendered.autoscalers)
+            && let Some(found) = of_service(&view, &mut rendered.autoscalers)
         {
             autoscaler::only_up(found);
         }
@@ -105,19 +103,10 @@ fn keeps_its_pods(view: &ServiceView<'_>, transition: &Transition, now: Timestam
     }
 }
 
-fn autoscaler_of<'a>(
+fn of_service<'a, K: ResourceExt>(
     view: &ServiceView<'_>,
-    autoscalers: &'a mut [HorizontalPodAutoscaler],
-) -> Option<&'a mut HorizontalPodAutoscaler> {
+    rendered: &'a mut [K],
+) -> Option<&'a mut K> {
     let name = names::service(&view.shop.name, view.name());
-    autoscalers
-        .iter_mut()
-        .find(|found| found.name_any() == name)
-}
-
-fn service_of<'a>(view: &ServiceView<'_>, services: &'a mut [Service]) -> Option<&'a mut Service> {
-    let name = names::service(&view.shop.name, view.name());
-    services
-        .iter_mut()
-        .find(|service| service.name_any() == name)
+    rendered.iter_mut().find(|object| object.name_any() == name)
 }

@@ -103,6 +103,15 @@ impl Harness {
         assert_eq!(now.spec, before.spec);
     }
 
+    async fn promote(&self, revision: &str) {
+        self.say("promote", &format!("{revision} now")).await;
+        self.reconcile_until("all follow", || async {
+            self.image_of_orders().await == NEW
+        })
+        .await;
+        self.until_the_canary_is_gone().await;
+    }
+
     async fn until_the_canary_is_gone(&self) {
         self.reconcile_until("the canary goes", || async {
             self.canary().await.is_none()
@@ -159,13 +168,7 @@ async fn a_canary_goes_step_by_step_until_it_is_promoted_and_what_runs_stays_mea
         "it is about another revision"
     );
     let revision = status.revision.expect("a revision");
-    harness.say("promote", &format!("{revision} now")).await;
-    harness
-        .reconcile_until("all follow", || async {
-            harness.image_of_orders().await == NEW
-        })
-        .await;
-    harness.until_the_canary_is_gone().await;
+    harness.promote(&revision).await;
     assert_eq!(harness.selected().await, usual, "as without a canary");
     harness.pod_of_orders(running()).await;
     harness
@@ -267,13 +270,7 @@ async fn a_canary_goes_on_under_the_next_operator_as_it_is() {
     harness.assert_untouched(&before).await;
 
     let revision = status.revision.expect("a revision");
-    harness.say("promote", &format!("{revision} now")).await;
-    harness
-        .reconcile_until("all follow", || async {
-            harness.image_of_orders().await == NEW
-        })
-        .await;
-    harness.until_the_canary_is_gone().await;
+    harness.promote(&revision).await;
     harness.pod_of_orders(running()).await;
     harness
         .reconcile_until("the end", || async {

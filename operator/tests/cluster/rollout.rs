@@ -42,6 +42,21 @@ impl Harness {
             .collect()
     }
 
+    /// Another Job takes the place of this one, and the new image follows.
+    async fn migrate_anew(&self, before: &Job) {
+        self.reconcile_until("a new Job of the same name", || async {
+            let jobs = self.jobs_of("orders").await;
+            jobs.first()
+                .is_some_and(|new| new.metadata.uid != before.metadata.uid)
+        })
+        .await;
+        self.finish_jobs().await;
+        self.reconcile_until("the new image", || async {
+            self.image("demo-orders").await.as_deref() == Some("registry.example/orders:2")
+        })
+        .await;
+    }
+
     /// Until the migration of the new image of orders, and none beside it, is to run.
     async fn until_the_new_job_runs(&self) {
         self.reconcile_until("the new Job alone", || async {
@@ -184,21 +199,7 @@ async fn a_failed_migration_leaves_the_old_pods_and_the_other_services_and_can_b
         .delete(&job.name_any(), &DeleteParams::background())
         .await
         .expect("deleted");
-    harness
-        .reconcile_until("a new Job of the same name", || async {
-            harness
-                .jobs_of("orders")
-                .await
-                .first()
-                .is_some_and(|new| new.metadata.uid != job.metadata.uid)
-        })
-        .await;
-    harness.finish_jobs().await;
-    harness
-        .reconcile_until("the new image", || async {
-            harness.image("demo-orders").await.as_deref() == Some("registry.example/orders:2")
-        })
-        .await;
+    harness.migrate_anew(&job).await;
 }
 
 #[tokio::test]
@@ -238,19 +239,7 @@ async fn a_migration_that_hangs_is_ended_by_its_deadline_and_another_deadline_tr
     assert_eq!(image.as_deref(), Some("registry.example/orders:1"));
 
     harness.apply(with("2h")).await;
-    harness
-        .reconcile_until("a new Job", || async {
-            let jobs = harness.jobs_of("orders").await;
-            jobs.first()
-                .is_some_and(|new| new.metadata.uid != job.metadata.uid)
-        })
-        .await;
-    harness.finish_jobs().await;
-    harness
-        .reconcile_until("the new image", || async {
-            harness.image("demo-orders").await.as_deref() == Some("registry.example/orders:2")
-        })
-        .await;
+    harness.migrate_anew(&job).await;
 }
 
 #[tokio::test]

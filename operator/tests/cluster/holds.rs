@@ -292,6 +292,7 @@ async fn another_try_of_a_service_that_there_is_not_is_told() {
     harness.bring_up().await;
     let misspelt = json!({
         "retry.shopkeeper.dev/paymnets": "1", "retry.shopkeeper.dev": "1", "retry.shopkeeper.dev/users": "1",
+        "promote.shopkeeper.dev/ordres": "1", "abort.shopkeeper.dev/ordres": "1",
     });
     harness.annotate(misspelt).await;
     let status = harness
@@ -309,10 +310,17 @@ async fn another_try_of_a_service_that_there_is_not_is_told() {
         message.contains("retry.shopkeeper.dev: it names no service"),
         "{message}"
     );
+    for kind in ["promote", "abort"] {
+        let told = format!("{kind}.shopkeeper.dev/ordres: there is no service ordres");
+        assert!(message.contains(&told), "{message}");
+    }
     assert!(!message.contains("retry.shopkeeper.dev/users"), "{message}");
     assert!(is_ready(&status), "it keeps nothing from being ready");
     harness.until_quiet().await;
-    let none = json!({"retry.shopkeeper.dev/paymnets": null, "retry.shopkeeper.dev": null});
+    let none = json!({
+        "retry.shopkeeper.dev/paymnets": null, "retry.shopkeeper.dev": null,
+        "promote.shopkeeper.dev/ordres": null, "abort.shopkeeper.dev/ordres": null,
+    });
     harness.annotate(none).await;
     harness
         .reconcile_until_status("no word of it", |status| {

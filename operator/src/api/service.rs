@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use kube::{KubeSchema, core::Rule};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -112,6 +113,10 @@ pub struct ServiceSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub canary: Option<CanarySpec>,
 
+    /// What becomes of a field of its Deployment, Service, budget or autoscaler that somebody else changes. Default: Enforce.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drift_policy: Option<DriftPolicy>,
+
     /// The Job that migrates the database before pods of a new image start.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub migration: Option<MigrationSpec>,
@@ -121,6 +126,17 @@ pub struct ServiceSpec {
     #[schemars(length(max = 50))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub env: Vec<EnvSpec>,
+}
+
+/// What becomes of a field of a service's Deployment, Service, budget or autoscaler that somebody else changes. Default: Enforce.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DriftPolicy {
+    /// It goes back to what the Shop asks for, and an event says who had changed what.
+    #[default]
+    Enforce,
+    /// It stays until the object is rendered anew, by a release for example, and `status.services[].drift` lists it. Labels, annotations,
+    /// selectors, what pods may do and which Secrets they read go back all the same.
+    Report,
 }
 
 /// Bounds for a HorizontalPodAutoscaler.

@@ -110,6 +110,9 @@ pub struct ServiceStatus {
     /// Fields of its objects that the Shop does not name and somebody has set, each with who did. They stay.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub foreign: Vec<String>,
+    /// Fields of its objects that the Shop names and somebody has set otherwise, each with who did. They stay: `driftPolicy` is `Report`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub drift: Vec<String>,
 }
 
 /// What keeps a service from running as asked.

@@ -23,7 +23,7 @@ use crate::{
         turns::Turns,
         volumes::NotGrown,
     },
-    cluster::{Cluster, FIELD_MANAGER, Kind, Tracked, Written},
+    cluster::{Cluster, Edits, FIELD_MANAGER, Kind, Tracked, Written},
     error::Error,
     facts::{migration, observe::Observed},
     model::validate::ValidShop,
@@ -48,21 +48,19 @@ pub struct Outcome {
     pub not_grown: Vec<NotGrown>,
     /// StatefulSets of databases that are to change once another one has.
     pub queued: Vec<String>,
-    /// What others have set on our objects.
-    pub foreign: Vec<Foreign>,
+    /// Our objects on which others have set something.
+    pub edited: Vec<Edited>,
 }
 
-/// What others have set on an object of ours.
+/// An object of ours on which others have set something.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Foreign {
+pub struct Edited {
     /// Whose object.
     pub part: Part,
-    /// Kind and name of the object.
+    /// Its kind and name.
     pub object: String,
-    /// Fields that stay, each with who set it.
-    pub fields: Vec<String>,
-    /// Who had set fields that excluded ours, and that were therefore removed.
-    pub taken_from: Vec<String>,
+    /// What they have set.
+    pub edits: Edits,
 }
 
 /// Applies everything but what is withheld: first what pods need when they start, then what makes pods.
@@ -102,7 +100,7 @@ pub async fn apply(
     );
     let mut written = Collected {
         failures: set_counts(shop, cluster, decision, withheld).await,
-        foreign: Vec::new(),
+        edited: Vec::new(),
     };
     let applied = Resources {
         service_accounts: written.collect(service_accounts),
@@ -120,7 +118,7 @@ pub async fn apply(
         failures: written.failures,
         not_grown: Vec::new(),
         queued,
-        foreign: written.foreign,
+        edited: written.edited,
     }
 }
 
@@ -156,7 +154,7 @@ async fn in_turn(
 /// What came of several kinds of objects.
 struct Collected {
     failures: Vec<Failure>,
-    foreign: Vec<Foreign>,
+    edited: Vec<Edited>,
 }
 
 impl Collected {
@@ -165,12 +163,11 @@ impl Collected {
         for result in results {
             match result {
                 Ok(written) => {
-                    if !(written.foreign.is_empty() && written.taken_from.is_empty()) {
-                        self.foreign.push(Foreign {
+                    if written.edits != Edits::default() {
+                        self.edited.push(Edited {
                             part: part_of(&*written.object),
                             object: write(&*written.object),
-                            fields: written.foreign,
-                            taken_from: written.taken_from,
+                            edits: written.edits,
                         });
                     }
                     objects.push(written.object);

@@ -36,6 +36,8 @@ pub(super) struct Entry<K> {
     pub(super) template: Fingerprint,
     /// Fields of the specification that others have set.
     pub(super) foreign: Vec<String>,
+    /// Those of ours that stayed as others have set them when it was last applied. Only we know of it.
+    pub(super) left: Vec<String>,
 }
 
 impl<K: Kind> Entry<K> {
@@ -49,6 +51,7 @@ impl<K: Kind> Entry<K> {
             digest: ownership::digest_of_live(&live, FIELD_MANAGER),
             template: ownership::template_of_live(&live, FIELD_MANAGER),
             foreign: ownership::foreign_fields(&live, FIELD_MANAGER),
+            left: Vec::new(),
         }
     }
 }
@@ -59,14 +62,21 @@ struct Cached {
     digest: Fingerprint,
     template: Fingerprint,
     foreign: Box<[String]>,
-    /// Somebody (an admission webhook) changes what we apply: after an apply of the first, the object had the second.
-    accepted: Option<Box<(Fingerprint, Fingerprint)>>,
+    /// Somebody changes what we apply: an admission webhook, or a person where that stays.
+    accepted: Option<Box<Accepted>>,
     /// When we wrote it, as long as no watch has told of it.
     unconfirmed_since: Option<Instant>,
     /// Whose fields were taken over since it was last applied.
     taken_from: Vec<String>,
     /// The last list that held it.
     listed: ListNumber,
+}
+
+/// What an object was after an apply, though it is not what was applied.
+struct Accepted {
+    wanted: Fingerprint,
+    digest: Fingerprint,
+    left: Vec<String>,
 }
 
 /// Boxed, because the nodes of a map have room for more than they hold.
@@ -114,6 +124,11 @@ impl<K: Kind> Cache<K> {
             digest: cached.digest,
             template: cached.template,
             foreign: cached.foreign.to_vec(),
+            left: cached
+                .accepted
+                .as_ref()
+                .map(|accepted| accepted.left.clone())
+                .unwrap_or_default(),
         })
     }
 
@@ -156,14 +171,17 @@ impl<K: Kind> Cache<K> {
 
     /// What the API server answered when `wanted` was applied.
     pub(super) fn applied(&mut self, entry: Entry<K>, wanted: Fingerprint, now: Instant) {
-        let (object, digest) = (entry.object.clone(), entry.digest);
+        let (object, digest, left) = (entry.object.clone(), entry.digest, entry.left.clone());
         if let Some(key) = self.put(entry, Some(now))
             && let Some(cached) = self.objects_of(&key).get_mut(&*object.name_any())
         {
             cached.taken_from.clear();
-            if digest != wanted {
-                cached.accepted = Some(Box::new((wanted, digest)));
-            }
+            let accepted = Accepted {
+                wanted,
+                digest,
+                left,
+            };
+            cached.accepted = (digest != wanted).then(|| Box::new(accepted));
         }
     }
 
@@ -195,8 +213,9 @@ impl<K: Kind> Cache<K> {
         wanted: Fingerprint,
     ) -> bool {
         self.find(namespace, shop, name).is_some_and(|cached| {
-            let accepted = cached.accepted.as_deref();
-            cached.digest == wanted || accepted == Some(&(wanted, cached.digest))
+            let is_as_accepted =
+                |accepted: &Accepted| accepted.wanted == wanted && accepted.digest == cached.digest;
+            cached.digest == wanted || cached.accepted.as_deref().is_some_and(is_as_accepted)
         })
     }
 

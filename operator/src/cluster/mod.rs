@@ -2,6 +2,7 @@
 //! from here and sends no request for it.
 
 mod cache;
+mod drift;
 mod kind;
 mod merged;
 mod ownership;
@@ -27,10 +28,11 @@ use tokio::task::JoinHandle;
 
 use crate::metrics::Metrics;
 pub use cache::ShopKey;
+pub use drift::{Drift, drift};
 pub use kind::Kind;
 pub use merged::watch_all;
 pub use scope::Scope;
-pub use tracked::{ADOPT_ANNOTATION, Tracked, Written};
+pub use tracked::{ADOPT_ANNOTATION, Edits, Tracked, Written};
 
 /// Under this name the API server notes which fields are ours.
 pub const FIELD_MANAGER: &str = "shop-operator";

@@ -7,15 +7,27 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
 use serde_json::{Map, Value, json};
 
-use crate::{hash::Fingerprint, quantity};
+use crate::{hash::Fingerprint, naming::labels::DRIFT_LABEL, quantity};
 
 /// More fields of others than this are not named one by one.
 const NAMED: usize = 5;
+/// Who has set a field, where the API server does not say.
+pub(super) const SOMEBODY: &str = "somebody";
 
-/// A fingerprint of the fields of `live` (as JSON, with its managedFields) that `manager` has applied.
+/// A fingerprint of the fields of `live` (as JSON, with its managedFields) that `manager` has applied. Where what others change stays, of
+/// what they have set too: one that is given back is seen by its value.
 pub(super) fn digest_of_live(live: &Value, manager: &str) -> Fingerprint {
     let owned = applied_fields(live, manager).map(|fields| project(live, fields));
-    Fingerprint::of(&canonical(owned.unwrap_or_default()))
+    let owned = canonical(owned.unwrap_or_default());
+    let reports = live["metadata"]["labels"].get(DRIFT_LABEL).is_some();
+    let theirs = foreign_specs(live, manager).filter(|_| reports);
+    let theirs: Vec<_> = theirs
+        .map(|(_, fields)| canonical(project(&live["spec"], &fields)))
+        .collect();
+    match theirs.is_empty() {
+        true => Fingerprint::of(&owned),
+        false => Fingerprint::of(&(owned, theirs)),
+    }
 }
 
 /// The fingerprint that [`digest_of_live`] has after `desired` was applied and nobody changed anything.
@@ -39,11 +51,7 @@ pub(super) fn template_of_desired(desired: &Value) -> Fingerprint {
 pub(super) fn foreign_fields(live: &Value, manager: &str) -> Vec<String> {
     let ours = applied_fields(live, manager).and_then(|fields| fields.get("f:spec"));
     let mut named = Vec::new();
-    for (who, fields) in others(live, manager) {
-        let Some(Value::Object(spec)) = fields.get("f:spec") else {
-            continue;
-        };
-        let (foreign, _) = divide(spec.clone());
+    for (who, foreign) in foreign_specs(live, manager) {
         name_leaves(&foreign, ours, "spec", &mut |path| {
             named.push(format!("{who}: {path}"));
         });
@@ -54,8 +62,20 @@ pub(super) fn foreign_fields(live: &Value, manager: &str) -> Vec<String> {
     named
 }
 
+/// What others have set in the specification, with who did.
+fn foreign_specs<'a>(
+    live: &'a Value,
+    manager: &'a str,
+) -> impl Iterator<Item = (&'a str, Map<String, Value>)> {
+    others(live, manager).filter_map(|(who, fields)| {
+        let spec = fields.get("f:spec")?.as_object()?;
+        let (foreign, _) = divide(spec.clone());
+        (!foreign.is_empty()).then_some((who, foreign))
+    })
+}
+
 /// The entries of `managedFields` after `manager` has taken over from others the fields of the specification that stand beside one
-/// of `refused` (paths as the API server names what it refuses), and from whom. The next apply then removes what it does not name:
+/// of `refused` (paths as the API server names what it refuses), and which these are, each as `<who>: <path>`. The next apply then removes what it does not name:
 /// a field of somebody else cannot be taken away otherwise, and where it excludes one of ours the API server refuses every apply.
 /// None where there is nothing to take over.
 pub(super) fn take_over(
@@ -66,6 +86,9 @@ pub(super) fn take_over(
     let mut taken = Map::new();
     let mut from = Vec::new();
     let mut entries = entries.to_vec();
+    let ours = entries.iter().find(|entry| is_applied_by(entry, manager))?;
+    let ours = ours.fields_v1.as_ref();
+    let ours = ours.and_then(|fields| fields.0.get("f:spec").cloned());
     for entry in &mut entries {
         if is_applied_by(entry, manager) || entry.subresource.is_some() {
             continue;
@@ -88,8 +111,11 @@ pub(super) fn take_over(
                 fields.insert("f:spec".into(), leave.into());
             }
             if !found.is_empty() {
+                let who = entry.manager.as_deref().unwrap_or(SOMEBODY);
+                name_leaves(&found, ours.as_ref(), "spec", &mut |path| {
+                    from.push(format!("{who}: {path}"));
+                });
                 merge(&mut taken, found);
-                from.push(entry.manager.clone().unwrap_or_else(|| "somebody".into()));
             }
         }
     }
@@ -156,7 +182,8 @@ fn split(fields: Map<String, Value>, names: &[&str]) -> (Map<String, Value>, Map
     (take, leave)
 }
 
-fn is_applied_by(entry: &ManagedFieldsEntry, manager: &str) -> bool {
+/// Whether an entry is of what `manager` has applied.
+pub(super) fn is_applied_by(entry: &ManagedFieldsEntry, manager: &str) -> bool {
     entry.manager.as_deref() == Some(manager)
         && entry.operation.as_deref() == Some("Apply")
         && entry.subresource.is_none()
@@ -183,7 +210,7 @@ fn others<'a>(
     entries(live)
         .filter(move |entry| entry["manager"] != manager && entry.get("subresource").is_none())
         .filter_map(|entry| {
-            let who = entry["manager"].as_str().unwrap_or("somebody");
+            let who = entry["manager"].as_str().unwrap_or(SOMEBODY);
             Some((who, entry["fieldsV1"].as_object()?))
         })
 }
@@ -315,7 +342,10 @@ fn name_leaves(
         let same = ours.and_then(|ours| ours.get(key));
         let path = match key.split_once(':') {
             Some(("f", field)) => format!("{path}.{field}"),
-            Some(("k", keys)) => format!("{path}[{}]", key_values(keys)),
+            Some(("k", keys)) => {
+                let keys = serde_json::from_str(keys).unwrap_or_default();
+                format!("{path}[{}]", key_values(&keys))
+            }
             _ => format!("{path}[{key}]"),
         };
         let is_item = !key.starts_with("f:");
@@ -329,9 +359,9 @@ fn name_leaves(
     }
 }
 
-fn key_values(keys: &str) -> String {
-    let parsed: Map<String, Value> = serde_json::from_str(keys).unwrap_or_default();
-    let values = parsed.values().map(|value| match value {
+/// The values of the keys of an item, which name it.
+pub(super) fn key_values(keys: &Map<String, Value>) -> String {
+    let values = keys.values().map(|value| match value {
         Value::String(text) => text.clone(),
         other => other.to_string(),
     });
@@ -480,6 +510,24 @@ mod tests {
     }
 
     #[test]
+    fn where_what_others_change_stays_their_values_count_too() {
+        let image = |by_them: &str, label: Option<&str>| {
+            let mut live = with_foreign(in_container(json!({"f:image": {}})));
+            let ours = "/metadata/managedFields/0/fieldsV1/f:spec/f:template/f:spec/f:containers";
+            let ours = live.pointer_mut(ours).expect("ours");
+            let ours = ours["k:{\"name\":\"c\"}"].as_object_mut();
+            ours.expect("a container").remove("f:image");
+            container(&mut live)["image"] = by_them.into();
+            if let Some(label) = label {
+                live["metadata"]["labels"][DRIFT_LABEL] = label.into();
+            }
+            digest_of_live(&live, US)
+        };
+        assert_eq!(image("i:1", None), image("i:2", None));
+        assert_ne!(image("i:1", Some("f")), image("i:2", Some("f")));
+    }
+
+    #[test]
     fn a_take_over_takes_what_stands_beside_a_refused_field_and_nothing_else() {
         let mut fields = in_container(json!({"f:env": {"k:{\"name\":\"A\"}": {"f:value": {}}}}));
         fields["f:spec"]["f:paused"] = json!({});
@@ -492,7 +540,8 @@ mod tests {
         let entries: Vec<ManagedFieldsEntry> =
             serde_json::from_value(live["metadata"]["managedFields"].clone()).expect("entries");
         let (entries, from) = take_over(&entries, US, &refused).expect("something to take over");
-        assert_eq!(from, ["kubectl-set"]);
+        let path = "spec.template.spec.containers[c].env[A].value";
+        assert_eq!(from, [format!("kubectl-set: {path}")]);
         let entries = serde_json::to_value(entries).expect("JSON");
         let container = "/0/fieldsV1/f:spec/f:template/f:spec/f:containers/k:{\"name\":\"c\"}/f:env/k:{\"name\":\"A\"}/f:value";
         assert!(entries.pointer(container).is_some(), "{entries:#}");

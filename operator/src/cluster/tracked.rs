@@ -14,14 +14,16 @@ use futures::{
 use kube::{
     Api, Client, ResourceExt,
     api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions},
+    core::Status,
     runtime::{WatchStreamExt, watcher},
 };
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use super::{
     FIELD_MANAGER,
     cache::{Cache, Entry, ShopKey},
+    drift::{Drift, drift},
     kind::Kind,
     merged::is_forbidden,
     ownership,
@@ -31,7 +33,7 @@ use crate::{
     error::Error,
     lock::lock,
     metrics::Metrics,
-    naming::labels::{self, MANAGED_BY_LABEL, OPERATOR, SELECTOR},
+    naming::labels::{self, DRIFT_LABEL, MANAGED_BY_LABEL, OPERATOR, SELECTOR},
 };
 
 /// An object of somebody else with this annotation (`"true"`) is taken over by the Shop that wants its name.
@@ -54,10 +56,30 @@ pub struct Tracked<K: Kind> {
 pub struct Written<K> {
     /// As it is now.
     pub object: Arc<K>,
-    /// Fields of its specification that others have set, each with who did.
-    pub foreign: Vec<String>,
-    /// Who had set fields that excluded ours, and that were therefore taken back.
-    pub taken_from: Vec<String>,
+    /// What others have set on it.
+    pub edits: Edits,
+}
+
+/// What others have set on an object, each field as `<who>: <path>`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Edits {
+    /// Fields of its specification that we do not name. They stay.
+    pub added: Vec<String>,
+    /// Fields of ours that stay as others have set them.
+    pub left: Vec<String>,
+    /// Fields of ours that were taken back by force.
+    pub taken_back: Vec<String>,
+    /// Fields that excluded ours, and were therefore removed.
+    pub removed: Vec<String>,
+}
+
+/// What is there under the name of an object that is to be applied.
+enum There<'a> {
+    Nothing,
+    /// What somebody hands over, so that it differs in everything.
+    HandedOver,
+    /// What we have applied before, with what [`DRIFT_LABEL`] says on it.
+    Ours(Option<&'a str>),
 }
 
 impl<K: Kind> Tracked<K> {
@@ -157,20 +179,43 @@ impl<K: Kind> Tracked<K> {
             && lock(&self.cache).is_settled(&namespace, &shop, &name, wanted)
         {
             self.metrics.applied(K::kind(&()).as_ref(), "skipped");
-            return Ok(written(entry.clone(), Vec::new()));
+            return Ok(written(entry.clone()));
         }
         let there = match &known {
-            Some(entry) => may_be_changed(&*entry.object, desired).map(|()| true)?,
+            Some(entry) => {
+                may_be_changed(&*entry.object, desired)?;
+                There::Ours(entry.object.labels().get(DRIFT_LABEL).map(String::as_str))
+            }
             None => self.find_untracked(desired).await?,
         };
-        let (live, taken_from) = self.patch(desired, there).await?;
-        let before = known.and_then(|entry| entry.object.resource_version());
+        let (live, edits) = self.patch(desired, &json, there).await?;
+        let before = known.as_ref().and_then(|e| e.object.resource_version());
         let changed = live.resource_version() != before;
         let result = if changed { "changed" } else { "unchanged" };
         self.metrics.applied(K::kind(&()).as_ref(), result);
-        let entry = Entry::of(live);
+        let was_left = known.map(|entry| entry.left).unwrap_or_default();
+        self.count(&edits, &was_left);
+        let entry = Entry {
+            left: edits.left.clone(),
+            ..Entry::of(live)
+        };
         lock(&self.cache).applied(entry.clone(), wanted, Instant::now());
-        Ok(written(entry, taken_from))
+        let mut written = written(entry);
+        written.edits.taken_back = edits.taken_back;
+        written.edits.removed = edits.removed;
+        Ok(written)
+    }
+
+    /// What stayed before was counted then.
+    fn count(&self, edits: &Edits, was_left: &[String]) {
+        let is_new = |field: &&String| !was_left.contains(field);
+        for (result, fields) in [
+            ("left", edits.left.iter().filter(is_new).count()),
+            ("taken_back", edits.taken_back.len()),
+            ("removed", edits.removed.len()),
+        ] {
+            self.metrics.drifted(K::kind(&()).as_ref(), result, fields);
+        }
     }
 
     /// Makes the object unless one of its name is there. One that is there stays as it is, but that it gets the owner of the
@@ -188,7 +233,7 @@ impl<K: Kind> Tracked<K> {
         may_be_changed(&*live.object, desired)?;
         let has = |owner: &_| live.object.owner_references().contains(owner);
         if desired.owner_references().iter().all(has) {
-            return Ok(written(live, Vec::new()));
+            return Ok(written(live));
         }
         let owners = json!({"metadata": {"ownerReferences": desired.owner_references()}});
         self.merge(&live.object, &owners).await
@@ -220,7 +265,7 @@ impl<K: Kind> Tracked<K> {
     ///
     /// # Errors
     /// What the API server answers.
-    pub async fn merge(&self, object: &K, patch: &serde_json::Value) -> Result<Written<K>, Error> {
+    pub async fn merge(&self, object: &K, patch: &Value) -> Result<Written<K>, Error> {
         let (namespace, _, name) = key_of(object);
         let params = PatchParams {
             field_manager: Some(FIELD_MANAGER.into()),
@@ -234,7 +279,7 @@ impl<K: Kind> Tracked<K> {
         self.metrics.applied(K::kind(&()).as_ref(), "changed");
         let entry = Entry::of(live);
         lock(&self.cache).wrote(entry.clone(), Instant::now());
-        Ok(written(entry, Vec::new()))
+        Ok(written(entry))
     }
 
     /// Deletes exactly this object (not one that took its name since); its dependents follow in the background.
@@ -270,58 +315,116 @@ impl<K: Kind> Tracked<K> {
 
     /// Looks for an object that the watches do not know, because it is new or not ours. A creation by POST would tell in one
     /// request, but the API server would note all defaults (a Deployment's count among them) as set by us for ever.
-    async fn find_untracked(&self, desired: &K) -> Result<bool, Error> {
+    async fn find_untracked(&self, desired: &K) -> Result<There<'static>, Error> {
         let (namespace, _, name) = key_of(desired);
         let found = self.api(&namespace).get_opt(&name).await;
-        match found.map_err(failed(desired))? {
-            None => Ok(false),
-            Some(found) => may_be_changed(&found, desired).map(|()| true),
-        }
+        let Some(found) = found.map_err(failed(desired))? else {
+            return Ok(There::Nothing);
+        };
+        may_be_changed(&found, desired)?;
+        // Somebody has taken our label away.
+        let mut entries = found.managed_fields().iter();
+        Ok(
+            match entries.any(|entry| ownership::is_applied_by(entry, FIELD_MANAGER)) {
+                true => There::Ours(None),
+                false => There::HandedOver,
+            },
+        )
     }
 
-    /// A server-side apply. What is new is not forced: if somebody else makes an object of this name at the same moment, that
-    /// is a conflict and the next reconcile sees it. Returns also from whom fields were taken over for it.
-    async fn patch(&self, desired: &K, there: bool) -> Result<(K, Vec<String>), Error> {
-        let (namespace, shop, name) = key_of(desired);
+    /// A server-side apply. Without force at first: the API server then says what others have set otherwise. What is new is not
+    /// forced at all: if somebody else makes an object of this name at the same moment, that is a conflict and the next reconcile
+    /// sees it.
+    async fn patch(
+        &self,
+        desired: &K,
+        json: &Value,
+        there: There<'_>,
+    ) -> Result<(K, Edits), Error> {
+        let (namespace, _, name) = key_of(desired);
         let api = self.api(&namespace);
         let mut params = PatchParams::apply(FIELD_MANAGER).validation_strict();
-        params.force = there;
-        let patch = Patch::Apply(desired);
-        let refused = match api.patch(&name, &params, &patch).await {
-            Ok(live) => return Ok((live, Vec::new())),
-            Err(kube::Error::Api(status)) if status.code == 422 && there => status,
+        let first = api.patch(&name, &params, &Patch::Apply(json)).await;
+        let (known, is_ours) = match there {
+            There::Nothing => return Ok((first.map_err(failed(desired))?, Edits::default())),
+            There::HandedOver => (None, false),
+            There::Ours(known) => (known, true),
+        };
+        params.force = true;
+        let met = match &first {
+            Err(kube::Error::Api(answer)) => drift(answer, json, known),
+            Ok(_) | Err(_) => None,
+        };
+        let (answer, met) = match met {
+            None => (first, Drift::none(json)),
+            Some(met) => {
+                let patch = Patch::Apply(&met.apply);
+                (api.patch(&name, &params, &patch).await, met)
+            }
+        };
+        let (live, removed) = match answer {
+            Ok(live) => (live, Vec::new()),
+            Err(kube::Error::Api(refused)) if refused.code == 422 => {
+                self.make_room(desired, &met.apply, &refused).await?
+            }
             Err(other) => return Err(failed(desired)(other)),
         };
+        let edits = Edits {
+            left: met.left,
+            taken_back: met.taken_back.into_iter().filter(|_| is_ours).collect(),
+            removed,
+            added: Vec::new(),
+        };
+        Ok((live, edits))
+    }
+
+    /// What others have set may exclude what we apply: it is taken over, and with the apply it goes. Returns also what that was.
+    async fn make_room(
+        &self,
+        desired: &K,
+        apply: &Value,
+        refused: &Status,
+    ) -> Result<(K, Vec<String>), Error> {
+        let (namespace, shop, name) = key_of(desired);
+        let api = self.api(&namespace);
         let causes = refused.details.iter().flat_map(|details| &details.causes);
         let fields: Vec<_> = causes.map(|cause| cause.field.clone()).collect();
-        let taken_from = take_over(&api, &name, &fields).await;
-        let taken_from = taken_from.map_err(failed(desired))?;
-        let since_applied =
-            lock(&self.cache).took_over(&namespace, &shop, &name, taken_from.clone());
+        let taken = take_over(&api, &name, &fields).await;
+        let taken = taken.map_err(failed(desired))?;
+        let since_applied = lock(&self.cache).took_over(&namespace, &shop, &name, taken.clone());
         let still_refused = |answer| refused_still(desired, &since_applied, answer);
-        if taken_from.is_empty() {
-            return Err(still_refused(kube::Error::Api(refused)));
+        if taken.is_empty() {
+            let answer = kube::Error::Api(Box::new(refused.clone()));
+            return Err(still_refused(answer));
         }
-        tracing::warn!(object = name, from = ?taken_from, ?fields, "fields of others are taken over");
-        let live = api.patch(&name, &params, &patch).await;
-        Ok((live.map_err(still_refused)?, taken_from))
+        tracing::warn!(
+            object = name,
+            ?taken,
+            ?fields,
+            "fields of others are taken over"
+        );
+        let params = PatchParams::apply(FIELD_MANAGER)
+            .validation_strict()
+            .force();
+        let live = api.patch(&name, &params, &Patch::Apply(apply)).await;
+        Ok((live.map_err(still_refused)?, taken))
     }
 }
 
 /// That an object is refused though fields of others were taken over: what they had set was not all that stands in the way.
-fn refused_still<K: Kind>(object: &K, taken_from: &[String], answer: kube::Error) -> Error {
-    if taken_from.is_empty() {
+fn refused_still<K: Kind>(object: &K, taken: &[String], answer: kube::Error) -> Error {
+    if taken.is_empty() {
         return failed(object)(answer);
     }
     Error::kube(format!(
-        "{} {} is refused even after what {} had set on it was taken over",
+        "{} {} is refused even after what others had set on it was taken over ({})",
         K::kind(&()),
         object.name_any(),
-        taken_from.join(", ")
+        taken.join(", ")
     ))(answer)
 }
 
-/// Makes what stands beside a refused field ours, so that the next apply removes what it does not name. Returns whose it was.
+/// Makes what stands beside a refused field ours, so that the next apply removes what it does not name. Returns what it was, and whose.
 async fn take_over<K: Kind>(
     api: &Api<K>,
     name: &str,
@@ -381,15 +484,23 @@ fn is_shop(owner: &k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReferenc
     owner.kind == "Shop" && owner.api_version.starts_with("shopkeeper.dev/")
 }
 
-fn written<K>(entry: Entry<K>, taken_from: Vec<String>) -> Written<K> {
+fn written<K>(entry: Entry<K>) -> Written<K> {
+    let is_left = |field: &String| entry.left.contains(field);
     Written {
         object: entry.object,
-        foreign: entry.foreign,
-        taken_from,
+        edits: Edits {
+            added: entry
+                .foreign
+                .into_iter()
+                .filter(|field| !is_left(field))
+                .collect(),
+            left: entry.left,
+            ..Edits::default()
+        },
     }
 }
 
-fn as_json<K: Kind>(object: &K) -> serde_json::Value {
+fn as_json<K: Kind>(object: &K) -> Value {
     // Kubernetes objects have string keys and no failing serialisers, which is all that can go wrong.
     serde_json::to_value(object).unwrap_or_default()
 }

@@ -28,6 +28,7 @@ struct Inner {
     timeouts: Counter,
     applies: Family<ApplyLabel, Counter>,
     deletes: Family<KindLabel, Counter>,
+    drift: Family<ApplyLabel, Counter>,
     watch_errors: Family<KindLabel, Counter>,
     leader: Gauge,
     shops: Arc<Shops>,
@@ -68,6 +69,7 @@ impl Default for Metrics {
             timeouts: Counter::default(),
             applies: Family::default(),
             deletes: Family::default(),
+            drift: Family::default(),
             watch_errors: Family::default(),
             leader: Gauge::default(),
             shops: Arc::default(),
@@ -130,6 +132,11 @@ impl Inner {
             self.deletes.clone(),
         );
         registry.register(
+            "drift",
+            "Fields that somebody else has set, by the kind of the object and what became of them: taken_back, removed or left",
+            self.drift.clone(),
+        );
+        registry.register(
             "watch_errors",
             "Watches that failed and were started again",
             self.watch_errors.clone(),
@@ -178,6 +185,18 @@ impl Metrics {
                 result,
             })
             .inc();
+    }
+
+    /// Somebody else has set so many fields of an object, and they were taken back, removed or left.
+    pub fn drifted(&self, kind: &str, result: &'static str, fields: usize) {
+        if fields > 0 {
+            let label = ApplyLabel {
+                kind: kind.to_owned(),
+                result,
+            };
+            let fields = u64::try_from(fields).unwrap_or(u64::MAX);
+            self.0.drift.get_or_create(&label).inc_by(fields);
+        }
     }
 
     /// A superfluous object was deleted.

@@ -10,9 +10,9 @@ use kube::{Resource, ResourceExt};
 
 use crate::{
     api::{
-        Begins, DeletionPolicy, EmailSpec, EnvSpec, ExposureType, JudgedBy, MigrationSpec,
-        OnFailure, OperatorUpdates, PauseSpec, PullPolicy, ResourcesSpec, RolloutSpec,
-        SchedulingSpec, ServiceSpec, Shop, ShopSpec, StorageSpec, Topology,
+        Begins, DeletionPolicy, DriftPolicy, EmailSpec, EnvSpec, ExposureType, JudgedBy,
+        MigrationSpec, OnFailure, OperatorUpdates, PauseSpec, PullPolicy, ResourcesSpec,
+        RolloutSpec, SchedulingSpec, ServiceSpec, Shop, ShopSpec, StorageSpec, Topology,
         format::{self, Format},
     },
     config::Config,
@@ -178,6 +178,8 @@ pub struct ValidService {
     pub replicas: Replicas,
     /// With how many new pods its releases begin; nothing where they begin without.
     pub canary: Vec<Step>,
+    /// What becomes of what somebody else changes on its objects.
+    pub drift_policy: DriftPolicy,
     /// There may be pods of a canary.
     pub has_canary: bool,
     /// CPU and memory of a pod.
@@ -532,6 +534,7 @@ fn valid_service(
         version,
         image,
         replicas,
+        drift_policy: spec.drift_policy.unwrap_or_default(),
         has_canary: !canary.is_empty(),
         canary,
         resources: default_resources.fill(spec.resources.as_ref()),
@@ -569,6 +572,7 @@ fn asked(
         replicas: None,
         autoscaling: None,
         canary: None,
+        drift_policy: None,
         ..own
     };
     let follows = own.version.is_none() && own.image.is_none();

@@ -23,6 +23,9 @@ pub const VERSION_LABEL: &str = "app.kubernetes.io/version";
 pub const SERVES_LABEL: &str = "shopkeeper.dev/serves";
 /// Says which revision of its service a pod is of; on Deployments, as an annotation, which one they are to run.
 pub const REVISION_LABEL: &str = "shopkeeper.dev/revision";
+/// On an object of which what somebody else changes stays (`driftPolicy: Report`): a fingerprint of its specification as rendered. Where
+/// another one is rendered, all of it goes back. No annotation: with one that changes the API server counts a new generation of a Deployment.
+pub const DRIFT_LABEL: &str = "shopkeeper.dev/reports-drift";
 /// Selects what the operator made.
 pub const SELECTOR: &str = "app.kubernetes.io/managed-by=shop-operator";
 

@@ -6,6 +6,7 @@ pub mod canary;
 pub mod database;
 pub mod deployment;
 pub mod disruption_budget;
+pub mod drift;
 mod host;
 pub mod migration;
 pub mod network_policy;

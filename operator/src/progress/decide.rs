@@ -339,10 +339,17 @@ fn release(service: &ServiceView<'_>, migration: &Migration) -> Option<Release> 
     }
 }
 
-/// What a Deployment runs.
+/// On a Deployment of which what somebody else changes stays: the image that it is to run.
+pub const RUNS_ANNOTATION: &str = "shopkeeper.dev/runs";
+
+/// What a Deployment is to run, whatever somebody has set on it since.
 pub fn running(deployment: &Deployment) -> Option<Release> {
+    let noted = deployment.annotations().get(RUNS_ANNOTATION);
     Some(Release {
-        image: image_of(deployment)?.to_owned(),
+        image: noted
+            .map(String::as_str)
+            .or(image_of(deployment))?
+            .to_owned(),
         version: deployment.labels().get(VERSION_LABEL).cloned(),
     })
 }
@@ -459,8 +466,17 @@ fn succeeded(job: &Job, pods: &[Arc<Pod>]) -> bool {
     counted || noted || pods.iter().any(|pod| migration::has_succeeded(pod))
 }
 
-/// A pod of the service has ended because of an older schema, after the migration was done.
+/// A pod of the service has ended because of an older schema, after the migration was done. What pods of an image find that somebody
+/// has set by hand says nothing about the migration of another.
 fn is_behind(service: &ServiceView<'_>, job: &Job) -> bool {
+    if service
+        .seen
+        .deployment
+        .as_deref()
+        .is_some_and(is_set_by_hand)
+    {
+        return false;
+    }
     let Some(done) = migration::done_at(job) else {
         return false;
     };
@@ -520,6 +536,11 @@ fn took_too_long(service: &ValidService) -> String {
     format!(
         "it was not done within {seconds} s, its deadline (spec.services.{name}.migration.deadline), and was ended, its pod and log with it"
     )
+}
+
+fn is_set_by_hand(deployment: &Deployment) -> bool {
+    let runs = running(deployment).map(|release| release.image);
+    runs.as_deref() != image_of(deployment)
 }
 
 /// The image in a Deployment's template.

@@ -132,6 +132,18 @@ impl State {
         }
     }
 
+    /// What it runs has yet to prove itself, or failed to, or what proved itself is on its way back.
+    pub fn is_under_way(&self) -> bool {
+        match &self.stage {
+            Stage::Canary(_)
+            | Stage::Rolling(_)
+            | Stage::Gate(_)
+            | Stage::Returning(_)
+            | Stage::Stopped(_) => true,
+            Stage::Idle | Stage::TakenBack(_) => false,
+        }
+    }
+
     /// As the status tells it.
     pub fn to_status(&self, service: &str) -> ReleaseStatus {
         let mut status = ReleaseStatus {

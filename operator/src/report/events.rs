@@ -2,7 +2,7 @@
 
 use crate::{
     api::{CanaryProgress, PastRelease, Phase, ReleaseResult, ServiceStatus, ShopStatus},
-    apply::Foreign,
+    apply::Edited,
     naming::labels::Part,
     reason::Reason,
 };
@@ -36,6 +36,7 @@ pub fn notices(before: Option<&ShopStatus>, after: &ShopStatus) -> Vec<Notice> {
                 started(former, service),
                 ended(former, service),
                 foreign(former, service),
+                left(former, service),
             ]
         })
         .flatten()
@@ -221,44 +222,67 @@ fn is_taken_back(service: &ServiceStatus) -> bool {
     blocked.is_some_and(|blocked| blocked.reason == Reason::TakenBack.as_str())
 }
 
-/// What others have set since.
+/// What others have added since.
 fn foreign(former: Option<&ServiceStatus>, service: &ServiceStatus) -> Option<Notice> {
     let known = former.map_or(&[][..], |former| &former.foreign);
-    let new = service
-        .foreign
-        .iter()
-        .filter(|field| !known.contains(field));
+    let what = "set by somebody else, and left as it is";
+    told_of(service, "ForeignField", what, known, &service.foreign)
+}
+
+/// What others have changed since, and stays.
+fn left(former: Option<&ServiceStatus>, service: &ServiceStatus) -> Option<Notice> {
+    let known = former.map_or(&[][..], |former| &former.drift);
+    let what = "changed by somebody else, and left as it is (driftPolicy: Report)";
+    told_of(service, "DriftReported", what, known, &service.drift)
+}
+
+fn told_of(
+    service: &ServiceStatus,
+    reason: &'static str,
+    what: &str,
+    known: &[String],
+    fields: &[String],
+) -> Option<Notice> {
+    let new = fields.iter().filter(|field| !known.contains(field));
     let new: Vec<_> = new.map(String::as_str).collect();
     (!new.is_empty()).then(|| Notice {
         warning: true,
-        reason: "ForeignField",
-        note: shortened(format!(
-            "set by somebody else, and left as it is: {}",
-            new.join("; ")
-        )),
+        reason,
+        note: shortened(format!("{what}: {}", new.join("; "))),
         service: service.name.clone(),
     })
 }
 
-/// What was set by others and had to go, because it excluded what the Shop asks for.
-pub fn taken_back(foreign: &[Foreign]) -> Vec<Notice> {
-    let taken = foreign
-        .iter()
-        .filter(|foreign| !foreign.taken_from.is_empty());
-    let notice = |foreign: &Foreign| Notice {
+/// What was set by others and had to go, because the Shop has it otherwise, or it excluded what the Shop asks for.
+pub fn reverted(edited: &[Edited]) -> Vec<Notice> {
+    let notices = edited.iter().flat_map(|edited| {
+        let edits = &edited.edits;
+        let taken_back = ("is taken back", &edits.taken_back);
+        let removed = (
+            "excludes what the Shop asks for, and is removed",
+            &edits.removed,
+        );
+        let some = [taken_back, removed].into_iter();
+        let some = some.filter(|(_, fields)| !fields.is_empty());
+        some.map(|(what, fields)| reverted_of(edited, what, fields))
+    });
+    notices.collect()
+}
+
+fn reverted_of(edited: &Edited, what: &str, fields: &[String]) -> Notice {
+    Notice {
         warning: true,
         reason: "DriftReverted",
         note: shortened(format!(
-            "{}: what {} had set does not go with the Shop and was removed",
-            foreign.object,
-            foreign.taken_from.join(", ")
+            "{}: what somebody else has set {what}: {}",
+            edited.object,
+            fields.join("; ")
         )),
-        service: match &foreign.part {
+        service: match &edited.part {
             Part::Service(service) => service.to_string(),
             Part::Broker => "nats".into(),
         },
-    };
-    taken.map(notice).collect()
+    }
 }
 
 /// An event's note may have 1 kB.

@@ -42,6 +42,7 @@ pub(super) fn departures<'a>(
             moving: None,
             blocked_by: None,
             foreign: Vec::new(),
+            drift: Vec::new(),
         });
         match departure {
             Departure::Leaves => (leaving(known, "its data stay"), None),

@@ -16,7 +16,7 @@ use k8s_openapi::{
 };
 use kube::ResourceExt;
 
-pub use events::{Notice, notices, taken_back};
+pub use events::{Notice, notices, reverted};
 
 use crate::{
     api::{BlockedBy, BrokerStatus, HoldReason, Phase, ReleaseStatus, ServiceStatus, ShopStatus},

@@ -11,6 +11,7 @@ use kube::ResourceExt;
 use super::{Findings, PATIENCE, ServiceFindings, backend, canary, is_overdue};
 use crate::{
     api::{HoldReason, MoveStatus, Phase, ServiceStatus},
+    cluster::Edits,
     facts::{
         migration::ended_at,
         observe::Found,
@@ -22,7 +23,7 @@ use crate::{
     },
     naming::{labels::Part, names},
     progress::{
-        decide::{Migration, Renewal, Unfit, image_of},
+        decide::{Migration, Renewal, Unfit, image_of, running},
         placement::{self, Way},
         rollout::is_complete,
     },
@@ -74,7 +75,8 @@ pub(super) fn judge(
             .map(|problem| problem.message.clone())
             .unwrap_or_default(),
         blocked_by: None,
-        foreign: foreign(findings, service),
+        foreign: edited(findings, service, |edits| &edits.added),
+        drift: edited(findings, service, |edits| &edits.left),
     };
     // A running service may have a message, and yet no problem.
     let problem = problem.filter(|_| status.phase != Phase::Running);
@@ -86,18 +88,20 @@ fn of_service(service: &ServiceFindings<'_>) -> String {
     format!("Service {}", names::service(&view.shop.name, view.name()))
 }
 
-fn foreign(findings: &Findings<'_>, service: &ServiceFindings<'_>) -> Vec<String> {
+/// Fields of its objects that others have set.
+fn edited(
+    findings: &Findings<'_>,
+    service: &ServiceFindings<'_>,
+    which: fn(&Edits) -> &[String],
+) -> Vec<String> {
     let part = Part::Service(service.view.name().clone());
-    let foreign = findings.outcome.foreign.iter();
-    foreign
-        .filter(|foreign| foreign.part == part)
-        .flat_map(|foreign| {
-            foreign
-                .fields
-                .iter()
-                .map(|field| format!("{}: {field}", foreign.object))
-        })
-        .collect()
+    let edited = findings.outcome.edited.iter();
+    let its = edited.filter(|edited| edited.part == part);
+    let named = its.flat_map(|edited| {
+        let fields = which(&edited.edits).iter();
+        fields.map(|field| format!("{}: {field}", edited.object))
+    });
+    named.collect()
 }
 
 /// The service whose pods run this one now.
@@ -298,7 +302,7 @@ fn taken_back(findings: &Findings<'_>, service: &ServiceFindings<'_>) -> Option<
 fn migration_failed(service: &ServiceFindings<'_>, how: &str) -> Problem {
     let (job, name) = (job_name(service), service.view.name());
     let live = service.view.seen.deployment.as_deref();
-    let runs = live.and_then(image_of);
+    let runs = live.and_then(running).map(|runs| runs.image);
     let waits = runs.filter(|runs| *runs != service.view.wanted.image);
     let waits = waits
         .map(|runs| format!("; settings wait until then, too: name {runs} to have them at once"));

@@ -1,6 +1,10 @@
 //! Writes a Shop's status when it says something new, and Kubernetes events for what changed.
 
-use std::{collections::HashMap, sync::Mutex};
+use std::{
+    collections::HashMap,
+    sync::Mutex,
+    time::{Duration, Instant},
+};
 
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::{
@@ -23,6 +27,9 @@ use crate::{
 /// A Shop, or the reason why it cannot be read.
 pub type ParsedShop = DeserializeGuard<Shop>;
 
+/// Somebody who sets the same again and again (another controller) makes one event in this time.
+const TOLD_AGAIN: Duration = Duration::from_secs(600);
+
 /// Namespace and name.
 type Key = (String, String);
 
@@ -33,6 +40,8 @@ pub struct Statuses {
     metrics: Metrics,
     /// What was last written: the store may not have it yet.
     written: Mutex<HashMap<Key, Written>>,
+    /// What was told of the drift of each Shop, and when.
+    told: Mutex<HashMap<Key, HashMap<String, Instant>>>,
 }
 
 /// What is written before anything is done.
@@ -58,6 +67,7 @@ impl Statuses {
             reporter,
             metrics,
             written: Mutex::default(),
+            told: Mutex::default(),
         }
     }
 
@@ -183,7 +193,25 @@ impl Statuses {
     /// Forgets a Shop that is no longer there.
     pub fn forget(&self, namespace: &str, name: &str) {
         self.metrics.forget_shop(namespace, name);
-        lock(&self.written).remove(&(namespace.to_owned(), name.to_owned()));
+        let key = (namespace.to_owned(), name.to_owned());
+        lock(&self.written).remove(&key);
+        lock(&self.told).remove(&key);
+    }
+
+    /// An event, unless the same was told a short while ago.
+    pub async fn publish_once(&self, shop: &Shop, notice: Notice) {
+        let now = Instant::now();
+        let is_new = {
+            let mut all = lock(&self.told);
+            let told = all.entry(key_of(shop)).or_default();
+            told.retain(|_, at| now.duration_since(*at) < TOLD_AGAIN);
+            let is_new = !told.contains_key(&notice.note);
+            told.entry(notice.note.clone()).or_insert(now);
+            is_new
+        };
+        if is_new {
+            self.publish_event(shop, notice).await;
+        }
     }
 
     /// Events are a courtesy: a reconcile does not fail for want of one.

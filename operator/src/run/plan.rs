@@ -35,10 +35,10 @@ use crate::{
         names::ServiceName,
     },
     objects::{
-        migration, render,
+        drift, migration, render,
         resources::{Rendered, Resources},
     },
-    progress::decide::{Decision, Migration, decide, image_of},
+    progress::decide::{Decision, Migration, decide, running},
     reason::Reason,
     release::{calls, waves},
 };
@@ -97,7 +97,9 @@ pub async fn plan(
         .collect();
     migrate(&mut facts, &migrations);
     let decision = decide(&facts);
-    let rendered = render(&facts, &decision);
+    let mut rendered = render(&facts, &decision);
+    // What a release takes back is rendered anew anyway.
+    drift::report(&facts.shop, &mut rendered, |_| false);
     Ok(Plan {
         facts,
         migrations,
@@ -170,8 +172,8 @@ impl Plan {
         let mut reached: BTreeMap<usize, Vec<ServiceName>> = BTreeMap::new();
         for service in self.facts.services() {
             let live = service.seen.deployment.as_deref();
-            let runs = live.and_then(image_of);
-            let changes = runs.is_some_and(|image| image != service.wanted.image);
+            let runs = live.and_then(running);
+            let changes = runs.is_some_and(|runs| runs.image != service.wanted.image);
             if let (true, true, Some(number)) = (
                 service.wanted.follows,
                 changes,

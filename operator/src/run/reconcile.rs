@@ -171,8 +171,8 @@ pub async fn reconcile(
         .statuses
         .publish(shop, previous.as_ref(), status)
         .await?;
-    for notice in report::taken_back(&outcome.foreign) {
-        context.statuses.publish_event(shop, notice).await;
+    for notice in report::reverted(&outcome.edited) {
+        context.statuses.publish_once(shop, notice).await;
     }
 
     count_new(&outcome.failures, withheld, &context.metrics);

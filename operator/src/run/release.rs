@@ -19,6 +19,7 @@ use crate::{
         names::ServiceName,
     },
     objects::{
+        drift,
         resources::{Rendered, Resources},
         revision,
     },
@@ -118,6 +119,8 @@ pub async fn release(
     let canaries = canaries::render(facts, &transitions, &templates.canaries, rendered);
     put_in_force(facts, &transitions, templates.own, rendered);
     rendered.deployments.extend(canaries);
+    let is_released = |name: &ServiceName| states.get(name).is_some_and(State::is_under_way);
+    drift::report(&facts.shop, rendered, is_released);
     failures.extend(tidy(facts, &of_shop, &states, cluster, withheld).await);
     let at_once = goes_on.then_some(NEXT_WAVE);
     Ok(Released {

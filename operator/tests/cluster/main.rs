@@ -9,6 +9,7 @@ mod claims;
 mod containment;
 mod data;
 mod database;
+mod drift;
 mod failures;
 mod harness;
 mod holds;

@@ -68,7 +68,7 @@ impl Harness {
 }
 
 /// A change of the container of orders.
-fn in_container(fields: Value) -> Value {
+pub(crate) fn in_container(fields: Value) -> Value {
     let mut container = json!({"name": "orders"});
     container
         .as_object_mut()

@@ -201,7 +201,7 @@ async fn what_is_refused_even_after_a_take_over_names_whose_fields_were_taken() 
         .await;
     let says_so = |status: &ShopStatus| {
         let message = condition(status, "Ready").2;
-        message.starts_with("StatefulSet demo-users-db is refused even after what kubectl-set had set on it was taken over: ")
+        message.starts_with("StatefulSet demo-users-db is refused even after what others had set on it was taken over (kubectl-set: ")
             && message.contains("updates to statefulset spec")
     };
     harness.reconcile_until_status("it says so", says_so).await;

@@ -27,7 +27,7 @@ use tokio::sync::Notify;
 use crate::harness::{Harness, condition, is_ready, phase};
 
 const REVISION: &str = "shopkeeper.dev/revision";
-const OLD: &str = "registry.example/orders:1";
+pub(crate) const OLD: &str = "registry.example/orders:1";
 
 /// The API server writes `<` otherwise than we do, where it writes an object anew.
 fn shop(mut orders: Value) -> Value {

@@ -6,6 +6,7 @@ mod argocd;
 mod canary;
 mod database;
 mod decide;
+mod drift;
 mod fixtures;
 mod golden;
 mod holds;

@@ -26,6 +26,7 @@ fn touched() -> Metrics {
     metrics.timed_out();
     metrics.applied("Deployment", "changed");
     metrics.deleted("Job");
+    metrics.drifted("Deployment", "taken_back", 1);
     metrics.watch_failed("Pod");
     metrics.leading(true);
     metrics.shop("a", "demo", troubled());

@@ -880,6 +880,7 @@ fn a_rollout_makes_an_event_when_it_starts_and_when_it_ends_and_nothing_between(
             moving: None,
             blocked_by: None,
             foreign: vec![],
+            drift: vec![],
         }],
         ..ShopStatus::default()
     };

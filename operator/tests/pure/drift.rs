@@ -1,0 +1,237 @@
+//! On which objects what somebody changes stays, and what is told of it.
+
+use std::sync::Arc;
+
+use k8s_openapi::api::apps::v1::Deployment;
+use kube::ResourceExt;
+use serde_json::{Value, json};
+use shop_operator::{
+    api::{DriftPolicy, ShopStatus},
+    apply::Edited,
+    cluster::{Edits, Kind},
+    model::validate::ValidShop,
+    naming::labels::{Component, DRIFT_LABEL, Part},
+    objects::{
+        drift,
+        resources::{Rendered, Resources},
+    },
+    progress::decide::{Migration, Renewal, decide, running},
+    report::{notices, reverted},
+};
+
+use crate::fixtures::{ORDERS, Scene, Seen, facts, job, migrated, plain, pod, render_all, valid};
+
+fn shop(orders: Value) -> ValidShop {
+    valid(json!({"version": "1.2.3", "services": {"orders": orders}}))
+}
+
+fn reporting() -> ValidShop {
+    let scaled = json!({"minReplicas": 2, "maxReplicas": 3});
+    shop(json!({"driftPolicy": "Report", "autoscaling": scaled}))
+}
+
+fn rendered(shop: &ValidShop, is_released: bool) -> Resources<Rendered> {
+    let mut rendered = render_all(shop);
+    drift::report(shop, &mut rendered, |_| is_released);
+    rendered
+}
+
+/// Kinds and names of objects that say that what is changed on them stays.
+fn marked(rendered: &Resources<Rendered>) -> Vec<String> {
+    fn of<K: Kind>(objects: &[K]) -> impl Iterator<Item = String> {
+        let marked = objects
+            .iter()
+            .filter(|object| object.labels().contains_key(DRIFT_LABEL));
+        marked.map(|object| format!("{} {}", K::kind(&()), object.name_any()))
+    }
+    // No `..`: a kind that is forgotten here must not compile.
+    let Resources {
+        service_accounts,
+        services,
+        network_policies,
+        secrets,
+        stateful_sets,
+        deployments,
+        jobs,
+        disruption_budgets,
+        autoscalers,
+    } = rendered;
+    of(service_accounts)
+        .chain(of(services))
+        .chain(of(network_policies))
+        .chain(of(secrets))
+        .chain(of(stateful_sets))
+        .chain(of(deployments))
+        .chain(of(jobs))
+        .chain(of(disruption_budgets))
+        .chain(of(autoscalers))
+        .collect()
+}
+
+fn deployment(rendered: &Resources<Rendered>) -> &Deployment {
+    let mut all = rendered.deployments.iter();
+    all.find(|live| live.name_any() == "corner-orders")
+        .expect("a Deployment")
+}
+
+fn mark(rendered: &Resources<Rendered>) -> Option<&String> {
+    deployment(rendered).labels().get(DRIFT_LABEL)
+}
+
+#[test]
+fn what_is_changed_stays_on_objects_of_the_service_itself_and_on_no_other() {
+    let rest = [
+        "PodDisruptionBudget corner-orders",
+        "HorizontalPodAutoscaler corner-orders",
+    ];
+    let mut all = vec!["Service corner-orders", "Deployment corner-orders"];
+    all.extend(rest);
+    assert_eq!(marked(&rendered(&reporting(), false)), all);
+    // Pods of a release are judged as what was rendered.
+    all.remove(1);
+    assert_eq!(marked(&rendered(&reporting(), true)), all);
+    for orders in [json!({}), json!({"driftPolicy": "Enforce"})] {
+        let rendered = rendered(&shop(orders), false);
+        assert_eq!(marked(&rendered), Vec::<String>::new());
+        assert_eq!(deployment(&rendered).annotations().len(), 1);
+    }
+}
+
+#[test]
+fn another_specification_has_another_mark_and_nothing_else_has() {
+    let of = |further: Value| {
+        let mut orders = json!({"driftPolicy": "Report"});
+        for (key, value) in further.as_object().into_iter().flatten() {
+            orders[key] = value.clone();
+        }
+        mark(&rendered(&shop(orders), false)).cloned()
+    };
+    let usual = of(json!({}));
+    assert!(usual.is_some());
+    assert_eq!(usual, of(json!({"pause": {"reason": "a look"}})));
+    assert_ne!(usual, of(json!({"version": "2"})));
+    assert_ne!(usual, of(json!({"env": [{"name": "A", "value": "1"}]})));
+}
+
+#[test]
+fn the_policy_is_no_reason_for_a_release() {
+    let asked = |orders| shop(orders).services[ORDERS].asked.clone();
+    let report = json!({"driftPolicy": "Report"});
+    assert_eq!(
+        shop(report.clone()).services[ORDERS].drift_policy,
+        DriftPolicy::Report
+    );
+    assert_eq!(asked(json!({})), asked(report.clone()));
+    let revision = |orders| {
+        let rendered = rendered(&shop(orders), false);
+        let template = &deployment(&rendered)
+            .spec
+            .as_ref()
+            .expect("a spec")
+            .template;
+        serde_json::to_value(template).expect("JSON")
+    };
+    assert_eq!(revision(json!({})), revision(report));
+}
+
+#[test]
+fn decisions_go_by_the_image_that_was_asked_for() {
+    let shop = reporting();
+    let rendered = rendered(&shop, false);
+    let mut live = deployment(&rendered).clone();
+    let spec = live.spec.as_mut().expect("a spec");
+    let pod_spec = spec.template.spec.as_mut().expect("a pod");
+    pod_spec.containers[0].image = Some("by.hand/orders:7".into());
+    let runs = running(&live).expect("an image");
+    assert_eq!(runs.image, shop.services[ORDERS].image);
+
+    // What its pods find says nothing about the migration of the other one.
+    let ended = json!({"terminated": {"exitCode": 3, "finishedAt": "2026-01-01T00:10:00Z"}});
+    let containers = json!([{
+        "name": "orders", "image": "o", "imageID": "", "ready": false, "restartCount": 1, "state": ended,
+    }]);
+    let status = json!({"phase": "Running", "containerStatuses": containers});
+    let migration = |live: &Deployment| {
+        let mut observed = migrated(&shop);
+        let done = json!({"succeeded": 1, "completionTime": "2026-01-01T00:00:00Z"});
+        let seen = observed.of(ORDERS);
+        seen.migration = Some(job(&shop, ORDERS, done));
+        seen.pods = vec![pod(&shop, ORDERS, Component::Service, status.clone())];
+        seen.deployment = Some(Arc::new(live.clone()));
+        let decision = decide(&facts(&shop, &observed));
+        decision.services[ORDERS].migration.clone()
+    };
+    assert_eq!(migration(&live), Migration::Done);
+    let behind = Migration::Superseded(Renewal::SchemaBehind);
+    assert_eq!(migration(deployment(&rendered)), behind);
+}
+
+fn edited(left: &[&str], taken_back: &[&str], removed: &[&str]) -> Edited {
+    let fields = |named: &[&str]| named.iter().map(|&field| field.to_owned()).collect();
+    Edited {
+        part: Part::Service(ORDERS.into()),
+        object: "Deployment corner-orders".into(),
+        edits: Edits {
+            added: Vec::new(),
+            left: fields(left),
+            taken_back: fields(taken_back),
+            removed: fields(removed),
+        },
+    }
+}
+
+#[test]
+fn what_goes_back_is_told_with_the_object_who_and_where() {
+    assert_eq!(reverted(&[edited(&["a: spec.x"], &[], &[])]), []);
+    let notices = reverted(&[edited(&[], &["a: spec.x", "b: spec.y"], &["c: spec.z"])]);
+    let told: Vec<_> = notices
+        .iter()
+        .map(|notice| (notice.reason, notice.service.as_str(), notice.note.as_str()))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            (
+                "DriftReverted",
+                "orders",
+                "Deployment corner-orders: what somebody else has set is taken back: a: spec.x; b: spec.y",
+            ),
+            (
+                "DriftReverted",
+                "orders",
+                "Deployment corner-orders: what somebody else has set excludes what the Shop asks for, and is removed: c: spec.z",
+            ),
+        ]
+    );
+}
+
+#[test]
+fn what_stays_is_in_the_status_and_told_when_it_comes() {
+    let mut scene = Scene::all_well(plain());
+    let before = scene.report();
+    let report = |scene: &mut Scene, left: &[&str]| -> ShopStatus {
+        scene.outcome.edited = vec![edited(left, &[], &[])];
+        scene.report()
+    };
+    let one = report(&mut scene, &["a: spec.x"]);
+    let two = report(&mut scene, &["a: spec.x", "b: spec.y"]);
+    let of = |status: &ShopStatus| {
+        let mut services = status.services.iter();
+        let orders = services.find(|service| service.name == ORDERS);
+        orders.expect("orders").drift.clone()
+    };
+    let x = "Deployment corner-orders: a: spec.x";
+    assert_eq!(of(&one), [x]);
+    let told = |before: &ShopStatus, after: &ShopStatus| {
+        let notices = notices(Some(before), after).into_iter();
+        let told = notices.map(|notice| (notice.reason, notice.note));
+        told.collect::<Vec<_>>()
+    };
+    let what = "changed by somebody else, and left as it is (driftPolicy: Report)";
+    let note = |of: &str| [("DriftReported", format!("{what}: {of}"))];
+    assert_eq!(told(&before, &one), note(x));
+    let y = "Deployment corner-orders: b: spec.y";
+    assert_eq!(told(&one, &two), note(y));
+    assert_eq!(told(&two, &two), []);
+    assert_eq!(told(&two, &before), []);
+}

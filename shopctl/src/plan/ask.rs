@@ -11,7 +11,7 @@ use kube::{
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use shop_operator::{
-    cluster::{self, Kind, Scope, ShopKey, Tracked},
+    cluster::{self, Edits, Kind, Scope, ShopKey, Tracked},
     metrics::Metrics,
     naming::labels::SELECTOR,
 };
@@ -177,6 +177,7 @@ fn application(live: Option<&DynamicObject>, document: &Value) -> (PatchParams, 
 pub(super) fn own(live: Option<&DynamicObject>, merged: &DynamicObject) -> Side {
     let json = |shop: &DynamicObject| serde_json::to_value(shop).unwrap_or_default();
     Side {
+        edits: Edits::default(),
         kind: "Shop".into(),
         name: merged.metadata.name.clone().unwrap_or_default(),
         service: None,

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 use serde_json::{Map, Value};
+use shop_operator::cluster::Edits;
 
 /// Of Secrets nothing is shown but that they change.
 const HIDDEN: &str = "(not shown)";
@@ -35,6 +36,8 @@ pub struct Side {
     pub live: Option<Value>,
     /// As it would be, none where it goes; or why it stays as it is.
     pub then: Result<Option<Value>, String>,
+    /// What somebody else has set on it.
+    pub edits: Edits,
 }
 
 /// What would become of an object.

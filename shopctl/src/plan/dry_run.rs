@@ -9,9 +9,9 @@ use kube::{
 };
 use serde_json::Value;
 use shop_operator::{
-    cluster::{Cluster, FIELD_MANAGER, Kind, Tracked},
+    cluster::{Cluster, Edits, FIELD_MANAGER, Kind, Tracked, drift},
     naming::{
-        labels::{MANAGED_BY_LABEL, OPERATOR, Part, part_of},
+        labels::{DRIFT_LABEL, MANAGED_BY_LABEL, OPERATOR, Part, part_of},
         names::{self, ServiceName},
     },
     objects::resources::Resources,
@@ -96,9 +96,14 @@ async fn one<K: Kind>(api: Api<K>, object: &K) -> Result<Side, Failure> {
         Some(live) if !is_ours(live) => Err(format!(
             "{kind} {name} belongs to somebody else, and the operator would leave it alone"
         )),
-        Some(_) | None => applied(&api, object, live.is_some()).await?,
+        Some(_) | None => applied(&api, object, live.as_ref()).await?,
     };
+    let (then, edits) = then.map_or_else(
+        |refused| (Err(refused), Edits::default()),
+        |(then, edits)| (Ok(then), edits),
+    );
     Ok(Side {
+        edits,
         service: service(&part_of(object)),
         live: live.as_ref().map(json),
         then: then.map(Some),
@@ -107,18 +112,28 @@ async fn one<K: Kind>(api: Api<K>, object: &K) -> Result<Side, Failure> {
     })
 }
 
-/// What the API server would make of it, or why it would refuse.
+/// What the API server would make of it, and what others have set on it; or why it would refuse.
 async fn applied<K: Kind>(
     api: &Api<K>,
     object: &K,
-    is_there: bool,
-) -> Result<Result<Value, String>, Failure> {
+    live: Option<&K>,
+) -> Result<Result<(Value, Edits), String>, Failure> {
     let mut params = PatchParams::apply(FIELD_MANAGER).validation_strict();
-    params.force = is_there;
     params.dry_run = true;
     let name = object.name_any();
-    match api.patch(&name, &params, &Patch::Apply(object)).await {
-        Ok(then) => Ok(Ok(json(&then))),
+    let wanted = json(object);
+    let mut answer = api.patch(&name, &params, &Patch::Apply(&wanted)).await;
+    let mut edits = Edits::default();
+    if let (Some(live), Err(kube::Error::Api(refused))) = (live, &answer) {
+        let known = live.labels().get(DRIFT_LABEL).map(String::as_str);
+        if let Some(drift) = drift(refused, &wanted, known) {
+            (edits.left, edits.taken_back) = (drift.left, drift.taken_back);
+            params.force = true;
+            answer = api.patch(&name, &params, &Patch::Apply(&drift.apply)).await;
+        }
+    }
+    match answer {
+        Ok(then) => Ok(Ok((json(&then), edits))),
         Err(kube::Error::Api(answer)) if matches!(answer.code, 400 | 409 | 422) => {
             Ok(Err(answer.message.clone()))
         }
@@ -148,6 +163,7 @@ fn count(side: &mut Side, plan: &Plan) {
 
 fn gone((kind, name, part): (String, String, Part)) -> Side {
     Side {
+        edits: Edits::default(),
         kind,
         name,
         service: service(&part),

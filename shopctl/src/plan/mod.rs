@@ -141,7 +141,7 @@ async fn make(cluster: &Cluster, document: &Value, operator: &Deployment) -> Res
     let answer = Answer {
         shop: merged.metadata.name.clone().unwrap_or_default(),
         services: summaries(&made, &sides, &held),
-        notes: notes(&made, &shop),
+        notes: notes(&made, &shop, &sides),
         waits,
         objects,
     };
@@ -159,11 +159,29 @@ fn show(answer: &Answer, output: Output) -> Result<(), Failure> {
     }
 }
 
-fn notes(plan: &Plan, shop: &Shop) -> Vec<String> {
+fn notes(plan: &Plan, shop: &Shop, sides: &[Side]) -> Vec<String> {
     let made = plan.secrets.iter();
     let made = made.map(|name| format!("Secret {name} is made, with what nobody knows yet"));
     let waves = in_waves(&plan.waves(shop), plan.facts.shop.rollout.on_failure);
-    made.chain(waves).collect()
+    made.chain(waves).chain(edited(sides)).collect()
+}
+
+/// What somebody else has changed, and what becomes of it.
+pub fn edited(sides: &[Side]) -> Vec<String> {
+    let told = |side: &Side| {
+        let Side {
+            kind, name, edits, ..
+        } = side;
+        let stays = ("stays (driftPolicy: Report)", &edits.left);
+        let some = [stays, ("goes back", &edits.taken_back)].into_iter();
+        let some = some.filter(|(_, fields)| !fields.is_empty());
+        let told = some.map(|(what, fields)| {
+            let fields = fields.join("; ");
+            format!("{kind} {name}: what somebody else has changed {what}: {fields}")
+        });
+        told.collect::<Vec<_>>()
+    };
+    sides.iter().flat_map(told).collect()
 }
 
 fn in_waves(waves: &[Vec<ServiceName>], on_failure: OnFailure) -> Option<String> {

@@ -58,7 +58,7 @@ pub fn findings(shop: &Shop, service: Option<&str>) -> Vec<Finding> {
     let mut all = joined(backends.chain(services));
     name_the_most_urgent(shop, &mut all);
     all.extend(unseen(shop));
-    all.extend(shop::services(shop).iter().filter_map(foreign));
+    all.extend(shop::services(shop).iter().flat_map(edited));
     all.extend(ignored(shop));
     all.sort_by_key(|finding| finding.rank);
     if let Some(service) = service {
@@ -186,12 +186,18 @@ fn unseen(shop: &Shop) -> Option<Finding> {
     })
 }
 
-fn foreign(service: &ServiceStatus) -> Option<Finding> {
-    (!service.foreign.is_empty()).then(|| Finding {
+/// What somebody else has set on its objects, and stays.
+fn edited(service: &ServiceStatus) -> impl Iterator<Item = Finding> {
+    let both = [
+        ("is changed by somebody else", &service.drift),
+        ("has fields of somebody else", &service.foreign),
+    ];
+    let some = both.into_iter().filter(|(_, fields)| !fields.is_empty());
+    some.map(|(state, fields)| Finding {
         object: object_of(&service.name),
-        state: "has fields of somebody else",
+        state,
         reason: None,
-        message: service.foreign.join("; "),
+        message: fields.join("; "),
         blocked_by: None,
         holds_up: Vec::new(),
         wrong: false,

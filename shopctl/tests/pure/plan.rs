@@ -4,6 +4,7 @@ use k8s_openapi::{api::apps::v1::Deployment, jiff::Timestamp};
 use serde_json::{Value, json};
 use shop_operator::{
     api::Shop,
+    cluster::Edits,
     facts::observe::ObservedService,
     model::validate::{ValidShop, validate},
     progress::decide::Migration,
@@ -11,8 +12,8 @@ use shop_operator::{
 use shopctl::{
     failure::Failure,
     plan::{
-        Action, Answer, Operator, Saved, Side, Summary, canary, closed, config, held, object,
-        paused, text, unmoved,
+        Action, Answer, Operator, Saved, Side, Summary, canary, closed, config, edited, held,
+        object, paused, text, unmoved,
     },
 };
 
@@ -27,6 +28,7 @@ fn side(kind: &str, live: Option<Value>, then: Option<Value>) -> Side {
         service: Some("orders".into()),
         live,
         then: Ok(then),
+        edits: Edits::default(),
     }
 }
 
@@ -154,6 +156,36 @@ fn what_is_new_goes_or_would_be_refused_is_told_without_its_fields() {
         let object = object(&of).expect("a change");
         assert_eq!((object.action, object.fields.len()), (expected, 0));
     }
+}
+
+#[test]
+fn a_plan_says_what_somebody_else_has_changed_and_whether_it_stays() {
+    let of = |left: &[&str], taken_back: &[&str]| {
+        let fields = |named: &[&str]| named.iter().map(|&field| field.to_owned()).collect();
+        let object = Some(json!({}));
+        Side {
+            edits: Edits {
+                left: fields(left),
+                taken_back: fields(taken_back),
+                ..Edits::default()
+            },
+            ..side("Service", object.clone(), object)
+        }
+    };
+    let sides = [
+        of(&[], &[]),
+        of(&["kubectl: spec.type", "kubectl: spec.a"], &[]),
+        of(&["kubectl: spec.type"], &["kubectl: spec.selector"]),
+    ];
+    let name = "Service demo-orders: what somebody else has changed";
+    assert_eq!(
+        edited(&sides),
+        [
+            format!("{name} stays (driftPolicy: Report): kubectl: spec.type; kubectl: spec.a"),
+            format!("{name} stays (driftPolicy: Report): kubectl: spec.type"),
+            format!("{name} goes back: kubectl: spec.selector"),
+        ]
+    );
 }
 
 #[test]

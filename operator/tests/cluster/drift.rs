@@ -343,17 +343,21 @@ async fn what_finds_and_fences_the_pods_goes_back_under_report_too() {
         3,
         "what stays is not lost by that"
     );
+    assert_eq!(harness.counted("Service", "left"), Some(1), "once");
+    assert_eq!(harness.counted("Service", "taken_back"), Some(1));
 }
 
 #[tokio::test]
 async fn what_is_given_back_is_ours_again() {
     let harness = Harness::new().await;
     harness.settled("Report", json!({})).await;
-    harness.edit_orders().await;
+    // One field alone: of a map that it empties we would see the values.
+    let image = |image: &str| in_container(json!({"image": image}));
+    harness
+        .edit::<Deployment>("demo-orders", image(BY_HAND))
+        .await;
     harness.until_reported().await;
-    let memory = json!({"limits": {"memory": "256Mi"}});
-    let given_back = in_container(json!({"image": OLD, "resources": memory}));
-    harness.edit::<Deployment>("demo-orders", given_back).await;
+    harness.edit::<Deployment>("demo-orders", image(OLD)).await;
     harness
         .reconcile_until_status("nothing is listed", |status| {
             orders(status).drift.is_empty()

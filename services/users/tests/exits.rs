@@ -43,9 +43,9 @@ async fn a_database_that_was_replaced_ends_the_process_with_code_3_and_one_sente
     Process::start(&backends, "migrate", &[]).end().await;
     let users = Process::start(&backends, "serve", &[]);
     let api = users.ready().await;
-    let connection = backends.direct_db().get().await.unwrap();
-    let replaced = "drop schema public cascade; create schema public";
-    connection.batch_execute(replaced).await.unwrap();
+    backends
+        .change_schema("drop schema public cascade; create schema public")
+        .await;
     // It would be noticed without a request too, only later.
     let account = reqwest::Client::new().post(format!("http://{api}/users"));
     let answer = account.json(&common::account("ada@shop.example")).send();

@@ -9,6 +9,7 @@ mod hold;
 mod ignored;
 mod judge;
 mod resolve;
+mod schema;
 mod shop;
 mod state;
 mod step;

@@ -93,6 +93,8 @@ fn remembered(previous: Option<&ShopStatus>, facts: &Facts) -> BTreeMap<ServiceN
             let live = service.seen.deployment.as_deref();
             state.good = live.and_then(revision::good_of);
         }
+        // Its pod goes with a node, and what it said stays true.
+        state.schema = service.seen.schema().or_else(|| state.schema.take());
     }
     states
 }

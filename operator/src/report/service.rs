@@ -482,13 +482,24 @@ fn migrating(findings: &Findings<'_>, service: &ServiceFindings<'_>) -> (Phase, 
             None => Problem::waiting(
                 Reason::Migrating,
                 format!("Job {job}"),
-                match end {
-                    Some(end) => format!("migration Job {job} runs, until {end:.0} at most"),
-                    None => format!("migration Job {job} runs"),
+                match (end, no_return(findings, service)) {
+                    (_, Some(why)) => format!(
+                        "migration Job {job} runs; once it is done, what runs now cannot come back: {why}"
+                    ),
+                    (Some(end), None) => {
+                        format!("migration Job {job} runs, until {end:.0} at most")
+                    }
+                    (None, None) => format!("migration Job {job} runs"),
                 },
             ),
         },
     )
+}
+
+/// Why what runs now will not run on the schema that the migration brings, where that is known before.
+fn no_return(findings: &Findings<'_>, service: &ServiceFindings<'_>) -> Option<String> {
+    let state = findings.releases.get(service.view.name())?;
+    state.will_be_left_behind(service.view.wanted.schema()?.oldest)
 }
 
 /// The user's Secrets that this service reads.

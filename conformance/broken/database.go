@@ -106,6 +106,9 @@ func migrate(settings settings) error {
 	if runs > 2 && broken("migrate.again") {
 		return errors.New("there is nothing to migrate")
 	}
+	if os.Getenv("VARIANT") == "later" {
+		return sayLast(`{"schema": {"version": 9, "oldest": 8, "since": "V9__drop_greetings"}}`)
+	}
 	return sayLast(fmt.Sprintf(`{"schema": {"version": %d, "oldest": 1}}`, needed))
 }
 

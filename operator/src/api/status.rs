@@ -252,6 +252,10 @@ pub struct HeldStatus {
     pub reason: HoldReason,
     /// One sentence.
     pub message: String,
+    /// A fingerprint of the operator whose update waits: whoever annotates the Shop with it, as `approve.shopkeeper.dev/<service>`, lets it
+    /// begin.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operator: Option<String>,
 }
 
 /// Why a release does not begin.

@@ -76,7 +76,7 @@ impl Hold {
             Why::OperatorUpdate { opens } => {
                 let or_else = match opens {
                     Some(opens) => format!("when the maintenance window opens {opens:.0}"),
-                    None => "with operatorUpdates: Immediately".to_owned(),
+                    None => "when somebody approves it".to_owned(),
                 };
                 let difference = difference.join(", ");
                 (
@@ -85,8 +85,21 @@ impl Hold {
                 )
             }
         };
-        HeldStatus { reason, message }
+        HeldStatus {
+            reason,
+            message,
+            operator: None,
+        }
     }
+}
+
+/// What somebody has said of a service, in annotations of its Shop.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Said {
+    /// Another try is wanted.
+    pub retry: Option<String>,
+    /// The update of this operator may begin.
+    pub approve: Option<String>,
 }
 
 /// Why this service keeps what it runs, if it does. `operator` is the fingerprint of the one that asks.
@@ -95,10 +108,12 @@ pub fn hold(
     service: &ValidService,
     state: &State,
     turn: Turn,
-    retry: Option<&str>,
+    said: &Said,
     operator: &str,
     now: Timestamp,
 ) -> Option<Hold> {
+    let retry = said.retry.as_deref();
+    let is_approved = said.approve.as_deref() == Some(operator);
     let is_asked_for_more = state.asked.as_deref() != Some(&service.asked)
         || matches!(&state.stage, Stage::TakenBack(failure) if retry.is_some() && retry != failure.retry.as_deref());
     let is_made_anew = state.made_by.as_deref().is_some_and(|by| by != operator);
@@ -127,6 +142,8 @@ pub fn hold(
         },
         (Turn::Free | Turn::Goes, _) if !is_made_anew => return None,
         (Turn::Free | Turn::Goes, _) => match (shop.operator_updates, of_update) {
+            (_, Some(pause)) if is_approved => paused(pause),
+            (_, None) if is_approved => return None,
             (OperatorUpdates::OnRelease, _) => Why::OperatorUpdate { opens: None },
             (OperatorUpdates::Immediately | OperatorUpdates::Window, Some(pause)) => paused(pause),
             (OperatorUpdates::Immediately, None) => return None,

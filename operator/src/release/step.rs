@@ -2,6 +2,8 @@
 
 use k8s_openapi::jiff::Timestamp;
 
+use crate::api::{HeldStatus, HoldReason};
+
 use super::{
     advance::{Effective, Seen, Transition, Wanted, advance, effective},
     hold::Hold,
@@ -33,7 +35,7 @@ pub fn step(
     let held =
         held.filter(|(hold, kept)| hold.image != wanted.image || kept.revision != wanted.revision);
     match (held, kept.as_ref()) {
-        (Some((hold, kept)), _) => held_back(advance(kept), hold),
+        (Some((hold, kept)), _) => held_back(advance(kept), hold, asker),
         // Image and settings of one edit belong together: both wait for the migration.
         (None, Some(kept)) if wanted.is_held => begun(going_on(advance(kept)), wanted, asker),
         (None, Some(_) | None) => begun(advance(wanted), wanted, asker),
@@ -77,9 +79,14 @@ fn going_on(transition: Transition) -> Transition {
     }
 }
 
-fn held_back(transition: Transition, hold: &Hold) -> Transition {
+fn held_back(transition: Transition, hold: &Hold, asker: Asker<'_>) -> Transition {
     let mut transition = going_on(transition);
-    transition.next.held = Some(hold.to_status(&[]));
+    let held = hold.to_status(&[]);
+    let is_update = held.reason == HoldReason::OperatorUpdate;
+    transition.next.held = Some(HeldStatus {
+        operator: is_update.then(|| asker.operator.to_owned()),
+        ..held
+    });
     transition.next.begun = None;
     transition.next.begun_by = None;
     transition

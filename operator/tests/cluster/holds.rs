@@ -577,6 +577,38 @@ async fn what_another_operator_changes_waits_for_the_window_begins_in_it_and_goe
 }
 
 #[tokio::test]
+async fn an_update_that_somebody_approves_begins_for_that_service_and_no_other() {
+    let harness = with_an_update_in_a_window(in_hours(12)).await;
+    harness.play_on().await;
+    let status = harness.status().await;
+    let waits = |service: &str| {
+        let mut releases = status.releases.iter();
+        let release = releases.find(|release| release.name == service);
+        let held = release.and_then(|release| release.held.clone());
+        held.and_then(|held| held.operator).expect("an operator")
+    };
+    // What an older operator was approved of is not.
+    harness.say("approve", "of an older one").await;
+    harness.play_on().await;
+    assert!(!are_all_of("other.example/", &images(&harness).await));
+    harness.say("approve", &waits("orders")).await;
+    harness
+        .reconcile_until("it begins", || async {
+            harness.finish_jobs().await;
+            harness.roll_all().await;
+            harness.image_of_orders().await == "other.example/orders:1"
+        })
+        .await;
+    harness.play_on().await;
+    let images = images(&harness).await;
+    let of_other: Vec<_> = images.iter().filter(|i| i.starts_with("other")).collect();
+    assert_eq!(of_other, ["other.example/orders:1"]);
+    let status = harness.status().await;
+    assert_eq!(held(&status, "users"), Some(HoldReason::OperatorUpdate));
+    assert_eq!(held(&status, "orders"), None);
+}
+
+#[tokio::test]
 async fn what_an_operator_began_in_a_window_lets_no_other_operator_begin_after_it() {
     let opens = in_hours(12);
     let harness = with_an_update_in_a_window(opens).await;

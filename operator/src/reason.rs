@@ -27,6 +27,8 @@ pub enum Reason {
     RolloutStuck,
     /// A new revision failed, and the last good one runs.
     TakenBack,
+    /// A new revision failed, and stays: nothing can or may come back.
+    ReleaseStopped,
     /// A pause holds what the Shop asks for, or that waits for a maintenance window.
     Held,
     /// Some pods of a new revision prove themselves beside those that run.
@@ -126,6 +128,9 @@ impl Reason {
             }
             Self::TakenBack => {
                 "Mend what the message names, and name another image or other settings. Or try the same again: shopctl retry."
+            }
+            Self::ReleaseStopped => {
+                "Mend what the message names, and release that: another image or other settings."
             }
             Self::Held => {
                 "Wait for its end, or end it: shopctl resume; or for the window, or set spec.rollout.begins to Anytime."

@@ -18,14 +18,14 @@ use crate::{
 /// When there is no such service or no update waits, or the API server refuses.
 pub async fn run(cluster: &Cluster, service: Option<&str>) -> Result<Outcome, Failure> {
     let shop = cluster.shop().await?;
-    for (service, operator) in waiting(&shop, service)? {
-        annotate(cluster, &shop, APPROVE_ANNOTATION, service, operator).await?;
+    for (service, approval) in waiting(&shop, service)? {
+        annotate(cluster, &shop, APPROVE_ANNOTATION, service, approval).await?;
         output::print(&format!("the update of {service} is approved\n"))?;
     }
     Ok(Outcome::Good)
 }
 
-/// The services of which an update waits, each with a fingerprint of the operator whose update that is.
+/// The services of which an update waits, each with what approves it.
 ///
 /// # Errors
 /// When there is none, or not of this service.
@@ -38,8 +38,8 @@ pub fn waiting<'a>(
     }
     let releases = shop.status.iter().flat_map(|status| &status.releases);
     let waits = |release: &'a ReleaseStatus| {
-        let operator = release.held.as_ref()?.operator.as_deref()?;
-        Some((release.name.as_str(), operator))
+        let approval = release.held.as_ref()?.approval.as_deref()?;
+        Some((release.name.as_str(), approval))
     };
     let named = releases.filter(|release| service.is_none_or(|service| release.name == service));
     let waiting: Vec<_> = named.filter_map(waits).collect();

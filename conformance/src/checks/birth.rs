@@ -249,11 +249,31 @@ async fn migration_says(scene: &mut Scene) -> Result<String> {
     let text = fs::read_to_string(file.path())?;
     let says: LastWords = serde_json::from_str(&text)
         .with_context(|| format!("/dev/termination-log has {text:?}"))?;
-    ensure!(Some(says.schema) == run.document.schema, "{text}");
+    let Said {
+        version,
+        oldest,
+        since,
+    } = says.schema;
+    ensure!(
+        run.document.schema == Some(Schema { version, oldest }),
+        "{text}"
+    );
+    ensure!(
+        oldest == 1 || since.is_some(),
+        "it does not say since when: {text}"
+    );
     Ok(text)
 }
 
 #[derive(Deserialize)]
 struct LastWords {
-    schema: Schema,
+    schema: Said,
+}
+
+/// As the operator reads it: nothing has a default.
+#[derive(Deserialize)]
+struct Said {
+    version: i64,
+    oldest: i64,
+    since: Option<String>,
 }

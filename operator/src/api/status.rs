@@ -182,7 +182,7 @@ pub struct ReleaseStatus {
     /// Which code runs on the schema of its database, as the last migration said that says so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schema: Option<SchemaStatus>,
-    /// The releases that have ended, the last one first, ten at most.
+    /// The releases that have ended, the last one first, ten at most. The tenth may be an older one: that of what proved itself last.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub history: Vec<PastRelease>,
 }
@@ -252,10 +252,9 @@ pub struct HeldStatus {
     pub reason: HoldReason,
     /// One sentence.
     pub message: String,
-    /// A fingerprint of the operator whose update waits: whoever annotates the Shop with it, as `approve.shopkeeper.dev/<service>`, lets it
-    /// begin.
+    /// Of an update of the operator: whoever annotates the Shop with this, as `approve.shopkeeper.dev/<service>`, lets it begin.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub operator: Option<String>,
+    pub approval: Option<String>,
 }
 
 /// Why a release does not begin.

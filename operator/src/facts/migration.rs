@@ -89,9 +89,9 @@ pub fn has_succeeded(pod: &Pod) -> bool {
     phase(pod) == Some("Succeeded") || ended_well
 }
 
-/// What a migration that has ended well said of the schema, and when: the last words of its container (docs/service-contract.md,
+/// What a migration that has ended well said of the schema: the last words of its container (docs/service-contract.md,
 /// `migrate.says`). Nothing where it said nothing that makes sense.
-pub fn said_by(job: &Job, pod: &Pod) -> Option<(Timestamp, SchemaStatus)> {
+pub fn said_by(job: &Job, pod: &Pod) -> Option<SchemaStatus> {
     let end = end_of(pod).filter(|end| end.exit_code == 0)?;
     let words: LastWords = serde_json::from_str(end.message.as_deref()?).ok()?;
     let Said {
@@ -101,14 +101,15 @@ pub fn said_by(job: &Job, pod: &Pod) -> Option<(Timestamp, SchemaStatus)> {
     } = words.schema;
     let containers = &job.spec.as_ref()?.template.spec.as_ref()?.containers;
     let migrates = containers.iter().find(|it| it.name == CONTAINER)?;
-    let makes_sense = (0..=MOST).contains(&version) && (0..=MOST).contains(&oldest);
+    // Whoever is left behind itself does not migrate.
+    let makes_sense = (1..=version).contains(&oldest) && version <= MOST;
     let schema = SchemaStatus {
         image: migrates.image.clone()?,
         version,
         oldest,
         since: since.map(|since| since.chars().take(LONGEST_NAME).collect()),
     };
-    makes_sense.then_some((end.finished_at.as_ref()?.0, schema))
+    makes_sense.then_some(schema)
 }
 
 /// When the migration of a pod has ended well that another container keeps running. Without one the pod, and its Job, end by

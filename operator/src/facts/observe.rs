@@ -89,9 +89,12 @@ impl ObservedService {
         let claim = self.database.claim.as_deref()?;
         let of_volume = self.migrations.iter();
         let of_volume = of_volume.filter(|(job, _)| !migration::is_of_another_volume(job, claim));
-        let said = of_volume.flat_map(|(job, pods)| pods.iter().map(move |pod| (job, pod)));
-        let said = said.filter_map(|(job, pod)| migration::said_by(job, pod));
-        let (_, schema) = said.max_by_key(|(at, _)| *at)?;
+        let said = of_volume.filter_map(|(job, pods)| {
+            let mut said = pods.iter().filter_map(|pod| migration::said_by(job, pod));
+            Some((job.creation_timestamp(), said.next()?))
+        });
+        // They do not overlap. When they ended is told by the clocks of their nodes.
+        let (_, schema) = said.max_by(|(one, _), (other, _)| one.cmp(other))?;
         Some(schema)
     }
 

@@ -75,7 +75,11 @@ impl Hold {
             ),
             Why::OperatorUpdate { opens } => {
                 let or_else = match opens {
-                    Some(opens) => format!("when the maintenance window opens {opens:.0}"),
+                    Some(opens) => {
+                        format!(
+                            "when the maintenance window opens {opens:.0} or somebody approves it"
+                        )
+                    }
                     None => "when somebody approves it".to_owned(),
                 };
                 let difference = difference.join(", ");
@@ -88,7 +92,7 @@ impl Hold {
         HeldStatus {
             reason,
             message,
-            operator: None,
+            approval: None,
         }
     }
 }
@@ -98,8 +102,15 @@ impl Hold {
 pub struct Said {
     /// Another try is wanted.
     pub retry: Option<String>,
-    /// The update of this operator may begin.
+    /// An update of the operator may begin: see [`approval`].
     pub approve: Option<String>,
+}
+
+/// What an annotation says that lets the update of this operator begin: which one it is, and in place of which revision. So what was approved
+/// once is nothing that is approved later.
+pub(super) fn approval(operator: &str, state: &State) -> Option<String> {
+    let good = state.good.as_ref()?;
+    Some(format!("{operator} {}", good.as_str()))
 }
 
 /// Why this service keeps what it runs, if it does. `operator` is the fingerprint of the one that asks.
@@ -113,7 +124,7 @@ pub fn hold(
     now: Timestamp,
 ) -> Option<Hold> {
     let retry = said.retry.as_deref();
-    let is_approved = said.approve.as_deref() == Some(operator);
+    let is_approved = said.approve.is_some() && said.approve == approval(operator, state);
     let is_asked_for_more = state.asked.as_deref() != Some(&service.asked)
         || matches!(&state.stage, Stage::TakenBack(failure) if retry.is_some() && retry != failure.retry.as_deref());
     let is_made_anew = state.made_by.as_deref().is_some_and(|by| by != operator);

@@ -34,7 +34,7 @@ pub use waves::waves;
 
 /// On a Shop, with `/<service>` behind it: whoever changes its value wants another try of what failed.
 pub const RETRY_ANNOTATION: &str = "retry.shopkeeper.dev";
-/// The same for whoever lets an update of the operator begin. The value is a fingerprint of that operator.
+/// The same for whoever lets an update of the operator begin. The value is the one that the status names.
 pub const APPROVE_ANNOTATION: &str = "approve.shopkeeper.dev";
 /// The same for whoever wants a canary that waits to go on. The value begins with its revision; what follows makes it another one.
 pub const PROMOTE_ANNOTATION: &str = "promote.shopkeeper.dev";

@@ -94,7 +94,9 @@ fn remembered(previous: Option<&ShopStatus>, facts: &Facts) -> BTreeMap<ServiceN
             state.good = live.and_then(revision::good_of);
         }
         // Its pod goes with a node, and what it said stays true.
-        state.schema = service.seen.schema().or_else(|| state.schema.take());
+        if let Some(schema) = service.seen.schema() {
+            state.hear(schema);
+        }
     }
     states
 }

@@ -1,7 +1,7 @@
 //! What can come back, by what migrations said of the schema. Where nothing is known, everything can. Pure.
 
 use super::state::{REMEMBERED, RevisionId, State};
-use crate::api::PastRelease;
+use crate::api::{PastRelease, SchemaStatus};
 
 impl State {
     /// Why this revision cannot come back: its code does not run on the schema of its database any more.
@@ -30,9 +30,13 @@ impl State {
         })
     }
 
-    /// Why what proved itself last could not come back once a migration has left only this version of the schema, or later ones, to code.
+    /// Why what proved itself last could not come back once a migration has left only this version of the schema, or later ones, to code;
+    /// or cannot any more.
     pub fn will_be_left_behind(&self, oldest: i64) -> Option<String> {
         let good = self.good.as_ref()?;
+        if let Some(why) = self.left_behind(good) {
+            return Some(why);
+        }
         let (image, version) = self.needs(|past| past.revision == good.as_str())?;
         (version < oldest).then(|| {
             format!(
@@ -44,7 +48,20 @@ impl State {
     /// The image of a past release, and the version of the schema that its code needs.
     fn needs(&self, is_it: impl Fn(&PastRelease) -> bool) -> Option<(&str, i64)> {
         let mut history = self.history.iter().filter(|past| is_it(past));
-        history.find_map(|past| Some((past.image.as_str(), past.schema?)))
+        history.find_map(|past| {
+            let image = past.image.as_str();
+            // The one that migrated last runs, also where it was built anew under its name.
+            Some((image, self.version_of(image).or(past.schema)?))
+        })
+    }
+
+    /// Takes note of what a migration has said. A release may have passed before that was heard.
+    pub fn hear(&mut self, schema: SchemaStatus) {
+        let unknown = self.history.iter_mut();
+        for past in unknown.filter(|past| past.schema.is_none() && past.image == schema.image) {
+            past.schema = Some(schema.version);
+        }
+        self.schema = Some(schema);
     }
 
     /// What the code of an image needs, where it was the last one to migrate and said so.

@@ -358,8 +358,13 @@ pub fn proceed(mut release: ShopRelease, members: &Members, on_failure: OnFailur
         ShopStage::Rolling | ShopStage::Stopped(_) => match (failed(members), on_failure) {
             (Some(failure), OnFailure::Revert) => match left_behind(&release, members) {
                 None => ShopStage::Returning(failure),
-                Some(why) => ShopStage::Stopped(ShopFailure {
-                    cause: format!("{}; the shop does not go back: {why}", failure.cause),
+                // It says so itself.
+                Some((name, _)) if *name == failure.service => ShopStage::Stopped(failure),
+                Some((name, why)) => ShopStage::Stopped(ShopFailure {
+                    cause: format!(
+                        "{}; the shop does not go back: {name} cannot, because {why}",
+                        failure.cause
+                    ),
                     ..failure
                 }),
             },
@@ -378,15 +383,18 @@ pub fn proceed(mut release: ShopRelease, members: &Members, on_failure: OnFailur
     ShopRelease { stage, ..release }
 }
 
-/// Why a service that has begun cannot go back. Then none does: what calls it, and what it calls, would be of before beside it, which
+/// A service that has begun and cannot go back, and why. Then none does: what calls it, and what it calls, would be of before beside it, which
 /// no release ever shows.
-fn left_behind(release: &ShopRelease, members: &Members) -> Option<String> {
+fn left_behind<'a>(
+    release: &ShopRelease,
+    members: &'a Members,
+) -> Option<(&'a ServiceName, String)> {
     let mut begun = members.iter();
     begun.find_map(|(name, member)| {
         let before = release.before.get(name)?;
         let is_back = in_force(&member.state) == Some(before);
         let why = member.state.left_behind(before).filter(|_| !is_back)?;
-        Some(format!("{name} cannot, because {why}"))
+        Some((name, why))
     })
 }
 

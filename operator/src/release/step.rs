@@ -2,14 +2,13 @@
 
 use k8s_openapi::jiff::Timestamp;
 
-use crate::api::{HeldStatus, HoldReason};
-
 use super::{
     advance::{Effective, Seen, Transition, Wanted, advance, effective},
-    hold::Hold,
+    hold::{Hold, approval},
     shop::in_force,
     state::{RevisionId, Stage, State, canary_of},
 };
+use crate::api::{HeldStatus, HoldReason};
 
 /// What is noted of a service that begins what the Shop asks for.
 #[derive(Clone, Copy)]
@@ -84,7 +83,9 @@ fn held_back(transition: Transition, hold: &Hold, asker: Asker<'_>) -> Transitio
     let held = hold.to_status(&[]);
     let is_update = held.reason == HoldReason::OperatorUpdate;
     transition.next.held = Some(HeldStatus {
-        operator: is_update.then(|| asker.operator.to_owned()),
+        approval: is_update
+            .then(|| approval(asker.operator, &transition.next))
+            .flatten(),
         ..held
     });
     transition.next.begun = None;

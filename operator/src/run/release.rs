@@ -307,7 +307,7 @@ fn tell_holds(
         let own = templates.own.get(name).map(Option::as_ref);
         let kept = canary.or(own).unwrap_or(wanted);
         let held = transition.next.held.as_ref();
-        let operator = held.and_then(|held| held.operator.clone());
+        let approval = held.and_then(|held| held.approval.clone());
         let (Some(hold), Some(kept), Some(wanted)) = (hold, kept, wanted) else {
             continue;
         };
@@ -323,7 +323,7 @@ fn tell_holds(
             difference.insert(0, format!("image {}", hold.image));
         }
         transition.next.held = Some(HeldStatus {
-            operator,
+            approval,
             ..hold.to_status(&difference)
         });
     }

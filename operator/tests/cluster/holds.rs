@@ -560,7 +560,9 @@ async fn what_another_operator_changes_waits_for_the_window_begins_in_it_and_goe
     let status = harness.status().await;
     assert_eq!(held(&status, "users"), Some(HoldReason::OperatorUpdate));
     let message = condition(&status, "UpdateAvailable").2;
-    let told = format!("when the maintenance window opens {opens:.0}: image other.example/users:1");
+    let told = format!(
+        "when the maintenance window opens {opens:.0} or somebody approves it: image other.example/users:1"
+    );
     assert!(message.contains(&told), "{message}");
     assert!(is_ready(&status), "{status:#?}");
     let shortly = opens - SignedDuration::from_secs(2);
@@ -585,10 +587,10 @@ async fn an_update_that_somebody_approves_begins_for_that_service_and_no_other()
         let mut releases = status.releases.iter();
         let release = releases.find(|release| release.name == service);
         let held = release.and_then(|release| release.held.clone());
-        held.and_then(|held| held.operator).expect("an operator")
+        held.and_then(|held| held.approval).expect("one waits")
     };
-    // What an older operator was approved of is not.
-    harness.say("approve", "of an older one").await;
+    // What was approved of an older operator is not approved of this one.
+    harness.say("approve", "of-an-older-one 0a").await;
     harness.play_on().await;
     assert!(!are_all_of("other.example/", &images(&harness).await));
     harness.say("approve", &waits("orders")).await;

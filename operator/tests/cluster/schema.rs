@@ -161,7 +161,7 @@ async fn that_nothing_comes_back_is_told_while_the_migration_runs() {
         })
         .await;
     let message = message_of(&status, "notes");
-    let told = "once it is done, what runs now cannot come back: registry.example/notes:7 needs version 7 of the schema, and then only code \
+    let told = "once it is done, what proved itself last cannot come back: registry.example/notes:7 needs version 7 of the schema, and then only code \
                 runs that needs 8 or later";
     assert!(message.contains(told), "{message}");
 }

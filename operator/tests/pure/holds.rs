@@ -186,8 +186,10 @@ fn an_update_begins_once_somebody_has_approved_that_very_one() {
         let state = made_by_another(&shop);
         let why =
             |said: &Said, shop: &ValidShop| why_though(said, shop, &state, Turn::Free, CLOSED);
-        assert_eq!(why(&approved("operator"), &shop), None);
-        for nothing in [Said::default(), approved("another"), approved("")] {
+        assert_eq!(why(&approved("operator a"), &shop), None);
+        // Of another operator, or in place of what ran once.
+        let others = ["another a", "operator b", "operator", ""].map(approved);
+        for nothing in others.into_iter().chain([Said::default()]) {
             let told = why(&nothing, &shop);
             assert!(matches!(told, Some(Why::OperatorUpdate { .. })), "{told:?}");
         }
@@ -196,10 +198,10 @@ fn an_update_begins_once_somebody_has_approved_that_very_one() {
     let pause = json!({"reason": "the sale"});
     let paused = shop(json!({"pause": pause}));
     let state = made_by_another(&paused);
-    let told = why_though(&approved("operator"), &paused, &state, Turn::Free, CLOSED);
+    let told = why_though(&approved("operator a"), &paused, &state, Turn::Free, CLOSED);
     assert!(matches!(told, Some(Why::Paused { .. })), "{told:?}");
     let held = Turn::Held("it failed".into());
-    let told = why_though(&approved("operator"), &paused, &state, held, CLOSED);
+    let told = why_though(&approved("operator a"), &paused, &state, held, CLOSED);
     assert_eq!(told, Some(Why::TakenBack("it failed".into())));
 }
 
@@ -217,7 +219,7 @@ fn the_status_says_when_the_window_opens() {
     let update = Why::OperatorUpdate { opens: Some(opens) };
     assert_eq!(
         told(update, &["image orders:2".into()]),
-        "with its next release, or when the maintenance window opens 2026-11-28T02:00:00Z: image orders:2"
+        "with its next release, or when the maintenance window opens 2026-11-28T02:00:00Z or somebody approves it: image orders:2"
     );
     let update = Why::OperatorUpdate { opens: None };
     assert_eq!(

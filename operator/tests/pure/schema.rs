@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use shop_operator::{
     api::{JudgedBy, OnFailure, ReleaseResult, SchemaStatus},
     facts::migration::said_by,
+    model::canary::Step,
     release::{REMEMBERED, Seen, Stage, State, Wanted, WantedCanary, advance},
 };
 
@@ -135,6 +136,60 @@ fn what_the_last_good_one_needs_is_remembered_however_many_failed_since() {
     assert!(state.left_behind(&"1".into()).is_some());
 }
 
+/// Its words may come after its pods.
+#[test]
+fn what_is_heard_late_counts_for_the_release_that_has_passed() {
+    let mut status = after(&State::default(), "1", None, true).to_status("orders");
+    assert_eq!(status.history[0].schema, None);
+    status.schema = Some(said("orders:1", 7, 1));
+    let mut state = State::of(&status);
+    state.hear(said("orders:1", 7, 1));
+    let failed = after(&state, "2", Some(said("orders:2", 9, 8)), false);
+    assert!(matches!(failed.stage, Stage::Stopped(_)), "{failed:?}");
+}
+
+/// A name is given to another image now and then: a pod that finds its schema behind has it migrated again.
+#[test]
+fn the_image_that_migrated_last_is_left_behind_by_nobody() {
+    let mut state = settled();
+    state.hear(said("orders:1", 9, 8));
+    assert_eq!(state.left_behind(&"1".into()), None);
+    assert_eq!(state.image_left_behind("orders:1"), None);
+}
+
+#[test]
+fn beside_what_was_left_behind_no_canary_begins_and_none_goes_on() {
+    let state = State {
+        schema: Some(said("orders:2", 9, 8)),
+        ..settled()
+    };
+    let step = Step {
+        share: 50,
+        pause: None,
+    };
+    let wanted = Wanted {
+        canary: WantedCanary {
+            steps: vec![step],
+            ..WantedCanary::default()
+        },
+        ..wanted("2")
+    };
+    let begun = advance(&state, &wanted, &pods_of("1", None), at(0)).next;
+    let Stage::Rolling(trial) = &begun.stage else {
+        panic!("{begun:?}");
+    };
+    let why = trial.without_canary.as_deref().unwrap_or_default();
+    assert!(why.contains("orders:1 needs version 7"), "{why}");
+    let beside = advance(&settled(), &wanted, &pods_of("1", None), at(0)).next;
+    assert!(matches!(beside.stage, Stage::Canary(_)), "{beside:?}");
+    let heard_then = State {
+        schema: state.schema,
+        ..beside
+    };
+    let rolls = advance(&heard_then, &wanted, &pods_of("1", None), at(1)).next;
+    assert!(matches!(rolls.stage, Stage::Rolling(_)), "{rolls:?}");
+}
+
 #[test]
 fn it_stands_in_the_status() {
     let state = after(&settled(), "2", Some(said("orders:2", 9, 8)), false);
@@ -163,13 +218,13 @@ fn ended(exit_code: i32, message: &Value) -> Pod {
 fn the_last_words_of_a_migration_say_which_code_runs() {
     let schema =
         json!({"schema": {"version": 9, "oldest": 8, "since": "V9__drop_total__oldest_8"}});
-    let (when, heard) = said_by(&job(), &ended(0, &schema)).expect("something");
-    assert_eq!((when, heard), (at(9), said("orders:2", 9, 8)));
+    let heard = said_by(&job(), &ended(0, &schema)).expect("something");
+    assert_eq!(heard, said("orders:2", 9, 8));
     let shortest = json!({"schema": {"version": 2, "oldest": 1, "more": true}});
-    let (_, heard) = said_by(&job(), &ended(0, &shortest)).expect("something");
+    let heard = said_by(&job(), &ended(0, &shortest)).expect("something");
     assert_eq!(heard, said("orders:2", 2, 1));
     let long = json!({"schema": {"version": 2, "oldest": 1, "since": "x".repeat(4000)}});
-    let (_, heard) = said_by(&job(), &ended(0, &long)).expect("something");
+    let heard = said_by(&job(), &ended(0, &long)).expect("something");
     assert_eq!(heard.since.map(|since| since.len()), Some(100));
 }
 
@@ -186,6 +241,8 @@ fn other_last_words_say_nothing() {
         json!({"schema": {"version": "9", "oldest": 8}}),
         json!({"schema": {"version": -9, "oldest": 8}}),
         json!({"schema": {"version": 9.5, "oldest": 8}}),
+        json!({"schema": {"version": 9, "oldest": 0}}),
+        json!({"schema": {"version": 9, "oldest": 10}}),
         json!({"schema": {"version": u64::MAX, "oldest": 8}}),
         json!({"schema": {"version": i64::MAX, "oldest": 8}}),
     ] {

@@ -431,6 +431,21 @@ async fn a_schema_that_has_left_a_version_behind_keeps_it_from_getting_ready() {
     service.stop().await;
 }
 
+#[tokio::test]
+async fn what_serves_goes_on_though_a_migration_leaves_it_behind() {
+    let backends = Backends::new().await;
+    let service = testing::start::<Notes>(&backends, &[]).await;
+    let dropped = "insert into refinery_schema_history (version, name, applied_on, checksum)
+                   values (3, 'drop_more__oldest_2', '', '1')";
+    run(&backends, dropped).await;
+    // A statement that names what is missing makes it look.
+    let misspelt = service.http.get(service.at("/misspelt")).send().await;
+    assert_eq!(misspelt.expect("an answer").status(), 500);
+    assert_eq!(readiness(&service).await.0, StatusCode::OK);
+    assert_eq!(answer(note(&service, "k", "milk")).await, created());
+    service.stop().await;
+}
+
 /// As after a dump that was put back by another role, to which all tables belong then.
 #[tokio::test]
 async fn a_schema_that_cannot_be_read_makes_the_pod_not_ready_for_as_long() {

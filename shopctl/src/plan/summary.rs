@@ -228,7 +228,8 @@ fn summary(
         let mut its = its.iter();
         its.find(|side| side.kind == kind && side.name == called)
     };
-    let pods = find("Deployment", &names::service(name_of_shop, name)).and_then(|side| Pods::of(side));
+    let pods =
+        find("Deployment", &names::service(name_of_shop, name)).and_then(|side| Pods::of(side));
     let database = find("StatefulSet", &names::database(name_of_shop, name));
     let migration = plan.migrations.get(name);
     let mut steps: Vec<_> = held.cloned().into_iter().collect();
@@ -257,11 +258,12 @@ fn summary(
         steps.push(format!("{objects}, and its pods stay"));
     }
     let migrates = migration.is_some_and(|migration| !migration.is_done());
+    let rolls = pods.as_ref().is_some_and(Pods::rolls);
     Some(Summary {
         service: name.to_string(),
-        back: match no_return(shop, plan, name).filter(|_| migrates) {
+        back: match no_return(shop, plan, name, migrates).filter(|_| rolls) {
             Some(why) => Some(format!(
-                "once its migration is done, what runs now cannot come back: {why}"
+                "what proved itself last cannot come back if this fails: {why}"
             )),
             None => pods.and_then(|pods| pods.back(migrates, plan.facts.shop.rollout.on_failure)),
         },
@@ -269,10 +271,15 @@ fn summary(
     })
 }
 
-/// Why what runs now will not run on the schema that the migration brings, where that is known before.
-fn no_return(shop: &Shop, plan: &Plan, name: &ServiceName) -> Option<String> {
+/// Why what proved itself last does not run on the schema that is there, or will not on the one that the migration brings, where that is
+/// known before.
+fn no_return(shop: &Shop, plan: &Plan, name: &ServiceName, migrates: bool) -> Option<String> {
     let wanted = plan.facts.shop.services.get(name)?;
-    state_of(shop, name)?.will_be_left_behind(wanted.schema()?.oldest)
+    let oldest = wanted
+        .schema()
+        .filter(|_| migrates)
+        .map_or(1, |schema| schema.oldest);
+    state_of(shop, name)?.will_be_left_behind(oldest)
 }
 
 fn state_of(shop: &Shop, name: &ServiceName) -> Option<State> {

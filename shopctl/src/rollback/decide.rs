@@ -214,8 +214,9 @@ fn whole(shop: &Shop, document: &Value) -> Result<Intent, Failure> {
     })?;
     for service in &followers {
         let mut past = good(history(shop, service));
-        let version = |past: &PastRelease| version_in(&past.image, service, registry);
-        if let Some(past) = past.find(|past| version(past) == Some(before)) {
+        let of_version =
+            past.find(|past| version_in(&past.image, service, registry) == Some(before));
+        if let Some(past) = of_version {
             runs(shop, service, &past.image)?;
         }
     }

@@ -18,7 +18,7 @@ fn shop(held: &[(&str, Value)]) -> Shop {
 #[test]
 fn what_waits_is_approved_with_the_operator_whose_update_it_is() {
     let update =
-        |operator: &str| json!({"reason": "OperatorUpdate", "message": "x", "operator": operator});
+        |operator: &str| json!({"reason": "OperatorUpdate", "message": "x", "approval": operator});
     let pause = json!({"reason": "Paused", "message": "x"});
     let shop = shop(&[
         ("email", pause),

@@ -55,6 +55,14 @@ pub(super) fn needed<S: Service>() -> Versions {
 /// service that is taken back must be able to start. Unless a migration that was applied says that it has left this
 /// version behind: then nothing is done.
 pub(crate) async fn migrate<S: Service>(db: &Db) -> anyhow::Result<Range> {
+    let embedded = service_migrations::<S>();
+    let embedded = embedded.get_migrations().iter();
+    let embedded = embedded.map(|it| (i64::from(it.version()), it.name()));
+    if let Some(wrong) = Range::wrong_mark(embedded) {
+        anyhow::bail!(
+            "the migration {wrong} has a wrong mark: name the oldest version of the schema whose code still runs, at most its own"
+        );
+    }
     // Out of the pool and its bounds: a long migration must not be cut, nor the wait for another one. And the session's
     // settings must not go into a pool.
     let mut connection = wait_for_database(db).await?.detach();

@@ -43,6 +43,20 @@ impl Range {
         Self::of_migrations(version, rows.iter().map(|row| (row.get(0), row.get(1))))
     }
 
+    /// A mark among these migrations that makes no sense: what it leaves behind is the version that brings it.
+    pub(super) fn wrong_mark<'a>(
+        migrations: impl Iterator<Item = (i64, &'a str)>,
+    ) -> Option<String> {
+        let mut marked = migrations.filter(|(_, name)| name.contains(MARK));
+        let wrong = marked.find(|(of, name)| {
+            let oldest = name
+                .rsplit_once(MARK)
+                .map(|(_, oldest)| oldest.parse::<i64>());
+            !matches!(oldest, Some(Ok(oldest)) if (1..=*of).contains(&oldest))
+        });
+        wrong.map(|(of, name)| format!("V{of}__{name}"))
+    }
+
     fn of_migrations<'a>(version: i64, applied: impl Iterator<Item = (i64, &'a str)>) -> Self {
         let marked = applied.filter_map(|(of, name)| {
             let (_, oldest) = name.rsplit_once(MARK)?;
@@ -86,6 +100,21 @@ mod tests {
         let range = range(2, &[(1, "notes"), (2, "oldest_9"), (7, "later")]);
         assert_eq!((range.oldest, &range.since), (1, &None));
         assert_eq!(range.left_behind(), None);
+    }
+
+    #[test]
+    fn a_mark_names_a_version_that_its_migration_does_not_leave_behind() {
+        let wrong = |name| Range::wrong_mark([(8, "fine__oldest_8"), (9, name)].into_iter());
+        assert_eq!(wrong("a__oldest_9"), None);
+        assert_eq!(wrong("a"), None);
+        for name in [
+            "a__oldest_10",
+            "a__oldest_0",
+            "a__oldest_8_",
+            "a__oldest_of_all",
+        ] {
+            assert_eq!(wrong(name), Some(format!("V9__{name}")));
+        }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Whether the database has the schema that this binary needs. One that is ahead is fine: by rule a migration works with
 //! the previous version still running. Unless it says itself that this binary is left behind.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
@@ -81,6 +82,9 @@ pub(crate) struct Schema {
     needed: Versions,
     /// What the last look that was answered has found.
     trouble: Arc<RwLock<Option<Trouble>>>,
+    /// A look has found it current. What has served goes on as long as it can, though a migration leaves it behind: those
+    /// that take its place are not ready yet.
+    was_current: Arc<AtomicBool>,
     doubted: Arc<Notify>,
 }
 
@@ -90,6 +94,7 @@ impl Schema {
             db,
             needed: needed::<S>(),
             trouble: Arc::default(),
+            was_current: Arc::default(),
             doubted: Arc::default(),
         }
     }
@@ -123,12 +128,20 @@ impl Schema {
             Err(error @ Error::Query(_)) => Seen::Trouble(Trouble::Unreadable(error.to_string())),
         };
         let trouble = match &seen {
+            Seen::Trouble(Trouble::LeftBehind(_)) if self.has_served() => None,
             Seen::Trouble(trouble) => Some(trouble.clone()),
-            Seen::Current => None,
+            Seen::Current => {
+                self.was_current.store(true, Ordering::Relaxed);
+                None
+            }
             Seen::Away(_) => return seen,
         };
         *self.trouble.write().unwrap_or_else(PoisonError::into_inner) = trouble;
         seen
+    }
+
+    fn has_served(&self) -> bool {
+        self.was_current.load(Ordering::Relaxed)
     }
 
     async fn found(&self) -> Result<(Versions, Range), Error> {
@@ -175,6 +188,7 @@ impl Schema {
             }
             match &seen {
                 Seen::Current => current.met(),
+                Seen::Trouble(Trouble::LeftBehind(_)) if self.has_served() => {}
                 Seen::Trouble(trouble) => current.not_yet(trouble.to_string()),
                 Seen::Away(error) => current.not_yet(error.clone()),
             }

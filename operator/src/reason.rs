@@ -162,7 +162,7 @@ impl Reason {
                 "Name an image of the old major version, or move the data with a dump into a new Shop."
             }
             Self::MigrationFailed => {
-                "Read the log of the Job; one that took too long has none any more: look what the database waits for, or give it more time (migration.deadline). After mending, delete the Job to try again, or name another image: with the one that runs, settings go out at once."
+                "Read the log of the Job; one that took too long has none any more: look what the database waits for, or give it more time (migration.deadline). One that says that the schema has left its version behind never will: name a newer image, or put back a dump from before. After mending, delete the Job to try again, or name another image: with the one that runs, settings go out at once."
             }
             Self::SecretIncomplete => "Add the key that the message names.",
             Self::SecretMissing => "Make the Secret that the message names.",

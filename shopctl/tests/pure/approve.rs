@@ -7,10 +7,11 @@ fn shop(held: &[(&str, Value)]) -> Shop {
         |(name, held): &(&str, Value)| json!({"name": name, "stage": "Idle", "held": held});
     let service = |name: &str| json!({"name": name, "phase": "Running"});
     let releases: Vec<_> = held.iter().map(release).collect();
+    let services = ["email", "orders", "users"].map(service);
     serde_json::from_value(json!({
         "apiVersion": "shopkeeper.dev/v1alpha1", "kind": "Shop", "metadata": {"name": "demo"},
         "spec": {"version": "1"},
-        "status": {"services": ["email", "orders", "users"].map(service), "releases": releases},
+        "status": {"services": services, "releases": releases},
     }))
     .expect("a Shop")
 }

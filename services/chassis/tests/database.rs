@@ -435,6 +435,43 @@ async fn an_older_dump_is_noticed_without_a_request_and_one_that_is_ahead_is_fin
     service.stop().await;
 }
 
+#[tokio::test]
+async fn a_schema_that_has_left_a_version_behind_keeps_it_from_getting_ready() {
+    let backends = Backends::new().await;
+    testing::migrate::<Notes>(&backends).await;
+    let dropped = "insert into refinery_schema_history (version, name, applied_on, checksum)
+                   values (2, 'drop_text__oldest_1', '', '1'), (3, 'drop_more__oldest_2', '', '1')";
+    run(&backends, dropped).await;
+    let service = testing::start_unmigrated::<Notes>(&backends, &[]).await;
+    let sentence = "the schema of the database has left this version behind: it needs version 1, and since the migration \
+                    V3__drop_more__oldest_2 only code runs that needs 2 or later";
+    eventually("it says so", || async {
+        let (status, text) = readiness(&service).await;
+        assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+        text.contains(sentence).then_some(())
+    })
+    .await;
+    let back = "delete from refinery_schema_history where version = 3";
+    run(&backends, back).await;
+    service.ready().await;
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn what_serves_goes_on_though_a_migration_leaves_it_behind() {
+    let backends = Backends::new().await;
+    let service = testing::start::<Notes>(&backends, &[]).await;
+    let dropped = "insert into refinery_schema_history (version, name, applied_on, checksum)
+                   values (3, 'drop_more__oldest_2', '', '1')";
+    run(&backends, dropped).await;
+    // A statement that names what is missing makes it look.
+    let misspelt = service.http.get(service.at("/misspelt")).send().await;
+    assert_eq!(misspelt.expect("an answer").status(), 500);
+    assert_eq!(readiness(&service).await.0, StatusCode::OK);
+    assert_eq!(answer(note(&service, "k", "milk")).await, created());
+    service.stop().await;
+}
+
 /// As after a dump that was put back by another role, to which all tables belong then.
 #[tokio::test]
 async fn a_schema_that_cannot_be_read_makes_the_pod_not_ready_for_as_long() {

@@ -1,6 +1,7 @@
 //! A release over a migration that leaves behind what ran before: it does not come back, and nobody has to find that out afterwards.
 
 use anyhow::{Result, ensure};
+use e2e::cluster::condition;
 use e2e::wait::until;
 use serde_json::{Value, json};
 
@@ -42,6 +43,8 @@ async fn a_release_that_fails_over_such_a_migration_stops_and_says_why() -> Resu
         cause.contains("what ran before does not come back") && cause.contains(why),
         "{cause}"
     );
+    let (is_ready, says) = condition(&world.cluster.shop().await?, "Ready").unwrap_or_default();
+    assert!(!is_ready && says.contains(cause), "{says}");
     let back = ask(&["rollback", SERVICE]).await?;
     assert_ne!(back.code, Some(0), "{}", back.text);
     assert!(

@@ -12,6 +12,8 @@ use shop_operator::{
     release::{REMEMBERED, Seen, Stage, State, Wanted, WantedCanary, advance},
 };
 
+use crate::fixtures::{ORDERS, Scene, plain};
+
 fn at(second: i64) -> Timestamp {
     Timestamp::from_second(second).expect("a time")
 }
@@ -134,6 +136,34 @@ fn what_the_last_good_one_needs_is_remembered_however_many_failed_since() {
     assert_eq!((oldest.revision.as_str(), oldest.schema), ("1", Some(7)));
     state.schema = Some(said("orders:2", 9, 8));
     assert!(state.left_behind(&"1".into()).is_some());
+}
+
+/// Its pods are ready, and answer with errors.
+#[test]
+fn a_shop_whose_release_stopped_is_not_ready_though_its_pods_are() {
+    let mut scene = Scene::all_well(plain());
+    assert_eq!(ready(&scene).0, "True", "the test needs it");
+    let failed = after(&settled(), "2", Some(said("orders:2", 9, 8)), false);
+    scene.releases.insert(ORDERS.into(), failed);
+    let (is_ready, reason, message) = ready(&scene);
+    assert_eq!(
+        (is_ready.as_str(), reason.as_str()),
+        ("False", "ReleaseStopped")
+    );
+    assert!(
+        message.contains(
+            "orders runs a revision that failed: pod x crashes; what ran before does not come back"
+        ),
+        "{message}"
+    );
+}
+
+/// Status, reason and message of `Ready`.
+fn ready(scene: &Scene) -> (String, String, String) {
+    let conditions = scene.report().conditions.into_iter();
+    let mut ready = conditions.filter(|condition| condition.type_ == "Ready");
+    let ready = ready.next().expect("the condition");
+    (ready.status, ready.reason, ready.message)
 }
 
 /// Its words may come after its pods.

@@ -43,8 +43,13 @@ async fn a_release_that_fails_over_such_a_migration_stops_and_says_why() -> Resu
         cause.contains("what ran before does not come back") && cause.contains(why),
         "{cause}"
     );
-    let (is_ready, says) = condition(&world.cluster.shop().await?, "Ready").unwrap_or_default();
-    assert!(!is_ready && says.contains(cause), "{says}");
+    // All pods are ready, and the Shop is not.
+    until("the Shop says so", PATIENCE, || async {
+        let says = condition(&world.cluster.shop().await?, "Ready").unwrap_or_default();
+        ensure!(says.1.contains("runs a revision that failed"), "{says:?}");
+        Ok((!says.0).then_some(()))
+    })
+    .await?;
     let back = ask(&["rollback", SERVICE]).await?;
     assert_ne!(back.code, Some(0), "{}", back.text);
     assert!(
@@ -55,9 +60,12 @@ async fn a_release_that_fails_over_such_a_migration_stops_and_says_why() -> Resu
 
     // Somebody mends it.
     bring(&world, entry_of_later("")?).await?;
-    world.cluster.ready(PATIENCE).await?;
-    let mended = release_of(&world.cluster, SERVICE).await?;
-    assert_eq!(mended["stage"], "Idle", "{mended}");
+    until("it has proved itself", PATIENCE, || async {
+        let mended = release_of(&world.cluster, SERVICE).await?;
+        ensure!(mended["stage"] == "Idle", "{mended}");
+        Ok(Some(()))
+    })
+    .await?;
     askers.stop().await;
     bring(&world, Value::Null).await?;
     world.cluster.patch_shop(rollout(Value::Null)).await?;

@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
+use serde_json::json;
 use shop_operator::{
-    api::{CanaryProgress, JudgedBy, OnFailure},
+    api::{CanaryProgress, JudgedBy, OnFailure, SchemaStatus},
     naming::names::ServiceName,
     release::{
         Asker, Canary, Hold, Member, Members, RevisionId, Seen, ShopFailure, ShopRelease,
@@ -322,6 +323,24 @@ fn what_proved_itself_before_its_turn_came_is_what_it_goes_back_to() {
 }
 
 #[test]
+fn what_proved_itself_just_as_another_failed_does_not_go_back_further() {
+    // It gets pods so late that it proves itself in the very pass in which the other one fails, or one before or after.
+    for (before, late) in (5..15).flat_map(|before| (0..10).map(move |late| (before, late))) {
+        let mut world = World::new();
+        world.version = "2".into();
+        world.scaled_to_none.insert("web");
+        world.passes(before);
+        world.broken = vec![("orders", "3".into())];
+        world.version = "3".into();
+        world.passes(late);
+        world.scaled_to_none.clear();
+        world.passes(60);
+        let runs = world.runs();
+        assert!(world.is_of_one_version(), "{before} {late}: {runs:?}");
+    }
+}
+
+#[test]
 fn what_it_proved_in_a_release_that_did_not_end_goes_back_with_the_others() {
     let mut world = World::new();
     world.version = "2".into();
@@ -408,6 +427,57 @@ fn a_version_that_comes_amid_a_release_goes_back_to_what_ran_before_both() {
     world.broken = vec![("web", "3".into())];
     world.passes(60);
     assert_eq!(world.runs(), ["1", "1", "1"]);
+}
+
+#[test]
+fn where_the_schema_of_one_has_left_behind_what_ran_none_goes_back() {
+    let mut world = World::new();
+    // `users` migrates with each version, and that of 3 takes away what 1 needs.
+    let users = ServiceName::from("users");
+    let migrated = |world: &mut World, version: i64, oldest: i64| {
+        let state = world.states.get_mut("users").expect("known");
+        state.schema = Some(SchemaStatus {
+            image: version.to_string(),
+            version,
+            oldest,
+            since: None,
+        });
+        if version == 1 {
+            let proved = json!({"revision": "1", "image": "1", "began": at(0).to_string(), "ended": at(0).to_string(),
+                                "result": "Passed", "schema": 1});
+            state.history = vec![serde_json::from_value(proved).expect("a release")];
+        }
+    };
+    migrated(&mut world, 1, 1);
+    world.version = "2".into();
+    migrated(&mut world, 2, 1);
+    world.passes(6);
+    assert_eq!(
+        world.states[&users].good,
+        Some(id("2")),
+        "the test needs it"
+    );
+    world.version = "3".into();
+    migrated(&mut world, 3, 2);
+    world.broken = vec![("web", "3".into())];
+    world.passes(60);
+    let ShopStage::Stopped(failure) = world.stage() else {
+        panic!("{:?}", world.stage());
+    };
+    assert_eq!(
+        (failure.service.as_str(), failure.cause.as_str()),
+        (
+            "web",
+            "pod x crashes; the shop does not go back: users cannot, because 1 needs version 1 of the schema, and since the migration of \
+             3 only code runs that needs 2 or later"
+        )
+    );
+    // The one that failed goes back by itself: those that it calls are ahead of it in any release.
+    assert_eq!(world.runs(), ["3", "3", "1"]);
+    world.version = "4".into();
+    world.passes(60);
+    assert_eq!(world.runs(), ["4", "4", "4"]);
+    assert_eq!(world.stage(), &ShopStage::Done);
 }
 
 #[test]

@@ -80,19 +80,25 @@ fn variables(template: &PodTemplateSpec) -> Vec<EnvVar> {
 
 fn trim_template(template: &mut PodTemplateSpec) {
     let containers = template.spec.take().map(|spec| spec.containers);
-    let image_of = |container: Container| Container {
-        name: container.name,
-        image: container.image,
-        args: container.args,
-        ..Container::default()
+    let what_runs = |container: Container| Container {
+        args: container.args.clone(),
+        ..image_of(container)
     };
     *template = PodTemplateSpec {
         metadata: None,
         spec: Some(PodSpec {
-            containers: containers.into_iter().flatten().map(image_of).collect(),
+            containers: containers.into_iter().flatten().map(what_runs).collect(),
             ..PodSpec::default()
         }),
     };
+}
+
+fn image_of(container: Container) -> Container {
+    Container {
+        name: container.name,
+        image: container.image,
+        ..Container::default()
+    }
 }
 
 impl Kind for ControllerRevision {
@@ -116,11 +122,12 @@ impl Kind for Job {
 }
 
 impl Kind for Pod {
-    /// How its containers are, and where.
+    /// How its containers are, where, and of which images: those in its status are named as the node names them.
     fn trim(&mut self) {
-        let node_name = self.spec.take().and_then(|spec| spec.node_name);
+        let spec = self.spec.take().unwrap_or_default();
         self.spec = Some(PodSpec {
-            node_name,
+            node_name: spec.node_name,
+            containers: spec.containers.into_iter().map(image_of).collect(),
             ..PodSpec::default()
         });
         let status = self.status.take().unwrap_or_default();

@@ -1,6 +1,5 @@
 //! Says on the objects of services with `driftPolicy: Report` that what somebody else changes stays.
 
-use k8s_openapi::api::apps::v1::Deployment;
 use kube::ResourceExt;
 use serde::Serialize;
 
@@ -13,11 +12,11 @@ use crate::{
         labels::{COMPONENT_LABEL, Component, DRIFT_LABEL, Part, part_of},
         names::ServiceName,
     },
-    progress::decide::{RUNS_ANNOTATION, image_of},
+    progress::runs::note,
 };
 
 /// Says so on Deployments, Services, budgets and autoscalers. Network policies, ServiceAccounts and all of a database are made what they
-/// should be always. `is_released` are the services of which a release is under way: their pods are judged as what was rendered.
+/// should be always, and so is all of a service of which a release is under way (`is_released`): it is judged as what was rendered.
 pub fn report(
     shop: &ValidShop,
     resources: &mut Resources<Rendered>,
@@ -35,43 +34,36 @@ pub fn report(
         disruption_budgets,
         autoscalers,
     } = resources;
-    for deployment in its(shop, deployments) {
-        note_image(deployment);
-        let is_released = match part_of(deployment) {
-            Part::Service(name) => is_released(&name),
-            Part::Broker => false,
-        };
-        if !is_released {
-            mark(deployment);
-        }
-    }
-    its(shop, services).for_each(mark);
-    its(shop, disruption_budgets).for_each(mark);
-    its(shop, autoscalers).for_each(mark);
+    let reports = |name: &ServiceName| {
+        let service = shop.services.get(name);
+        service.is_some_and(|service| service.drift_policy == DriftPolicy::Report)
+    };
+    // Also on canaries, and while a release is under way: a pod of an edited image lives a while longer than the edit.
+    let noted = [Component::Service, Component::Canary];
+    its(deployments, &noted, reports).for_each(note);
+    let may_stay = |name: &ServiceName| reports(name) && !is_released(name);
+    let marked = [Component::Service];
+    its(deployments, &marked, may_stay).for_each(mark);
+    its(services, &marked, may_stay).for_each(mark);
+    its(disruption_budgets, &marked, may_stay).for_each(mark);
+    its(autoscalers, &marked, may_stay).for_each(mark);
 }
 
-/// Those of services that say so, and no database's or canary's.
+/// Those that play one of these parts for such a service.
 fn its<'a, K: ResourceExt>(
-    shop: &ValidShop,
     objects: &'a mut [K],
+    components: &[Component],
+    is_such: impl Fn(&ServiceName) -> bool,
 ) -> impl Iterator<Item = &'a mut K> {
-    objects.iter_mut().filter(|object| {
+    objects.iter_mut().filter(move |object| {
         let component = object.labels().get(COMPONENT_LABEL);
-        let is_services = component.map(String::as_str) == Some(Component::Service.as_str());
-        let service = match part_of(*object) {
-            Part::Service(name) => shop.services.get(&name),
-            Part::Broker => None,
-        };
-        let policy = service.map(|service| service.drift_policy);
-        is_services && policy == Some(DriftPolicy::Report)
+        let mut components = components.iter();
+        let is_its = components.any(|one| component.is_some_and(|is| is == one.as_str()));
+        match part_of(*object) {
+            Part::Service(name) => is_its && is_such(&name),
+            Part::Broker => false,
+        }
     })
-}
-
-/// Decisions go by it, whatever image somebody sets.
-fn note_image(deployment: &mut Deployment) {
-    let image = image_of(deployment).map(str::to_owned);
-    let runs = image.map(|image| (RUNS_ANNOTATION.to_owned(), image));
-    deployment.annotations_mut().extend(runs);
 }
 
 fn mark<K: ResourceExt + Serialize>(object: &mut K) {

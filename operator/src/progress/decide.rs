@@ -16,18 +16,21 @@ use k8s_openapi::{
 use kube::ResourceExt;
 
 use crate::{
-    facts::{Facts, ServiceView, database::DatabaseState, migration, observe::ObservedBackend},
+    facts::{
+        Facts, ServiceView,
+        database::DatabaseState,
+        migration,
+        observe::{ObservedBackend, ObservedService},
+    },
     model::{
         place::Place,
         validate::{Replicas, ValidService},
     },
-    naming::{
-        labels::VERSION_LABEL,
-        names::{self, ServiceName},
-    },
+    naming::names::{self, ServiceName},
     progress::{
         pinning::{Pinned, pin},
         placement::{self, Placement, Way},
+        runs::{image_in, noted, running},
         stream::stream_size,
     },
 };
@@ -339,21 +342,6 @@ fn release(service: &ServiceView<'_>, migration: &Migration) -> Option<Release> 
     }
 }
 
-/// On a Deployment of which what somebody else changes stays: the image that it is to run.
-pub const RUNS_ANNOTATION: &str = "shopkeeper.dev/runs";
-
-/// What a Deployment is to run, whatever somebody has set on it since.
-pub fn running(deployment: &Deployment) -> Option<Release> {
-    let noted = deployment.annotations().get(RUNS_ANNOTATION);
-    Some(Release {
-        image: noted
-            .map(String::as_str)
-            .or(image_of(deployment))?
-            .to_owned(),
-        version: deployment.labels().get(VERSION_LABEL).cloned(),
-    })
-}
-
 fn migration_state(facts: &Facts, service: &ServiceView<'_>) -> Migration {
     let Some(database) = service.database else {
         return Migration::Unneeded;
@@ -466,17 +454,8 @@ fn succeeded(job: &Job, pods: &[Arc<Pod>]) -> bool {
     counted || noted || pods.iter().any(|pod| migration::has_succeeded(pod))
 }
 
-/// A pod of the service has ended because of an older schema, after the migration was done. What pods of an image find that somebody
-/// has set by hand says nothing about the migration of another.
+/// A pod of the service has ended because of an older schema, after the migration was done.
 fn is_behind(service: &ServiceView<'_>, job: &Job) -> bool {
-    if service
-        .seen
-        .deployment
-        .as_deref()
-        .is_some_and(is_set_by_hand)
-    {
-        return false;
-    }
     let Some(done) = migration::done_at(job) else {
         return false;
     };
@@ -485,10 +464,12 @@ fn is_behind(service: &ServiceView<'_>, job: &Job) -> bool {
         end.exit_code == migration::SCHEMA_BEHIND && ended.is_some_and(|at| at.0 > done)
     };
     let own = service.seen.pods.iter().chain(&service.seen.canary_pods);
+    let own = own.filter(|pod| says_of(job, service.name(), service.seen, pod));
     let mut own = own.flat_map(|pod| ends_of(service.name(), pod));
     let host = service.host.into_iter();
     let hosted = host.flat_map(|(host, seen)| {
         let pods = seen.pods.iter();
+        let pods = pods.filter(move |pod| says_of(job, &host.name, seen, pod));
         pods.flat_map(|pod| ends_of(&host.name, pod))
     });
     // A process of several services begins its last words with the one that they are about.
@@ -498,6 +479,16 @@ fn is_behind(service: &ServiceView<'_>, job: &Job) -> bool {
         words.lines().any(|line| line.starts_with(&about))
     });
     own.any(|end| is_it(&end)) || hosted.any(|end| is_it(&end))
+}
+
+/// Whether what a pod finds says something about a migration. Where somebody may set an image by hand, that of the migration alone does.
+/// Elsewhere all do: an admission webhook may have set the image of pods, and not that of the Job.
+fn says_of(job: &Job, name: &ServiceName, seen: &ObservedService, pod: &Pod) -> bool {
+    let may_be_by_hand = seen.deployment.as_deref().and_then(noted).is_some();
+    let migrates = job.spec.as_ref().and_then(|job| job.template.spec.as_ref());
+    let migrates = migrates.and_then(|pod| pod.containers.first()?.image.as_deref());
+    let both = migrates.zip(image_in(pod, name.as_str()));
+    !may_be_by_hand || both.is_none_or(|(migrates, runs)| migrates == runs)
 }
 
 /// How the container of this name in a pod has ended, now or the last time.
@@ -536,11 +527,6 @@ fn took_too_long(service: &ValidService) -> String {
     format!(
         "it was not done within {seconds} s, its deadline (spec.services.{name}.migration.deadline), and was ended, its pod and log with it"
     )
-}
-
-fn is_set_by_hand(deployment: &Deployment) -> bool {
-    let runs = running(deployment).map(|release| release.image);
-    runs.as_deref() != image_of(deployment)
 }
 
 /// The image in a Deployment's template.

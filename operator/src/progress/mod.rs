@@ -4,4 +4,5 @@ pub mod decide;
 pub mod pinning;
 pub mod placement;
 pub mod rollout;
+pub mod runs;
 pub mod stream;

@@ -9,7 +9,7 @@ use k8s_openapi::{
 use crate::{
     facts::{Remembered, ServiceView, location::guests_of},
     model::{place::Place, validate::ValidService},
-    progress::{decide, rollout::is_complete},
+    progress::{rollout::is_complete, runs},
 };
 
 /// A way that takes longer is given up: the service goes back to where it was.
@@ -154,7 +154,7 @@ pub fn readiness(service: &ServiceView<'_>, migrated: bool) -> Readiness {
 fn serves(live: &Deployment, wanted: &ValidService) -> bool {
     let status = live.status.as_ref();
     let available = status.and_then(|status| status.available_replicas);
-    decide::running(live).is_some_and(|runs| runs.image == wanted.image)
+    runs::running(live).is_some_and(|runs| runs.image == wanted.image)
         && is_complete(live, wanted.replicas)
         && available > Some(0)
 }

@@ -16,6 +16,7 @@ use super::{
     state::{Canary, RevisionId, Stage},
 };
 use crate::{
+    api::PastRelease,
     facts::{
         ServiceView,
         database::DatabaseState,
@@ -29,7 +30,10 @@ use crate::{
         names::ServiceName,
     },
     objects::revision,
-    progress::rollout::is_complete,
+    progress::{
+        rollout::is_complete,
+        runs::{self, Noted},
+    },
 };
 
 /// What is there of a service whose pods are to be of this revision; while there is a canary, of that.
@@ -58,7 +62,9 @@ pub fn seen(
         return around;
     };
     let name = service.name();
-    let pods: Vec<_> = pods.iter().filter(is_of(revision)).cloned().collect();
+    let noted = noted(service.seen, &[], revision);
+    let is_of_it = |pod: &&Arc<Pod>| is_there(pod, revision, noted);
+    let pods: Vec<_> = pods.iter().filter(is_of_it).cloned().collect();
     let nowhere = || gets_nowhere(live, service, &pods, warnings).filter(|_| !is_excused);
     let crashing = pods.iter().find_map(|pod| will_not_do(name, pod));
     Seen {
@@ -116,28 +122,51 @@ pub fn no_canary(seen: &ObservedService, good: Option<&RevisionId>) -> Option<St
             "pod {name} has no label {SERVES_LABEL} yet, which comes with this very release"
         ));
     }
-    let mut all = seen.pods.iter();
-    let has_good = all.any(|pod| good.is_some_and(|good| is_there(pod, good)));
+    let has_good = good.is_some_and(|good| {
+        let noted = noted(seen, &[], good);
+        seen.pods.iter().any(|pod| is_there(pod, good, noted))
+    });
     (!has_good).then(|| "no pod of the last good revision is there to hold it against".to_owned())
 }
 
-/// A pod of this revision answers requests.
-pub fn serves(pod: &Pod, revision: &RevisionId) -> bool {
+/// What the pods of a revision are to run, where somebody may have set another image; their Deployment says it, or, once that is to run
+/// another revision, the history.
+pub fn noted<'a>(
+    seen: &'a ObservedService,
+    history: &'a [PastRelease],
+    revision: &RevisionId,
+) -> Option<Noted<'a>> {
+    let both = [&seen.deployment, &seen.canary].into_iter().flatten();
+    let all: Vec<_> = both.filter_map(|live| runs::noted(live)).collect();
+    let mut its = all
+        .iter()
+        .filter(|noted| noted.revision == revision.as_str());
+    let known = || {
+        let mut history = history.iter();
+        let past = history.find(|past| past.revision == revision.as_str())?;
+        Some(Noted {
+            revision: &past.revision,
+            image: &past.image,
+            ..*all.first()?
+        })
+    };
+    its.next().copied().or_else(known)
+}
+
+/// A pod of this revision, of which this is noted, answers requests.
+pub fn serves(pod: &Pod, revision: &RevisionId, noted: Option<Noted<'_>>) -> bool {
     let conditions = pod.status.iter().flat_map(|status| &status.conditions);
     let mut conditions = conditions.flatten();
     let is_ready = conditions.any(|is| is.type_ == "Ready" && is.status == "True");
-    is_ready && is_there(pod, revision)
+    is_ready && is_there(pod, revision, noted)
 }
 
-/// Of this revision, and neither going nor gone.
-fn is_of(revision: &RevisionId) -> impl Fn(&&Arc<Pod>) -> bool {
-    move |pod| is_there(pod, revision)
-}
-
-fn is_there(pod: &Pod, revision: &RevisionId) -> bool {
+/// Of this revision, with the image of it, and neither going nor gone.
+fn is_there(pod: &Pod, revision: &RevisionId, noted: Option<Noted<'_>>) -> bool {
     pod.labels().get(REVISION_LABEL).map(String::as_str) == Some(revision.as_str())
         && pod.metadata.deletion_timestamp.is_none()
         && !has_ended(pod)
+        && !noted.is_some_and(|noted| noted.is_by_hand(pod))
 }
 
 fn will_not_do(service: &ServiceName, pod: &Pod) -> Option<String> {

@@ -22,7 +22,7 @@ pub use compare::before as answered_before;
 pub use difference::difference;
 pub use hold::{Hold, Said, Why, hold, is_in_force, waits_until};
 pub use ignored::ignored;
-pub use judge::{no_canary, seen, serves, unlabelled};
+pub use judge::{no_canary, noted, seen, serves, unlabelled};
 pub use resolve::{Resolved, annotation, calls, resolve};
 pub use shop::{
     Member, Members, ShopFailure, ShopRelease, ShopStage, Turn, current, go_back, in_force,

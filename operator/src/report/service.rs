@@ -23,9 +23,10 @@ use crate::{
     },
     naming::{labels::Part, names},
     progress::{
-        decide::{Migration, Renewal, Unfit, image_of, running},
+        decide::{Migration, Renewal, Unfit, image_of},
         placement::{self, Way},
         rollout::is_complete,
+        runs::running,
     },
     reason::Reason,
     release::{ShopStage, Stage},

@@ -6,7 +6,7 @@ use futures::future::{join, join_all};
 use k8s_openapi::api::apps::v1::Deployment;
 
 use crate::{
-    api::{AnsweredBefore, JudgedBy},
+    api::{AnsweredBefore, JudgedBy, PastRelease},
     facts::{
         Facts, ServiceView,
         answers::{Answers, answers},
@@ -14,7 +14,7 @@ use crate::{
     },
     naming::names::ServiceName,
     objects::revision,
-    release::{RevisionId, Seen, Stage, State, answered_before, serves},
+    release::{RevisionId, Seen, Stage, State, answered_before, noted, serves},
     run::release::deployment_of,
 };
 
@@ -59,7 +59,7 @@ pub async fn ask(
         let new = || rendered().filter(|_| begins);
         let judged = under_way(state).cloned().or_else(new)?;
         (judged != *good).then_some(async move {
-            let answered = ask_pods(&service, judged, good, http).await;
+            let answered = ask_pods(&service, &state.history, judged, good, http).await;
             (service.name().clone(), answered)
         })
     });
@@ -77,6 +77,7 @@ fn under_way(state: &State) -> Option<&RevisionId> {
 
 async fn ask_pods(
     service: &ServiceView<'_>,
+    history: &[PastRelease],
     judged: RevisionId,
     good: &RevisionId,
     http: &Http,
@@ -86,7 +87,8 @@ async fn ask_pods(
         let seen = service.seen;
         let pods = seen.pods.iter().chain(&seen.canary_pods);
         let pods = pods.map(AsRef::as_ref);
-        pods.filter(move |pod| serves(pod, revision))
+        let noted = noted(seen, history, revision);
+        pods.filter(move |pod| serves(pod, revision, noted))
     };
     let own = answers(http, pods(&judged), port);
     let before = answers(http, pods(good), port);

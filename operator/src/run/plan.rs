@@ -7,7 +7,10 @@ use std::{
 };
 
 use k8s_openapi::{
-    api::batch::v1::{Job, JobStatus},
+    api::{
+        apps::v1::Deployment,
+        batch::v1::{Job, JobStatus},
+    },
     jiff::Timestamp,
 };
 use kube::ResourceExt;
@@ -18,7 +21,7 @@ use crate::{
     config::Config,
     error::Error,
     facts::{
-        Facts,
+        Facts, ServiceView,
         credentials::{Credentials, imagine},
         database::DatabaseState,
         departures::{Departure, departures},
@@ -37,10 +40,15 @@ use crate::{
     objects::{
         drift, migration, render,
         resources::{Rendered, Resources},
+        revision,
     },
-    progress::decide::{Decision, Migration, decide, running},
+    progress::{
+        decide::{Decision, Migration, decide},
+        runs::running,
+    },
     reason::Reason,
-    release::{calls, waves},
+    release::{State, calls, waves},
+    run::release::deployment_of,
 };
 
 /// What passes would make of a Shop.
@@ -98,8 +106,8 @@ pub async fn plan(
     migrate(&mut facts, &migrations);
     let decision = decide(&facts);
     let mut rendered = render(&facts, &decision);
-    // What a release takes back is rendered anew anyway.
-    drift::report(&facts.shop, &mut rendered, |_| false);
+    let released = released(previous, &facts, &rendered.deployments);
+    drift::report(&facts.shop, &mut rendered, |name| released.contains(name));
     Ok(Plan {
         facts,
         migrations,
@@ -107,6 +115,25 @@ pub async fn plan(
         rendered,
         secrets,
     })
+}
+
+/// The services of which a release is under way, or would begin.
+fn released(
+    previous: Option<&ShopStatus>,
+    facts: &Facts,
+    rendered: &[Deployment],
+) -> BTreeSet<ServiceName> {
+    let known = previous.into_iter().flat_map(|status| &status.releases);
+    let under_way = known.filter(|release| State::of(release).is_under_way());
+    let under_way = under_way.map(|release| ServiceName::from(release.name.as_str()));
+    let begins = |service: &ServiceView<'_>| {
+        let live = service.seen.deployment.as_deref();
+        let wanted = deployment_of(service.name(), rendered);
+        live.and_then(revision::of_deployment) != wanted.and_then(revision::of_deployment)
+    };
+    let begin = facts.services().filter(begins);
+    let begin = begin.map(|service| service.name().clone());
+    under_way.chain(begin).collect()
 }
 
 /// Databases, as they are when all goes well.

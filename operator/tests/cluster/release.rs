@@ -20,7 +20,7 @@ use kube::{
 use serde_json::{Value, json};
 use shop_operator::{
     api::{Phase, ReleaseResult, ReleaseStage, ReleaseStatus, Shop, ShopStatus},
-    progress::decide::image_of,
+    progress::{decide::image_of, runs::image_in},
 };
 use tokio::sync::Notify;
 
@@ -83,8 +83,10 @@ impl Harness {
         let template = deployment.spec.clone().expect("a spec").template;
         let metadata = template.metadata.unwrap_or_default();
         let labels: BTreeMap<_, _> = metadata.labels.unwrap_or_default();
+        let image = image_of(deployment).expect("an image");
         let there = pods.get_opt(&name).await.expect("an answer");
-        if there.as_ref().is_some_and(|pod| pod.labels() == &labels) {
+        let is_it = |pod: &Pod| pod.labels() == &labels && image_in(pod, "orders") == Some(image);
+        if there.as_ref().is_some_and(is_it) {
             return;
         }
         let at_once = DeleteParams {
@@ -96,7 +98,7 @@ impl Harness {
         }
         let pod: Pod = serde_json::from_value(json!({
             "metadata": {"name": name, "labels": labels},
-            "spec": {"containers": [{"name": "orders", "image": "x"}]},
+            "spec": {"containers": [{"name": "orders", "image": image}]},
         }))
         .expect("a pod");
         pods.create(&PostParams::default(), &pod)

@@ -2,20 +2,26 @@
 
 use std::sync::Arc;
 
-use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::{apps::v1::Deployment, core::v1::Pod};
 use kube::ResourceExt;
 use serde_json::{Value, json};
 use shop_operator::{
-    api::{DriftPolicy, ShopStatus},
+    api::{DriftPolicy, PastRelease, ShopStatus},
     apply::Edited,
     cluster::{Edits, Kind},
+    facts::observe::ObservedService,
     model::validate::ValidShop,
-    naming::labels::{Component, DRIFT_LABEL, Part},
+    naming::labels::{Component, DRIFT_LABEL, Part, REVISION_LABEL, SERVES_LABEL},
     objects::{
         drift,
         resources::{Rendered, Resources},
+        revision::of_deployment,
     },
-    progress::decide::{Migration, Renewal, decide, running},
+    progress::{
+        decide::{Migration, Renewal, decide},
+        runs::{noted, running},
+    },
+    release::{Stage, no_canary, noted as noted_of, seen, serves},
     report::{notices, reverted},
 };
 
@@ -74,26 +80,43 @@ fn deployment(rendered: &Resources<Rendered>) -> &Deployment {
         .expect("a Deployment")
 }
 
+const BY_HAND: &str = "by.hand/orders:7";
+
+/// `kubectl set image`.
+fn set_image(live: &mut Deployment) {
+    let spec = live.spec.as_mut().expect("a spec");
+    let pod = spec.template.spec.as_mut().expect("a pod");
+    pod.containers[0].image = Some(BY_HAND.into());
+}
+
+fn with_image(mut pod: Arc<Pod>, image: &str) -> Arc<Pod> {
+    let spec = json!({"containers": [{"name": ORDERS, "image": image}]});
+    Arc::make_mut(&mut pod).spec = serde_json::from_value(spec).expect("a spec");
+    pod
+}
+
 fn mark(rendered: &Resources<Rendered>) -> Option<&String> {
     deployment(rendered).labels().get(DRIFT_LABEL)
 }
 
 #[test]
 fn what_is_changed_stays_on_objects_of_the_service_itself_and_on_no_other() {
-    let rest = [
+    let all = [
+        "Service corner-orders",
+        "Deployment corner-orders",
         "PodDisruptionBudget corner-orders",
         "HorizontalPodAutoscaler corner-orders",
     ];
-    let mut all = vec!["Service corner-orders", "Deployment corner-orders"];
-    all.extend(rest);
     assert_eq!(marked(&rendered(&reporting(), false)), all);
-    // Pods of a release are judged as what was rendered.
-    all.remove(1);
-    assert_eq!(marked(&rendered(&reporting(), true)), all);
+    // A release takes all back, and is judged as what was rendered.
+    let released = rendered(&reporting(), true);
+    assert_eq!(marked(&released), Vec::<String>::new());
+    assert!(noted(deployment(&released)).is_some());
     for orders in [json!({}), json!({"driftPolicy": "Enforce"})] {
         let rendered = rendered(&shop(orders), false);
         assert_eq!(marked(&rendered), Vec::<String>::new());
         assert_eq!(deployment(&rendered).annotations().len(), 1);
+        assert_eq!(noted(deployment(&rendered)), None);
     }
 }
 
@@ -139,31 +162,112 @@ fn decisions_go_by_the_image_that_was_asked_for() {
     let shop = reporting();
     let rendered = rendered(&shop, false);
     let mut live = deployment(&rendered).clone();
-    let spec = live.spec.as_mut().expect("a spec");
-    let pod_spec = spec.template.spec.as_mut().expect("a pod");
-    pod_spec.containers[0].image = Some("by.hand/orders:7".into());
+    set_image(&mut live);
     let runs = running(&live).expect("an image");
     assert_eq!(runs.image, shop.services[ORDERS].image);
 
-    // What its pods find says nothing about the migration of the other one.
+    // Left behind by another revision, because somebody else has set it too.
+    let stale = "0123456789abcdef by.hand/orders:6".to_owned();
+    let stale = ("shopkeeper.dev/runs".to_owned(), stale);
+    live.annotations_mut().extend([stale]);
+    let runs = running(&live).expect("an image");
+    assert_eq!(runs.image, BY_HAND);
+}
+
+#[test]
+fn what_pods_of_another_image_find_says_nothing_about_the_migration() {
     let ended = json!({"terminated": {"exitCode": 3, "finishedAt": "2026-01-01T00:10:00Z"}});
     let containers = json!([{
         "name": "orders", "image": "o", "imageID": "", "ready": false, "restartCount": 1, "state": ended,
     }]);
     let status = json!({"phase": "Running", "containerStatuses": containers});
-    let migration = |live: &Deployment| {
-        let mut observed = migrated(&shop);
+    let migration = |shop: &ValidShop, live: &Deployment, image: &str| {
+        let mut observed = migrated(shop);
         let done = json!({"succeeded": 1, "completionTime": "2026-01-01T00:00:00Z"});
         let seen = observed.of(ORDERS);
-        seen.migration = Some(job(&shop, ORDERS, done));
-        seen.pods = vec![pod(&shop, ORDERS, Component::Service, status.clone())];
+        seen.migration = Some(job(shop, ORDERS, done));
+        let pod = pod(shop, ORDERS, Component::Service, status.clone());
+        seen.pods = vec![with_image(pod, image)];
         seen.deployment = Some(Arc::new(live.clone()));
-        let decision = decide(&facts(&shop, &observed));
+        let decision = decide(&facts(shop, &observed));
         decision.services[ORDERS].migration.clone()
     };
-    assert_eq!(migration(&live), Migration::Done);
     let behind = Migration::Superseded(Renewal::SchemaBehind);
-    assert_eq!(migration(deployment(&rendered)), behind);
+    let reporting = reporting();
+    let image = reporting.services[ORDERS].image.as_str();
+    let as_rendered = deployment(&rendered(&reporting, false)).clone();
+    let mut edited = as_rendered.clone();
+    set_image(&mut edited);
+    // The pod is what counts: the Deployment may be edited, or no longer be so.
+    for live in [as_rendered, edited] {
+        assert_eq!(migration(&reporting, &live, BY_HAND), Migration::Done);
+        assert_eq!(migration(&reporting, &live, image), behind);
+    }
+    // A webhook has set the image of pods, and nobody may by hand.
+    let enforced = shop(json!({}));
+    let live = deployment(&rendered(&enforced, false)).clone();
+    assert_eq!(migration(&enforced, &live, BY_HAND), behind);
+}
+
+#[test]
+fn pods_of_an_image_that_was_set_by_hand_say_nothing_about_their_revision() {
+    let ready = json!({"conditions": [{"type": "Ready", "status": "True"}]});
+    let crashed = json!({"containerStatuses": [{
+        "name": "orders", "image": "o", "imageID": "", "ready": false, "restartCount": 3,
+        "state": {"waiting": {"reason": "CrashLoopBackOff"}},
+        "lastState": {"terminated": {"exitCode": 1}},
+    }]});
+    let reporting = reporting();
+    let live = deployment(&rendered(&reporting, false)).clone();
+    let good = of_deployment(&live).expect("a stamp");
+    let seen_with = |live: &Deployment, image: &str, status: &Value| {
+        let made = pod(&reporting, ORDERS, Component::Service, status.clone());
+        let mut made = with_image(made, image);
+        let labels = [(REVISION_LABEL, good.as_str()), (SERVES_LABEL, ORDERS)];
+        let labels = labels.map(|(key, value)| (key.to_owned(), value.to_owned()));
+        Arc::make_mut(&mut made).labels_mut().extend(labels);
+        ObservedService {
+            deployment: Some(Arc::new(live.clone())),
+            pods: vec![made],
+            ..ObservedService::default()
+        }
+    };
+    let serves_it = |live: &Deployment, history: &[PastRelease], image: &str| {
+        let seen = seen_with(live, image, &ready);
+        serves(&seen.pods[0], &good, noted_of(&seen, history, &good))
+    };
+    let is_alone = |image: &str| no_canary(&seen_with(&live, image, &ready), Some(&good));
+    let crashes = |image: &str| {
+        let mut observed = migrated(&reporting);
+        *observed.of(ORDERS) = seen_with(&live, image, &crashed);
+        let facts = facts(&reporting, &observed);
+        let view = facts
+            .services()
+            .find(|service| service.name().as_str() == ORDERS);
+        let warnings = &facts.observed.warnings;
+        let seen = seen(&view.expect("orders"), &good, &Stage::Idle, warnings);
+        seen.trouble.is_some()
+    };
+    let image = reporting.services[ORDERS].image.as_str();
+    for (runs, counts) in [(image, true), (BY_HAND, false)] {
+        assert_eq!(serves_it(&live, &[], runs), counts, "{runs}");
+        assert_eq!(is_alone(runs).is_none(), counts, "{runs}");
+        assert_eq!(crashes(runs), counts, "{runs}");
+    }
+    // Once the Deployment is to run another revision, the history knows the image of the one before.
+    let next = json!({"driftPolicy": "Report", "version": "2"});
+    let next = deployment(&rendered(&shop(next), false)).clone();
+    let past: PastRelease = serde_json::from_value(json!({
+        "revision": good.as_str(), "image": image, "began": "2026-01-01T00:00:00Z",
+        "ended": "2026-01-01T00:00:00Z", "result": "Passed",
+    }))
+    .expect("a past release");
+    let history = [past];
+    assert!(serves_it(&next, &history, image));
+    assert!(!serves_it(&next, &history, BY_HAND));
+    // Where nobody may set an image by hand, a webhook may have.
+    let enforced = deployment(&rendered(&shop(json!({})), false)).clone();
+    assert!(serves_it(&enforced, &history, BY_HAND));
 }
 
 fn edited(left: &[&str], taken_back: &[&str], removed: &[&str]) -> Edited {

@@ -6,8 +6,11 @@ use serde_json::{Deserializer, Map, Value};
 use super::{FIELD_MANAGER, ownership};
 use crate::naming::labels::DRIFT_LABEL;
 
-/// Stays under no policy, wherever in a specification it is: by what objects are found, what pods may do, and which Secrets they read.
-const KEPT: [&str; 6] = [
+/// Stays under no policy, wherever in a specification it is: by what objects are found, what pods may do, which Secrets they read, and
+/// how many there may be, because each has its share of a database's connections.
+const KEPT: [&str; 8] = [
+    "maxReplicas",
+    "scaleTargetRef",
     "selector",
     "metadata",
     "securityContext",
@@ -15,6 +18,9 @@ const KEPT: [&str; 6] = [
     "automountServiceAccountToken",
     "valueFrom",
 ];
+
+/// The same at this place: who can reach a Service.
+const KEPT_PATH: &str = ".spec.type";
 
 /// An apply that the API server did not take without force, because others have set fields of it otherwise. Fields are told as
 /// `<who>: <path>`.
@@ -37,28 +43,53 @@ impl Drift {
             taken_back: Vec::new(),
         }
     }
+
+    /// Nothing stays: without what was to stay, or beside it, the rest makes no valid object.
+    pub fn all_taken_back(self, desired: &Value) -> Self {
+        let mut taken_back = [self.left, self.taken_back].concat();
+        taken_back.sort();
+        taken_back.dedup();
+        Self {
+            taken_back,
+            ..Self::none(desired)
+        }
+    }
 }
 
-/// What is to become of an apply after this answer; none where that says nothing of others. `known` is what [`DRIFT_LABEL`] says on the
-/// object that is there.
-pub fn drift(answer: &Status, desired: &Value, known: Option<&str>) -> Option<Drift> {
+/// Whether an apply was refused because others have set fields of it otherwise.
+pub fn is_conflict(answer: &Status) -> bool {
+    conflicts(answer).next().is_some()
+}
+
+fn conflicts(answer: &Status) -> impl Iterator<Item = &StatusCause> {
     let causes = answer.details.iter().flat_map(|details| &details.causes);
-    let causes: Vec<_> = causes
-        .filter(|cause| cause.reason == "FieldManagerConflict")
-        .collect();
-    if causes.is_empty() {
-        return None;
-    }
-    let asked = desired["metadata"]["labels"][DRIFT_LABEL].as_str();
+    causes.filter(|cause| cause.reason == "FieldManagerConflict")
+}
+
+/// What is to become of an apply after such an answer. `live` is the object that is there, with who owns which field; null where what it was
+/// does not count.
+pub fn drift(answer: &Status, desired: &Value, live: &Value) -> Drift {
+    let mark = |object: &Value| {
+        let mark = object["metadata"]["labels"][DRIFT_LABEL].as_str();
+        mark.map(str::to_owned)
+    };
+    let asked = mark(desired);
     // What is asked for has changed since: all of it is made anew.
-    let is_same = asked.is_some() && asked == known;
+    let is_same = asked.is_some() && asked == mark(live);
+    let ours = ownership::applied_fields(live, FIELD_MANAGER);
     let mut drift = Drift::none(desired);
-    for cause in causes {
-        let who = manager(cause);
-        let told = format!("{who}: {}", told(&cause.field));
-        if who == FIELD_MANAGER {
-            // What we have written by another kind of request.
-        } else if is_same && may_stay(&cause.field) && remove(&mut drift.apply, &cause.field) {
+    let mut left_out: Vec<&str> = Vec::new();
+    for cause in conflicts(answer) {
+        let (who, path) = (manager(cause), cause.field.as_str());
+        let told = format!("{who}: {}", told(path));
+        let is_left_out = |above: &&str| path.strip_prefix(*above).is_some_and(is_below);
+        if who == FIELD_MANAGER || ours.is_some_and(|ours| has(ours, path)) {
+            // We have written it by another kind of request; or it is still as we have applied it, and somebody has set the same.
+        } else if is_same
+            && may_stay(path)
+            && (left_out.iter().any(is_left_out) || remove(&mut drift.apply, path))
+        {
+            left_out.push(path);
             drift.left.push(told);
         } else {
             drift.taken_back.push(told);
@@ -68,7 +99,7 @@ pub fn drift(answer: &Status, desired: &Value, known: Option<&str>) -> Option<Dr
         fields.sort();
         fields.dedup();
     }
-    Some(drift)
+    drift
 }
 
 /// `conflict with "kubectl-set" using apps/v1`.
@@ -80,7 +111,7 @@ fn manager(cause: &StatusCause) -> String {
 
 fn may_stay(path: &str) -> bool {
     let mut names = path.split(['.', '[']);
-    path.starts_with(".spec.") && !names.any(|name| KEPT.contains(&name))
+    path.starts_with(".spec.") && path != KEPT_PATH && !names.any(|name| KEPT.contains(&name))
 }
 
 /// Takes a field out. A path does not say where a name with dots ends: the object does. False where there is no such field, or it is an
@@ -88,18 +119,12 @@ fn may_stay(path: &str) -> bool {
 fn remove(value: &mut Value, path: &str) -> bool {
     match value {
         Value::Object(fields) => {
-            let Some(path) = path.strip_prefix('.') else {
+            let names = fields.keys();
+            let begin = names.filter_map(|name| Some((after(path, name)?, name.clone())));
+            let Some((rest, first)) = begin.min_by_key(|(rest, _)| rest.len()) else {
                 return false;
             };
-            let is_first = |name: &&String| {
-                let rest = path.strip_prefix(name.as_str());
-                rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
-            };
-            let first = fields.keys().filter(is_first).max_by_key(|name| name.len());
-            let Some(first) = first.cloned() else {
-                return false;
-            };
-            match (&path[first.len()..], fields.get_mut(&first)) {
+            match (rest, fields.get_mut(&first)) {
                 ("", _) => fields.remove(&first).is_some(),
                 (rest, Some(below)) => remove(below, rest),
                 (_, None) => false,
@@ -115,6 +140,36 @@ fn remove(value: &mut Value, path: &str) -> bool {
         }
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
     }
+}
+
+/// Whether a field set of `managedFields` has this field.
+fn has(fields: &Map<String, Value>, path: &str) -> bool {
+    if path.is_empty() {
+        return true;
+    }
+    let item = keys(path);
+    let rest_after = |key: &str| match &item {
+        Some((keys, rest)) => {
+            let named: Value = serde_json::from_str(key.strip_prefix("k:")?).ok()?;
+            (named.as_object() == Some(keys)).then_some(*rest)
+        }
+        None => after(path, key.strip_prefix("f:")?),
+    };
+    let found = fields.iter();
+    let found = found.filter_map(|(key, below)| Some((rest_after(key)?, below)));
+    let found = found.min_by_key(|(rest, _)| rest.len());
+    found.is_some_and(|(rest, below)| below.as_object().is_some_and(|below| has(below, rest)))
+}
+
+/// What follows a name with which a path begins.
+fn after<'a>(path: &'a str, name: &str) -> Option<&'a str> {
+    let rest = path.strip_prefix('.')?.strip_prefix(name)?;
+    is_below(rest).then_some(rest)
+}
+
+/// Whether this, behind a path, leads to the same or to what lies below it.
+fn is_below(rest: &str) -> bool {
+    rest.is_empty() || rest.starts_with(['.', '['])
 }
 
 /// A path as people read it, and as [`ownership`] names fields: `spec.template.spec.containers[orders].image`.
@@ -187,6 +242,13 @@ mod tests {
         serde_json::from_value(status).expect("a Status")
     }
 
+    /// What is there, with this mark.
+    fn live(mark: Option<&str>) -> Value {
+        let mut live = desired();
+        live["metadata"]["labels"][DRIFT_LABEL] = mark.into();
+        live
+    }
+
     fn at<'a>(drift: &'a Drift, pointer: &str) -> Option<&'a Value> {
         drift.apply.pointer(pointer)
     }
@@ -196,11 +258,13 @@ mod tests {
         let answer = refused(&[("kubectl-set", IMAGE)]);
         let told = ["kubectl-set: spec.template.spec.containers[orders].image"];
         for known in [None, Some("another")] {
-            let drift = drift(&answer, &desired(), known).expect("drift");
+            let drift = drift(&answer, &desired(), &live(known));
             assert_eq!((drift.apply, drift.left), (desired(), vec![]), "{known:?}");
             assert_eq!(drift.taken_back, told);
         }
-        let drift = drift(&answer, &desired(), Some("f")).expect("drift");
+        let gone = drift(&answer, &desired(), &Value::Null);
+        assert_eq!(gone.left, Vec::<String>::new());
+        let drift = drift(&answer, &desired(), &live(Some("f")));
         assert_eq!(drift.left, told);
         assert_eq!(drift.taken_back, Vec::<String>::new());
         assert_eq!(at(&drift, "/spec/template/spec/containers/0/image"), None);
@@ -215,7 +279,7 @@ mod tests {
         desired["metadata"]["labels"] = json!({});
         let answer = refused(&[("kubectl-set", IMAGE)]);
         for known in [None, Some("f")] {
-            let drift = drift(&answer, &desired, known).expect("drift");
+            let drift = drift(&answer, &desired, &live(known));
             assert_eq!((drift.left.len(), drift.taken_back.len()), (0, 1));
         }
     }
@@ -231,10 +295,21 @@ mod tests {
             r#".spec.template.spec.containers[name="orders"].securityContext.runAsUser"#,
             ".spec.template.spec.serviceAccountName",
             r#".spec.template.spec.containers[name="orders"].env[name="DATABASE_URL"].valueFrom.secretKeyRef"#,
+            ".spec.type",
+            ".spec.maxReplicas",
+            ".spec.scaleTargetRef.name",
         ] {
             let answer = refused(&[("kubectl-edit", path)]);
-            let drift = drift(&answer, &desired(), Some("f")).expect("drift");
-            assert_eq!((drift.apply, drift.left), (desired(), vec![]), "{path}");
+            let mut desired = desired();
+            for (field, is) in [
+                ("type", json!("ClusterIP")),
+                ("maxReplicas", json!(3)),
+                ("scaleTargetRef", json!({"name": "demo-orders"})),
+            ] {
+                desired["spec"][field] = is;
+            }
+            let drift = drift(&answer, &desired, &live(Some("f")));
+            assert_eq!((drift.apply, drift.left), (desired, vec![]), "{path}");
             assert_eq!(drift.taken_back.len(), 1, "{path}");
         }
     }
@@ -252,7 +327,7 @@ mod tests {
                 r#".spec.template.spec.containers[name="orders"].env[name="LOG"].value"#,
             ),
         ]);
-        let drift = drift(&answer, &desired(), Some("f")).expect("drift");
+        let drift = drift(&answer, &desired(), &live(Some("f")));
         assert_eq!(
             drift.left,
             [
@@ -275,11 +350,11 @@ mod tests {
         for path in [
             r#".spec.template.spec.containers[name="orders"]"#,
             r#".spec.template.spec.containers[name="other"].image"#,
-            ".spec.type",
+            ".spec.sessionAffinity",
             ".spec.ports[0].port",
         ] {
             let answer = refused(&[("kubectl-edit", path)]);
-            let drift = drift(&answer, &desired(), Some("f")).expect("drift");
+            let drift = drift(&answer, &desired(), &live(Some("f")));
             assert_eq!((drift.apply, drift.left), (desired(), vec![]), "{path}");
         }
     }
@@ -287,12 +362,64 @@ mod tests {
     #[test]
     fn what_we_wrote_ourselves_is_no_drift_and_other_refusals_neither() {
         let answer = refused(&[(FIELD_MANAGER, ".metadata.annotations.a")]);
-        let drift_of = |answer: &Status| drift(answer, &desired(), Some("f"));
-        let own = drift_of(&answer).expect("to be forced");
+        assert!(is_conflict(&answer), "to be forced");
+        let own = drift(&answer, &desired(), &live(Some("f")));
         assert_eq!((own.left.len(), own.taken_back.len()), (0, 0));
         let mut other = refused(&[]);
-        assert_eq!(drift_of(&other), None);
+        assert!(!is_conflict(&other));
         other.details = None;
-        assert_eq!(drift_of(&other), None);
+        assert!(!is_conflict(&other));
+    }
+
+    #[test]
+    fn a_field_that_two_have_changed_stays_or_goes_for_both() {
+        let below = r#".spec.template.spec.containers[name="orders"].resources.limits"#;
+        let memory = format!("{below}.memory");
+        let answer = refused(&[
+            ("a", IMAGE),
+            ("b", IMAGE),
+            ("a", below),
+            ("b", memory.as_str()),
+        ]);
+        let stays = drift(&answer, &desired(), &live(Some("f")));
+        assert_eq!((stays.left.len(), stays.taken_back.len()), (4, 0));
+        let container = at(&stays, "/spec/template/spec/containers/0").expect("a container");
+        assert_eq!(container.get("image"), None);
+        assert_eq!(container["resources"], json!({}));
+        let goes = drift(&answer, &desired(), &live(None));
+        assert_eq!((goes.left.len(), goes.taken_back.len()), (0, 4));
+    }
+
+    #[test]
+    fn what_is_as_we_have_applied_it_was_changed_by_nobody() {
+        let port = r#".spec.ports[port=80,protocol="TCP"].targetPort"#;
+        let label = ".metadata.labels.app.kubernetes.io/name";
+        let answer = refused(&[("a", IMAGE), ("a", port), ("a", label)]);
+        let mut live = live(None);
+        let fields = json!({
+            "f:metadata": {"f:labels": {"f:app.kubernetes.io/name": {}, "f:app": {}}},
+            "f:spec": {
+                "f:ports": {"k:{\"port\":80,\"protocol\":\"TCP\"}": {".": {}, "f:targetPort": {}}},
+                "f:template": {"f:spec": {"f:containers": {"k:{\"name\":\"orders\"}": {"f:name": {}}}}},
+            },
+        });
+        live["metadata"]["managedFields"] =
+            json!([{"manager": FIELD_MANAGER, "operation": "Apply", "fieldsV1": fields}]);
+        let drift = drift(&answer, &desired(), &live);
+        assert_eq!(drift.apply, desired());
+        assert_eq!(drift.left, Vec::<String>::new());
+        let image = "a: spec.template.spec.containers[orders].image";
+        assert_eq!(drift.taken_back, [image], "this is another one's alone");
+    }
+
+    #[test]
+    fn where_the_rest_makes_no_whole_all_goes_back() {
+        let answer = refused(&[("b", IMAGE), ("a", ".spec.selector")]);
+        let drift = drift(&answer, &desired(), &live(Some("f")));
+        assert_eq!((drift.left.len(), drift.taken_back.len()), (1, 1));
+        let drift = drift.all_taken_back(&desired());
+        assert_eq!((drift.apply, drift.left), (desired(), vec![]));
+        let image = "b: spec.template.spec.containers[orders].image";
+        assert_eq!(drift.taken_back, ["a: spec.selector", image]);
     }
 }

@@ -9,6 +9,7 @@ mod ownership;
 mod packed;
 mod scope;
 mod tracked;
+mod write;
 
 use futures::{
     StreamExt,
@@ -28,11 +29,12 @@ use tokio::task::JoinHandle;
 
 use crate::metrics::Metrics;
 pub use cache::ShopKey;
-pub use drift::{Drift, drift};
+pub use drift::{Drift, drift, is_conflict};
 pub use kind::Kind;
 pub use merged::watch_all;
 pub use scope::Scope;
-pub use tracked::{ADOPT_ANNOTATION, Edits, Tracked, Written};
+pub use tracked::Tracked;
+pub use write::{ADOPT_ANNOTATION, Edits, Written};
 
 /// Under this name the API server notes which fields are ours.
 pub const FIELD_MANAGER: &str = "shop-operator";

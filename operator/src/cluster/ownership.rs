@@ -9,8 +9,8 @@ use serde_json::{Map, Value, json};
 
 use crate::{hash::Fingerprint, naming::labels::DRIFT_LABEL, quantity};
 
-/// More fields of others than this are not named one by one.
-const NAMED: usize = 5;
+/// More fields of others than this are not kept of one object.
+const KEPT: usize = 50;
 /// Who has set a field, where the API server does not say.
 pub(super) const SOMEBODY: &str = "somebody";
 
@@ -58,7 +58,7 @@ pub(super) fn foreign_fields(live: &Value, manager: &str) -> Vec<String> {
     }
     named.sort();
     named.dedup();
-    named.truncate(NAMED);
+    named.truncate(KEPT);
     named
 }
 
@@ -194,7 +194,7 @@ fn entries(live: &Value) -> impl Iterator<Item = &Value> {
     entries.and_then(Value::as_array).into_iter().flatten()
 }
 
-fn applied_fields<'a>(live: &'a Value, manager: &str) -> Option<&'a Map<String, Value>> {
+pub(super) fn applied_fields<'a>(live: &'a Value, manager: &str) -> Option<&'a Map<String, Value>> {
     let ours = entries(live).find(|entry| {
         entry["manager"] == manager
             && entry["operation"] == "Apply"
@@ -507,6 +507,9 @@ mod tests {
         let restart = json!({"f:spec": {"f:replicas": {}, "f:template": {"f:metadata": {"f:annotations": {"f:restartedAt": {}}}}}});
         assert!(foreign_fields(&with_foreign(restart), US).is_empty());
         assert!(foreign_fields(&live(), US).is_empty());
+        let many = (0..7).map(|number| (format!("f:field{number}"), json!({})));
+        let many = json!({"f:spec": many.collect::<Map<_, _>>()});
+        assert_eq!(foreign_fields(&with_foreign(many), US).len(), 7);
     }
 
     #[test]

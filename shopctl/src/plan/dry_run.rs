@@ -9,9 +9,9 @@ use kube::{
 };
 use serde_json::Value;
 use shop_operator::{
-    cluster::{Cluster, Edits, FIELD_MANAGER, Kind, Tracked, drift},
+    cluster::{Cluster, Edits, FIELD_MANAGER, Kind, Tracked, drift, is_conflict},
     naming::{
-        labels::{DRIFT_LABEL, MANAGED_BY_LABEL, OPERATOR, Part, part_of},
+        labels::{MANAGED_BY_LABEL, OPERATOR, Part, part_of},
         names::{self, ServiceName},
     },
     objects::resources::Resources,
@@ -124,13 +124,21 @@ async fn applied<K: Kind>(
     let wanted = json(object);
     let mut answer = api.patch(&name, &params, &Patch::Apply(&wanted)).await;
     let mut edits = Edits::default();
-    if let (Some(live), Err(kube::Error::Api(refused))) = (live, &answer) {
-        let known = live.labels().get(DRIFT_LABEL).map(String::as_str);
-        if let Some(drift) = drift(refused, &wanted, known) {
-            (edits.left, edits.taken_back) = (drift.left, drift.taken_back);
-            params.force = true;
-            answer = api.patch(&name, &params, &Patch::Apply(&drift.apply)).await;
+    let met = match (live, &answer) {
+        (Some(live), Err(kube::Error::Api(refused))) if is_conflict(refused) => {
+            Some(drift(refused, &wanted, &json(live)))
         }
+        (Some(_) | None, _) => None,
+    };
+    if let Some(mut drift) = met {
+        params.force = true;
+        answer = api.patch(&name, &params, &Patch::Apply(&drift.apply)).await;
+        let is_invalid = matches!(&answer, Err(kube::Error::Api(refused)) if refused.code == 422);
+        if is_invalid && !drift.left.is_empty() {
+            drift = drift.all_taken_back(&wanted);
+            answer = api.patch(&name, &params, &Patch::Apply(&wanted)).await;
+        }
+        (edits.left, edits.taken_back) = (drift.left, drift.taken_back);
     }
     match answer {
         Ok(then) => Ok(Ok((json(&then), edits))),

@@ -7,7 +7,7 @@ pub mod revisions;
 pub mod turns;
 pub mod volumes;
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use futures::{StreamExt, stream};
 use k8s_openapi::api::{apps::v1::StatefulSet, batch::v1::Job, core::v1::Pod};
@@ -113,6 +113,7 @@ pub async fn apply(
         disruption_budgets: written.collect(disruption_budgets),
         autoscalers: written.collect(autoscalers),
     };
+    written.add_unwritten(shop, cluster, &applied);
     Outcome {
         applied,
         failures: written.failures,
@@ -163,19 +164,47 @@ impl Collected {
         for result in results {
             match result {
                 Ok(written) => {
-                    if written.edits != Edits::default() {
-                        self.edited.push(Edited {
-                            part: part_of(&*written.object),
-                            object: write(&*written.object),
-                            edits: written.edits,
-                        });
-                    }
-                    objects.push(written.object);
+                    objects.push(written.object.clone());
+                    self.add(written);
                 }
                 Err(failure) => self.failures.push(failure),
             }
         }
         objects
+    }
+
+    fn add<K: Kind>(&mut self, written: Written<K>) {
+        if written.edits != Edits::default() {
+            self.edited.push(Edited {
+                part: part_of(&*written.object),
+                object: write(&*written.object),
+                edits: written.edits,
+            });
+        }
+    }
+
+    /// What others have set on objects that may be edited stays also where an object was not written now: it was refused, or is to stay as it
+    /// is.
+    fn add_unwritten(&mut self, shop: &ValidShop, cluster: &Cluster, applied: &Resources<Applied>) {
+        self.add_known(shop, &cluster.services, &applied.services);
+        self.add_known(shop, &cluster.deployments, &applied.deployments);
+        self.add_known(
+            shop,
+            &cluster.disruption_budgets,
+            &applied.disruption_budgets,
+        );
+        self.add_known(shop, &cluster.autoscalers, &applied.autoscalers);
+    }
+
+    fn add_known<K: Kind>(&mut self, shop: &ValidShop, tracked: &Tracked<K>, applied: &[Arc<K>]) {
+        let applied: BTreeSet<_> = applied.iter().map(ResourceExt::name_any).collect();
+        for name in tracked.names_of_shop(&shop.namespace, &shop.name) {
+            if !applied.contains(&name)
+                && let Some(known) = tracked.known(&shop.namespace, &shop.name, &name)
+            {
+                self.add(known);
+            }
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! What is worth an event: the difference between two statuses.
 
+use super::edits::is_rest;
 use crate::{
     api::{CanaryProgress, PastRelease, Phase, ReleaseResult, ServiceStatus, ShopStatus},
     apply::Edited,
@@ -26,17 +27,11 @@ pub fn notices(before: Option<&ShopStatus>, after: &ShopStatus) -> Vec<Notice> {
         .services
         .iter()
         .flat_map(|service| {
-            let former = before.and_then(|status| {
-                status
-                    .services
-                    .iter()
-                    .find(|former| former.name == service.name)
-            });
+            let former = former(before, service);
             [
                 started(former, service),
                 ended(former, service),
                 foreign(former, service),
-                left(former, service),
             ]
         })
         .flatten()
@@ -44,6 +39,20 @@ pub fn notices(before: Option<&ShopStatus>, after: &ShopStatus) -> Vec<Notice> {
         .chain(held(before, after))
         .chain(canaries(before, after))
         .collect()
+}
+
+/// What others have changed since, and stays. Where it goes and comes, it is the same that is told.
+pub fn drifted(before: Option<&ShopStatus>, after: &ShopStatus) -> Vec<Notice> {
+    let left = |service| left(former(before, service), service);
+    after.services.iter().filter_map(left).collect()
+}
+
+fn former<'a>(
+    before: Option<&'a ShopStatus>,
+    service: &ServiceStatus,
+) -> Option<&'a ServiceStatus> {
+    let mut before = before.into_iter().flat_map(|status| &status.services);
+    before.find(|former| former.name == service.name)
 }
 
 /// Releases that have ended.
@@ -229,7 +238,6 @@ fn foreign(former: Option<&ServiceStatus>, service: &ServiceStatus) -> Option<No
     told_of(service, "ForeignField", what, known, &service.foreign)
 }
 
-/// What others have changed since, and stays.
 fn left(former: Option<&ServiceStatus>, service: &ServiceStatus) -> Option<Notice> {
     let known = former.map_or(&[][..], |former| &former.drift);
     let what = "changed by somebody else, and left as it is (driftPolicy: Report)";
@@ -243,7 +251,8 @@ fn told_of(
     known: &[String],
     fields: &[String],
 ) -> Option<Notice> {
-    let new = fields.iter().filter(|field| !known.contains(field));
+    let is_new = |field: &&String| !known.contains(field) && !is_rest(field);
+    let new = fields.iter().filter(is_new);
     let new: Vec<_> = new.map(String::as_str).collect();
     (!new.is_empty()).then(|| Notice {
         warning: true,

@@ -3,6 +3,7 @@
 mod backend;
 mod canary;
 mod conditions;
+mod edits;
 mod events;
 mod left;
 mod service;
@@ -16,7 +17,7 @@ use k8s_openapi::{
 };
 use kube::ResourceExt;
 
-pub use events::{Notice, notices, reverted};
+pub use events::{Notice, drifted, notices, reverted};
 
 use crate::{
     api::{BlockedBy, BrokerStatus, HoldReason, Phase, ReleaseStatus, ServiceStatus, ShopStatus},

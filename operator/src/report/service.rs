@@ -8,10 +8,9 @@ use k8s_openapi::{
 };
 use kube::ResourceExt;
 
-use super::{Findings, PATIENCE, ServiceFindings, backend, canary, is_overdue};
+use super::{Findings, PATIENCE, ServiceFindings, backend, canary, edits::edited, is_overdue};
 use crate::{
     api::{HoldReason, MoveStatus, Phase, ServiceStatus},
-    cluster::Edits,
     facts::{
         migration::ended_at,
         observe::Found,
@@ -87,22 +86,6 @@ pub(super) fn judge(
 fn of_service(service: &ServiceFindings<'_>) -> String {
     let view = &service.view;
     format!("Service {}", names::service(&view.shop.name, view.name()))
-}
-
-/// Fields of its objects that others have set.
-fn edited(
-    findings: &Findings<'_>,
-    service: &ServiceFindings<'_>,
-    which: fn(&Edits) -> &[String],
-) -> Vec<String> {
-    let part = Part::Service(service.view.name().clone());
-    let edited = findings.outcome.edited.iter();
-    let its = edited.filter(|edited| edited.part == part);
-    let named = its.flat_map(|edited| {
-        let fields = which(&edited.edits).iter();
-        fields.map(|field| format!("{}: {field}", edited.object))
-    });
-    named.collect()
 }
 
 /// The service whose pods run this one now.

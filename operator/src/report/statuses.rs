@@ -180,6 +180,9 @@ impl Statuses {
         for notice in report::notices(previous, &status) {
             self.publish_event(shop, notice).await;
         }
+        for notice in report::drifted(previous, &status) {
+            self.publish_once(shop, notice).await;
+        }
         let written = Written {
             uid: answer.uid(),
             version: answer.resource_version(),
@@ -199,7 +202,7 @@ impl Statuses {
     }
 
     /// An event, unless the same was told a short while ago.
-    pub async fn publish_once(&self, shop: &Shop, notice: Notice) {
+    pub async fn publish_once(&self, shop: &impl Resource<DynamicType = ()>, notice: Notice) {
         let now = Instant::now();
         let is_new = {
             let mut all = lock(&self.told);

@@ -138,6 +138,10 @@ pub async fn reconcile(
     } = &facts;
     let cluster = &context.cluster;
     let mut outcome = apply(valid, cluster, &decision, rendered, withheld).await;
+    // At once: the next pass does not know of it, whatever ends this one.
+    for notice in report::reverted(&outcome.edited) {
+        context.statuses.publish_once(shop, notice).await;
+    }
     let migrations = conclude_migrations(cluster, observed, withheld).await;
     let volumes = volumes::update(valid, cluster, &decision, observed, withheld).await;
     let pruned = prune(
@@ -171,9 +175,6 @@ pub async fn reconcile(
         .statuses
         .publish(shop, previous.as_ref(), status)
         .await?;
-    for notice in report::reverted(&outcome.edited) {
-        context.statuses.publish_once(shop, notice).await;
-    }
 
     count_new(&outcome.failures, withheld, &context.metrics);
     let not_grown = outcome.not_grown.iter().map(|volume| &volume.refusal);

@@ -22,7 +22,7 @@ use shop_operator::{
         runs::{noted, running},
     },
     release::{Stage, no_canary, noted as noted_of, seen, serves},
-    report::{notices, reverted},
+    report::{drifted, notices, reverted},
 };
 
 use crate::fixtures::{ORDERS, Scene, Seen, facts, job, migrated, plain, pod, render_all, valid};
@@ -327,7 +327,8 @@ fn what_stays_is_in_the_status_and_told_when_it_comes() {
     let x = "Deployment corner-orders: a: spec.x";
     assert_eq!(of(&one), [x]);
     let told = |before: &ShopStatus, after: &ShopStatus| {
-        let notices = notices(Some(before), after).into_iter();
+        assert_eq!(notices(Some(before), after), []);
+        let notices = drifted(Some(before), after).into_iter();
         let told = notices.map(|notice| (notice.reason, notice.note));
         told.collect::<Vec<_>>()
     };
@@ -338,4 +339,21 @@ fn what_stays_is_in_the_status_and_told_when_it_comes() {
     assert_eq!(told(&one, &two), note(y));
     assert_eq!(told(&two, &two), []);
     assert_eq!(told(&two, &before), []);
+
+    // Of many some are named, and of the rest how many they are; that is nothing new.
+    let many: Vec<_> = (10..33).map(|number| format!("a: spec.{number}")).collect();
+    let many: Vec<_> = many.iter().map(String::as_str).collect();
+    let (few, all) = (report(&mut scene, &many[..22]), report(&mut scene, &many));
+    assert_eq!(of(&all).len(), 21);
+    assert_eq!(
+        (of(&few)[20].as_str(), of(&all)[20].as_str()),
+        ("and 2 more", "and 3 more")
+    );
+    assert_eq!(told(&few, &all), []);
+    let first = told(&before, &all).remove(0).1;
+    assert!(
+        first.contains("spec.29") && !first.contains("more"),
+        "{first}"
+    );
+    assert!(!first.contains("spec.30"), "{first}");
 }

@@ -253,10 +253,12 @@ impl<K: Kind> Tracked<K> {
             met = met.all_taken_back(json);
             answer = api.patch(&name, &force, &Patch::Apply(json)).await;
         }
-        let (live, removed) = match refused(&answer, is_invalid).cloned() {
+        let (live, mut removed) = match refused(&answer, is_invalid).cloned() {
             Some(refused) => self.make_room(desired, json, &refused).await?,
             None => (answer.map_err(failed(desired))?, Vec::new()),
         };
+        // What goes back stood beside it, and is told once.
+        removed.retain(|field| !met.taken_back.contains(field));
         let is_ours = there == There::Ours;
         let edits = Edits {
             left: met.left,

@@ -1,12 +1,15 @@
 //! What becomes of what somebody changes by hand: it goes back, or, with `driftPolicy: Report`, stays; and it is told either way.
 
-use k8s_openapi::api::{
-    apps::v1::{ControllerRevision, Deployment},
-    autoscaling::v2::HorizontalPodAutoscaler,
-    core::v1::Service,
-    events::v1::Event,
-    networking::v1::NetworkPolicy,
-    policy::v1::PodDisruptionBudget,
+use k8s_openapi::{
+    api::{
+        apps::v1::{ControllerRevision, Deployment},
+        autoscaling::v2::HorizontalPodAutoscaler,
+        core::v1::Service,
+        events::v1::Event,
+        networking::v1::NetworkPolicy,
+        policy::v1::PodDisruptionBudget,
+    },
+    apimachinery::pkg::util::intstr::IntOrString,
 };
 use kube::ResourceExt;
 use serde_json::{Value, json};
@@ -22,12 +25,12 @@ use crate::{
     release::{OLD, release},
 };
 
-const BY_HAND: &str = "by.hand/orders:7";
+pub(crate) const BY_HAND: &str = "by.hand/orders:7";
 const IMAGE: &str =
     "Deployment demo-orders: kubectl-set: spec.template.spec.containers[orders].image";
 
 /// A Shop whose orders has this policy and more.
-fn shop(policy: &str, further: Value) -> Value {
+pub(crate) fn shop(policy: &str, further: Value) -> Value {
     let mut orders = json!({"driftPolicy": policy});
     for (key, value) in further.as_object().into_iter().flatten() {
         orders[key] = value.clone();
@@ -35,7 +38,7 @@ fn shop(policy: &str, further: Value) -> Value {
     json!({"version": "1", "rollout": {"gate": "1s"}, "services": {"orders": orders}})
 }
 
-fn orders(status: &ShopStatus) -> &ServiceStatus {
+pub(crate) fn orders(status: &ShopStatus) -> &ServiceStatus {
     let mut services = status.services.iter();
     services
         .find(|service| service.name == "orders")
@@ -44,33 +47,44 @@ fn orders(status: &ShopStatus) -> &ServiceStatus {
 
 impl Harness {
     /// A Shop that runs, with all that a policy speaks of.
-    async fn settled(&self, policy: &str, further: Value) {
+    pub(crate) async fn settled(&self, policy: &str, further: Value) {
         self.apply(shop(policy, further)).await;
         self.bring_up().await;
     }
 
     /// `kubectl set image` and `kubectl set resources`.
-    async fn edit_orders(&self) {
+    pub(crate) async fn edit_orders(&self) {
         let memory = json!({"limits": {"memory": "512Mi"}});
         let edit = in_container(json!({"image": BY_HAND, "resources": memory}));
         self.edit::<Deployment>("demo-orders", edit).await;
     }
 
+    pub(crate) async fn edit_port(&self) {
+        let port = json!({"spec": {"ports": [{"port": 8080, "targetPort": 9}]}});
+        self.edit::<Service>("demo-orders", port).await;
+    }
+
+    async fn target_port(&self) -> Option<IntOrString> {
+        let service = self.api::<Service>().get("demo-orders").await;
+        let spec = service.expect("a Service").spec.expect("a spec");
+        spec.ports.expect("ports")[0].target_port.clone()
+    }
+
     /// The notes of all events for this reason.
-    async fn told(&self, reason: &str) -> Vec<String> {
+    pub(crate) async fn told(&self, reason: &str) -> Vec<String> {
         let events = self.list::<Event>().await.into_iter();
         let of_it = events.filter(|event| event.reason.as_deref() == Some(reason));
         of_it.filter_map(|event| event.note).collect()
     }
 
-    async fn until_reported(&self) {
+    pub(crate) async fn until_reported(&self) {
         self.reconcile_until_status("the edit is listed", |status| {
             orders(status).drift.iter().any(|field| field == IMAGE)
         })
         .await;
     }
 
-    async fn until_back(&self) {
+    pub(crate) async fn until_back(&self) {
         self.reconcile_until("the image is back", || async {
             self.image_of_orders().await == OLD
         })
@@ -84,7 +98,7 @@ impl Harness {
         lines.find_map(|line| line.strip_prefix(&name)?.parse().ok())
     }
 
-    async fn memory_of_orders(&self) -> String {
+    pub(crate) async fn memory_of_orders(&self) -> String {
         let live = serde_json::to_value(self.deployment_of_orders().await).expect("JSON");
         let memory = "/spec/template/spec/containers/0/resources/limits/memory";
         let memory = live.pointer(memory).and_then(Value::as_str);
@@ -202,7 +216,10 @@ async fn a_release_takes_all_back_and_nothing_is_left_before_it_has_passed() {
     let harness = Harness::new().await;
     harness.settled("Report", json!({})).await;
     harness.edit_orders().await;
-    harness.until_reported().await;
+    harness.edit_port().await;
+    harness
+        .reconcile_until_status("all are listed", |status| orders(status).drift.len() == 3)
+        .await;
     harness.roll("demo-orders").await;
 
     let new = "registry.example/orders:2";
@@ -214,18 +231,22 @@ async fn a_release_takes_all_back_and_nothing_is_left_before_it_has_passed() {
         })
         .await;
     assert_eq!(harness.memory_of_orders().await, "256Mi");
+    assert_eq!(harness.target_port().await, Some(IntOrString::Int(8080)));
     let status = harness.status().await;
     assert_eq!(orders(&status).drift, Vec::<String>::new());
     assert_eq!(release(&status).stage, ReleaseStage::Rolling);
-    assert_eq!(harness.told("DriftReverted").await.len(), 1);
+    let reverted = harness.told("DriftReverted").await;
+    assert_eq!(reverted.len(), 2, "{reverted:?}");
     let started = harness.told("RolloutStarted").await;
     assert!(started.iter().any(|note| note.contains(new)), "{started:?}");
 
     // What is judged is what was asked for.
     harness.edit_orders().await;
+    harness.edit_port().await;
     harness
         .reconcile_until("back amid the release", || async {
             harness.image_of_orders().await == new
+                && harness.target_port().await == Some(IntOrString::Int(8080))
         })
         .await;
     harness
@@ -281,9 +302,8 @@ async fn what_finds_and_fences_the_pods_goes_back_under_report_too() {
         )
         .await;
     // Ports, bounds and budgets stay.
-    let port = json!({"spec": {"ports": [{"port": 8080, "targetPort": 9}]}});
-    harness.edit::<Service>("demo-orders", port).await;
-    let bound = json!({"spec": {"maxReplicas": 9}});
+    harness.edit_port().await;
+    let bound = json!({"spec": {"minReplicas": 1}});
     harness
         .edit::<HorizontalPodAutoscaler>("demo-orders", bound)
         .await;
@@ -297,13 +317,17 @@ async fn what_finds_and_fences_the_pods_goes_back_under_report_too() {
     assert_eq!(
         orders(&harness.status().await).drift,
         [
-            "Service demo-orders: kubectl-set: spec.ports[8080,TCP].targetPort",
+            "HorizontalPodAutoscaler demo-orders: kubectl-set: spec.minReplicas",
             "PodDisruptionBudget demo-orders: kubectl-set: spec.maxUnavailable",
-            "HorizontalPodAutoscaler demo-orders: kubectl-set: spec.maxReplicas",
+            "Service demo-orders: kubectl-set: spec.ports[8080,TCP].targetPort",
         ]
     );
 
     // These do not.
+    let most = json!({"spec": {"maxReplicas": 9}});
+    harness
+        .edit::<HorizontalPodAutoscaler>("demo-orders", most)
+        .await;
     let selector = json!({"spec": {"selector": {"tier": "front"}}});
     harness.edit::<Service>("demo-orders", selector).await;
     let labels = json!({"app.kubernetes.io/version": "x"});
@@ -314,6 +338,8 @@ async fn what_finds_and_fences_the_pods_goes_back_under_report_too() {
     harness.edit::<NetworkPolicy>("demo-orders", open).await;
     harness
         .reconcile_until("all are back", || async {
+            let autoscalers = harness.api::<HorizontalPodAutoscaler>();
+            let autoscaler = autoscalers.get("demo-orders").await.expect("one");
             let service = harness.api::<Service>().get("demo-orders").await;
             let policy = harness.api::<NetworkPolicy>().get("demo-orders").await;
             let service = service.expect("a Service").spec.expect("a spec");
@@ -327,7 +353,8 @@ async fn what_finds_and_fences_the_pods_goes_back_under_report_too() {
             let labels = template.metadata.expect("metadata").labels.expect("labels");
             let pod = template.spec.expect("a pod");
             let rights = pod.security_context.expect("rights");
-            !service.selector.expect("a selector").contains_key("tier")
+            autoscaler.spec.expect("a spec").max_replicas == 3
+                && !service.selector.expect("a selector").contains_key("tier")
                 && policy
                     .ingress
                     .expect("rules")

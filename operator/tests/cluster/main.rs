@@ -10,6 +10,7 @@ mod containment;
 mod data;
 mod database;
 mod drift;
+mod drift_limits;
 mod failures;
 mod harness;
 mod holds;

@@ -8,7 +8,7 @@ use serde_json::json;
 use shop_operator::{
     api::Shop,
     cluster::{Kind, Tracked},
-    naming::names::ServiceName,
+    naming::{labels::DRIFT_LABEL, names::ServiceName},
     objects::resources::Resources,
     progress::decide::{Migration, image_of},
     run::plan::{Plan, plan},
@@ -107,6 +107,28 @@ async fn a_plan_of_another_version_shows_what_is_there_once_its_migration_is_don
         jobs.iter()
             .any(|name| name.starts_with("demo-orders-migrate-"))
     );
+}
+
+#[tokio::test]
+async fn a_plan_of_a_release_knows_that_nothing_may_stay_edited() {
+    let harness = Harness::new().await;
+    let spec = |version: &str| {
+        let orders = json!({"version": version, "driftPolicy": "Report"});
+        json!({"version": "1", "services": {"orders": orders}})
+    };
+    harness.apply(spec("1")).await;
+    harness.bring_up().await;
+    let mut shop = harness.shop().await;
+    let marked = |plan: &Plan| {
+        let mut services = plan.rendered.services.iter();
+        let service = services.find(|service| service.name_any() == "demo-orders");
+        let labels = service.expect("a Service").labels();
+        labels.contains_key(DRIFT_LABEL)
+    };
+    assert!(marked(&harness.plan(&shop).await));
+    shop.spec = serde_json::from_value(spec("2")).expect("a specification");
+    shop.metadata.generation = shop.metadata.generation.map(|last| last + 1);
+    assert!(!marked(&harness.plan(&shop).await));
 }
 
 #[tokio::test]

@@ -286,14 +286,14 @@ async fn what_is_noted_of_a_revision_is_not_believed_of_the_next_one_though_some
     let harness = Harness::new().await;
     harness.settled("Report", json!({})).await;
     let noted = harness.deployment_of_orders().await.annotations()[NOTE].clone();
-    let kept = json!({
+    let kept = Patch::Apply(json!({
         "apiVersion": "apps/v1", "kind": "Deployment",
         "metadata": {"name": "demo-orders", "annotations": {NOTE: noted}},
-    });
+    }));
     let deployments = harness.api::<Deployment>();
     let params = PatchParams::apply("gitops");
-    let kept = deployments.patch("demo-orders", &params, &Patch::Apply(&kept));
-    kept.await.expect("it owns it too");
+    let kept = deployments.patch("demo-orders", &params, &kept).await;
+    kept.expect("it owns it too");
 
     harness.apply(shop("Enforce", json!({}))).await;
     harness.until_quiet().await;

@@ -397,6 +397,12 @@ async fn what_is_given_back_is_ours_again() {
     );
     let told = harness.told("DriftReverted").await;
     assert_eq!(told, Vec::<String>::new());
+    // Who goes on like that is told of once in a while.
+    harness
+        .edit::<Deployment>("demo-orders", image(BY_HAND))
+        .await;
+    harness.until_reported().await;
+    assert_eq!(harness.told("DriftReported").await.len(), 1);
 }
 
 #[tokio::test]

@@ -174,15 +174,15 @@ fn a_plan_says_what_somebody_else_has_changed_and_whether_it_stays() {
     };
     let sides = [
         of(&[], &[]),
-        of(&["kubectl: spec.type", "kubectl: spec.a"], &[]),
-        of(&["kubectl: spec.type"], &["kubectl: spec.selector"]),
+        of(&["kubectl: spec.paused", "kubectl: spec.a"], &[]),
+        of(&["kubectl: spec.paused"], &["kubectl: spec.selector"]),
     ];
     let name = "Service demo-orders: what somebody else has changed";
     assert_eq!(
         edited(&sides),
         [
-            format!("{name} stays (driftPolicy: Report): kubectl: spec.type; kubectl: spec.a"),
-            format!("{name} stays (driftPolicy: Report): kubectl: spec.type"),
+            format!("{name} stays (driftPolicy: Report): kubectl: spec.paused; kubectl: spec.a"),
+            format!("{name} stays (driftPolicy: Report): kubectl: spec.paused"),
             format!("{name} goes back: kubectl: spec.selector"),
         ]
     );

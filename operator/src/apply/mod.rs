@@ -197,7 +197,7 @@ impl Collected {
     }
 
     fn add_known<K: Kind>(&mut self, shop: &ValidShop, tracked: &Tracked<K>, applied: &[Arc<K>]) {
-        let applied: BTreeSet<_> = applied.iter().map(ResourceExt::name_any).collect();
+        let applied: BTreeSet<_> = applied.iter().map(|object| object.name_any()).collect();
         for name in tracked.names_of_shop(&shop.namespace, &shop.name) {
             if !applied.contains(&name)
                 && let Some(known) = tracked.known(&shop.namespace, &shop.name, &name)

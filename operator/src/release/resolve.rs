@@ -18,7 +18,7 @@ use crate::{
     model::place::Place,
     naming::names::{self, ServiceName},
     objects::revision,
-    progress::decide::{Release, running},
+    progress::{decide::Release, runs::running},
 };
 
 /// What is remembered, and what follows from it.

@@ -113,7 +113,7 @@ pub struct ServiceSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub canary: Option<CanarySpec>,
 
-    /// What becomes of a field of its Deployment, Service, budget or autoscaler that somebody else changes. Default: Enforce.
+    /// What becomes of what somebody else changes on its objects. Default: Enforce.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drift_policy: Option<DriftPolicy>,
 
@@ -128,14 +128,16 @@ pub struct ServiceSpec {
     pub env: Vec<EnvSpec>,
 }
 
-/// What becomes of a field of a service's Deployment, Service, budget or autoscaler that somebody else changes. Default: Enforce.
+/// What becomes of a field of a service's Deployment, Service, budget or autoscaler that somebody else changes. Enforce (default): it goes back to
+/// what the Shop asks for, and an event says who had changed what. Report: it stays until the object is rendered anew, by a release for
+/// example, and `status.services[].drift` lists it; labels, annotations, selectors, what pods may do, which Secrets they read, the type of the
+/// Service, the bounds of the autoscaler and `maxSurge` go back all the same.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum DriftPolicy {
     /// It goes back to what the Shop asks for, and an event says who had changed what.
     #[default]
     Enforce,
-    /// It stays until the object is rendered anew, by a release for example, and `status.services[].drift` lists it. Labels, annotations,
-    /// selectors, what pods may do and which Secrets they read go back all the same.
+    /// It stays until the object is rendered anew, by a release for example, and `status.services[].drift` lists it.
     Report,
 }
 

@@ -204,6 +204,12 @@ impl<K: Kind> Cache<K> {
         cached.taken_from.clone()
     }
 
+    /// Whose fields were taken over since the object was last applied.
+    pub(super) fn taken_from(&self, namespace: &str, shop: &str, name: &str) -> Vec<String> {
+        let cached = self.find(namespace, shop, name);
+        cached.map_or_else(Vec::new, |cached| cached.taken_from.clone())
+    }
+
     /// Whether applying `wanted` would change nothing.
     pub(super) fn is_settled(
         &self,

@@ -7,9 +7,11 @@ use super::{FIELD_MANAGER, ownership};
 use crate::naming::labels::DRIFT_LABEL;
 
 /// Stays under no policy, wherever in a specification it is: by what objects are found, what pods may do, which Secrets they read, and
-/// how many there may be, because each has its share of a database's connections.
-const KEPT: [&str; 8] = [
+/// how many there may be (each has its share of a database's connections) and must be (the service is not whole with fewer).
+const KEPT: [&str; 10] = [
     "maxReplicas",
+    "maxSurge",
+    "minReplicas",
     "scaleTargetRef",
     "selector",
     "metadata",
@@ -54,6 +56,11 @@ impl Drift {
             ..Self::none(desired)
         }
     }
+}
+
+/// Whether an apply was refused because the object is not any more what it was to be applied to.
+pub(super) fn is_outrun(answer: &Status) -> bool {
+    answer.code == 409 && !is_conflict(answer)
 }
 
 /// Whether an apply was refused because others have set fields of it otherwise.
@@ -134,12 +141,18 @@ fn remove(value: &mut Value, path: &str) -> bool {
             let Some((keys, rest)) = keys(path) else {
                 return false;
             };
-            let is_it = |item: &&mut Value| keys.iter().all(|(key, is)| item.get(key) == Some(is));
+            let is_it = |item: &&mut Value| keys.iter().all(|(key, is)| is_key(item, key, is));
             let item = items.iter_mut().find(is_it);
             item.is_some_and(|item| remove(item, rest))
         }
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
     }
+}
+
+/// Whether an item has this key. A port without a protocol has the one that the API server gives it.
+fn is_key(item: &Value, key: &str, is: &Value) -> bool {
+    item.get(key)
+        .map_or(key == "protocol" && is == "TCP", |has| has == is)
 }
 
 /// Whether a field set of `managedFields` has this field.
@@ -227,6 +240,7 @@ mod tests {
                     "name": "orders", "image": "o:1", "securityContext": {"runAsUser": 1},
                     "resources": {"limits": {"example.com/gpu": "1", "memory": "1Gi"}},
                     "env": [{"name": "LOG", "value": "info"}],
+                    "ports": [{"containerPort": 8080, "name": "http"}],
                 }]}},
             },
         })
@@ -297,6 +311,8 @@ mod tests {
             r#".spec.template.spec.containers[name="orders"].env[name="DATABASE_URL"].valueFrom.secretKeyRef"#,
             ".spec.type",
             ".spec.maxReplicas",
+            ".spec.minReplicas",
+            ".spec.strategy.rollingUpdate.maxSurge",
             ".spec.scaleTargetRef.name",
         ] {
             let answer = refused(&[("kubectl-edit", path)]);
@@ -304,6 +320,8 @@ mod tests {
             for (field, is) in [
                 ("type", json!("ClusterIP")),
                 ("maxReplicas", json!(3)),
+                ("minReplicas", json!(2)),
+                ("strategy", json!({"rollingUpdate": {"maxSurge": 1}})),
                 ("scaleTargetRef", json!({"name": "demo-orders"})),
             ] {
                 desired["spec"][field] = is;
@@ -326,6 +344,10 @@ mod tests {
                 "c",
                 r#".spec.template.spec.containers[name="orders"].env[name="LOG"].value"#,
             ),
+            (
+                "d",
+                r#".spec.template.spec.containers[name="orders"].ports[containerPort=8080,protocol="TCP"].name"#,
+            ),
         ]);
         let drift = drift(&answer, &desired(), &live(Some("f")));
         assert_eq!(
@@ -334,6 +356,7 @@ mod tests {
                 "a: spec.ports[80,TCP].targetPort",
                 "b: spec.template.spec.containers[orders].resources.limits.example.com/gpu",
                 "c: spec.template.spec.containers[orders].env[LOG].value",
+                "d: spec.template.spec.containers[orders].ports[8080,TCP].name",
             ]
         );
         assert_eq!(
@@ -343,6 +366,7 @@ mod tests {
         let container = at(&drift, "/spec/template/spec/containers/0").expect("a container");
         assert_eq!(container["resources"], json!({"limits": {"memory": "1Gi"}}));
         assert_eq!(container["env"], json!([{"name": "LOG"}]));
+        assert_eq!(container["ports"], json!([{"containerPort": 8080}]));
     }
 
     #[test]

@@ -9,8 +9,9 @@ use serde_json::{Map, Value, json};
 
 use crate::{hash::Fingerprint, naming::labels::DRIFT_LABEL, quantity};
 
-/// More fields of others than this are not kept of one object.
-const KEPT: usize = 50;
+/// More fields of others than this are not kept of one object. A template that somebody has set as a whole has fewer: what was added to it
+/// must not be cut off behind what stays of it.
+const KEPT: usize = 200;
 /// Who has set a field, where the API server does not say.
 pub(super) const SOMEBODY: &str = "somebody";
 

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::{
     FIELD_MANAGER,
     cache::Entry,
-    drift::{Drift, drift, is_conflict},
+    drift::{Drift, drift, is_conflict, is_outrun},
     kind::Kind,
     ownership,
     tracked::{Tracked, as_json, key_of},
@@ -27,6 +27,8 @@ use crate::{
 pub const ADOPT_ANNOTATION: &str = "shopkeeper.dev/adopt";
 /// More fields of others than this are not named one by one.
 const NAMED: usize = 5;
+/// An object on which others write between the question and the answer is looked at this often.
+const LOOKS: usize = 5;
 
 /// An object after it was made what it should be.
 #[derive(Clone, Debug)]
@@ -239,23 +241,22 @@ impl<K: Kind> Tracked<K> {
         if there == There::Nothing {
             return Ok((answer.map_err(failed(desired))?, Edits::default()));
         }
-        let force = params.force();
         let mut met = Drift::none(json);
-        if let Some(refused) = refused(&answer, is_conflict).cloned() {
-            let live = api.get_opt(&name).await.map_err(failed(desired))?;
-            // What is handed over was nobody's to edit.
-            let live = live.filter(|_| there == There::Ours);
-            let live = live.as_ref().map(as_json).unwrap_or_default();
-            met = drift(&refused, json, &live);
-            answer = api.patch(&name, &force, &Patch::Apply(&met.apply)).await;
+        for _ in 0..LOOKS {
+            if refused(&answer, |answer| is_conflict(answer) || is_outrun(answer)).is_none() {
+                break;
+            }
+            (answer, met) = self.take_back(desired, json, there).await?;
         }
+        let force = params.force();
         if !met.left.is_empty() && refused(&answer, is_invalid).is_some() {
             met = met.all_taken_back(json);
             answer = api.patch(&name, &force, &Patch::Apply(json)).await;
         }
         let (live, mut removed) = match refused(&answer, is_invalid).cloned() {
             Some(refused) => self.make_room(desired, json, &refused).await?,
-            None => (answer.map_err(failed(desired))?, Vec::new()),
+            // Taken over before, by an apply that then failed for another reason: it is gone with this one.
+            None => (answer.map_err(failed(desired))?, self.taken_from(desired)),
         };
         // What goes back stood beside it, and is told once.
         removed.retain(|field| !met.taken_back.contains(field));
@@ -267,6 +268,42 @@ impl<K: Kind> Tracked<K> {
             added: Vec::new(),
         };
         Ok((live, edits))
+    }
+
+    fn taken_from(&self, desired: &K) -> Vec<String> {
+        let (namespace, shop, name) = key_of(desired);
+        lock(&self.cache).taken_from(&namespace, &shop, &name)
+    }
+
+    /// An apply by force over what others have set, of exactly the object of which the API server says what that is: what somebody sets a
+    /// moment later is not taken back unseen.
+    async fn take_back(
+        &self,
+        desired: &K,
+        json: &Value,
+        there: There,
+    ) -> Result<(Result<K, kube::Error>, Drift), Error> {
+        let (namespace, _, name) = key_of(desired);
+        let api = self.api(&namespace);
+        let live = api.get_opt(&name).await.map_err(failed(desired))?;
+        let at_this_version = |apply: &Value| {
+            let mut apply = apply.clone();
+            let version = live.as_ref().and_then(ResourceExt::resource_version);
+            apply["metadata"]["resourceVersion"] = json!(version);
+            Patch::Apply(apply)
+        };
+        let params = PatchParams::apply(FIELD_MANAGER).validation_strict();
+        let answer = api.patch(&name, &params, &at_this_version(json)).await;
+        let Some(refused) = refused(&answer, is_conflict).cloned() else {
+            return Ok((answer, Drift::none(json)));
+        };
+        // What is handed over was nobody's to edit.
+        let ours = live.as_ref().filter(|_| there == There::Ours);
+        let ours = ours.map(as_json).unwrap_or_default();
+        let met = drift(&refused, json, &ours);
+        let force = params.force();
+        let answer = api.patch(&name, &force, &at_this_version(&met.apply)).await;
+        Ok((answer, met))
     }
 
     /// What others have set may exclude what we apply: it is taken over, and with the apply it goes. Returns also what that was.
@@ -298,7 +335,7 @@ impl<K: Kind> Tracked<K> {
             .validation_strict()
             .force();
         let live = api.patch(&name, &params, &Patch::Apply(apply)).await;
-        Ok((live.map_err(still_refused)?, taken))
+        Ok((live.map_err(still_refused)?, since_applied))
     }
 }
 

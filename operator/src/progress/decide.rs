@@ -26,7 +26,10 @@ use crate::{
         place::Place,
         validate::{Replicas, ValidService},
     },
-    naming::names::{self, ServiceName},
+    naming::{
+        labels::NAME_LABEL,
+        names::{self, ServiceName},
+    },
     progress::{
         pinning::{Pinned, pin},
         placement::{self, Placement, Way},
@@ -529,8 +532,11 @@ fn took_too_long(service: &ValidService) -> String {
     )
 }
 
-/// The image in a Deployment's template.
+/// The image in a Deployment's template, of the container that serves: somebody may have put another one before it.
 pub fn image_of(deployment: &Deployment) -> Option<&str> {
     let pod = deployment.spec.as_ref()?.template.spec.as_ref()?;
-    pod.containers.first()?.image.as_deref()
+    let service = deployment.labels().get(NAME_LABEL)?;
+    let mut containers = pod.containers.iter();
+    let serves = containers.find(|container| container.name == *service);
+    serves?.image.as_deref()
 }

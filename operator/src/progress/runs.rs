@@ -4,7 +4,7 @@ use k8s_openapi::api::{apps::v1::Deployment, core::v1::Pod};
 use kube::ResourceExt;
 
 use super::decide::{Release, image_of};
-use crate::naming::labels::{REVISION_LABEL, VERSION_LABEL};
+use crate::naming::labels::{NAME_LABEL, REVISION_LABEL, VERSION_LABEL};
 
 /// On a Deployment of which what somebody else changes stays: its revision, and the image of that.
 const RUNS_ANNOTATION: &str = "shopkeeper.dev/runs";
@@ -35,10 +35,9 @@ pub fn note(deployment: &mut Deployment) {
 pub fn noted(deployment: &Deployment) -> Option<Noted<'_>> {
     let annotations = deployment.annotations();
     let (revision, image) = annotations.get(RUNS_ANNOTATION)?.split_once(' ')?;
-    let pod = deployment.spec.as_ref()?.template.spec.as_ref()?;
     let noted = Noted {
         revision,
-        container: &pod.containers.first()?.name,
+        container: deployment.labels().get(NAME_LABEL)?,
         image,
     };
     (annotations.get(REVISION_LABEL).map(String::as_str) == Some(revision)).then_some(noted)

@@ -208,17 +208,21 @@ impl Statuses {
             let mut all = lock(&self.told);
             let told = all.entry(key_of(shop)).or_default();
             told.retain(|_, at| now.duration_since(*at) < TOLD_AGAIN);
-            let is_new = !told.contains_key(&notice.note);
-            told.entry(notice.note.clone()).or_insert(now);
-            is_new
+            !told.contains_key(&notice.note)
         };
-        if is_new {
-            self.publish_event(shop, notice).await;
+        let note = notice.note.clone();
+        if is_new && self.publish_event(shop, notice).await {
+            let mut all = lock(&self.told);
+            all.entry(key_of(shop)).or_default().insert(note, now);
         }
     }
 
-    /// Events are a courtesy: a reconcile does not fail for want of one.
-    pub async fn publish_event(&self, shop: &impl Resource<DynamicType = ()>, notice: Notice) {
+    /// Whether the event was written. Events are a courtesy: a reconcile does not fail for want of one.
+    pub async fn publish_event(
+        &self,
+        shop: &impl Resource<DynamicType = ()>,
+        notice: Notice,
+    ) -> bool {
         tracing::info!(
             reason = notice.reason,
             service = notice.service,
@@ -244,9 +248,11 @@ impl Statuses {
         };
         // A recorder counts an event whose reason it knows as a repetition and keeps the note of the first; a new one does not.
         let recorder = Recorder::new(self.client.clone(), self.reporter.clone());
-        if let Err(error) = recorder.publish(&event, &shop.object_ref(&())).await {
+        let answer = recorder.publish(&event, &shop.object_ref(&())).await;
+        if let Err(error) = &answer {
             tracing::warn!(%error, "an event could not be written");
         }
+        answer.is_ok()
     }
 }
 

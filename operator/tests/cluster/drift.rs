@@ -301,11 +301,13 @@ async fn what_finds_and_fences_the_pods_goes_back_under_report_too() {
             json!({"autoscaling": {"minReplicas": 2, "maxReplicas": 3}}),
         )
         .await;
-    // Ports, bounds and budgets stay.
+    // Ports, what an autoscaler goes by, and budgets stay.
     harness.edit_port().await;
-    let bound = json!({"spec": {"minReplicas": 1}});
+    let target = json!({"type": "Utilization", "averageUtilization": 41});
+    let metric = json!({"type": "Resource", "resource": {"name": "cpu", "target": target}});
+    let metrics = json!({"spec": {"metrics": [metric]}});
     harness
-        .edit::<HorizontalPodAutoscaler>("demo-orders", bound)
+        .edit::<HorizontalPodAutoscaler>("demo-orders", metrics)
         .await;
     let budget = json!({"spec": {"maxUnavailable": 2}});
     harness
@@ -317,14 +319,14 @@ async fn what_finds_and_fences_the_pods_goes_back_under_report_too() {
     assert_eq!(
         orders(&harness.status().await).drift,
         [
-            "HorizontalPodAutoscaler demo-orders: kubectl-set: spec.minReplicas",
+            "HorizontalPodAutoscaler demo-orders: kubectl-set: spec.metrics",
             "PodDisruptionBudget demo-orders: kubectl-set: spec.maxUnavailable",
             "Service demo-orders: kubectl-set: spec.ports[8080,TCP].targetPort",
         ]
     );
 
     // These do not.
-    let most = json!({"spec": {"maxReplicas": 9}});
+    let most = json!({"spec": {"maxReplicas": 9, "minReplicas": 1}});
     harness
         .edit::<HorizontalPodAutoscaler>("demo-orders", most)
         .await;
@@ -353,7 +355,8 @@ async fn what_finds_and_fences_the_pods_goes_back_under_report_too() {
             let labels = template.metadata.expect("metadata").labels.expect("labels");
             let pod = template.spec.expect("a pod");
             let rights = pod.security_context.expect("rights");
-            autoscaler.spec.expect("a spec").max_replicas == 3
+            let bounds = autoscaler.spec.expect("a spec");
+            (bounds.min_replicas, bounds.max_replicas) == (Some(2), 3)
                 && !service.selector.expect("a selector").contains_key("tier")
                 && policy
                     .ingress

@@ -234,14 +234,38 @@ async fn what_goes_back_is_told_though_the_operator_is_killed_before_it_writes_t
     harness = harness.dying(&death).await;
     harness.until_quiet().await;
     harness.set_image(BY_HAND).await;
-    // After an apply without force, one with it, and the event.
-    death.is_due(4);
+    // After an apply without force, one more of a known version, one with force, and the event.
+    death.is_due(5);
     tokio::select! {
         () = harness.reconcile_until("it is killed", || async { false }) => {}
         () = death.comes() => {}
     }
     assert_eq!(harness.image_of_orders().await, OLD);
     assert_eq!(harness.told("DriftReverted").await.len(), 1);
+}
+
+#[tokio::test]
+async fn what_is_edited_between_the_question_and_the_force_is_not_taken_back_unseen() {
+    let death = Arc::<Death>::default();
+    let mut harness = Harness::new().await;
+    harness.settled("Report", json!({})).await;
+    harness = harness.dying(&death).await;
+    harness.until_quiet().await;
+    harness.set_image(BY_HAND).await;
+    // Before the apply by force.
+    death.is_due(3);
+    let meanwhile = async {
+        death.comes().await;
+        let memory = json!({"resources": {"limits": {"memory": "512Mi"}}});
+        harness
+            .edit::<Deployment>("demo-orders", in_container(memory))
+            .await;
+        death.was_sleep();
+    };
+    let both =
+        harness.reconcile_until_status("both are listed", |status| drift_of(status).len() == 2);
+    tokio::join!(both, meanwhile);
+    assert_eq!(harness.image_of_orders().await, BY_HAND);
 }
 
 #[tokio::test]

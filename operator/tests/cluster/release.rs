@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    pin::pin,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -371,6 +372,7 @@ pub(crate) struct Death {
     is_last: AtomicBool,
     is_dead: AtomicBool,
     pub(crate) dead: Notify,
+    resumed: Notify,
 }
 
 impl Death {
@@ -383,6 +385,12 @@ impl Death {
     /// Waits for it.
     pub(crate) async fn comes(&self) {
         self.dead.notified().await;
+    }
+
+    /// It was not dead, only slow: what it was about to send is sent now.
+    pub(crate) fn was_sleep(&self) {
+        self.is_dead.store(false, Ordering::SeqCst);
+        self.resumed.notify_waiters();
     }
 
     /// Of each request, before it is sent.
@@ -403,8 +411,10 @@ impl Death {
         let is_dead = death.is_dead.fetch_or(is_last, Ordering::SeqCst) || is_last;
         async move {
             if is_dead {
+                let mut resumed = pin!(death.resumed.notified());
+                resumed.as_mut().enable();
                 death.dead.notify_one();
-                return std::future::pending().await;
+                resumed.await;
             }
             answer.await
         }

@@ -18,7 +18,7 @@ use shop_operator::{
         revision::of_deployment,
     },
     progress::{
-        decide::{Migration, Renewal, decide},
+        decide::{Migration, Renewal, decide, image_of},
         runs::{noted, running},
     },
     release::{Stage, no_canary, noted as noted_of, seen, serves},
@@ -165,6 +165,21 @@ fn decisions_go_by_the_image_that_was_asked_for() {
     set_image(&mut live);
     let runs = running(&live).expect("an image");
     assert_eq!(runs.image, shop.services[ORDERS].image);
+
+    // Somebody has put a container before the one that serves.
+    let spec = live
+        .spec
+        .as_mut()
+        .and_then(|spec| spec.template.spec.as_mut());
+    let containers = &mut spec.expect("a pod").containers;
+    let before = json!({"name": "before", "image": "sidecar:1"});
+    containers.insert(0, serde_json::from_value(before).expect("a container"));
+    assert_eq!(image_of(&live), Some(BY_HAND));
+    let noted = noted(&live).expect("a note");
+    assert_eq!(
+        (noted.container, noted.image),
+        (ORDERS, shop.services[ORDERS].image.as_str())
+    );
 
     // Left behind by another revision, because somebody else has set it too.
     let stale = "0123456789abcdef by.hand/orders:6".to_owned();

@@ -7,6 +7,7 @@ mod bad_release;
 mod canary;
 mod checkout;
 mod data;
+mod drift;
 mod journey;
 mod left_behind;
 mod monolith;

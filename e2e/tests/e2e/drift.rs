@@ -57,8 +57,8 @@ async fn listed(world: &World) -> Result<Vec<Value>> {
 
 /// The notes of all events for this reason.
 async fn told(world: &World, reason: &str) -> Result<Vec<String>> {
-    let events = world.cluster.api::<Event>().list(&ListParams::default());
-    let events = events.await?.items.into_iter();
+    let events = world.cluster.api::<Event>();
+    let events = events.list(&ListParams::default()).await?.items.into_iter();
     let of_it = events.filter(|event| event.reason.as_deref() == Some(reason));
     Ok(of_it.filter_map(|event| event.note).collect())
 }

@@ -6,7 +6,7 @@ use kube::{KubeSchema, core::Rule};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    CanarySpec, MOST_SERVICES, PauseSpec, ResourcesSpec, SchedulingSpec, canary,
+    CanarySpec, MOST_SERVICES, OverrideSpec, PauseSpec, ResourcesSpec, SchedulingSpec, canary,
     format::IMAGE,
     pod_metadata::{
         annotation_values, keys, label_values, no_reserved_annotation, no_reserved_label,
@@ -121,6 +121,12 @@ pub struct ServiceSpec {
     #[schemars(length(max = 50))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub env: Vec<EnvSpec>,
+
+    /// The last resort: patches of single objects, one for each kind, that go in after everything else. See docs/overrides.md.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 7))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["kind".into()]))]
+    pub overrides: Vec<OverrideSpec>,
 }
 
 /// Bounds for a HorizontalPodAutoscaler.

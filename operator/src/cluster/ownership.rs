@@ -280,7 +280,7 @@ fn canonical(mut object: Value) -> Value {
 fn tidy(value: &mut Value) {
     match value {
         Value::Object(object) => {
-            for name in ["requests", "limits"] {
+            for name in ["requests", "limits", "overhead", "target"] {
                 for amount in object
                     .get_mut(name)
                     .and_then(Value::as_object_mut)
@@ -290,6 +290,13 @@ fn tidy(value: &mut Value) {
                     if let Some(text) = amount.as_str() {
                         *amount = quantity::canonical(text).into();
                     }
+                }
+            }
+            for name in ["sizeLimit", "divisor"] {
+                if let Some(amount) = object.get_mut(name)
+                    && let Some(text) = amount.as_str()
+                {
+                    *amount = quantity::canonical(text).into();
                 }
             }
             object.values_mut().for_each(tidy);
@@ -341,6 +348,19 @@ fn key_values(keys: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn amounts_are_the_same_in_every_form_wherever_they_stand() {
+        let of = |bytes: &str, cpu: &str| {
+            canonical(json!({"spec": {
+                "resources": {"requests": {"memory": bytes, "cpu": cpu}}, "overhead": {"cpu": cpu},
+                "emptyDir": {"sizeLimit": bytes}, "resourceFieldRef": {"divisor": cpu},
+                "target": {"type": "AverageValue", "averageValue": cpu},
+            }}))
+        };
+        assert_eq!(of("1024Mi", "0.5"), of("1Gi", "500m"));
+        assert_ne!(of("1025Mi", "0.5"), of("1Gi", "500m"));
+    }
 
     const US: &str = "us";
 

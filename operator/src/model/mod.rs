@@ -3,6 +3,9 @@
 pub mod canary;
 pub mod defaults;
 pub mod metadata;
+mod overrides;
+mod own_fields;
+pub mod patch;
 pub mod place;
 pub mod topology;
 pub mod validate;

@@ -7,12 +7,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::{apimachinery::pkg::apis::meta::v1::OwnerReference, jiff::SignedDuration};
 use kube::{Resource, ResourceExt};
+use serde_json::{Map, Value};
 
 use crate::{
     api::{
         Begins, DeletionPolicy, EmailSpec, EnvSpec, ExposureType, JudgedBy, MigrationSpec,
-        OnFailure, OperatorUpdates, PauseSpec, PullPolicy, ResourcesSpec, RolloutSpec,
-        SchedulingSpec, ServiceSpec, Shop, ShopSpec, StorageSpec, Topology,
+        OnFailure, OperatorUpdates, OverrideKind, OverrideSpec, PauseSpec, PullPolicy,
+        ResourcesSpec, RolloutSpec, SchedulingSpec, ServiceSpec, Shop, ShopSpec, StorageSpec,
+        Topology,
         format::{self, Format},
     },
     config::Config,
@@ -24,7 +26,7 @@ use crate::{
     hash::Fingerprint,
     model::{
         canary::{self, Step},
-        defaults,
+        defaults, overrides,
         place::{Place, Server},
         topology,
         windows::{ValidWindow, windows},
@@ -192,6 +194,8 @@ pub struct ValidService {
     pub migration: ValidMigration,
     /// The user's own environment.
     pub env: Vec<EnvSpec>,
+    /// What the user has otherwise in single objects.
+    pub overrides: Vec<OverrideSpec>,
     /// The port of every node on which it is reached.
     pub node_port: Option<i32>,
 }
@@ -233,6 +237,13 @@ impl ValidService {
     pub fn most_pods(&self) -> Option<i32> {
         let most = self.replicas.most()?;
         Some(with_canary(most, &self.canary))
+    }
+
+    /// What the user has otherwise in the object of this kind.
+    pub fn patch_of(&self, kind: OverrideKind) -> Option<&Map<String, Value>> {
+        let mut overrides = self.overrides.iter();
+        let found = overrides.find(|of| of.kind == kind)?;
+        Some(&found.patch)
     }
 }
 
@@ -477,6 +488,7 @@ fn valid_service(
             env.name
         ));
     }
+    overrides::check(&path, name, &spec.overrides, wrong);
     let replicas = replicas(&path, &spec, wrong);
     let canary = canary(&path, &spec, hosts, wrong);
     let is_built_in = hosts || built_in::services().contains_key(name);
@@ -540,6 +552,7 @@ fn valid_service(
         pod_annotations: spec.pod_annotations,
         migration: migration(spec.migration.unwrap_or_default()),
         env: spec.env,
+        overrides: spec.overrides,
         node_port: node_port(shop, name),
     }
 }
@@ -563,7 +576,7 @@ fn asked(
     let most = most.map(|most| with_canary(most, canary));
     let connections = most.and_then(per_process);
     let is_autoscaled = own.autoscaling.is_some();
-    let own = ServiceSpec {
+    let mut own = ServiceSpec {
         enabled: None,
         pause: None,
         replicas: None,
@@ -571,6 +584,14 @@ fn asked(
         canary: None,
         ..own
     };
+    own.overrides.retain(|of| match of.kind {
+        OverrideKind::Deployment | OverrideKind::Job => true,
+        OverrideKind::Service
+        | OverrideKind::HorizontalPodAutoscaler
+        | OverrideKind::PodDisruptionBudget
+        | OverrideKind::NetworkPolicy
+        | OverrideKind::ServiceAccount => false,
+    });
     let follows = own.version.is_none() && own.image.is_none();
     let others = spec.services.iter();
     let others = others.filter(|(name, _)| calls.contains(&name.as_str()));

@@ -9,11 +9,13 @@ pub mod disruption_budget;
 mod host;
 pub mod migration;
 pub mod network_policy;
+mod overrides;
 mod pod;
 pub mod resources;
 pub mod revision;
 pub mod service;
 pub mod service_account;
+pub mod weakened;
 
 use kube::ResourceExt;
 
@@ -47,6 +49,7 @@ pub fn render(facts: &Facts, decision: &Decision) -> Resources<Rendered> {
         };
         render_service(&service, decided, decision, &contents, &mut resources);
         render_migration(&service, decided, &mut resources);
+        overrides::put_in(&service, &contents, &mut resources);
         if let Some(database) = &decided.database {
             render_database(&service, database, &facts.credentials, &mut resources);
         }

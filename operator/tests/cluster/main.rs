@@ -16,6 +16,7 @@ mod install;
 mod interruptions;
 mod leader;
 mod monolith;
+mod overrides;
 mod ownership;
 mod plan;
 mod rbac;

@@ -11,6 +11,7 @@ mod golden;
 mod holds;
 mod metrics;
 mod monolith;
+mod overrides;
 mod placement;
 mod properties;
 mod release;

@@ -112,6 +112,36 @@ fn admission_rules_are_run() {
 }
 
 #[test]
+fn patches_of_single_objects_are_judged_as_the_operator_would() {
+    let with = |overrides: Value| json!({"version": "1", "services": {"orders": {"overrides": overrides}}});
+    let patch =
+        json!({"spec": {"replicas": 2, "template": {"spec": {"tolerations": [{"kye": "a"}]}}}});
+    assert_judged(
+        &with(json!([{"kind": "Deployment", "patch": patch}])),
+        &[
+            "spec.services.orders.overrides[0].patch.spec.replicas: write spec.services.orders.replicas or autoscaling",
+            "spec.services.orders.overrides[0].patch.spec.template.spec.tolerations[0].kye: a Deployment has no such field",
+        ],
+    );
+    let fine = json!({"kind": "Service", "patch": {"spec": {"type": "LoadBalancer"}}});
+    assert_judged(&with(json!([fine])), &[]);
+    assert_judged(
+        &with(json!([fine, fine, {"kind": "Pod", "patch": {}}])),
+        &[
+            "spec.services.orders.overrides[2].kind: must be one of Deployment, Service, HorizontalPodAutoscaler, PodDisruptionBudget, NetworkPolicy, ServiceAccount, Job",
+            "spec.services.orders.overrides[2].patch: must have at least 1 entry",
+            "spec.services.orders.overrides[1]: is there twice",
+        ],
+    );
+    let null = json!({"spec": {"externalTrafficPolicy": null}});
+    let told = judged(&with(json!([{"kind": "Service", "patch": null}])));
+    assert!(
+        matches!(&told[..], [only] if only.contains("write {$patch: delete}")),
+        "{told:?}"
+    );
+}
+
+#[test]
 fn fields_and_rules_are_told_together() {
     let wrong = judged(
         &json!({"version": "1", "servces": {}, "services": {"users": {"version": "1", "image": "x/y:1"}}}),

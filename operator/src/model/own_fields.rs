@@ -1,0 +1,126 @@
+//! The fields of a service's objects by which the operator finds them or tells how far they are, and those that a Shop has fields for. No
+//! override names them. Pure.
+
+use crate::{
+    api::OverrideKind,
+    naming::names::{MIGRATION_CONTAINER, ServiceName},
+};
+
+const NAMES_OBJECT: &str = "kind names the object already: leave it out";
+const WRITTEN_BY_CLUSTER: &str = "the cluster writes it: leave it out";
+const METADATA: &str =
+    "by this the operator knows the object: of metadata patch labels and annotations alone";
+const LABELS: &str = "labels that begin with app.kubernetes.io/, shopkeeper.dev/ or batch.kubernetes.io/, and pod-template-hash, job-name and controller-uid are set by the operator and by Kubernetes: use a key of your own, for example example.com/team";
+const ANNOTATIONS: &str = "annotations that begin with shopkeeper.dev/ are set by the operator: use a key of your own, for example example.com/team";
+const SELECTOR: &str =
+    "by this selector pods are found, and the operator sets their labels: leave it out";
+const TARGET: &str = "it is the Deployment of the service: leave it out";
+const BY_JOB: &str = "by this the operator tells how far the migration is: leave it out";
+
+/// The metadata of the object and that of its pods.
+const METADATAS: [&str; 2] = ["metadata", "spec.template.metadata"];
+const LABEL_KEYS: [&str; 6] = [
+    "app.kubernetes.io/",
+    "shopkeeper.dev/",
+    "batch.kubernetes.io/",
+    "pod-template-hash",
+    "job-name",
+    "controller-uid",
+];
+
+/// The fields of one object that no override names, each with what to write instead.
+pub(super) struct OwnFields(Vec<(String, String)>);
+
+impl OwnFields {
+    pub(super) fn of(kind: OverrideKind, service: &ServiceName) -> Self {
+        let mut own: Vec<(String, String)> = Vec::new();
+        let mut add = |field: &str, instead: &str| own.push((field.into(), instead.into()));
+        add("apiVersion", NAMES_OBJECT);
+        add("kind", NAMES_OBJECT);
+        add("status", WRITTEN_BY_CLUSTER);
+        for metadata in METADATAS {
+            for key in LABEL_KEYS {
+                add(&format!("{metadata}.labels.{key}"), LABELS);
+            }
+            add(
+                &format!("{metadata}.annotations.shopkeeper.dev/"),
+                ANNOTATIONS,
+            );
+        }
+        let service_path = format!("spec.services.{service}");
+        let written_as = |field: &str| format!("write {service_path}.{field}");
+        match kind {
+            OverrideKind::Deployment => {
+                add("spec.selector", SELECTOR);
+                add("spec.replicas", &written_as("replicas or autoscaling"));
+                add("spec.paused", &written_as("pause"));
+                add(
+                    "spec.progressDeadlineSeconds",
+                    "write spec.rollout.deadline",
+                );
+                add(&image_of(service.as_str()), &written_as("version or image"));
+            }
+            OverrideKind::Job => {
+                add("spec.selector", SELECTOR);
+                for field in [
+                    "manualSelector",
+                    "suspend",
+                    "parallelism",
+                    "completions",
+                    "completionMode",
+                    "ttlSecondsAfterFinished",
+                ] {
+                    add(&format!("spec.{field}"), BY_JOB);
+                }
+                let deadline = written_as("migration.deadline");
+                add("spec.activeDeadlineSeconds", &deadline);
+                add(
+                    &image_of(MIGRATION_CONTAINER),
+                    &written_as("version or image"),
+                );
+            }
+            OverrideKind::Service | OverrideKind::PodDisruptionBudget => {
+                add("spec.selector", SELECTOR)
+            }
+            OverrideKind::NetworkPolicy => add("spec.podSelector", SELECTOR),
+            OverrideKind::HorizontalPodAutoscaler => {
+                add("spec.scaleTargetRef", TARGET);
+                for field in ["minReplicas", "maxReplicas"] {
+                    let instead = written_as(&format!("autoscaling.{field}"));
+                    add(&format!("spec.{field}"), &instead);
+                }
+            }
+            OverrideKind::ServiceAccount => {}
+        }
+        Self(own)
+    }
+
+    /// What to write instead of the field at this path, where it is not for overrides.
+    pub(super) fn at(&self, path: &str) -> Option<&str> {
+        let of_metadata = METADATAS.iter().find_map(|metadata| {
+            let rest = path.strip_prefix(metadata)?.strip_prefix('.')?;
+            let is_free = lies_in(rest, "labels") || lies_in(rest, "annotations");
+            (!is_free).then_some(METADATA)
+        });
+        let mut own = self.0.iter();
+        let own = own.find(|(field, _)| lies_in(path, field));
+        own.map(|(_, instead)| instead.as_str()).or(of_metadata)
+    }
+
+    /// A field of the operator's that is the one at this path, or in it.
+    pub(super) fn below(&self, path: &str) -> Option<&str> {
+        let own = self.0.iter().map(|(field, _)| field.as_str());
+        own.chain(METADATAS)
+            .find(|field| path.is_empty() || lies_in(field, path))
+    }
+}
+
+fn image_of(container: &str) -> String {
+    format!("spec.template.spec.containers[{container}].image")
+}
+
+/// A field ends where its name does, or is all that begins so.
+fn lies_in(path: &str, field: &str) -> bool {
+    let rest = path.strip_prefix(field);
+    rest.is_some_and(|rest| field.ends_with('/') || rest.is_empty() || rest.starts_with(['.', '[']))
+}

@@ -133,8 +133,8 @@ fn patches_of_single_objects_are_judged_as_the_operator_would() {
             "spec.services.orders.overrides[1]: is there twice",
         ],
     );
-    let null = json!({"spec": {"externalTrafficPolicy": null}});
-    let told = judged(&with(json!([{"kind": "Service", "patch": null}])));
+    let dropped = json!({"spec": {"externalTrafficPolicy": null}});
+    let told = judged(&with(json!([{"kind": "Service", "patch": dropped}])));
     assert!(
         matches!(&told[..], [only] if only.contains("write {$patch: delete}")),
         "{told:?}"

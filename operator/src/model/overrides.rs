@@ -97,7 +97,7 @@ impl Check<'_> {
         match value {
             Value::Null => self.say(
                 way,
-                "null takes nothing away, because kubectl apply and Helm leave it out: write {$patch: delete}",
+                "null takes nothing away, because kubectl apply leaves it out: write {$patch: delete}",
             ),
             Value::Object(fields) => self.fields(way, list, fields),
             Value::Array(items) if items.is_empty() => self.leaf(way, value),

@@ -28,69 +28,34 @@ const LABEL_KEYS: [&str; 6] = [
     "controller-uid",
 ];
 
+/// What tells how far a migration is.
+const JOB_FIELDS: [&str; 6] = [
+    "manualSelector",
+    "suspend",
+    "parallelism",
+    "completions",
+    "completionMode",
+    "ttlSecondsAfterFinished",
+];
+
 /// The fields of one object that no override names, each with what to write instead.
 pub(super) struct OwnFields(Vec<(String, String)>);
 
 impl OwnFields {
     pub(super) fn of(kind: OverrideKind, service: &ServiceName) -> Self {
-        let mut own: Vec<(String, String)> = Vec::new();
-        let mut add = |field: &str, instead: &str| own.push((field.into(), instead.into()));
-        add("apiVersion", NAMES_OBJECT);
-        add("kind", NAMES_OBJECT);
-        add("status", WRITTEN_BY_CLUSTER);
+        let mut own = of_kind(kind, service);
+        let mut add = |field: String, instead: &str| own.push((field, instead.into()));
+        add("apiVersion".into(), NAMES_OBJECT);
+        add("kind".into(), NAMES_OBJECT);
+        add("status".into(), WRITTEN_BY_CLUSTER);
         for metadata in METADATAS {
             for key in LABEL_KEYS {
-                add(&format!("{metadata}.labels.{key}"), LABELS);
+                add(format!("{metadata}.labels.{key}"), LABELS);
             }
             add(
-                &format!("{metadata}.annotations.shopkeeper.dev/"),
+                format!("{metadata}.annotations.shopkeeper.dev/"),
                 ANNOTATIONS,
             );
-        }
-        let service_path = format!("spec.services.{service}");
-        let written_as = |field: &str| format!("write {service_path}.{field}");
-        match kind {
-            OverrideKind::Deployment => {
-                add("spec.selector", SELECTOR);
-                add("spec.replicas", &written_as("replicas or autoscaling"));
-                add("spec.paused", &written_as("pause"));
-                add(
-                    "spec.progressDeadlineSeconds",
-                    "write spec.rollout.deadline",
-                );
-                add(&image_of(service.as_str()), &written_as("version or image"));
-            }
-            OverrideKind::Job => {
-                add("spec.selector", SELECTOR);
-                for field in [
-                    "manualSelector",
-                    "suspend",
-                    "parallelism",
-                    "completions",
-                    "completionMode",
-                    "ttlSecondsAfterFinished",
-                ] {
-                    add(&format!("spec.{field}"), BY_JOB);
-                }
-                let deadline = written_as("migration.deadline");
-                add("spec.activeDeadlineSeconds", &deadline);
-                add(
-                    &image_of(MIGRATION_CONTAINER),
-                    &written_as("version or image"),
-                );
-            }
-            OverrideKind::Service | OverrideKind::PodDisruptionBudget => {
-                add("spec.selector", SELECTOR)
-            }
-            OverrideKind::NetworkPolicy => add("spec.podSelector", SELECTOR),
-            OverrideKind::HorizontalPodAutoscaler => {
-                add("spec.scaleTargetRef", TARGET);
-                for field in ["minReplicas", "maxReplicas"] {
-                    let instead = written_as(&format!("autoscaling.{field}"));
-                    add(&format!("spec.{field}"), &instead);
-                }
-            }
-            OverrideKind::ServiceAccount => {}
         }
         Self(own)
     }
@@ -115,8 +80,38 @@ impl OwnFields {
     }
 }
 
-fn image_of(container: &str) -> String {
-    format!("spec.template.spec.containers[{container}].image")
+fn of_kind(kind: OverrideKind, service: &ServiceName) -> Vec<(String, String)> {
+    let mut own = Vec::new();
+    let mut add = |field: &str, instead: &str| own.push((format!("spec.{field}"), instead.into()));
+    let written_as = |field: &str| format!("write spec.services.{service}.{field}");
+    let image = |container: &str| format!("template.spec.containers[{container}].image");
+    match kind {
+        OverrideKind::Deployment => {
+            add("selector", SELECTOR);
+            add("replicas", &written_as("replicas or autoscaling"));
+            add("paused", &written_as("pause"));
+            add("progressDeadlineSeconds", "write spec.rollout.deadline");
+            add(&image(service.as_str()), &written_as("version or image"));
+        }
+        OverrideKind::Job => {
+            add("selector", SELECTOR);
+            for field in JOB_FIELDS {
+                add(field, BY_JOB);
+            }
+            add("activeDeadlineSeconds", &written_as("migration.deadline"));
+            add(&image(MIGRATION_CONTAINER), &written_as("version or image"));
+        }
+        OverrideKind::Service | OverrideKind::PodDisruptionBudget => add("selector", SELECTOR),
+        OverrideKind::NetworkPolicy => add("podSelector", SELECTOR),
+        OverrideKind::HorizontalPodAutoscaler => {
+            add("scaleTargetRef", TARGET);
+            for field in ["minReplicas", "maxReplicas"] {
+                add(field, &written_as(&format!("autoscaling.{field}")));
+            }
+        }
+        OverrideKind::ServiceAccount => {}
+    }
+    own
 }
 
 /// A field ends where its name does, or is all that begins so.

@@ -60,7 +60,7 @@ cluster_up() {
 }
 operator()   { "$DEV/deploy.sh" "$cluster" >&2; }
 own_services() { # which the Shops of some tests bring: reviews, and one whose releases may be bad
-  docker save "$("$ROOT/conformance/broken/image.sh")" -o "$STATE/images/reference.tar"
+  docker save "$("$ROOT/conformance/broken/image.sh")" "$("$ROOT/conformance/broken/image.sh" later)" -o "$STATE/images/reference.tar"
   "$DEV/cluster.sh" load "$cluster" "$STATE/images/reviews.tar" "$STATE/images/reference.tar"
 }
 clients_buy() { # in the Shop that the end-to-end tests use too, applied as they apply it

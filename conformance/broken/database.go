@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"os"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -105,7 +106,26 @@ func migrate(settings settings) error {
 	if runs > 2 && broken("migrate.again") {
 		return errors.New("there is nothing to migrate")
 	}
-	return nil
+	if os.Getenv("VARIANT") == "later" {
+		return sayLast(`{"schema": {"version": 9, "oldest": 8, "since": "V9__drop_greetings"}}`)
+	}
+	return sayLast(fmt.Sprintf(`{"schema": {"version": %d, "oldest": 1}}`, needed))
+}
+
+// sayLast leaves a message where Kubernetes looks for one; elsewhere there is no such file.
+func sayLast(message string) error {
+	if broken("migrate.says") {
+		message = "done"
+	}
+	file, err := os.OpenFile("/dev/termination-log", os.O_WRONLY, 0)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	_, err = file.WriteString(message)
+	return errors.Join(err, file.Close())
 }
 
 type querier interface {

@@ -5,11 +5,12 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Stdio;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, ensure};
 use tempfile::TempDir;
 use tokio_postgres::NoTls;
+use tokio_postgres::error::SqlState;
 use uuid::Uuid;
 
 use crate::docker::{Container, Network};
@@ -187,7 +188,7 @@ impl Backends {
         let client = self.administrator(database).await?;
         for table in Self::tables(&client).await? {
             let sql = format!("alter table {table} owner to \"{role}\"");
-            client.batch_execute(&sql).await?;
+            change(&client, &sql).await?;
         }
         Ok(())
     }
@@ -259,6 +260,20 @@ impl Backends {
                 .map_or(line.to_owned(), |(_, words)| words.to_owned())
         };
         Ok(of_service.map(words).collect())
+    }
+}
+
+/// Changes tables that a service uses meanwhile. A change that wants several of them meets, now and then, a transaction that
+/// has locked one and wants the next: PostgreSQL ends one of the two, and that is no fault of the service.
+pub(crate) async fn change(client: &tokio_postgres::Client, sql: &str) -> Result<()> {
+    let started = Instant::now();
+    loop {
+        match client.batch_execute(sql).await {
+            Err(error)
+                if error.code() == Some(&SqlState::T_R_DEADLOCK_DETECTED)
+                    && started.elapsed() < PATIENCE => {}
+            ended => return ended.with_context(|| sql.to_owned()),
+        }
     }
 }
 

@@ -14,6 +14,8 @@ use crate::scene::Scene;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Need {
     Database,
+    /// The document says which schema it needs.
+    Schema,
     Subscribes,
     Publishes,
     Mail,
@@ -42,6 +44,10 @@ impl Need {
         let call = run.trial.call.as_ref();
         let (met, reason) = match self {
             Self::Database => (document.database.is_some(), "it has no database"),
+            Self::Schema => (
+                document.schema.is_some(),
+                "its document does not say which schema it needs",
+            ),
             Self::Subscribes => (!document.subscribes.is_empty(), "it subscribes to nothing"),
             Self::Publishes => (!document.publishes.is_empty(), "it publishes nothing"),
             Self::Mail => (document.sends_mail, "it sends no mail"),

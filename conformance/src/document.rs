@@ -22,6 +22,7 @@ pub struct Document {
     pub(crate) serve: Vec<String>,
     #[serde(default)]
     pub(crate) migrate: Vec<String>,
+    pub(crate) schema: Option<Schema>,
     #[serde(default)]
     pub(crate) calls: Vec<Called>,
     #[serde(default)]
@@ -42,6 +43,18 @@ pub struct Document {
 
 fn serve() -> Vec<String> {
     vec!["serve".to_owned()]
+}
+
+/// What it needs of its schema, and what its migrations leave behind; `migrate` says the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub(crate) struct Schema {
+    pub(crate) version: i64,
+    #[serde(default = "first")]
+    pub(crate) oldest: i64,
+}
+
+fn first() -> i64 {
+    1
 }
 
 #[derive(Clone, Copy, Deserialize)]

@@ -88,8 +88,7 @@ impl Stage {
         command: &[String],
         env: &[(&str, &str)],
     ) -> Result<Container> {
-        let Environment { secrets, plain } = Environment::of(run, self);
-        let mut all: Variables = secrets.into_iter().chain(plain).collect();
+        let mut all = self.environment(run);
         for (name, value) in env {
             all.retain(|(known, _)| known != name);
             if !value.is_empty() {
@@ -97,6 +96,12 @@ impl Stage {
             }
         }
         self.start_with(run, command, &all, &[]).await
+    }
+
+    /// The usual variables.
+    pub(crate) fn environment(&self, run: &Run) -> Variables {
+        let Environment { secrets, plain } = Environment::of(run, self);
+        secrets.into_iter().chain(plain).collect()
     }
 
     /// Starts the image with exactly this environment and these further arguments of `docker run`.

@@ -15,9 +15,11 @@ use futures::StreamExt;
 const AT_ONCE: usize = 10;
 
 /// Faults that more than their own check must find, with whose they are too.
-const WIDER: [(&str, &[&str]); 4] = [
+const WIDER: [(&str, &[&str]); 5] = [
     // It does not run at all.
     ("image.unprivileged", &["*"]),
+    // It does not get as far as saying something.
+    ("migrate.again", &["migrate.says"]),
     // Nobody is refused.
     ("grpc.login", &["grpc.problems"]),
     // The next event is applied no more than the first.

@@ -9,6 +9,7 @@ pub mod second_shop;
 pub mod seed;
 pub mod services;
 pub mod shop;
+pub mod traffic;
 pub mod usage;
 pub mod wait;
 

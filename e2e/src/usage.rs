@@ -16,8 +16,10 @@ use crate::wait::until;
 /// What one pod has used.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Usage {
-    /// Working set in bytes.
+    /// Working set in bytes: all but what of the file cache nobody has read for a while.
     pub memory: u64,
+    /// What of that is in no file, so that only its process can give it back: anonymous memory in bytes.
+    pub anonymous: u64,
     /// CPU time since the pod's start, in seconds.
     pub cpu: f64,
 }
@@ -60,6 +62,7 @@ struct Cpu {
 #[serde(rename_all = "camelCase")]
 struct Memory {
     working_set_bytes: Option<u64>,
+    rss_bytes: Option<u64>,
 }
 
 /// The usage of every pod of a namespace, measured after now: kubelets look every ten seconds or so.
@@ -81,6 +84,7 @@ pub async fn after_now(cluster: &Cluster, namespace: &str) -> Result<BTreeMap<St
                 {
                     let mut sum = Usage {
                         memory: 0,
+                        anonymous: 0,
                         cpu: 0.0,
                     };
                     for container in &pod.containers {
@@ -91,6 +95,7 @@ pub async fn after_now(cluster: &Cluster, namespace: &str) -> Result<BTreeMap<St
                             return Ok(None);
                         }
                         sum.memory += memory.working_set_bytes.unwrap_or_default();
+                        sum.anonymous += memory.rss_bytes.unwrap_or_default();
                         sum.cpu += cpu.usage_core_nano_seconds.unwrap_or_default() as f64 / 1e9;
                     }
                     usage.insert(pod.pod_ref.name, sum);

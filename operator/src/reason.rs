@@ -27,6 +27,8 @@ pub enum Reason {
     RolloutStuck,
     /// A new revision failed, and the last good one runs.
     TakenBack,
+    /// A new revision failed, and stays: nothing can or may come back.
+    ReleaseStopped,
     /// A pause holds what the Shop asks for, or that waits for a maintenance window.
     Held,
     /// Some pods of a new revision prove themselves beside those that run.
@@ -127,6 +129,9 @@ impl Reason {
             Self::TakenBack => {
                 "Mend what the message names, and name another image or other settings. Or try the same again: shopctl retry."
             }
+            Self::ReleaseStopped => {
+                "Mend what the message names, and release that: another image or other settings."
+            }
             Self::Held => {
                 "Wait for its end, or end it: shopctl resume; or for the window, or set spec.rollout.begins to Anytime."
             }
@@ -157,7 +162,7 @@ impl Reason {
                 "Name an image of the old major version, or move the data with a dump into a new Shop."
             }
             Self::MigrationFailed => {
-                "Read the log of the Job; one that took too long has none any more: look what the database waits for, or give it more time (migration.deadline). After mending, delete the Job to try again, or name another image: with the one that runs, settings go out at once."
+                "Read the log of the Job; one that took too long has none any more: look what the database waits for, or give it more time (migration.deadline). One that says that the schema has left its version behind never will: name a newer image, or put back a dump from before. After mending, delete the Job to try again, or name another image: with the one that runs, settings go out at once."
             }
             Self::SecretIncomplete => "Add the key that the message names.",
             Self::SecretMissing => "Make the Secret that the message names.",

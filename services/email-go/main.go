@@ -5,8 +5,10 @@ package main
 import (
 	"context"
 	_ "embed"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"os/signal"
@@ -29,6 +31,8 @@ const (
 	wrongSetting = 2
 	// The schema of the database is behind: whoever started the process must migrate again.
 	schemaBehind = 3
+	// The file in which Kubernetes looks for the last words of a container.
+	terminationMessage = "/dev/termination-log"
 )
 
 func main() {
@@ -101,7 +105,33 @@ func migrate(ctx context.Context, env settings.Env) error {
 	if err != nil {
 		return err
 	}
-	return database.Migrate(ctx, url, service.Name)
+	schema, err := database.Migrate(ctx, url, service.Name)
+	if err != nil {
+		return err
+	}
+	say(schema)
+	return nil
+}
+
+// say tells the cluster which code runs on the schema, so that no other is put back on it. Elsewhere nobody asks.
+func say(schema database.Range) {
+	message, err := json.Marshal(map[string]database.Range{"schema": schema})
+	if err == nil {
+		err = writeOver(terminationMessage, message)
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		slog.Warn("the last words cannot be written", "error", err)
+	}
+}
+
+// writeOver writes to a file that is there.
+func writeOver(path string, content []byte) error {
+	file, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	_, err = file.Write(content)
+	return errors.Join(err, file.Close())
 }
 
 // limitMemory keeps the heap below the limit of the container (cgroup 2 or 1), so that garbage is collected in time.

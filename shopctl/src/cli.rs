@@ -94,6 +94,12 @@ pub enum Command {
         /// The service
         service: String,
     },
+    /// Let what only another operator changes of a service begin, without a change of the Shop
+    #[command(after_help = EXIT_CODES)]
+    Approve {
+        /// The service; all of which an update waits, if none is named
+        service: Option<String>,
+    },
     /// Let a canary that waits go on: to its next step, or after the last one to all pods
     #[command(after_help = EXIT_CODES)]
     Promote {

@@ -1,5 +1,6 @@
 //! `shopctl`, the command for people beside a Shop. What is printed is a function of the objects; the cluster is asked at the rim.
 
+pub mod approve;
 pub mod canary;
 pub mod change;
 pub mod cli;

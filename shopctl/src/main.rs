@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, FromArgMatches};
 use k8s_openapi::jiff::Timestamp;
 use shopctl::{
-    canary,
+    approve, canary,
     cli::{self, Cli, Command},
     cluster::Cluster,
     failure::{Failure, Outcome},
@@ -55,6 +55,7 @@ async fn obey(Cli { common, command }: Cli) -> Result<Outcome, Failure> {
         Command::Retry { service } => {
             history::retry(&cluster().await?, &service, Timestamp::now()).await
         }
+        Command::Approve { service } => approve::run(&cluster().await?, service.as_deref()).await,
         Command::Promote { service } => {
             canary::promote(&cluster().await?, &service, Timestamp::now()).await
         }

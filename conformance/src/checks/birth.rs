@@ -1,14 +1,19 @@
 //! From a start with nothing there to a service that is ready, and then what it answers.
 
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
+use serde::Deserialize;
+use tempfile::NamedTempFile;
 use tokio::net::TcpStream;
 
 use super::{calls, grpc, http, login, observe};
 use crate::check::{Check, Need, Scenario};
 use crate::docker::State;
+use crate::document::Schema;
 use crate::proxy::Way;
 use crate::run::Run;
 use crate::scene::Scene;
@@ -72,6 +77,12 @@ pub(super) static BIRTH: Scenario = Scenario {
             expects: "a migration beside the running service, with nothing to do, ends with 0",
             needs: &[Need::Database],
             run: |scene| Box::pin(migrates_again(scene)),
+        },
+        Check {
+            line: "migrate.says",
+            expects: "/dev/termination-log has {\"schema\": {\"version\": …, \"oldest\": …}} with the numbers of the document",
+            needs: &[Need::Database, Need::Schema],
+            run: |scene| Box::pin(migration_says(scene)),
         },
         grpc::READY,
         grpc::LOGIN,
@@ -216,4 +227,53 @@ async fn migrates_again(scene: &mut Scene) -> Result<String> {
     let answer = scene.service.admin("/readyz").await?;
     ensure!(answer.status == 200, "ended with {code}, and then {answer}");
     Ok(format!("ended with {code}"))
+}
+
+/// The last words of a migration, in a file as kubelet gives it to each container.
+async fn migration_says(scene: &mut Scene) -> Result<String> {
+    let run = &scene.run;
+    let file = NamedTempFile::new()?;
+    fs::set_permissions(file.path(), Permissions::from_mode(0o666))?;
+    let volume = format!("{}:/dev/termination-log", file.path().display());
+    let (env, further) = (
+        scene.stage.environment(run),
+        ["--volume".to_owned(), volume],
+    );
+    let migrate = &run.document.migrate;
+    let migration = scene.stage.start_with(run, migrate, &env, &further).await?;
+    match migration.ended(Duration::from_secs(60)).await? {
+        Some(0) => {}
+        Some(_) => bail!("{}", last_words(&migration).await?),
+        None => bail!("a migration does not end within a minute"),
+    }
+    let text = fs::read_to_string(file.path())?;
+    let says: LastWords = serde_json::from_str(&text)
+        .with_context(|| format!("/dev/termination-log has {text:?}"))?;
+    let Said {
+        version,
+        oldest,
+        since,
+    } = says.schema;
+    ensure!(
+        run.document.schema == Some(Schema { version, oldest }),
+        "{text}"
+    );
+    ensure!(
+        oldest == 1 || since.is_some(),
+        "it does not say since when: {text}"
+    );
+    Ok(text)
+}
+
+#[derive(Deserialize)]
+struct LastWords {
+    schema: Said,
+}
+
+/// As the operator reads it: nothing has a default.
+#[derive(Deserialize)]
+struct Said {
+    version: i64,
+    oldest: i64,
+    since: Option<String>,
 }

@@ -9,7 +9,7 @@ use futures::StreamExt;
 
 use super::events::check_envelope;
 use super::retried;
-use crate::backends::Backends;
+use crate::backends::{Backends, change};
 use crate::check::{Check, Need, Scenario};
 use crate::events::new_trace;
 use crate::proxy::Way;
@@ -86,7 +86,7 @@ async fn expand(scene: &mut Scene) -> Result<String> {
     let tables = Backends::tables(&client).await?;
     for table in &tables {
         let sql = format!("alter table {table} add column conformance text");
-        client.batch_execute(&sql).await?;
+        change(&client, &sql).await?;
     }
     use_all(scene).await?;
     let now = failures(scene).await?;

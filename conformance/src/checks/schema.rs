@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail, ensure};
 
+use crate::backends::change;
 use crate::check::{Check, Need, Scenario};
 use crate::docker::State;
 use crate::run::Run;
@@ -104,7 +105,7 @@ async fn replaced(scene: &mut Scene) -> Result<String> {
     let administrator = scene.run.backends.administrator(database).await?;
     let role = scene.run.backends.role();
     let sql = format!("drop schema public cascade; create schema public authorization \"{role}\"");
-    administrator.batch_execute(&sql).await?;
+    change(&administrator, &sql).await?;
     ends(scene, Duration::from_secs(30)).await
 }
 

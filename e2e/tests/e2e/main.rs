@@ -8,6 +8,7 @@ mod canary;
 mod checkout;
 mod data;
 mod journey;
+mod left_behind;
 mod monolith;
 mod network;
 mod other_language;

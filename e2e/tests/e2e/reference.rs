@@ -40,8 +40,17 @@ pub(crate) async fn bring(world: &World, entry: Value) -> Result<()> {
 }
 
 pub(crate) fn image() -> Result<String> {
+    variant(&[])
+}
+
+/// The image of a later version, whose migration leaves behind what ran before.
+pub(crate) fn later() -> Result<String> {
+    variant(&["later"])
+}
+
+fn variant(arguments: &[&str]) -> Result<String> {
     let script = format!("{ROOT}/conformance/broken/image.sh");
-    let printed = Command::new(script).output()?;
+    let printed = Command::new(script).args(arguments).output()?;
     ensure!(printed.status.success(), "the image is not made");
     Ok(String::from_utf8(printed.stdout)?.trim().to_owned())
 }

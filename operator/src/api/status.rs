@@ -179,9 +179,27 @@ pub struct ReleaseStatus {
     /// Why what the Shop asks for does not begin yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held: Option<HeldStatus>,
-    /// The releases that have ended, the last one first, ten at most.
+    /// Which code runs on the schema of its database, as the last migration said that says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schema: Option<SchemaStatus>,
+    /// The releases that have ended, the last one first, ten at most. The tenth may be an older one: that of what proved itself last.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub history: Vec<PastRelease>,
+}
+
+/// Which code runs on the schema of a database.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct SchemaStatus {
+    /// The image that migrated it.
+    pub image: String,
+    /// The version of the schema that the code of that image needs.
+    pub version: i64,
+    /// The oldest such version whose code still runs on it.
+    pub oldest: i64,
+    /// The migration that made it so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<String>,
 }
 
 /// Where the canary of a release stands.
@@ -234,6 +252,9 @@ pub struct HeldStatus {
     pub reason: HoldReason,
     /// One sentence.
     pub message: String,
+    /// Of an update of the operator: whoever annotates the Shop with this, as `approve.shopkeeper.dev/<service>`, lets it begin.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approval: Option<String>,
 }
 
 /// Why a release does not begin.
@@ -346,6 +367,9 @@ pub struct PastRelease {
     /// Why, where it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cause: Option<String>,
+    /// The version of the schema that its code needs, where its migration said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schema: Option<i64>,
     /// Why it had no canary though the Shop asked for one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub without_canary: Option<String>,

@@ -8,7 +8,7 @@ use k8s_openapi::{
     api::{
         apps::v1::{ControllerRevision, Deployment, StatefulSet},
         autoscaling::v2::HorizontalPodAutoscaler,
-        batch::v1::Job,
+        batch::v1::{Job, JobSpec},
         core::v1::{
             Container, ContainerStatus, EnvVar, PersistentVolumeClaim, Pod, PodSpec, PodStatus,
             PodTemplateSpec, Secret, Service, ServiceAccount,
@@ -103,9 +103,15 @@ impl Kind for ControllerRevision {
 }
 
 impl Kind for Job {
-    /// How far it is.
+    /// How far it is, and of which image.
     fn trim(&mut self) {
-        self.spec = None;
+        if let Some(mut spec) = self.spec.take() {
+            trim_template(&mut spec.template);
+            self.spec = Some(JobSpec {
+                template: spec.template,
+                ..JobSpec::default()
+            });
+        }
     }
 }
 

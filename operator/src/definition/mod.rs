@@ -25,6 +25,8 @@ const EVENT_KIND: &str =
 #[x_kube(
     validation = Rule::new("has(self.database) == has(self.migrate)")
         .message("database and migrate belong together: name the arguments with which the image migrates its database, or leave out both"),
+    validation = Rule::new("!has(self.schema) || has(self.migrate)")
+        .message("schema needs migrate: name the arguments with which the image migrates its database, or leave out both"),
     validation = rules::variables(),
     validation = rules::publishes_its_own(),
     validation = rules::scratch()
@@ -60,6 +62,11 @@ pub struct Definition {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 8), inner(length(max = 200)))]
     pub migrate: Option<Vec<String>>,
+
+    /// The schema that the image needs, and what its migrations leave behind. `migrate` says the same when it is done; here it is known
+    /// before that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schema: Option<SchemaDefinition>,
 
     /// The services that it calls.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -153,6 +160,28 @@ impl Default for PortsDefinition {
 pub enum DatabaseKind {
     /// A PostgreSQL of its own.
     PostgreSQL,
+}
+
+/// The schema that an image needs.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[x_kube(
+    validation = Rule::new("self.oldest <= self.version")
+        .message("oldest must not be greater than version: the code of this image runs on the schema that it brings")
+)]
+pub struct SchemaDefinition {
+    /// The version of the schema that its code needs: the number of its last migration.
+    #[schemars(range(min = 1, max = 9007199254740991_i64))]
+    pub version: i64,
+    /// The oldest version whose code still runs on that schema: a release of an older one cannot come back once it is migrated. Default: 1,
+    /// any code runs.
+    #[serde(default = "first")]
+    #[schemars(range(min = 1, max = 9007199254740991_i64))]
+    pub oldest: i64,
+}
+
+fn first() -> i64 {
+    1
 }
 
 /// A call from one service to another.

@@ -10,9 +10,10 @@ use k8s_openapi::{
     jiff::{SignedDuration, Timestamp},
 };
 use kube::ResourceExt;
+use serde::Deserialize;
 
 use crate::{
-    api::OverrideKind,
+    api::{OverrideKind, SchemaStatus},
     hash::Fingerprint,
     model::validate::{ValidService, ValidShop},
     naming::names::MIGRATION_CONTAINER,
@@ -28,6 +29,23 @@ pub const SUCCEEDED_ANNOTATION: &str = "shopkeeper.dev/succeeded";
 pub const WRONG_SETTING: i32 = 2;
 /// The exit code of a service whose database has an older schema than it needs.
 pub const SCHEMA_BEHIND: i32 = 3;
+
+/// The highest version of a schema, as in a document: a moment in milliseconds is below.
+const MOST: i64 = (1 << 53) - 1;
+/// A longer name of a migration is cut.
+const LONGEST_NAME: usize = 100;
+
+#[derive(Deserialize)]
+struct LastWords {
+    schema: Said,
+}
+
+#[derive(Deserialize)]
+struct Said {
+    version: i64,
+    oldest: i64,
+    since: Option<String>,
+}
 
 /// The fingerprint of the settings with which a Job would be made now.
 pub fn settings_of(shop: &ValidShop, wanted: &ValidService) -> String {
@@ -72,6 +90,29 @@ pub fn is_of_another_volume(job: &Job, claim: &PersistentVolumeClaim) -> bool {
 pub fn has_succeeded(pod: &Pod) -> bool {
     let ended_well = end_of(pod).is_some_and(|end| end.exit_code == 0);
     phase(pod) == Some("Succeeded") || ended_well
+}
+
+/// What a migration that has ended well said of the schema: the last words of its container (docs/service-contract.md,
+/// `migrate.says`). Nothing where it said nothing that makes sense.
+pub fn said_by(job: &Job, pod: &Pod) -> Option<SchemaStatus> {
+    let end = end_of(pod).filter(|end| end.exit_code == 0)?;
+    let words: LastWords = serde_json::from_str(end.message.as_deref()?).ok()?;
+    let Said {
+        version,
+        oldest,
+        since,
+    } = words.schema;
+    let containers = &job.spec.as_ref()?.template.spec.as_ref()?.containers;
+    let migrates = containers.iter().find(|it| it.name == CONTAINER)?;
+    // Whoever is left behind itself does not migrate.
+    let makes_sense = (1..=version).contains(&oldest) && version <= MOST;
+    let schema = SchemaStatus {
+        image: migrates.image.clone()?,
+        version,
+        oldest,
+        since: since.map(|since| since.chars().take(LONGEST_NAME).collect()),
+    };
+    makes_sense.then_some(schema)
 }
 
 /// When the migration of a pod has ended well that another container keeps running. Without one the pod, and its Job, end by

@@ -17,6 +17,7 @@ use k8s_openapi::{
 use kube::{Api, ResourceExt, api::ListParams};
 
 use crate::{
+    api::SchemaStatus,
     cluster::Cluster,
     error::{Class, Error},
     facts::{location, migration},
@@ -83,6 +84,20 @@ pub struct ObservedService {
 }
 
 impl ObservedService {
+    /// Which code runs on the schema of its database, as the last migration said that has ended well in the volume that is there.
+    pub fn schema(&self) -> Option<SchemaStatus> {
+        let claim = self.database.claim.as_deref()?;
+        let of_volume = self.migrations.iter();
+        let of_volume = of_volume.filter(|(job, _)| !migration::is_of_another_volume(job, claim));
+        let said = of_volume.filter_map(|(job, pods)| {
+            let mut said = pods.iter().filter_map(|pod| migration::said_by(job, pod));
+            Some((job.creation_timestamp(), said.next()?))
+        });
+        // They do not overlap. When they ended is told by the clocks of their nodes.
+        let (_, schema) = said.max_by(|(one, _), (other, _)| one.cmp(other))?;
+        Some(schema)
+    }
+
     /// Takes the Job of this name for the migration of the image that is to run.
     pub fn look_at_migration(&mut self, name: &str) {
         let mut jobs = self.migrations.iter();

@@ -20,7 +20,7 @@ use crate::{
     config::Config,
     connections::per_process,
     definition::{
-        Definition,
+        Definition, SchemaDefinition,
         built_in::{self, BuiltIn},
     },
     hash::Fingerprint,
@@ -147,6 +147,16 @@ pub struct ValidMigration {
     pub resources: ResourcesSpec,
     /// How long it may take.
     pub deadline_seconds: i64,
+}
+
+impl ValidService {
+    /// What is known of the schema of the image that is to run. The document of a service that comes with the operator is that of the
+    /// operator's own version.
+    pub fn schema(&self) -> Option<&SchemaDefinition> {
+        let of_operator = self.version.as_deref() == Some(env!("CARGO_PKG_VERSION"));
+        let schema = self.definition.schema.as_ref();
+        schema.filter(|_| of_operator || !self.is_built_in)
+    }
 }
 
 /// A service whose every field is known and allowed.

@@ -333,19 +333,23 @@ fn pass(next: &mut State, trial: &Trial, wanted: &Wanted, seen: &Seen, now: Time
 }
 
 fn fail(next: &mut State, trial: &Trial, wanted: &Wanted, cause: &str, now: Timestamp) -> Stage {
-    let returns = match wanted.on_failure {
-        OnFailure::Revert => next.good.is_some(),
-        OnFailure::Stop => false,
+    let stopped = |next: &mut State, cause: &str| {
+        let result = ReleaseResult::Stopped;
+        Stage::Stopped(failed(next, trial, wanted, cause, result, now))
     };
-    let result = match returns {
-        true => ReleaseResult::TakenBack,
-        false => ReleaseResult::Stopped,
+    let good = match wanted.on_failure {
+        OnFailure::Revert => next.good.as_ref(),
+        OnFailure::Stop => None,
     };
-    let failure = failed(next, trial, wanted, cause, result, now);
-    match returns {
-        true => Stage::Returning(failure),
-        false => Stage::Stopped(failure),
+    let Some(good) = good else {
+        return stopped(next, cause);
+    };
+    if let Some(why) = next.left_behind(good) {
+        let cause = format!("{cause}; what ran before does not come back: {why}");
+        return stopped(next, &cause);
     }
+    let result = ReleaseResult::TakenBack;
+    Stage::Returning(failed(next, trial, wanted, cause, result, now))
 }
 
 /// Notes how a release failed.

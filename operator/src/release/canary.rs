@@ -30,7 +30,8 @@ pub(super) fn begin(trial: Trial, state: &State, wanted: &Wanted, seen: &Seen) -
     if asked.steps.is_empty() || state.good.is_none() || !seen.has_pods {
         return Stage::Rolling(trial);
     }
-    match seen.no_canary.clone() {
+    let no_canary = good_is_left_behind(state).or_else(|| seen.no_canary.clone());
+    match no_canary {
         None => Stage::Canary(Canary {
             trial,
             step: 0,
@@ -45,6 +46,12 @@ pub(super) fn begin(trial: Trial, state: &State, wanted: &Wanted, seen: &Seen) -
     }
 }
 
+/// What the pods beside it would be: they were left behind by the migration of this very release, and do not come back once they go.
+fn good_is_left_behind(state: &State) -> Option<String> {
+    let why = state.left_behind(state.good.as_ref()?)?;
+    Some(format!("what runs was left behind by its migration: {why}"))
+}
+
 /// The next step of a canary. What the Shop says of it may have changed meanwhile: without a step that it could be at, all pods follow.
 pub(super) fn advance(
     next: &mut State,
@@ -57,8 +64,9 @@ pub(super) fn advance(
     if concerns(&wanted.canary.abort, &canary.abort, trial) {
         return fail(next, trial, wanted, "it was aborted by hand", now);
     }
-    if !seen.has_pods {
-        let why = "the service was scaled to none in its midst".to_owned();
+    let no_pods =
+        (!seen.has_pods).then(|| "the service was scaled to none in its midst".to_owned());
+    if let Some(why) = no_pods.or_else(|| good_is_left_behind(next)) {
         return roll(
             &Trial {
                 without_canary: Some(why),

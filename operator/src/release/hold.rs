@@ -75,8 +75,12 @@ impl Hold {
             ),
             Why::OperatorUpdate { opens } => {
                 let or_else = match opens {
-                    Some(opens) => format!("when the maintenance window opens {opens:.0}"),
-                    None => "with operatorUpdates: Immediately".to_owned(),
+                    Some(opens) => {
+                        format!(
+                            "when the maintenance window opens {opens:.0} or somebody approves it"
+                        )
+                    }
+                    None => "when somebody approves it".to_owned(),
                 };
                 let difference = difference.join(", ");
                 (
@@ -85,8 +89,28 @@ impl Hold {
                 )
             }
         };
-        HeldStatus { reason, message }
+        HeldStatus {
+            reason,
+            message,
+            approval: None,
+        }
     }
+}
+
+/// What somebody has said of a service, in annotations of its Shop.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Said {
+    /// Another try is wanted.
+    pub retry: Option<String>,
+    /// An update of the operator may begin: see [`approval`].
+    pub approve: Option<String>,
+}
+
+/// What an annotation says that lets the update of this operator begin: which one it is, and in place of which revision. So what was approved
+/// once is nothing that is approved later.
+pub(super) fn approval(operator: &str, state: &State) -> Option<String> {
+    let good = state.good.as_ref()?;
+    Some(format!("{operator} {}", good.as_str()))
 }
 
 /// Why this service keeps what it runs, if it does. `operator` is the fingerprint of the one that asks.
@@ -95,10 +119,12 @@ pub fn hold(
     service: &ValidService,
     state: &State,
     turn: Turn,
-    retry: Option<&str>,
+    said: &Said,
     operator: &str,
     now: Timestamp,
 ) -> Option<Hold> {
+    let retry = said.retry.as_deref();
+    let is_approved = said.approve.is_some() && said.approve == approval(operator, state);
     let is_asked_for_more = state.asked.as_deref() != Some(&service.asked)
         || matches!(&state.stage, Stage::TakenBack(failure) if retry.is_some() && retry != failure.retry.as_deref());
     let is_made_anew = state.made_by.as_deref().is_some_and(|by| by != operator);
@@ -127,6 +153,8 @@ pub fn hold(
         },
         (Turn::Free | Turn::Goes, _) if !is_made_anew => return None,
         (Turn::Free | Turn::Goes, _) => match (shop.operator_updates, of_update) {
+            (_, Some(pause)) if is_approved => paused(pause),
+            (_, None) if is_approved => return None,
             (OperatorUpdates::OnRelease, _) => Why::OperatorUpdate { opens: None },
             (OperatorUpdates::Immediately | OperatorUpdates::Window, Some(pause)) => paused(pause),
             (OperatorUpdates::Immediately, None) => return None,

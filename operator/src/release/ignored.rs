@@ -3,7 +3,9 @@
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 
-use super::{ABORT_ANNOTATION, PROMOTE_ANNOTATION, RETRY_ANNOTATION, hold::is_in_force};
+use super::{
+    ABORT_ANNOTATION, APPROVE_ANNOTATION, PROMOTE_ANNOTATION, RETRY_ANNOTATION, hold::is_in_force,
+};
 use crate::{
     api::{OverrideKind, PauseSpec, Shop},
     model::{
@@ -62,7 +64,12 @@ fn of_nothing(service: &ValidService) -> impl Iterator<Item = String> {
 
 /// An annotation about a service that is of none.
 fn of_nobody(key: &str, valid: &ValidShop) -> Option<String> {
-    let kinds = [RETRY_ANNOTATION, PROMOTE_ANNOTATION, ABORT_ANNOTATION];
+    let kinds = [
+        RETRY_ANNOTATION,
+        APPROVE_ANNOTATION,
+        PROMOTE_ANNOTATION,
+        ABORT_ANNOTATION,
+    ];
     let rest = kinds.iter().find_map(|kind| key.strip_prefix(kind))?;
     let Some(name) = rest.strip_prefix('/') else {
         return rest

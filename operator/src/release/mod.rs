@@ -9,6 +9,7 @@ mod hold;
 mod ignored;
 mod judge;
 mod resolve;
+mod schema;
 mod shop;
 mod state;
 mod step;
@@ -19,7 +20,7 @@ pub use advance::{Effective, Seen, Transition, Wanted, advance, cannot_return, s
 pub use canary::WantedCanary;
 pub use compare::before as answered_before;
 pub use difference::difference;
-pub use hold::{Hold, Why, hold, is_in_force, waits_until};
+pub use hold::{Hold, Said, Why, hold, is_in_force, waits_until};
 pub use ignored::ignored;
 pub use judge::{no_canary, seen, serves, unlabelled};
 pub use resolve::{Resolved, annotation, calls, resolve};
@@ -33,6 +34,8 @@ pub use waves::waves;
 
 /// On a Shop, with `/<service>` behind it: whoever changes its value wants another try of what failed.
 pub const RETRY_ANNOTATION: &str = "retry.shopkeeper.dev";
+/// The same for whoever lets an update of the operator begin. The value is the one that the status names.
+pub const APPROVE_ANNOTATION: &str = "approve.shopkeeper.dev";
 /// The same for whoever wants a canary that waits to go on. The value begins with its revision; what follows makes it another one.
 pub const PROMOTE_ANNOTATION: &str = "promote.shopkeeper.dev";
 /// The same for whoever wants a canary to end.

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use kube::ResourceExt;
 
 use super::{
-    RETRY_ANNOTATION,
-    hold::{Hold, hold, is_in_force, waits_until},
+    APPROVE_ANNOTATION, RETRY_ANNOTATION,
+    hold::{Hold, Said, hold, is_in_force, waits_until},
     shop::{Member, Members, ShopRelease, ShopStage, Turn, current, go_back, in_force, turn},
     state::{Stage, State, canary_of},
     waves::waves,
@@ -93,6 +93,10 @@ fn remembered(previous: Option<&ShopStatus>, facts: &Facts) -> BTreeMap<ServiceN
             let live = service.seen.deployment.as_deref();
             state.good = live.and_then(revision::good_of);
         }
+        // Its pod goes with a node, and what it said stays true.
+        if let Some(schema) = service.seen.schema() {
+            state.hear(schema);
+        }
     }
     states
 }
@@ -174,9 +178,12 @@ fn holds(
         let name = service.name();
         let turn = turns.remove(name)?;
         let state = states.get(name).filter(|state| state.good.is_some())?;
-        let retry = annotation(shop, RETRY_ANNOTATION, name);
+        let said = Said {
+            retry: annotation(shop, RETRY_ANNOTATION, name),
+            approve: annotation(shop, APPROVE_ANNOTATION, name),
+        };
         let (shop, wanted, now) = (&facts.shop, service.wanted, facts.now);
-        let hold = hold(shop, wanted, state, turn, retry.as_deref(), operator, now)?;
+        let hold = hold(shop, wanted, state, turn, &said, operator, now)?;
         Some((name.clone(), hold))
     };
     facts.services().filter_map(hold).collect()

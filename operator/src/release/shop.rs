@@ -40,7 +40,7 @@ pub enum ShopStage {
     Returning(ShopFailure),
     /// All run what they ran before.
     TakenBack(ShopFailure),
-    /// A service failed, and the Shop forbids a return.
+    /// A service failed, and the Shop forbids a return, or the schema of one does.
     Stopped(ShopFailure),
 }
 
@@ -356,7 +356,18 @@ pub fn proceed(mut release: ShopRelease, members: &Members, on_failure: OnFailur
     let stage = match &release.stage {
         ShopStage::Done | ShopStage::TakenBack(_) => release.stage.clone(),
         ShopStage::Rolling | ShopStage::Stopped(_) => match (failed(members), on_failure) {
-            (Some(failure), OnFailure::Revert) => ShopStage::Returning(failure),
+            (Some(failure), OnFailure::Revert) => match left_behind(&release, members) {
+                None => ShopStage::Returning(failure),
+                // It says so itself.
+                Some((name, _)) if *name == failure.service => ShopStage::Stopped(failure),
+                Some((name, why)) => ShopStage::Stopped(ShopFailure {
+                    cause: format!(
+                        "{}; the shop does not go back: {name} cannot, because {why}",
+                        failure.cause
+                    ),
+                    ..failure
+                }),
+            },
             (Some(failure), OnFailure::Stop) => ShopStage::Stopped(failure),
             (None, _) if members.values().all(Member::is_done) => ShopStage::Done,
             (None, _) => ShopStage::Rolling,
@@ -370,6 +381,21 @@ pub fn proceed(mut release: ShopRelease, members: &Members, on_failure: OnFailur
         }
     };
     ShopRelease { stage, ..release }
+}
+
+/// A service that has begun and cannot go back, and why. Then none does: what calls it, and what it calls, would be of before beside it, which
+/// no release ever shows.
+fn left_behind<'a>(
+    release: &ShopRelease,
+    members: &'a Members,
+) -> Option<(&'a ServiceName, String)> {
+    let mut begun = members.iter();
+    begun.find_map(|(name, member)| {
+        let before = release.before.get(name)?;
+        let is_back = in_force(&member.state) == Some(before);
+        let why = member.state.left_behind(before).filter(|_| !is_back)?;
+        Some((name, why))
+    })
 }
 
 /// The first in the order of the waves that failed.

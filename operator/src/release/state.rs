@@ -5,7 +5,7 @@ use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
 
 use crate::api::{
     AnsweredBefore, CanaryProgress, CanaryStatus, HeldStatus, PastRelease, ReleaseResult,
-    ReleaseStage, ReleaseStatus,
+    ReleaseStage, ReleaseStatus, SchemaStatus,
 };
 
 /// How many past releases are remembered, and how many revisions are kept.
@@ -45,6 +45,8 @@ pub struct State {
     pub begun_by: Option<String>,
     /// Why what the Shop asks for now does not begin. Only told: it is decided anew each time.
     pub held: Option<HeldStatus>,
+    /// Which code runs on the schema of its database, where a migration has said so.
+    pub schema: Option<SchemaStatus>,
     /// The releases that have ended, the last one first.
     pub history: Vec<PastRelease>,
 }
@@ -128,6 +130,7 @@ impl State {
             begun: status.begun.clone(),
             begun_by: status.begun_by.clone(),
             held: None,
+            schema: status.schema.clone(),
             history: status.history.clone(),
         }
     }
@@ -142,6 +145,7 @@ impl State {
             begun: self.begun.clone(),
             begun_by: self.begun_by.clone(),
             held: self.held.clone(),
+            schema: self.schema.clone(),
             history: self.history.clone(),
             ..ReleaseStatus::default()
         };
@@ -179,6 +183,10 @@ impl State {
 
     /// Notes how a release ended. One that stays as it is may get on for a moment again and again: that is one end.
     pub(super) fn note(&mut self, past: PastRelease) {
+        let past = PastRelease {
+            schema: self.version_of(&past.image),
+            ..past
+        };
         let is_same = |last: &&mut PastRelease| {
             last.result == ReleaseResult::Stopped
                 && (last.result, &last.revision) == (past.result, &past.revision)
@@ -187,7 +195,7 @@ impl State {
             Some(last) => *last = past,
             None => self.history.insert(0, past),
         }
-        self.history.truncate(REMEMBERED);
+        self.forget_oldest();
     }
 }
 
@@ -295,6 +303,7 @@ pub(super) fn past(
         ended: Time(ended),
         result,
         cause,
+        schema: None,
         without_canary: None,
         answers: None,
     }

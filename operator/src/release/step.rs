@@ -4,10 +4,11 @@ use k8s_openapi::jiff::Timestamp;
 
 use super::{
     advance::{Effective, Seen, Transition, Wanted, advance, effective},
-    hold::Hold,
+    hold::{Hold, approval},
     shop::in_force,
     state::{RevisionId, Stage, State, canary_of},
 };
+use crate::api::{HeldStatus, HoldReason};
 
 /// What is noted of a service that begins what the Shop asks for.
 #[derive(Clone, Copy)]
@@ -33,7 +34,7 @@ pub fn step(
     let held =
         held.filter(|(hold, kept)| hold.image != wanted.image || kept.revision != wanted.revision);
     match (held, kept.as_ref()) {
-        (Some((hold, kept)), _) => held_back(advance(kept), hold),
+        (Some((hold, kept)), _) => held_back(advance(kept), hold, asker),
         // Image and settings of one edit belong together: both wait for the migration.
         (None, Some(kept)) if wanted.is_held => begun(going_on(advance(kept)), wanted, asker),
         (None, Some(_) | None) => begun(advance(wanted), wanted, asker),
@@ -77,9 +78,16 @@ fn going_on(transition: Transition) -> Transition {
     }
 }
 
-fn held_back(transition: Transition, hold: &Hold) -> Transition {
+fn held_back(transition: Transition, hold: &Hold, asker: Asker<'_>) -> Transition {
     let mut transition = going_on(transition);
-    transition.next.held = Some(hold.to_status(&[]));
+    let held = hold.to_status(&[]);
+    let is_update = held.reason == HoldReason::OperatorUpdate;
+    transition.next.held = Some(HeldStatus {
+        approval: is_update
+            .then(|| approval(asker.operator, &transition.next))
+            .flatten(),
+        ..held
+    });
     transition.next.begun = None;
     transition.next.begun_by = None;
     transition

@@ -27,7 +27,7 @@ use crate::{
         rollout::is_complete,
     },
     reason::Reason,
-    release::Stage,
+    release::{ShopStage, Stage},
 };
 
 /// The status of a service and, unless it runs as asked, the deepest known cause.
@@ -252,7 +252,10 @@ fn phase(
         Migration::Done | Migration::Unneeded | Migration::Kept
             if deployment.is_some_and(|d| is_complete(d, carrier.replicas)) =>
         {
-            (Phase::Running, no_metrics(findings, service))
+            match stopped(findings, service) {
+                Some(problem) => failed(problem),
+                None => (Phase::Running, no_metrics(findings, service)),
+            }
         }
         Migration::Done | Migration::Unneeded | Migration::Kept | Migration::Failed(_) => {
             rollout(findings, service, deployment)
@@ -283,13 +286,41 @@ fn taken_back(findings: &Findings<'_>, service: &ServiceFindings<'_>) -> Option<
     };
     let image = state.history.first().map(|past| past.image.as_str());
     let image = image.unwrap_or(&service.view.wanted.image);
+    // Why the others did not go back too.
+    let cause = match &findings.release.stage {
+        ShopStage::Stopped(of_shop) if of_shop.service == *name => &of_shop.cause,
+        ShopStage::Done
+        | ShopStage::Rolling
+        | ShopStage::Returning(_)
+        | ShopStage::TakenBack(_)
+        | ShopStage::Stopped(_) => &failure.cause,
+    };
     let message = format!(
-        "{name} {how_far}, because its new revision of {image} failed: {}; it is tried again when the Shop asks for something else, or with \
-         `shopctl retry {name}`",
-        failure.cause
+        "{name} {how_far}, because its new revision of {image} failed: {cause}; it is tried again when the Shop asks for something else, or with \
+         `shopctl retry {name}`"
     );
     Some(Problem::blocked(
         Reason::TakenBack,
+        of_deployment(service),
+        message,
+    ))
+}
+
+/// What the Shop asks for runs, and failed: its pods are ready, and that is not enough.
+fn stopped(findings: &Findings<'_>, service: &ServiceFindings<'_>) -> Option<Problem> {
+    let name = service.view.name();
+    let failure = match &findings.releases.get(name)?.stage {
+        Stage::Stopped(failure) => failure,
+        Stage::Idle
+        | Stage::Canary(_)
+        | Stage::Rolling(_)
+        | Stage::Gate(_)
+        | Stage::Returning(_)
+        | Stage::TakenBack(_) => return None,
+    };
+    let message = format!("{name} runs a revision that failed: {}", failure.cause);
+    Some(Problem::blocked(
+        Reason::ReleaseStopped,
         of_deployment(service),
         message,
     ))
@@ -464,6 +495,10 @@ fn migrating(findings: &Findings<'_>, service: &ServiceFindings<'_>) -> (Phase, 
     let job = job_name(service);
     let job_of_now = observed.migration.as_deref();
     let end = job_of_now.and_then(|job| ended_at(job, service.view.shop, service.view.wanted));
+    let until = end.map(|end| format!(", until {end:.0} at most"));
+    let no_return = no_return(findings, service)
+        .map(|why| format!("; once it is done, what proved itself last cannot come back: {why}"));
+    let (until, no_return) = (until.unwrap_or_default(), no_return.unwrap_or_default());
     let without_pods = observed
         .migration
         .as_ref()
@@ -482,13 +517,16 @@ fn migrating(findings: &Findings<'_>, service: &ServiceFindings<'_>) -> (Phase, 
             None => Problem::waiting(
                 Reason::Migrating,
                 format!("Job {job}"),
-                match end {
-                    Some(end) => format!("migration Job {job} runs, until {end:.0} at most"),
-                    None => format!("migration Job {job} runs"),
-                },
+                format!("migration Job {job} runs{until}{no_return}"),
             ),
         },
     )
+}
+
+/// Why what runs now will not run on the schema that the migration brings, where that is known before.
+fn no_return(findings: &Findings<'_>, service: &ServiceFindings<'_>) -> Option<String> {
+    let state = findings.releases.get(service.view.name())?;
+    state.will_be_left_behind(service.view.wanted.schema()?.oldest)
 }
 
 /// The user's Secrets that this service reads.

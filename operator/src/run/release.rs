@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, time::Duration};
 use k8s_openapi::api::{apps::v1::Deployment, core::v1::PodTemplateSpec};
 
 use crate::{
-    api::{Shop, ShopStatus},
+    api::{HeldStatus, Shop, ShopStatus},
     apply::{
         refusals::{Failure, Refusals},
         revisions,
@@ -306,6 +306,8 @@ fn tell_holds(
         let canary = templates.canaries.get(name).map(Some);
         let own = templates.own.get(name).map(Option::as_ref);
         let kept = canary.or(own).unwrap_or(wanted);
+        let held = transition.next.held.as_ref();
+        let approval = held.and_then(|held| held.approval.clone());
         let (Some(hold), Some(kept), Some(wanted)) = (hold, kept, wanted) else {
             continue;
         };
@@ -320,7 +322,10 @@ fn tell_holds(
         if runs != Some(&hold.image) && !has_failed {
             difference.insert(0, format!("image {}", hold.image));
         }
-        transition.next.held = Some(hold.to_status(&difference));
+        transition.next.held = Some(HeldStatus {
+            approval,
+            ..hold.to_status(&difference)
+        });
     }
 }
 

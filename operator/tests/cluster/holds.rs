@@ -560,7 +560,9 @@ async fn what_another_operator_changes_waits_for_the_window_begins_in_it_and_goe
     let status = harness.status().await;
     assert_eq!(held(&status, "users"), Some(HoldReason::OperatorUpdate));
     let message = condition(&status, "UpdateAvailable").2;
-    let told = format!("when the maintenance window opens {opens:.0}: image other.example/users:1");
+    let told = format!(
+        "when the maintenance window opens {opens:.0} or somebody approves it: image other.example/users:1"
+    );
     assert!(message.contains(&told), "{message}");
     assert!(is_ready(&status), "{status:#?}");
     let shortly = opens - SignedDuration::from_secs(2);
@@ -574,6 +576,38 @@ async fn what_another_operator_changes_waits_for_the_window_begins_in_it_and_goe
     let closed = opens + SignedDuration::from_hours(2);
     let are_new = async || are_all_of("other.example/", &images(&harness).await);
     harness.play_at(closed, "it goes on", are_new).await;
+}
+
+#[tokio::test]
+async fn an_update_that_somebody_approves_begins_for_that_service_and_no_other() {
+    let harness = with_an_update_in_a_window(in_hours(12)).await;
+    harness.play_on().await;
+    let status = harness.status().await;
+    let waits = |service: &str| {
+        let mut releases = status.releases.iter();
+        let release = releases.find(|release| release.name == service);
+        let held = release.and_then(|release| release.held.clone());
+        held.and_then(|held| held.approval).expect("one waits")
+    };
+    // What was approved of an older operator is not approved of this one.
+    harness.say("approve", "of-an-older-one 0a").await;
+    harness.play_on().await;
+    assert!(!are_all_of("other.example/", &images(&harness).await));
+    harness.say("approve", &waits("orders")).await;
+    harness
+        .reconcile_until("it begins", || async {
+            harness.finish_jobs().await;
+            harness.roll_all().await;
+            harness.image_of_orders().await == "other.example/orders:1"
+        })
+        .await;
+    harness.play_on().await;
+    let images = images(&harness).await;
+    let of_other: Vec<_> = images.iter().filter(|i| i.starts_with("other")).collect();
+    assert_eq!(of_other, ["other.example/orders:1"]);
+    let status = harness.status().await;
+    assert_eq!(held(&status, "users"), Some(HoldReason::OperatorUpdate));
+    assert_eq!(held(&status, "orders"), None);
 }
 
 #[tokio::test]

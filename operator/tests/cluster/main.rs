@@ -26,6 +26,7 @@ mod rollout;
 mod running;
 mod scale;
 mod scaling;
+mod schema;
 mod services;
 mod upgrade;
 mod watching;

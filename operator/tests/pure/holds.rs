@@ -4,7 +4,7 @@ use k8s_openapi::jiff::Timestamp;
 use serde_json::{Value, json};
 use shop_operator::{
     model::validate::ValidShop,
-    release::{Hold, RevisionId, State, Turn, Why, hold},
+    release::{Hold, RevisionId, Said, State, Turn, Why, hold},
 };
 
 use crate::fixtures::{ORDERS, valid};
@@ -53,8 +53,12 @@ fn made_by_another(shop: &ValidShop) -> State {
 }
 
 fn why(shop: &ValidShop, state: &State, turn: Turn, now: &str) -> Option<Why> {
+    why_though(&Said::default(), shop, state, turn, now)
+}
+
+fn why_though(said: &Said, shop: &ValidShop, state: &State, turn: Turn, now: &str) -> Option<Why> {
     let service = &shop.services[ORDERS];
-    let hold = hold(shop, service, state, turn, None, "operator", at(now))?;
+    let hold = hold(shop, service, state, turn, said, "operator", at(now))?;
     Some(hold.why)
 }
 
@@ -172,6 +176,36 @@ fn another_operator_waits_for_a_window_where_the_shop_says_so() {
 }
 
 #[test]
+fn an_update_begins_once_somebody_has_approved_that_very_one() {
+    let approved = |operator: &str| Said {
+        approve: Some(operator.into()),
+        ..Said::default()
+    };
+    for updates in ["OnRelease", "Window"] {
+        let shop = shop(json!({"operatorUpdates": updates}));
+        let state = made_by_another(&shop);
+        let why =
+            |said: &Said, shop: &ValidShop| why_though(said, shop, &state, Turn::Free, CLOSED);
+        assert_eq!(why(&approved("operator a"), &shop), None);
+        // Of another operator, or in place of what ran once.
+        let others = ["another a", "operator b", "operator", ""].map(approved);
+        for nothing in others.into_iter().chain([Said::default()]) {
+            let told = why(&nothing, &shop);
+            assert!(matches!(told, Some(Why::OperatorUpdate { .. })), "{told:?}");
+        }
+    }
+    // A pause holds it all the same, and a release that was taken back is no update.
+    let pause = json!({"reason": "the sale"});
+    let paused = shop(json!({"pause": pause}));
+    let state = made_by_another(&paused);
+    let told = why_though(&approved("operator a"), &paused, &state, Turn::Free, CLOSED);
+    assert!(matches!(told, Some(Why::Paused { .. })), "{told:?}");
+    let held = Turn::Held("it failed".into());
+    let told = why_though(&approved("operator a"), &paused, &state, held, CLOSED);
+    assert_eq!(told, Some(Why::TakenBack("it failed".into())));
+}
+
+#[test]
 fn the_status_says_when_the_window_opens() {
     let told = |why, difference: &[String]| {
         let image = "orders:2".into();
@@ -185,6 +219,11 @@ fn the_status_says_when_the_window_opens() {
     let update = Why::OperatorUpdate { opens: Some(opens) };
     assert_eq!(
         told(update, &["image orders:2".into()]),
-        "with its next release, or when the maintenance window opens 2026-11-28T02:00:00Z: image orders:2"
+        "with its next release, or when the maintenance window opens 2026-11-28T02:00:00Z or somebody approves it: image orders:2"
+    );
+    let update = Why::OperatorUpdate { opens: None };
+    assert_eq!(
+        told(update, &["image orders:2".into()]),
+        "with its next release, or when somebody approves it: image orders:2"
     );
 }

@@ -17,6 +17,7 @@ mod properties;
 mod release;
 mod release_properties;
 mod report;
+mod schema;
 mod shop_release;
 mod topology;
 mod validate;

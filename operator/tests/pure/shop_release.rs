@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
+use serde_json::json;
 use shop_operator::{
-    api::{CanaryProgress, JudgedBy, OnFailure},
+    api::{CanaryProgress, JudgedBy, OnFailure, SchemaStatus},
     naming::names::ServiceName,
     release::{
         Asker, Canary, Hold, Member, Members, RevisionId, Seen, ShopFailure, ShopRelease,
@@ -408,6 +409,57 @@ fn a_version_that_comes_amid_a_release_goes_back_to_what_ran_before_both() {
     world.broken = vec![("web", "3".into())];
     world.passes(60);
     assert_eq!(world.runs(), ["1", "1", "1"]);
+}
+
+#[test]
+fn where_the_schema_of_one_has_left_behind_what_ran_none_goes_back() {
+    let mut world = World::new();
+    // `users` migrates with each version, and that of 3 takes away what 1 needs.
+    let users = ServiceName::from("users");
+    let migrated = |world: &mut World, version: i64, oldest: i64| {
+        let state = world.states.get_mut("users").expect("known");
+        state.schema = Some(SchemaStatus {
+            image: version.to_string(),
+            version,
+            oldest,
+            since: None,
+        });
+        if version == 1 {
+            let proved = json!({"revision": "1", "image": "1", "began": at(0).to_string(), "ended": at(0).to_string(),
+                                "result": "Passed", "schema": 1});
+            state.history = vec![serde_json::from_value(proved).expect("a release")];
+        }
+    };
+    migrated(&mut world, 1, 1);
+    world.version = "2".into();
+    migrated(&mut world, 2, 1);
+    world.passes(6);
+    assert_eq!(
+        world.states[&users].good,
+        Some(id("2")),
+        "the test needs it"
+    );
+    world.version = "3".into();
+    migrated(&mut world, 3, 2);
+    world.broken = vec![("web", "3".into())];
+    world.passes(60);
+    let ShopStage::Stopped(failure) = world.stage() else {
+        panic!("{:?}", world.stage());
+    };
+    assert_eq!(
+        (failure.service.as_str(), failure.cause.as_str()),
+        (
+            "web",
+            "pod x crashes; the shop does not go back: users cannot, because 1 needs version 1 of the schema, and since the migration of \
+             3 only code runs that needs 2 or later"
+        )
+    );
+    // The one that failed goes back by itself: those that it calls are ahead of it in any release.
+    assert_eq!(world.runs(), ["3", "3", "1"]);
+    world.version = "4".into();
+    world.passes(60);
+    assert_eq!(world.runs(), ["4", "4", "4"]);
+    assert_eq!(world.stage(), &ShopStage::Done);
 }
 
 #[test]

@@ -7,6 +7,7 @@ mod listen;
 mod migrate;
 mod patience;
 mod places;
+mod range;
 mod schema;
 mod sign;
 mod statement;
@@ -26,6 +27,7 @@ pub(crate) use connections::MaxConnections;
 pub use error::Error;
 pub(crate) use migrate::migrate;
 pub use patience::WITHOUT_CALLER;
+pub(crate) use range::Range;
 pub(crate) use schema::{Behind, Schema};
 pub use statement::{
     Client, Connection, Transaction, execute, query, query_one, query_opt, transaction,

@@ -1,6 +1,8 @@
 //! The process around one service or several: telemetry, a runtime for each, signals, the exit code.
 
+use std::fs::OpenOptions;
 use std::future::Future;
+use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 
 use anyhow::Context;
@@ -9,7 +11,7 @@ use futures::future::{BoxFuture, join_all, select_all, try_join_all};
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::db::{self, Behind, Db, MaxConnections};
+use crate::db::{self, Behind, Db, MaxConnections, Range};
 use crate::health::Health;
 use crate::server::{self, Running};
 use crate::service::Service;
@@ -20,13 +22,15 @@ use crate::telemetry::{Identity, Telemetry, work_for};
 pub(crate) const WRONG_SETTING: u8 = 2;
 /// The schema of the database is behind: whoever started the process must migrate again.
 const SCHEMA_BEHIND: u8 = 3;
+/// The file in which Kubernetes looks for the last words of a container.
+const TERMINATION_MESSAGE: &str = "/dev/termination-log";
 
 /// A service as a process holds it.
 #[derive(Clone, Copy)]
 pub struct Hosted {
     identity: Identity,
     start: fn(Env) -> BoxFuture<'static, anyhow::Result<Running>>,
-    migrate: fn(Env) -> BoxFuture<'static, anyhow::Result<()>>,
+    migrate: fn(Env) -> BoxFuture<'static, anyhow::Result<Range>>,
 }
 
 impl Hosted {
@@ -120,7 +124,10 @@ impl Process {
     pub(crate) fn migrate(self) -> anyhow::Result<()> {
         let outcome = self.runtime.block_on(async {
             for guest in &self.guests {
-                guest.run(guest.hosted.migrate).await?;
+                let range = guest.run(guest.hosted.migrate).await?;
+                if !guest.has_company {
+                    say(&range);
+                }
             }
             Ok(())
         });
@@ -170,11 +177,22 @@ impl Guest {
 }
 
 /// Migrates the database of one service.
-async fn migrate_one<S: Service>(env: Env) -> anyhow::Result<()> {
+async fn migrate_one<S: Service>(env: Env) -> anyhow::Result<Range> {
     let url = env.secret("DATABASE_URL", db::URL_HINT)?;
     // It needs one connection, whatever the service itself may have.
     let db = Db::new(S::NAME, url, MaxConnections::default(), 0)?;
     db::migrate::<S>(&db).await
+}
+
+/// Tells the cluster which code runs on the schema, so that no other is put back on it. Elsewhere nobody asks.
+fn say(range: &Range) {
+    let message = serde_json::json!({ "schema": range }).to_string();
+    let file = OpenOptions::new().write(true).open(TERMINATION_MESSAGE);
+    match file.and_then(|mut file| file.write_all(message.as_bytes())) {
+        Ok(()) => {}
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        Err(error) => tracing::warn!(%error, "{TERMINATION_MESSAGE} cannot be written"),
+    }
 }
 
 /// What a cluster is told of a process that ends: the code, and the error with its causes as the one last line of the output.

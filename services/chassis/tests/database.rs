@@ -359,6 +359,32 @@ async fn run(backends: &Backends, sql: &str) {
     connection.batch_execute(sql).await.unwrap();
 }
 
+/// What the other tests stand on.
+#[tokio::test]
+async fn a_change_that_is_ended_for_a_deadlock_is_made_anew() {
+    let backends = Backends::new().await;
+    run(&backends, "create table a (); create table b ()").await;
+    let db = backends.direct_db();
+    let mut other = db.get().await.unwrap();
+    let other = other.transaction().await.unwrap();
+    // PostgreSQL ends the one that notices, and this one does not look.
+    let holds = "set local deadlock_timeout = '60s'; lock table b in access share mode";
+    other.batch_execute(holds).await.unwrap();
+    let meets = async {
+        let waits = "select from pg_locks where relation = 'b'::regclass and not granted";
+        eventually("it has the first and waits for the second", || async {
+            (!look(&db, waits, &[]).await.is_empty()).then_some(())
+        })
+        .await;
+        let wants = other.batch_execute("lock table a in access share mode");
+        wants.await.expect("the other one is ended");
+        other.commit().await.unwrap();
+    };
+    let change = "lock table a; lock table b; alter table a rename to c";
+    tokio::join!(backends.change_schema(change), meets);
+    run(&backends, "drop table b, c").await;
+}
+
 #[tokio::test]
 async fn before_the_migration_it_waits_and_says_for_what() {
     let backends = Backends::new().await;
@@ -382,7 +408,7 @@ async fn before_the_migration_it_waits_and_says_for_what() {
 async fn a_database_that_was_replaced_by_an_empty_one_ends_the_process() {
     let backends = Backends::new().await;
     let mut service = testing::start::<Notes>(&backends, &[]).await;
-    run(&backends, REPLACED).await;
+    backends.change_schema(REPLACED).await;
     let started = Instant::now();
     assert_eq!(
         answer(note(&service, "k", "milk")).await,
@@ -406,6 +432,43 @@ async fn an_older_dump_is_noticed_without_a_request_and_one_that_is_ahead_is_fin
     next.stop().await;
     run(&backends, "delete from refinery_schema_history").await;
     assert_eq!(service.outdated().await, NOTHING_THERE);
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn a_schema_that_has_left_a_version_behind_keeps_it_from_getting_ready() {
+    let backends = Backends::new().await;
+    testing::migrate::<Notes>(&backends).await;
+    let dropped = "insert into refinery_schema_history (version, name, applied_on, checksum)
+                   values (2, 'drop_text__oldest_1', '', '1'), (3, 'drop_more__oldest_2', '', '1')";
+    run(&backends, dropped).await;
+    let service = testing::start_unmigrated::<Notes>(&backends, &[]).await;
+    let sentence = "the schema of the database has left this version behind: it needs version 1, and since the migration \
+                    V3__drop_more__oldest_2 only code runs that needs 2 or later";
+    eventually("it says so", || async {
+        let (status, text) = readiness(&service).await;
+        assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+        text.contains(sentence).then_some(())
+    })
+    .await;
+    let back = "delete from refinery_schema_history where version = 3";
+    run(&backends, back).await;
+    service.ready().await;
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn what_serves_goes_on_though_a_migration_leaves_it_behind() {
+    let backends = Backends::new().await;
+    let service = testing::start::<Notes>(&backends, &[]).await;
+    let dropped = "insert into refinery_schema_history (version, name, applied_on, checksum)
+                   values (3, 'drop_more__oldest_2', '', '1')";
+    run(&backends, dropped).await;
+    // A statement that names what is missing makes it look.
+    let misspelt = service.http.get(service.at("/misspelt")).send().await;
+    assert_eq!(misspelt.expect("an answer").status(), 500);
+    assert_eq!(readiness(&service).await.0, StatusCode::OK);
+    assert_eq!(answer(note(&service, "k", "milk")).await, created());
     service.stop().await;
 }
 
@@ -469,7 +532,7 @@ async fn a_schema_that_is_behind_is_not_logged_as_a_mistake_of_the_service() {
     let mistake = "a mistake of this service";
     assert_eq!(answer(misspelt).await.0, 500);
     assert_eq!(lines.count(mistake), 1, "{}", lines.text());
-    run(&backends, REPLACED).await;
+    backends.change_schema(REPLACED).await;
     assert_eq!(
         answer(note(&service, "k", "milk")).await,
         refused("schema_behind")
@@ -530,11 +593,9 @@ async fn a_mistake_in_a_statement_is_not_blamed_on_the_schema() {
 async fn an_event_waits_for_the_migration_and_is_not_given_up() {
     let backends = Backends::new().await;
     let service = testing::start::<Notes>(&backends, &[]).await;
-    run(
-        &backends,
-        "alter table received rename to away; delete from refinery_schema_history",
-    )
-    .await;
+    backends
+        .change_schema("alter table received rename to away; delete from refinery_schema_history")
+        .await;
     backends
         .publish_event(SUBSCRIBED, "a", 1, json!({ "when": "now" }))
         .await;
@@ -545,12 +606,12 @@ async fn an_event_waits_for_the_migration_and_is_not_given_up() {
         look(&backends.direct_db(), failed, &[]).await[0].get::<_, i64>(0),
         0
     );
-    run(
-        &backends,
-        "alter table away rename to received;
-         insert into refinery_schema_history (version, name, applied_on, checksum) values (1, 'notes', '', '1')",
-    )
-    .await;
+    backends
+        .change_schema(
+            "alter table away rename to received;
+             insert into refinery_schema_history (version, name, applied_on, checksum) values (1, 'notes', '', '1')",
+        )
+        .await;
     eventually("the event is applied", || async {
         let rows = look(
             &backends.direct_db(),

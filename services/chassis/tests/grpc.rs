@@ -199,10 +199,9 @@ async fn a_schema_that_is_behind_is_no_mistake_of_the_service() {
     let backends = Backends::new().await;
     let service = testing::start::<Notes>(&backends, &[]).await;
     let channel = service.channel().await;
-    let db = backends.direct_db();
-    let connection = db.get().await.unwrap();
-    let emptied = "drop schema public cascade; create schema public";
-    connection.batch_execute(emptied).await.unwrap();
+    backends
+        .change_schema("drop schema public cascade; create schema public")
+        .await;
     let status = call(&channel, asked("misspelt")).await.unwrap_err();
     assert_eq!(
         refused_as(&status),

@@ -38,14 +38,29 @@ async fn a_wrong_setting_ends_the_start_with_code_2_and_one_sentence() {
 }
 
 #[tokio::test]
+async fn a_migration_of_a_version_that_the_schema_has_left_behind_ends_with_code_1_and_why() {
+    let backends = Backends::new().await;
+    Process::start(&backends, "migrate", &[]).end().await;
+    let connection = backends.direct_db().get().await.unwrap();
+    let dropped = "insert into refinery_schema_history (version, name, applied_on, checksum)
+                   values (9, 'drop_names__oldest_8', '', '1')";
+    connection.batch_execute(dropped).await.unwrap();
+    let end = Process::start(&backends, "migrate", &[]).ended().await;
+    assert_eq!(end.status.code(), Some(1), "{}", end.complained);
+    let sentence = "the schema of the database has left this version behind: it needs version 2, and since the migration \
+                    V9__drop_names__oldest_8 only code runs that needs 8 or later";
+    assert_eq!(end.complained, format!("{sentence}\n"));
+}
+
+#[tokio::test]
 async fn a_database_that_was_replaced_ends_the_process_with_code_3_and_one_sentence() {
     let backends = Backends::new().await;
     Process::start(&backends, "migrate", &[]).end().await;
     let users = Process::start(&backends, "serve", &[]);
     let api = users.ready().await;
-    let connection = backends.direct_db().get().await.unwrap();
-    let replaced = "drop schema public cascade; create schema public";
-    connection.batch_execute(replaced).await.unwrap();
+    backends
+        .change_schema("drop schema public cascade; create schema public")
+        .await;
     // It would be noticed without a request too, only later.
     let account = reqwest::Client::new().post(format!("http://{api}/users"));
     let answer = account.json(&common::account("ada@shop.example")).send();

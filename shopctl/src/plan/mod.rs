@@ -141,7 +141,7 @@ async fn make(cluster: &Cluster, document: &Value, operator: &Deployment) -> Res
     };
     let answer = Answer {
         shop: merged.metadata.name.clone().unwrap_or_default(),
-        services: summaries(&made, &sides, &held),
+        services: summaries(&shop, &made, &sides, &held),
         notes: notes(&made, &shop),
         waits,
         objects,

@@ -19,7 +19,7 @@ use shop_operator::{
     },
     objects::revision,
     progress::decide::{Migration, image_of},
-    release::{is_in_force, no_canary, waits_until},
+    release::{State, is_in_force, no_canary, waits_until},
     run::plan::Plan,
 };
 
@@ -170,6 +170,7 @@ pub fn closed(shop: &Shop, now: Timestamp) -> Option<String> {
 
 /// The services of which something changes.
 pub fn summaries(
+    shop: &Shop,
     plan: &Plan,
     sides: &[Side],
     held: &BTreeMap<ServiceName, String>,
@@ -194,7 +195,7 @@ pub fn summaries(
         }
     });
     let services = plan.facts.shop.services.keys();
-    let services = services.filter_map(|name| summary(plan, name, sides, held.get(name)));
+    let services = services.filter_map(|name| summary(shop, plan, name, sides, held.get(name)));
     services.chain(leaving).chain(broker(sides)).collect()
 }
 
@@ -209,6 +210,7 @@ fn broker(sides: &[Side]) -> Option<Summary> {
 }
 
 fn summary(
+    shop: &Shop,
     plan: &Plan,
     name: &ServiceName,
     sides: &[Side],
@@ -221,18 +223,24 @@ fn summary(
     if its.is_empty() && held.is_none() {
         return None;
     }
-    let shop = &plan.facts.shop.name;
+    let name_of_shop = &plan.facts.shop.name;
     let find = |kind: &str, called: &str| {
         let mut its = its.iter();
         its.find(|side| side.kind == kind && side.name == called)
     };
-    let pods = find("Deployment", &names::service(shop, name)).and_then(|side| Pods::of(side));
-    let database = find("StatefulSet", &names::database(shop, name));
+    let pods =
+        find("Deployment", &names::service(name_of_shop, name)).and_then(|side| Pods::of(side));
+    let database = find("StatefulSet", &names::database(name_of_shop, name));
     let migration = plan.migrations.get(name);
     let mut steps: Vec<_> = held.cloned().into_iter().collect();
     steps.extend(pods.iter().flat_map(Pods::steps));
     let rolls = pods.as_ref().filter(|pods| held.is_none() && pods.rolls());
     let (wanted, seen) = (&plan.facts.shop.services, &plan.facts.observed.services);
+    let refuses = wanted.get(name).and_then(|wanted| {
+        let why = state_of(shop, name)?.image_left_behind(&wanted.image)?;
+        Some(format!("cannot run: {why}"))
+    });
+    steps.extend(refuses);
     let is = wanted.get(name).zip(seen.get(name)).zip(rolls);
     steps.extend(is.and_then(|((wanted, seen), pods)| canary(wanted, seen, pods.before())));
     steps.extend(migration.and_then(|migration| of_migration(migration, pods.as_ref())));
@@ -250,11 +258,35 @@ fn summary(
         steps.push(format!("{objects}, and its pods stay"));
     }
     let migrates = migration.is_some_and(|migration| !migration.is_done());
+    let rolls = pods.as_ref().is_some_and(Pods::rolls);
     Some(Summary {
         service: name.to_string(),
-        back: pods.and_then(|pods| pods.back(migrates, plan.facts.shop.rollout.on_failure)),
+        back: match no_return(shop, plan, name, migrates).filter(|_| rolls) {
+            Some(why) => Some(format!(
+                "what proved itself last cannot come back if this fails: {why}"
+            )),
+            None => pods.and_then(|pods| pods.back(migrates, plan.facts.shop.rollout.on_failure)),
+        },
         steps,
     })
+}
+
+/// Why what proved itself last does not run on the schema that is there, or will not on the one that the migration brings, where that is
+/// known before.
+fn no_return(shop: &Shop, plan: &Plan, name: &ServiceName, migrates: bool) -> Option<String> {
+    let wanted = plan.facts.shop.services.get(name)?;
+    let oldest = wanted
+        .schema()
+        .filter(|_| migrates)
+        .map_or(1, |schema| schema.oldest);
+    state_of(shop, name)?.will_be_left_behind(oldest)
+}
+
+fn state_of(shop: &Shop, name: &ServiceName) -> Option<State> {
+    let status = shop.status.iter();
+    let mut releases = status.flat_map(|status| &status.releases);
+    let release = releases.find(|release| release.name == name.as_str())?;
+    Some(State::of(release))
 }
 
 /// With what a release begins beside so many pods, where some of its own are to prove themselves first.

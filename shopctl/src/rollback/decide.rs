@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::jiff::Timestamp;
 use serde_json::Value;
-use shop_operator::api::{PastRelease, Phase, ReleaseResult, ServiceSpec, Shop};
+use shop_operator::{
+    api::{PastRelease, Phase, ReleaseResult, ReleaseStatus, ServiceSpec, Shop},
+    release::State,
+};
 
 use crate::{
     change::{Change, Intent},
@@ -63,6 +66,7 @@ fn one(shop: &Shop, document: &Value, service: &str, to: Option<usize>) -> Resul
             found.ok_or_else(|| nothing_before(service, host))?
         }
     };
+    runs(shop, service, &past.image)?;
     let fields = fields(shop, service, &past.image, registry);
     let changes = fields.into_iter().filter_map(|(field, value)| {
         let path = ["spec", "services", service, field];
@@ -79,6 +83,17 @@ fn one(shop: &Shop, document: &Value, service: &str, to: Option<usize>) -> Resul
         changes,
         notes: notes.into_iter().collect(),
     })
+}
+
+/// Refuses an image whose code does not run on the schema of its database any more. Its own migration would refuse as well.
+fn runs(shop: &Shop, service: &str, image: &str) -> Result<(), Failure> {
+    let state = release(shop, service).map(State::of);
+    match state.and_then(|state| state.image_left_behind(image)) {
+        None => Ok(()),
+        Some(why) => Err(Failure::Refused(format!(
+            "{service} cannot go back: {why}; release a version that mends what is wrong, or put back a dump of its database from before"
+        ))),
+    }
 }
 
 fn spec_of(shop: &Shop, service: &str) -> ServiceSpec {
@@ -197,6 +212,14 @@ fn whole(shop: &Shop, document: &Value) -> Result<Intent, Failure> {
              their history goes; name one in spec.version"
         ))
     })?;
+    for service in &followers {
+        let mut past = good(history(shop, service));
+        let of_version =
+            past.find(|past| version_in(&past.image, service, registry) == Some(before));
+        if let Some(past) = of_version {
+            runs(shop, service, &past.image)?;
+        }
+    }
     let change = Change::of(document, &["spec", "version"], before.into());
     let stays = own
         .iter()
@@ -236,10 +259,13 @@ fn newest<'a>(ran: &[(&str, Ran<'a>)], will_do: impl Fn(&str) -> bool) -> Option
 }
 
 fn history<'a>(shop: &'a Shop, service: &str) -> &'a [PastRelease] {
+    release(shop, service).map_or(&[], |release| &release.history)
+}
+
+fn release<'a>(shop: &'a Shop, service: &str) -> Option<&'a ReleaseStatus> {
     let status = shop.status.iter();
     let mut releases = status.flat_map(|status| &status.releases);
-    let release = releases.find(|release| release.name == service);
-    release.map_or(&[], |release| &release.history)
+    releases.find(|release| release.name == service)
 }
 
 /// Where images by version come from. What the operator takes by default is told by what it runs.

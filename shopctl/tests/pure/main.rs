@@ -1,5 +1,6 @@
 //! What is printed of which Shop. Nothing here needs a cluster.
 
+mod approve;
 mod canary;
 mod change;
 mod pause;

@@ -300,3 +300,34 @@ fn a_version_that_one_service_alone_ran_is_none_of_the_shop() {
     );
     assert_eq!(written(&shop, None, None), ["spec.version: \"3\" -> \"2\""]);
 }
+
+#[test]
+fn what_a_migration_has_left_behind_is_refused_and_what_is_before_it_too() {
+    let mut orders = orders(["Passed", "Passed", "Passed"]);
+    for (index, version) in [9, 8, 7].into_iter().enumerate() {
+        orders["history"][index]["schema"] = version.into();
+    }
+    let with = |oldest: i64| {
+        let mut orders = orders.clone();
+        orders["schema"] =
+            json!({"image": ORDERS[0], "version": 9, "oldest": oldest, "since": "V9__drop"});
+        document(json!({"version": "3"}), &[orders])
+    };
+    assert_eq!(
+        written(&with(8), Some("orders"), None),
+        ["spec.services.orders.version: null -> \"2\""]
+    );
+    let why = "shop/orders:1 needs version 7 of the schema, and since the migration V9__drop only code runs that needs 8 or later";
+    assert_refused(&with(8), Some("orders"), Some(3), why);
+    assert_refused(
+        &with(9),
+        Some("orders"),
+        None,
+        "shop/orders:2 needs version 8",
+    );
+    assert_eq!(
+        written(&with(8), None, None),
+        ["spec.version: \"3\" -> \"2\""]
+    );
+    assert_refused(&with(9), None, None, "orders cannot go back");
+}

@@ -1,15 +1,13 @@
 //! A release that goes wrong in its second wave, and takes itself back while somebody buys.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use e2e::cluster::{Cluster, condition};
 use e2e::shop::{Account, Shop};
+use e2e::traffic::Traffic;
 use e2e::{nodes, services};
 use serde_json::{Value, json};
-use tokio::task::JoinHandle;
 
 use crate::title;
 
@@ -57,7 +55,8 @@ pub(crate) async fn release(shop: &Shop, admin: &Account) -> Result<()> {
         .patch_shop(patch(version, &Value::Null, &Value::Null))
         .await?;
     cluster.ready(PATIENCE).await?;
-    let (rest, during) = traffic.stop(began).await?;
+    let requests = traffic.stop().await?;
+    let (rest, during) = (requests.before(began), requests.since(began));
     told?;
     println!("  ready");
 
@@ -65,7 +64,7 @@ pub(crate) async fn release(shop: &Shop, admin: &Account) -> Result<()> {
     for (name, seen) in [("at rest", &rest), ("during all this", &during)] {
         println!(
             "  {name:<16} {:>6} requests, {} failed, p99 {:.0} ms",
-            seen.times.len() + seen.failures.len(),
+            seen.requests(),
             seen.failures.len(),
             seen.p99() * 1000.0
         );
@@ -141,95 +140,4 @@ fn shortened(text: &str) -> String {
         Some((end, _)) => format!("{} ...", &text[..end]),
         None => text.to_owned(),
     }
-}
-
-/// What callers saw.
-#[derive(Default)]
-struct Seen {
-    /// How long each answer took, in seconds.
-    times: Vec<f64>,
-    failures: Vec<String>,
-}
-
-impl Seen {
-    fn note(&mut self, took: Duration, result: Result<()>) {
-        match result {
-            Ok(()) => self.times.push(took.as_secs_f64()),
-            Err(error) => self.failures.push(format!("{error:#}")),
-        }
-    }
-
-    /// In seconds.
-    fn p99(&self) -> f64 {
-        let mut times = self.times.clone();
-        times.sort_by(f64::total_cmp);
-        let last = times.len().saturating_sub(1);
-        times.get(last * 99 / 100).copied().unwrap_or_default()
-    }
-}
-
-type Log = Vec<(Instant, Duration, Result<()>)>;
-
-/// One who buys and one who searches.
-struct Traffic {
-    running: Arc<AtomicBool>,
-    tasks: [JoinHandle<Log>; 2],
-}
-
-impl Traffic {
-    async fn start(shop: &Shop, admin: &Account) -> Result<Self> {
-        let buyer = Arc::new(shop.register("Noor").await?);
-        let sku = shop.product_for_sale(admin, 100_000).await?;
-        let running = Arc::new(AtomicBool::new(true));
-        let (buys, searches) = (shop.clone(), shop.clone());
-        let buy = move || {
-            let (shop, buyer, sku) = (buys.clone(), buyer.clone(), sku.clone());
-            async move { shop.buy(&buyer, &sku, 1, "tok_approved").await.map(drop) }
-        };
-        let search = move || {
-            let shop = searches.clone();
-            async move {
-                shop.search(&[("q", "kettle"), ("limit", "1")])
-                    .await
-                    .map(drop)
-            }
-        };
-        Ok(Self {
-            tasks: [
-                tokio::spawn(go_on(running.clone(), buy)),
-                tokio::spawn(go_on(running.clone(), search)),
-            ],
-            running,
-        })
-    }
-
-    /// What was seen before this moment, and from then on.
-    async fn stop(self, moment: Instant) -> Result<(Seen, Seen)> {
-        self.running.store(false, Ordering::Relaxed);
-        let (mut before, mut after) = (Seen::default(), Seen::default());
-        for task in self.tasks {
-            for (began, took, result) in task.await? {
-                let seen = if began < moment {
-                    &mut before
-                } else {
-                    &mut after
-                };
-                seen.note(took, result);
-            }
-        }
-        Ok((before, after))
-    }
-}
-
-async fn go_on<F: Future<Output = Result<()>>>(
-    running: Arc<AtomicBool>,
-    act: impl Fn() -> F,
-) -> Log {
-    let mut log = vec![];
-    while running.load(Ordering::Relaxed) {
-        let began = Instant::now();
-        let result = act().await;
-        log.push((began, began.elapsed(), result));
-    }
-    log
 }

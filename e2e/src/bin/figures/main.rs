@@ -6,6 +6,7 @@ mod cpu;
 mod memory;
 mod protocols;
 mod ready;
+mod releases;
 mod topologies;
 
 use std::time::Duration;
@@ -46,6 +47,7 @@ async fn running_shop(cluster: &Cluster) -> Result<()> {
     binaries::starts(&services)?;
     binaries::images()?;
     ready::ready(cluster).await?;
+    releases::releases(cluster, &services).await?;
     Ok(())
 }
 

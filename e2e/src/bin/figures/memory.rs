@@ -51,6 +51,11 @@ pub(crate) async fn memory(cluster: &Cluster, services: &[Service]) -> Result<()
             usage.len()
         ),
     );
+    row(
+        "… that is in no file",
+        &mib(usage.values().map(|u| u.anonymous).sum()),
+        "anonymous memory of the same pods; the rest is file cache, which the kernel takes back, and the shared buffers of PostgreSQL",
+    );
     let operator = usage::after_now(cluster, "shop-system").await?;
     row(
         "idle memory, operator",

@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::Context;
 
 use super::Db;
+use super::range::Range;
 use super::schema::Versions;
 use crate::service::Service;
 
@@ -48,11 +49,20 @@ pub(super) fn needed<S: Service>() -> Versions {
     }
 }
 
-/// Waits for the database, takes the lock, applies what is missing.
+/// Waits for the database, takes the lock, applies what is missing. Returns which code runs on the schema then.
 ///
 /// A database that is *ahead* is fine: it was migrated by a newer version, which by rule works with this one, and a
-/// service that is taken back must be able to start.
-pub(crate) async fn migrate<S: Service>(db: &Db) -> anyhow::Result<()> {
+/// service that is taken back must be able to start. Unless a migration that was applied says that it has left this
+/// version behind: then nothing is done.
+pub(crate) async fn migrate<S: Service>(db: &Db) -> anyhow::Result<Range> {
+    let embedded = service_migrations::<S>();
+    let embedded = embedded.get_migrations().iter();
+    let embedded = embedded.map(|it| (i64::from(it.version()), it.name()));
+    if let Some(wrong) = Range::wrong_mark(embedded) {
+        anyhow::bail!(
+            "the migration {wrong} has a wrong mark: name the oldest version of the schema whose code still runs, at most its own"
+        );
+    }
     // Out of the pool and its bounds: a long migration must not be cut, nor the wait for another one. And the session's
     // settings must not go into a pool.
     let mut connection = wait_for_database(db).await?.detach();
@@ -62,6 +72,9 @@ pub(crate) async fn migrate<S: Service>(db: &Db) -> anyhow::Result<()> {
         ))
         .await
         .context("cannot take the migration lock")?;
+    if let Some(left) = range::<S>(&connection).await?.left_behind() {
+        return Err(left.into());
+    }
     let mut applied = 0;
     for runner in [chassis_migrations(), service_migrations::<S>()] {
         let report = runner
@@ -72,9 +85,18 @@ pub(crate) async fn migrate<S: Service>(db: &Db) -> anyhow::Result<()> {
         applied += report.applied_migrations().len();
     }
     tracing::info!(applied, "the schema is up to date");
-    // Closing the connection releases the lock.
-    drop(connection);
-    Ok(())
+    // The connection is closed here, which releases the lock.
+    range::<S>(&connection).await
+}
+
+async fn range<S: Service>(connection: &tokio_postgres::Client) -> anyhow::Result<Range> {
+    let is_there = "select to_regclass($1) is not null";
+    let row = connection.query_one(is_there, &[&SERVICE_HISTORY]).await?;
+    let rows = match row.get(0) {
+        true => connection.query(&Range::sql(SERVICE_HISTORY), &[]).await?,
+        false => Vec::new(),
+    };
+    Ok(Range::of(needed::<S>().service, &rows))
 }
 
 async fn wait_for_database(db: &Db) -> anyhow::Result<super::Connection> {

@@ -1,6 +1,7 @@
 //! Whether the database has the schema that this binary needs. One that is ahead is fine: by rule a migration works with
-//! the previous version still running.
+//! the previous version still running. Unless it says itself that this binary is left behind.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
@@ -8,7 +9,8 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::migrate::{CHASSIS_HISTORY, SERVICE_HISTORY, needed};
-use super::{Db, Error, query_one};
+use super::range::{LeftBehind, Range};
+use super::{Db, Error, query, query_one};
 use crate::health::Condition;
 use crate::service::Service;
 
@@ -56,6 +58,8 @@ impl Behind {
 pub(crate) enum Trouble {
     #[error(transparent)]
     Behind(Behind),
+    #[error(transparent)]
+    LeftBehind(LeftBehind),
     /// The database answered and refused, for this reason: an older dump may have been put back by another role, to which
     /// all tables belong now.
     #[error("the schema of the database cannot be read: {0}")]
@@ -78,6 +82,9 @@ pub(crate) struct Schema {
     needed: Versions,
     /// What the last look that was answered has found.
     trouble: Arc<RwLock<Option<Trouble>>>,
+    /// A look has found it current. What has served goes on as long as it can, though a migration leaves it behind: those
+    /// that take its place are not ready yet.
+    was_current: Arc<AtomicBool>,
     doubted: Arc<Notify>,
 }
 
@@ -87,6 +94,7 @@ impl Schema {
             db,
             needed: needed::<S>(),
             trouble: Arc::default(),
+            was_current: Arc::default(),
             doubted: Arc::default(),
         }
     }
@@ -105,7 +113,7 @@ impl Schema {
                 self.doubted.notify_one();
                 Some(behind)
             }
-            Seen::Trouble(Trouble::Unreadable(_)) => {
+            Seen::Trouble(Trouble::LeftBehind(_) | Trouble::Unreadable(_)) => {
                 self.doubted.notify_one();
                 None
             }
@@ -114,24 +122,29 @@ impl Schema {
     }
 
     async fn look(&self) -> Seen {
-        let seen = match self.versions().await {
-            Ok(found) => match Behind::compare(found, self.needed) {
-                Some(behind) => Seen::Trouble(Trouble::Behind(behind)),
-                None => Seen::Current,
-            },
+        let seen = match self.found().await {
+            Ok((found, range)) => judge(found, self.needed, &range),
             Err(Error::Unavailable(cause)) => Seen::Away(cause),
             Err(error @ Error::Query(_)) => Seen::Trouble(Trouble::Unreadable(error.to_string())),
         };
         let trouble = match &seen {
+            Seen::Trouble(Trouble::LeftBehind(_)) if self.has_served() => None,
             Seen::Trouble(trouble) => Some(trouble.clone()),
-            Seen::Current => None,
+            Seen::Current => {
+                self.was_current.store(true, Ordering::Relaxed);
+                None
+            }
             Seen::Away(_) => return seen,
         };
         *self.trouble.write().unwrap_or_else(PoisonError::into_inner) = trouble;
         seen
     }
 
-    async fn versions(&self) -> Result<Versions, Error> {
+    fn has_served(&self) -> bool {
+        self.was_current.load(Ordering::Relaxed)
+    }
+
+    async fn found(&self) -> Result<(Versions, Range), Error> {
         let connection = self.db.get().await?;
         let is_there = query_one(
             &connection,
@@ -148,10 +161,15 @@ impl Schema {
             let row = query_one(&connection, &sql, &[]).await?;
             Ok::<i64, Error>(row.get(0))
         };
-        Ok(Versions {
+        let marks = match is_there.get(1) {
+            true => query(&connection, &Range::sql(SERVICE_HISTORY), &[]).await?,
+            false => Vec::new(),
+        };
+        let found = Versions {
             chassis: version(0, CHASSIS_HISTORY).await?,
             service: version(1, SERVICE_HISTORY).await?,
-        })
+        };
+        Ok((found, Range::of(self.needed.service, &marks)))
     }
 
     /// Looks until `stop`, says when the schema is `current` for the first time, and returns what is wrong when the
@@ -170,6 +188,7 @@ impl Schema {
             }
             match &seen {
                 Seen::Current => current.met(),
+                Seen::Trouble(Trouble::LeftBehind(_)) if self.has_served() => {}
                 Seen::Trouble(trouble) => current.not_yet(trouble.to_string()),
                 Seen::Away(error) => current.not_yet(error.clone()),
             }
@@ -184,6 +203,14 @@ impl Schema {
                 () = self.doubted.notified(), if pause == WATCH => {}
             }
         }
+    }
+}
+
+fn judge(found: Versions, needed: Versions, range: &Range) -> Seen {
+    match (Behind::compare(found, needed), range.left_behind()) {
+        (Some(behind), _) => Seen::Trouble(Trouble::Behind(behind)),
+        (None, Some(left)) => Seen::Trouble(Trouble::LeftBehind(left)),
+        (None, None) => Seen::Current,
     }
 }
 
@@ -220,8 +247,8 @@ impl Watch {
                 self.behind_since = None;
                 Verdict::LookAgain(WATCH)
             }
-            // A migration would not mend what cannot be read either.
-            Seen::Away(_) | Seen::Trouble(Trouble::Unreadable(_)) => {
+            // A migration would not mend the others either.
+            Seen::Away(_) | Seen::Trouble(Trouble::LeftBehind(_) | Trouble::Unreadable(_)) => {
                 self.behind_since = None;
                 Verdict::LookAgain(self.pause())
             }

@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use async_nats::jetstream;
 use secrecy::SecretString;
 use serde_json::Value;
+use tokio_postgres::error::SqlState;
 use url::Url;
 use uuid::{NoContext, Timestamp, Uuid};
 
@@ -138,7 +139,6 @@ impl Backends {
 
     /// Does what the migration of a later version may do while this one serves: every table gets another column.
     pub async fn widen_tables(&self) {
-        let connection = self.direct_db().get().await.expect("a connection");
         let sql = "
             do $$
             declare one regclass;
@@ -149,7 +149,24 @@ impl Backends {
                     execute format('alter table %s add column of_a_later_version text', one);
                 end loop;
             end $$";
-        connection.batch_execute(sql).await.expect("wider tables");
+        self.change_schema(sql).await;
+    }
+
+    /// Changes tables that services use meanwhile. A change that wants several of them meets, now and then, a transaction
+    /// that has locked one and wants the next: PostgreSQL ends one of the two, and this one is tried again.
+    ///
+    /// # Panics
+    /// When the database refuses it for another reason, or ten times for this one.
+    pub async fn change_schema(&self, sql: &str) {
+        let connection = self.direct_db().get().await.expect("a connection");
+        for _ in 0..10 {
+            match connection.batch_execute(sql).await {
+                Ok(()) => return,
+                Err(error) if error.code() == Some(&SqlState::T_R_DEADLOCK_DETECTED) => {}
+                Err(error) => panic!("{sql}: {error:?}"),
+            }
+        }
+        panic!("{sql}: ten deadlocks, one after the other");
     }
 
     /// How many connections services have to the database now. Pools keep theirs for a minute, so this is also the most

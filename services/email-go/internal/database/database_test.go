@@ -63,13 +63,13 @@ func TestMigratingTwiceAtOnceAndAgainIsMigratingOnce(t *testing.T) {
 	var both sync.WaitGroup
 	for range 2 {
 		both.Go(func() {
-			if err := Migrate(t.Context(), backends.DatabaseURL, "test"); err != nil {
+			if _, err := Migrate(t.Context(), backends.DatabaseURL, "test"); err != nil {
 				t.Error(err)
 			}
 		})
 	}
 	both.Wait()
-	if err := Migrate(t.Context(), backends.DatabaseURL, "test"); err != nil {
+	if _, err := Migrate(t.Context(), backends.DatabaseURL, "test"); err != nil {
 		t.Error(err)
 	}
 	for _, history := range []string{chassisHistory, serviceHistory} {
@@ -82,14 +82,14 @@ func TestMigratingTwiceAtOnceAndAgainIsMigratingOnce(t *testing.T) {
 func TestASchemaThatIsAheadIsFineAndOneOfAnotherContentIsNot(t *testing.T) {
 	backends := testsupport.NewBackends(t)
 	for range 2 {
-		if err := Migrate(t.Context(), backends.DatabaseURL, "test"); err != nil {
+		if _, err := Migrate(t.Context(), backends.DatabaseURL, "test"); err != nil {
 			t.Fatal(err)
 		}
 		backends.Execute("insert into " + serviceHistory +
 			" values (99, 'later', '2026-01-01T00:00:00Z', '1') on conflict do nothing")
 	}
 	backends.Execute("update " + serviceHistory + " set checksum = '7' where version = 1")
-	if err := Migrate(t.Context(), backends.DatabaseURL, "test"); err == nil || !strings.Contains(err.Error(), "another content") {
+	if _, err := Migrate(t.Context(), backends.DatabaseURL, "test"); err == nil || !strings.Contains(err.Error(), "another content") {
 		t.Error(err)
 	}
 }
@@ -310,5 +310,24 @@ func TestTheWatchEndsTheProcessOnlyForASchemaThatIsBehindForGood(t *testing.T) {
 	if sentence := compare(versions{0, 2}, needed).Error(); sentence !=
 		"the schema of the database is behind: version 0 found, 1 needed (of the tables that all services have)" {
 		t.Error(sentence)
+	}
+}
+
+// What a later program has noted in the history counts for this one.
+func TestAMigrationThatLeavesThisProgramBehindIsRefused(t *testing.T) {
+	backends := testsupport.NewBackends(t)
+	found, err := Migrate(t.Context(), backends.DatabaseURL, "test")
+	if err != nil || found != (Range{Version: 2, Oldest: 1}) {
+		t.Fatal(found, err)
+	}
+	backends.Execute("insert into " + serviceHistory + " values (8, 'drop_more__oldest_2', '', '1'), (9, 'later', '', '1')")
+	found, err = Migrate(t.Context(), backends.DatabaseURL, "test")
+	if err != nil || found != (Range{Version: 2, Oldest: 2, Since: "V8__drop_more__oldest_2"}) {
+		t.Fatal(found, err)
+	}
+	backends.Execute("update " + serviceHistory + " set name = 'drop__oldest_3' where version = 9")
+	_, err = Migrate(t.Context(), backends.DatabaseURL, "test")
+	if err == nil || !strings.Contains(err.Error(), "it needs version 2, and since the migration V9__drop__oldest_3 only code runs that needs 3") {
+		t.Fatal(err)
 	}
 }

@@ -79,37 +79,45 @@ func newest(folder string) (int64, error) {
 }
 
 // Migrate waits for the database, takes the lock, applies what is missing. A database that is ahead is fine: it was migrated by a
-// newer version, which by rule works with this one.
-func Migrate(ctx context.Context, url, service string) error {
+// newer version, which by rule works with this one; unless one of its migrations says that it has left this one behind. It returns
+// which code runs on the schema then.
+func Migrate(ctx context.Context, url, service string) (Range, error) {
 	config, err := pgx.ParseConfig(url)
 	if err != nil {
-		return settings.Wrong("DATABASE_URL", errNoURL)
+		return Range{}, settings.Wrong("DATABASE_URL", errNoURL)
 	}
 	if err := harden(config); err != nil {
-		return settings.Wrong("DATABASE_URL", err)
+		return Range{}, settings.Wrong("DATABASE_URL", err)
 	}
 	config.RuntimeParams["application_name"] = service
 	conn, err := connect(ctx, config)
 	if err != nil {
-		return err
+		return Range{}, err
 	}
 	// Closing the connection releases the lock.
 	defer func() { _ = conn.Close(context.Background()) }()
 	_, err = conn.Exec(ctx, fmt.Sprintf(
 		"set lock_timeout = '60s'; select pg_advisory_lock(%d)", migrationLock))
 	if err != nil {
-		return fmt.Errorf("cannot take the migration lock: %w", err)
+		return Range{}, fmt.Errorf("cannot take the migration lock: %w", err)
+	}
+	found, err := rangeOf(ctx, conn)
+	if err != nil {
+		return Range{}, err
+	}
+	if err := found.leftBehind(); err != nil {
+		return Range{}, err
 	}
 	applied := 0
 	for _, part := range []struct{ folder, history string }{{"chassis", chassisHistory}, {"service", serviceHistory}} {
 		count, err := apply(ctx, conn, part.folder, part.history)
 		if err != nil {
-			return fmt.Errorf("a migration failed; the database keeps what was applied before it: %w", err)
+			return Range{}, fmt.Errorf("a migration failed; the database keeps what was applied before it: %w", err)
 		}
 		applied += count
 	}
 	slog.Info("the schema is up to date", "applied", applied)
-	return nil
+	return rangeOf(ctx, conn)
 }
 
 // connect waits for the database.

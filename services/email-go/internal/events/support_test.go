@@ -11,7 +11,7 @@ import (
 // connect migrates the database and connects to both back ends until the test ends.
 func connect(t *testing.T, databaseURL, brokerURL string, connections int32) (*database.DB, *Broker) {
 	t.Helper()
-	if err := database.Migrate(t.Context(), databaseURL, "test"); err != nil {
+	if _, err := database.Migrate(t.Context(), databaseURL, "test"); err != nil {
 		t.Fatal(err)
 	}
 	db, err := database.Open(databaseURL, "test", connections)

@@ -108,7 +108,7 @@ func TestBothProgramsHandOverToEachOther(t *testing.T) {
 	orders()
 	s.parkedBy(rust, late)
 
-	if err := database.Migrate(t.Context(), s.DatabaseURL, Name); err != nil {
+	if _, err := database.Migrate(t.Context(), s.DatabaseURL, Name); err != nil {
 		t.Fatal(err)
 	}
 	s.running = s.startAnother(sinkEnv(sink))

@@ -63,7 +63,7 @@ func sinkEnv(sink *testsupport.Sink) settings.Env {
 func start(t *testing.T, more settings.Env) *shop {
 	t.Helper()
 	s := &shop{Backends: testsupport.NewBackends(t), t: t, issuer: testsupport.NewIssuer(t)}
-	if err := database.Migrate(t.Context(), s.DatabaseURL, Name); err != nil {
+	if _, err := database.Migrate(t.Context(), s.DatabaseURL, Name); err != nil {
 		t.Fatal(err)
 	}
 	s.running = s.startAnother(more)

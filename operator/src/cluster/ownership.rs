@@ -292,7 +292,7 @@ fn tidy(value: &mut Value) {
                     }
                 }
             }
-            for name in ["sizeLimit", "divisor"] {
+            for name in ["sizeLimit", "divisor", "tolerance"] {
                 if let Some(amount) = object.get_mut(name)
                     && let Some(text) = amount.as_str()
                 {
@@ -356,6 +356,7 @@ mod tests {
                 "resources": {"requests": {"memory": bytes, "cpu": cpu}}, "overhead": {"cpu": cpu},
                 "emptyDir": {"sizeLimit": bytes}, "resourceFieldRef": {"divisor": cpu},
                 "target": {"type": "AverageValue", "averageValue": cpu},
+                "behavior": {"scaleUp": {"tolerance": cpu}},
             }}))
         };
         assert_eq!(of("1024Mi", "0.5"), of("1Gi", "500m"));

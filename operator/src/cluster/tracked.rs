@@ -16,7 +16,7 @@ use kube::{
     api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions},
     runtime::{WatchStreamExt, watcher},
 };
-use serde_json::json;
+use serde_json::{Map, Value, json};
 use tokio::sync::watch;
 
 use super::{
@@ -31,6 +31,7 @@ use crate::{
     error::Error,
     lock::lock,
     metrics::Metrics,
+    model::patch::touches,
     naming::labels::{self, MANAGED_BY_LABEL, OPERATOR, SELECTOR},
 };
 
@@ -144,11 +145,16 @@ impl<K: Kind> Tracked<K> {
         known.is_some_and(|entry| entry.template == wanted) || self.is_settled(desired)
     }
 
-    /// Makes the object as desired by server-side apply, or does nothing where that would change nothing.
+    /// Makes the object as desired by server-side apply, or does nothing where that would change nothing. `asked` is the patch that the
+    /// user has for it: what is refused of that is no fault of others, who keep what they have set.
     ///
     /// # Errors
     /// What the API server answers; [`Error::NameTaken`] where somebody else has an object of this name.
-    pub async fn apply(&self, desired: &K) -> Result<Written<K>, Error> {
+    pub async fn apply(
+        &self,
+        desired: &K,
+        asked: Option<&Map<String, Value>>,
+    ) -> Result<Written<K>, Error> {
         let (namespace, shop, name) = key_of(desired);
         let json = as_json(desired);
         let wanted = ownership::digest_of_desired(&json);
@@ -163,7 +169,7 @@ impl<K: Kind> Tracked<K> {
             Some(entry) => may_be_changed(&*entry.object, desired).map(|()| true)?,
             None => self.find_untracked(desired).await?,
         };
-        let (live, taken_from) = self.patch(desired, there).await?;
+        let (live, taken_from) = self.patch(desired, asked, there).await?;
         let before = known.and_then(|entry| entry.object.resource_version());
         let changed = live.resource_version() != before;
         let result = if changed { "changed" } else { "unchanged" };
@@ -220,7 +226,7 @@ impl<K: Kind> Tracked<K> {
     ///
     /// # Errors
     /// What the API server answers.
-    pub async fn merge(&self, object: &K, patch: &serde_json::Value) -> Result<Written<K>, Error> {
+    pub async fn merge(&self, object: &K, patch: &Value) -> Result<Written<K>, Error> {
         let (namespace, _, name) = key_of(object);
         let params = PatchParams {
             field_manager: Some(FIELD_MANAGER.into()),
@@ -281,7 +287,12 @@ impl<K: Kind> Tracked<K> {
 
     /// A server-side apply. What is new is not forced: if somebody else makes an object of this name at the same moment, that
     /// is a conflict and the next reconcile sees it. Returns also from whom fields were taken over for it.
-    async fn patch(&self, desired: &K, there: bool) -> Result<(K, Vec<String>), Error> {
+    async fn patch(
+        &self,
+        desired: &K,
+        asked: Option<&Map<String, Value>>,
+        there: bool,
+    ) -> Result<(K, Vec<String>), Error> {
         let (namespace, shop, name) = key_of(desired);
         let api = self.api(&namespace);
         let mut params = PatchParams::apply(FIELD_MANAGER).validation_strict();
@@ -293,7 +304,9 @@ impl<K: Kind> Tracked<K> {
             Err(other) => return Err(failed(desired)(other)),
         };
         let causes = refused.details.iter().flat_map(|details| &details.causes);
-        let fields: Vec<_> = causes.map(|cause| cause.field.clone()).collect();
+        let fields = causes.map(|cause| cause.field.clone());
+        let is_asked = |field: &String| asked.is_some_and(|patch| touches(patch, field));
+        let fields: Vec<_> = fields.filter(|field| !is_asked(field)).collect();
         let taken_from = take_over(&api, &name, &fields).await;
         let taken_from = taken_from.map_err(failed(desired))?;
         let since_applied =
@@ -389,7 +402,7 @@ fn written<K>(entry: Entry<K>, taken_from: Vec<String>) -> Written<K> {
     }
 }
 
-fn as_json<K: Kind>(object: &K) -> serde_json::Value {
+fn as_json<K: Kind>(object: &K) -> Value {
     // Kubernetes objects have string keys and no failing serialisers, which is all that can go wrong.
     serde_json::to_value(object).unwrap_or_default()
 }

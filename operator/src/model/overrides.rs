@@ -1,252 +1,198 @@
-//! What is wrong with an override, told before it is ever merged: fields that there are not, values that do not fit, and what the operator
-//! itself goes by. Pure.
+//! The overrides of a service: patches that were read, and what they are for. Pure.
 
-use std::fmt;
-
-use k8s_openapi::api::{
-    apps::v1::Deployment,
-    autoscaling::v2::HorizontalPodAutoscaler,
-    batch::v1::Job,
-    core::v1::{Service, ServiceAccount},
-    networking::v1::NetworkPolicy,
-    policy::v1::PodDisruptionBudget,
-};
-use serde::{Serialize, de::DeserializeOwned};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::{
-    own_fields::OwnFields,
-    patch::{DELETE, DIRECTIVE, REPLACE, key_of, merge_keys},
+    patch_check::check,
+    place::Place,
+    validate::{Replicas, ValidService},
 };
 use crate::{
-    api::{OverrideKind, OverrideSpec, PATCH_BYTES},
+    api::{OverrideKind, ServiceSpec},
+    config::Overrides,
+    definition::Definition,
     naming::names::ServiceName,
 };
 
-/// All that is wrong with the overrides of a service. `path` is that of the service.
-pub(super) fn check(
-    path: &str,
-    service: &ServiceName,
-    overrides: &[OverrideSpec],
+/// The deepest field of a Kubernetes object lies at less than half of it.
+const DEEPEST: usize = 32;
+
+/// A patch of one object of a service, as it was read.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Override {
+    /// Which object.
+    pub kind: OverrideKind,
+    /// The fields that are to be otherwise.
+    pub patch: Map<String, Value>,
+}
+
+/// Says of each service that has overrides that it must not, where the operator takes none.
+pub(super) fn refuse<'a>(
+    overrides: Overrides,
+    services: impl Iterator<Item = (&'a String, &'a ServiceSpec)>,
     wrong: &mut Vec<String>,
 ) {
-    for (number, OverrideSpec { kind, patch }) in overrides.iter().enumerate() {
-        let path = format!("{path}.overrides[{number}].patch");
-        let patch = Value::Object(patch.clone());
-        let bytes = patch.to_string().len();
-        if bytes > PATCH_BYTES {
-            wrong.push(format!(
-                "{path}: has {bytes} bytes as JSON and may have {PATCH_BYTES}: keep what is long in a ConfigMap or Secret of your own, and name that"
-            ));
-            continue;
-        }
-        let own = OwnFields::of(*kind, service);
-        let mut check = Check {
-            kind: *kind,
-            path: &path,
-            own: &own,
-            wrong,
-        };
-        check.value(&mut Way::default(), None, &patch);
-    }
-}
-
-/// A step on the way to a field.
-#[derive(Clone)]
-enum Step {
-    Field(String),
-    /// An item of a list, by its key or its number.
-    Item(String),
-}
-
-/// The way to a field.
-#[derive(Clone, Default)]
-struct Way(Vec<Step>);
-
-impl fmt::Display for Way {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (number, step) in self.0.iter().enumerate() {
-            match step {
-                Step::Field(name) if number == 0 => f.write_str(name)?,
-                Step::Field(name) => write!(f, ".{name}")?,
-                Step::Item(name) => write!(f, "[{name}]")?,
-            }
-        }
-        Ok(())
-    }
-}
-
-struct Check<'a> {
-    kind: OverrideKind,
-    path: &'a str,
-    own: &'a OwnFields,
-    wrong: &'a mut Vec<String>,
-}
-
-impl Check<'_> {
-    fn say(&mut self, way: &Way, what: impl fmt::Display) {
-        let dot = if way.0.is_empty() { "" } else { "." };
-        self.wrong.push(format!("{}{dot}{way}: {what}", self.path));
-    }
-
-    /// `list` is the name of the list of which this is an item.
-    fn value(&mut self, way: &mut Way, list: Option<&str>, value: &Value) {
-        if let Some(instead) = self.own.at(&way.to_string()) {
-            return self.say(way, instead);
-        }
-        match value {
-            Value::Null => self.say(
-                way,
-                "null takes nothing away, because kubectl apply leaves it out: write {$patch: delete}",
-            ),
-            Value::Object(fields) => self.fields(way, list, fields),
-            Value::Array(items) if items.is_empty() => self.leaf(way, value),
-            Value::Array(items) => self.items(way, items),
-            Value::Bool(_) | Value::Number(_) | Value::String(_) => self.leaf(way, value),
-        }
-    }
-
-    fn fields(&mut self, way: &mut Way, list: Option<&str>, fields: &Map<String, Value>) {
-        let goes = match fields.get(DIRECTIVE).map(Value::as_str) {
-            None => false,
-            Some(Some(DELETE)) => true,
-            Some(Some(REPLACE)) => false,
-            Some(Some(_) | None) => {
-                return self.say(way, "$patch must be delete or replace");
-            }
-        };
-        if fields.contains_key(DIRECTIVE)
-            && let Some(own) = self.own.below(&way.to_string())
-        {
-            return self.say(
-                way,
+    match overrides {
+        Overrides::Allowed => {}
+        Overrides::Refused => {
+            let with = services.filter(|(_, spec)| !spec.overrides.is_empty());
+            wrong.extend(with.map(|(name, _)| {
                 format!(
-                    "$patch would take away {own}, which is the operator's: patch the single fields"
-                ),
-            );
+                    "spec.services.{name}.overrides: this operator takes none, because who writes them may do what who makes pods may: take \
+                     them out, or have its chart installed with overrides=Allowed"
+                )
+            }));
         }
-        let rest = fields.iter().filter(|(name, _)| *name != DIRECTIVE);
-        if goes {
-            let keys = merge_keys(list.unwrap_or_default());
-            match rest
-                .map(|(name, _)| name)
-                .find(|name| !keys.contains(&name.as_str()))
-            {
-                Some(name) => self.say(way, format!("{name} cannot stand beside $patch: delete")),
-                None if list.is_none() => self.known(way),
-                None => {}
+    }
+}
+
+/// The overrides of a service, as far as they can be read; all that is wrong with them goes to `wrong`. `path` is that of the service.
+pub(super) fn read(
+    path: &str,
+    service: &ServiceName,
+    definition: &Definition,
+    spec: &ServiceSpec,
+    wrong: &mut Vec<String>,
+) -> Vec<Override> {
+    let mut overrides = Vec::new();
+    for (number, of) in spec.overrides.iter().enumerate() {
+        let path = format!("{path}.overrides[{number}].patch");
+        match parse(&of.patch) {
+            Ok(patch) => {
+                let read = Override {
+                    kind: of.kind,
+                    patch,
+                };
+                check(&path, service, definition, &spec.env, &read, wrong);
+                overrides.push(read);
             }
-            return;
-        }
-        let mut is_empty = true;
-        for (name, value) in rest {
-            is_empty = false;
-            way.0.push(Step::Field(name.clone()));
-            self.value(way, None, value);
-            way.0.pop();
-        }
-        if is_empty {
-            self.leaf(way, &json!({}));
+            Err(why) => wrong.push(format!("{path}: {why}")),
         }
     }
+    overrides
+}
 
-    fn items(&mut self, way: &mut Way, items: &[Value]) {
-        let list = match way.0.last() {
-            Some(Step::Field(name)) => name.clone(),
-            Some(Step::Item(_)) | None => String::new(),
-        };
-        let keys = merge_keys(&list);
-        if keys.is_empty() && items.iter().any(has_directive) {
-            return self.say(
-                way,
-                "this list is replaced as a whole: write all of its items, without $patch",
-            );
+fn parse(text: &str) -> Result<Map<String, Value>, String> {
+    let options = serde_yaml::options! {
+        // An alias may be nested in what it repeats.
+        budget: serde_yaml::budget! { max_depth: DEEPEST, max_aliases: 0 },
+        // As kubectl reads it: `defaultMode: 0440`.
+        legacy_octal_numbers: true,
+        with_snippet: false,
+    };
+    let read: Value = serde_yaml::from_str_with_options(text, options).map_err(|error| {
+        format!("must be YAML or JSON without aliases, nested at most {DEEPEST} deep: {error}")
+    })?;
+    match read {
+        Value::Object(fields) if !fields.is_empty() => Ok(fields),
+        Value::Object(_)
+        | Value::Null
+        | Value::Bool(_)
+        | Value::Number(_)
+        | Value::String(_)
+        | Value::Array(_) => {
+            Err("must name fields of the object, for example {spec: {minReadySeconds: 5}}".into())
         }
-        for (number, item) in items.iter().enumerate() {
-            let key = key_of(&list, item);
-            let text = match key {
-                Some(Value::String(text)) => text.clone(),
-                Some(other) => other.to_string(),
-                None => number.to_string(),
-            };
-            way.0.push(Step::Item(text));
-            let before = items.iter().take(number);
-            if key.is_none() && !keys.is_empty() {
-                let keys = keys.join(" or ");
-                self.say(way, format!("the list is merged by {keys}: name it"));
-            } else if key.is_some() && before.map(|item| key_of(&list, item)).any(|k| k == key) {
-                self.say(way, "is there twice");
-            } else {
-                self.value(way, Some(&list), item);
+    }
+}
+
+impl ValidService {
+    /// What the user has otherwise in the object of this kind.
+    pub fn patch_of(&self, kind: OverrideKind) -> Option<&Map<String, Value>> {
+        let mut overrides = self.overrides.iter();
+        let found = overrides.find(|of| of.kind == kind)?;
+        Some(&found.patch)
+    }
+
+    /// Why it has no object of this kind; nothing where it has one.
+    pub fn lacks(&self, kind: OverrideKind) -> Option<&'static str> {
+        match (kind, self.place) {
+            (
+                OverrideKind::Deployment
+                | OverrideKind::PodDisruptionBudget
+                | OverrideKind::HorizontalPodAutoscaler,
+                Place::Hosted,
+            ) => Some("it runs in the pods of the host"),
+            (OverrideKind::HorizontalPodAutoscaler, Place::Apart) => match self.replicas {
+                Replicas::Autoscaled { .. } => None,
+                Replicas::Unmanaged | Replicas::Fixed(_) => Some("it has no autoscaling"),
+            },
+            (OverrideKind::Service, _) if self.hosts => {
+                Some("it is reached by those that it hosts")
             }
-            way.0.pop();
-        }
-    }
-
-    /// What is to go must be a field that there is.
-    fn known(&mut self, way: &Way) {
-        let any = [json!({}), json!([]), json!(""), json!(0), json!(false)];
-        let misfits = any.map(|value| misfit(self.kind, way, value));
-        if let [Some((way, why)), ..] = &misfits
-            && misfits.iter().all(Option::is_some)
-        {
-            self.say(way, why);
-        }
-    }
-
-    fn leaf(&mut self, way: &Way, value: &Value) {
-        if let Some((way, why)) = misfit(self.kind, way, value.clone()) {
-            self.say(&way, why);
+            (OverrideKind::Job, _) if self.definition.database.is_none() => {
+                Some("it has no database")
+            }
+            (
+                OverrideKind::Deployment
+                | OverrideKind::Service
+                | OverrideKind::PodDisruptionBudget
+                | OverrideKind::NetworkPolicy
+                | OverrideKind::ServiceAccount
+                | OverrideKind::Job,
+                Place::Hosted | Place::Apart,
+            ) => None,
         }
     }
 }
 
-fn has_directive(value: &Value) -> bool {
-    match value {
-        Value::Object(fields) => {
-            fields.contains_key(DIRECTIVE) || fields.values().any(has_directive)
-        }
-        Value::Array(items) => items.iter().any(has_directive),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
-    }
-}
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
 
-/// Why an object of this kind cannot have this value there: it alone is read as such an object, and must be there when that is written again.
-fn misfit(kind: OverrideKind, way: &Way, value: Value) -> Option<(Way, String)> {
-    let around = |inner, step: &Step| match step {
-        Step::Field(name) => Map::from_iter([(name.clone(), inner)]).into(),
-        Step::Item(_) => json!([inner]),
-    };
-    let document = way.0.iter().rev().fold(value, around);
-    let read = match kind {
-        OverrideKind::Deployment => read::<Deployment>(document),
-        OverrideKind::Service => read::<Service>(document),
-        OverrideKind::HorizontalPodAutoscaler => read::<HorizontalPodAutoscaler>(document),
-        OverrideKind::PodDisruptionBudget => read::<PodDisruptionBudget>(document),
-        OverrideKind::NetworkPolicy => read::<NetworkPolicy>(document),
-        OverrideKind::ServiceAccount => read::<ServiceAccount>(document),
-        OverrideKind::Job => read::<Job>(document),
-    };
-    let read = match read {
-        Ok(read) => read,
-        Err(error) => return Some((way.clone(), error.to_string())),
-    };
-    let mut at = &read;
-    for (number, step) in way.0.iter().enumerate() {
-        let next = match step {
-            Step::Field(name) => at.get(name),
-            Step::Item(_) => at.get(0),
+    use super::*;
+
+    fn nested(levels: usize, open: &str, close: &str) -> String {
+        format!("{}1{}", open.repeat(levels), close.repeat(levels))
+    }
+
+    #[test]
+    fn yaml_and_json_are_read_alike() {
+        let expected = json!({"spec": {"template": {"spec": {"runAsUser": {"$patch": "delete"}}}}});
+        let json = expected.to_string();
+        let yaml = "# Why\nspec:\n  template:\n    spec:\n      runAsUser: {$patch: delete}\n";
+        for text in [json.as_str(), yaml] {
+            assert_eq!(parse(text).map(Value::Object), Ok(expected.clone()));
+        }
+        let mode = parse("spec: {defaultMode: 0440}").expect("fields");
+        assert_eq!(mode["spec"]["defaultMode"], 0o440, "as kubectl reads it");
+    }
+
+    #[test]
+    fn what_is_no_patch_is_told() {
+        for text in ["", "# nothing", "null", "{}", "a word", "[1]", "5"] {
+            let told = parse(text);
+            assert!(told.is_err_and(|why| why.starts_with("must ")), "{text}");
+        }
+        for text in [
+            "spec: {",
+            "a: 1\na: 2",
+            "a: 1\n---\nb: 2",
+            "a: &a {b: 1}\nc: *a",
+        ] {
+            let told = parse(text).expect_err(text);
+            assert!(told.starts_with("must be YAML or JSON"), "{text}: {told}");
+            assert!(!told.contains('\n'), "{told}");
+        }
+    }
+
+    #[test]
+    fn depth_has_a_bound_however_it_is_written() {
+        for (open, close) in [(r#"{"a":"#, "}"), ("{a: ", "}")] {
+            assert!(parse(&nested(DEEPEST, open, close)).is_ok());
+            for levels in [DEEPEST + 1, 100, 500, 3000] {
+                let told = parse(&nested(levels, open, close)).expect_err("too deep");
+                let expected = "must be YAML or JSON without aliases, nested at most 32 deep: ";
+                assert!(told.starts_with(expected), "{levels}: {told}");
+            }
+        }
+        let lines = |levels: usize| {
+            let line = |level| format!("{}a:\n", " ".repeat(level));
+            (0..levels).map(line).collect::<String>() + &" ".repeat(levels) + "b: 1\n"
         };
-        let Some(next) = next else {
-            let kind: &str = kind.into();
-            let way = Way(way.0.iter().take(number + 1).cloned().collect());
-            return Some((way, format!("a {kind} has no such field")));
-        };
-        at = next;
+        assert!(parse(&lines(DEEPEST - 1)).is_ok());
+        assert!(parse(&lines(DEEPEST)).is_err());
+        let lists = format!("a: {}", nested(DEEPEST, "[", "]"));
+        assert!(parse(&lists).is_err());
     }
-    None
-}
-
-fn read<K: Serialize + DeserializeOwned>(document: Value) -> Result<Value, serde_json::Error> {
-    serde_json::to_value(serde_json::from_value::<K>(document)?)
 }

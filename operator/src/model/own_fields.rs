@@ -3,6 +3,7 @@
 
 use crate::{
     api::OverrideKind,
+    definition::PortsDefinition,
     naming::names::{MIGRATION_CONTAINER, ServiceName},
 };
 
@@ -11,9 +12,11 @@ const WRITTEN_BY_CLUSTER: &str = "the cluster writes it: leave it out";
 const METADATA: &str =
     "by this the operator knows the object: of metadata patch labels and annotations alone";
 const LABELS: &str = "labels that begin with app.kubernetes.io/, shopkeeper.dev/ or batch.kubernetes.io/, and pod-template-hash, job-name and controller-uid are set by the operator and by Kubernetes: use a key of your own, for example example.com/team";
-const ANNOTATIONS: &str = "annotations that begin with shopkeeper.dev/ are set by the operator: use a key of your own, for example example.com/team";
+const ANNOTATIONS: &str = "annotations that begin with shopkeeper.dev/ or deployment.kubernetes.io/ are set by the operator and by Kubernetes: use a key of your own, for example example.com/team";
 const SELECTOR: &str =
     "by this selector pods are found, and the operator sets their labels: leave it out";
+const PORT: &str =
+    "there the pods of the service listen, and those of a host elsewhere: leave it out";
 const TARGET: &str = "it is the Deployment of the service: leave it out";
 const BY_JOB: &str = "by this the operator tells how far the migration is: leave it out";
 
@@ -28,9 +31,16 @@ const LABEL_KEYS: [&str; 6] = [
     "controller-uid",
 ];
 
-/// What tells how far a migration is.
-const JOB_FIELDS: [&str; 6] = [
+/// The controller of Deployments writes the latter again and again.
+const ANNOTATION_KEYS: [&str; 2] = ["shopkeeper.dev/", "deployment.kubernetes.io/"];
+
+/// What tells how far a migration is, and who runs it.
+const JOB_FIELDS: [&str; 10] = [
+    "managedBy",
     "manualSelector",
+    "successPolicy",
+    "backoffLimitPerIndex",
+    "maxFailedIndexes",
     "suspend",
     "parallelism",
     "completions",
@@ -42,8 +52,8 @@ const JOB_FIELDS: [&str; 6] = [
 pub(super) struct OwnFields(Vec<(String, String)>);
 
 impl OwnFields {
-    pub(super) fn of(kind: OverrideKind, service: &ServiceName) -> Self {
-        let mut own = of_kind(kind, service);
+    pub(super) fn of(kind: OverrideKind, service: &ServiceName, ports: &PortsDefinition) -> Self {
+        let mut own = of_kind(kind, service, ports);
         let mut add = |field: String, instead: &str| own.push((field, instead.into()));
         add("apiVersion".into(), NAMES_OBJECT);
         add("kind".into(), NAMES_OBJECT);
@@ -52,10 +62,9 @@ impl OwnFields {
             for key in LABEL_KEYS {
                 add(format!("{metadata}.labels.{key}"), LABELS);
             }
-            add(
-                format!("{metadata}.annotations.shopkeeper.dev/"),
-                ANNOTATIONS,
-            );
+            for key in ANNOTATION_KEYS {
+                add(format!("{metadata}.annotations.{key}"), ANNOTATIONS);
+            }
         }
         Self(own)
     }
@@ -80,7 +89,11 @@ impl OwnFields {
     }
 }
 
-fn of_kind(kind: OverrideKind, service: &ServiceName) -> Vec<(String, String)> {
+fn of_kind(
+    kind: OverrideKind,
+    service: &ServiceName,
+    ports: &PortsDefinition,
+) -> Vec<(String, String)> {
     let mut own = Vec::new();
     let mut add = |field: &str, instead: &str| own.push((format!("spec.{field}"), instead.into()));
     let written_as = |field: &str| format!("write spec.services.{service}.{field}");
@@ -101,7 +114,13 @@ fn of_kind(kind: OverrideKind, service: &ServiceName) -> Vec<(String, String)> {
             add("activeDeadlineSeconds", &written_as("migration.deadline"));
             add(&image(MIGRATION_CONTAINER), &written_as("version or image"));
         }
-        OverrideKind::Service | OverrideKind::PodDisruptionBudget => add("selector", SELECTOR),
+        OverrideKind::Service => {
+            add("selector", SELECTOR);
+            for number in [Some(ports.http), ports.grpc].into_iter().flatten() {
+                add(&format!("ports[{number}].targetPort"), PORT);
+            }
+        }
+        OverrideKind::PodDisruptionBudget => add("selector", SELECTOR),
         OverrideKind::NetworkPolicy => add("podSelector", SELECTOR),
         OverrideKind::HorizontalPodAutoscaler => {
             add("scaleTargetRef", TARGET);

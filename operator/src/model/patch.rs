@@ -3,7 +3,7 @@
 //! `k8s_openapi::DeepMerge` merges whole structs: a field that must be there and that the patch leaves out (`maxReplicas` beside
 //! `behavior`) would become zero, and nothing could be taken away.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 /// Beside the fields of a patch: what becomes of what is there.
 pub(super) const DIRECTIVE: &str = "$patch";
@@ -38,6 +38,39 @@ pub fn merge_keys(list: &str) -> &'static [&'static str] {
 /// By what an item of this list is told from the others.
 pub(super) fn key_of<'a>(list: &str, item: &'a Value) -> Option<&'a Value> {
     merge_keys(list).iter().find_map(|key| item.get(key))
+}
+
+/// Whether a patch says something at a path or beside it. The path is one by which the API server names what it refuses:
+/// `spec.template.spec.containers[0].env[1].valueFrom`.
+pub fn touches(patch: &Map<String, Value>, path: &str) -> bool {
+    let names = path.split('.').map(|part| match part.split_once('[') {
+        Some((name, _)) => name,
+        None => part,
+    });
+    let mut names: Vec<_> = names.collect();
+    names.pop();
+    match names.split_first() {
+        None => true,
+        Some((name, below)) => {
+            let inside = patch.get(*name);
+            inside.is_some_and(|inside| leads_to(inside, below))
+        }
+    }
+}
+
+/// What is said further up is said of all that lies below.
+fn leads_to(patch: &Value, names: &[&str]) -> bool {
+    let Some((name, below)) = names.split_first() else {
+        return true;
+    };
+    match patch {
+        Value::Object(fields) => {
+            let inside = fields.get(*name);
+            fields.contains_key(DIRECTIVE) || inside.is_some_and(|inside| leads_to(inside, below))
+        }
+        Value::Array(items) => items.is_empty() || items.iter().any(|item| leads_to(item, names)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => true,
+    }
 }
 
 /// Merges a patch into an object.
@@ -99,7 +132,8 @@ fn merge_item(list: &str, items: &mut Vec<Value>, item: &Value) {
     }
 }
 
-fn deletes(value: &Value) -> bool {
+/// What is there goes.
+pub(super) fn deletes(value: &Value) -> bool {
     value.get(DIRECTIVE).is_some_and(|what| what == DELETE)
 }
 
@@ -181,6 +215,37 @@ mod tests {
         assert_eq!(*env, json!([{"name": "B", "value": "2"}]));
         let volume = json!([{"name": "scratch", "hostPath": {"path": "/x"}}]);
         assert_eq!(merged["volumes"], volume);
+    }
+
+    #[test]
+    fn a_patch_touches_what_stands_beside_what_it_names() {
+        let patch = json!({
+            "metadata": {"labels": {"team": "a"}},
+            "spec": {"strategy": {"$patch": "replace", "type": "Recreate"}, "template": {"spec": {
+                "volumes": [{"name": "v", "emptyDir": {}}],
+                "containers": [{"name": "orders", "securityContext": {"runAsUser": 0}}],
+            }}},
+        });
+        let patch = patch.as_object().expect("fields");
+        for (path, is_touched) in [
+            ("metadata.labels", true),
+            ("spec.strategy.rollingUpdate", true),
+            ("spec.strategy.rollingUpdate.maxSurge", true),
+            ("spec.template.spec.volumes[0].hostPath", true),
+            ("spec.template.spec.priorityClassName", true),
+            (
+                "spec.template.spec.containers[0].securityContext.runAsUser",
+                true,
+            ),
+            ("spec.template.spec.containers[1].image", true),
+            ("spec.template.spec.containers[0].env[1].valueFrom", false),
+            ("spec.template.spec.affinity.nodeAffinity", false),
+        ] {
+            assert_eq!(touches(patch, path), is_touched, "{path}");
+        }
+        let nobody = json!({"spec": {"ingress": []}});
+        let nobody = nobody.as_object().expect("fields");
+        assert!(touches(nobody, "spec.ingress[0].from[0].podSelector"));
     }
 
     #[test]

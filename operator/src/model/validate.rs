@@ -7,14 +7,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::{apimachinery::pkg::apis::meta::v1::OwnerReference, jiff::SignedDuration};
 use kube::{Resource, ResourceExt};
-use serde_json::{Map, Value};
 
 use crate::{
     api::{
         Begins, DeletionPolicy, EmailSpec, EnvSpec, ExposureType, JudgedBy, MigrationSpec,
-        OnFailure, OperatorUpdates, OverrideKind, OverrideSpec, PauseSpec, PullPolicy,
-        ResourcesSpec, RolloutSpec, SchedulingSpec, ServiceSpec, Shop, ShopSpec, StorageSpec,
-        Topology,
+        OnFailure, OperatorUpdates, OverrideKind, PauseSpec, PullPolicy, ResourcesSpec,
+        RolloutSpec, SchedulingSpec, ServiceSpec, Shop, ShopSpec, StorageSpec, Topology,
         format::{self, Format},
     },
     config::Config,
@@ -26,7 +24,8 @@ use crate::{
     hash::Fingerprint,
     model::{
         canary::{self, Step},
-        defaults, overrides,
+        defaults,
+        overrides::{self, Override},
         place::{Place, Server},
         topology,
         windows::{ValidWindow, windows},
@@ -205,7 +204,7 @@ pub struct ValidService {
     /// The user's own environment.
     pub env: Vec<EnvSpec>,
     /// What the user has otherwise in single objects.
-    pub overrides: Vec<OverrideSpec>,
+    pub overrides: Vec<Override>,
     /// The port of every node on which it is reached.
     pub node_port: Option<i32>,
 }
@@ -248,13 +247,6 @@ impl ValidService {
         let most = self.replicas.most()?;
         Some(with_canary(most, &self.canary))
     }
-
-    /// What the user has otherwise in the object of this kind.
-    pub fn patch_of(&self, kind: OverrideKind) -> Option<&Map<String, Value>> {
-        let mut overrides = self.overrides.iter();
-        let found = overrides.find(|of| of.kind == kind)?;
-        Some(&found.patch)
-    }
 }
 
 /// So many pods and those of a canary beside them.
@@ -283,6 +275,7 @@ pub fn validate(shop: &Shop, config: &Config) -> Result<ValidShop, Vec<String>> 
     let spec = &shop.spec;
     check_name(&shop.name_any(), &mut wrong);
     check_formats(spec, &mut wrong);
+    overrides::refuse(config.overrides, spec.services.iter(), &mut wrong);
 
     let images = spec.images.clone().unwrap_or_default();
     let registry = images.registry.or_else(|| config.image_registry.clone());
@@ -498,7 +491,7 @@ fn valid_service(
             env.name
         ));
     }
-    overrides::check(&path, name, &spec.overrides, wrong);
+    let overrides = overrides::read(&path, name, &definition, &spec, wrong);
     let replicas = replicas(&path, &spec, wrong);
     let canary = canary(&path, &spec, hosts, wrong);
     let is_built_in = hosts || built_in::services().contains_key(name);
@@ -562,7 +555,7 @@ fn valid_service(
         pod_annotations: spec.pod_annotations,
         migration: migration(spec.migration.unwrap_or_default()),
         env: spec.env,
-        overrides: spec.overrides,
+        overrides,
         node_port: node_port(shop, name),
     }
 }

@@ -7,11 +7,8 @@ use super::{
     ABORT_ANNOTATION, APPROVE_ANNOTATION, PROMOTE_ANNOTATION, RETRY_ANNOTATION, hold::is_in_force,
 };
 use crate::{
-    api::{OverrideKind, PauseSpec, Shop},
-    model::{
-        place::Place,
-        validate::{Replicas, ValidService, ValidShop},
-    },
+    api::{PauseSpec, Shop},
+    model::validate::{ValidService, ValidShop},
 };
 
 /// One sentence for each.
@@ -33,29 +30,7 @@ pub fn ignored(shop: &Shop, valid: &ValidShop, now: Timestamp) -> Vec<String> {
 fn of_nothing(service: &ValidService) -> impl Iterator<Item = String> {
     let overrides = service.overrides.iter().enumerate();
     overrides.filter_map(|(number, of)| {
-        let why = match (of.kind, service.place) {
-            (
-                OverrideKind::Deployment
-                | OverrideKind::PodDisruptionBudget
-                | OverrideKind::HorizontalPodAutoscaler,
-                Place::Hosted,
-            ) => "it runs in the pods of the host",
-            (OverrideKind::HorizontalPodAutoscaler, Place::Apart) => match service.replicas {
-                Replicas::Autoscaled { .. } => return None,
-                Replicas::Unmanaged | Replicas::Fixed(_) => "it has no autoscaling",
-            },
-            (OverrideKind::Service, _) if service.hosts => "it is reached by those that it hosts",
-            (OverrideKind::Job, _) if service.definition.database.is_none() => "it has no database",
-            (
-                OverrideKind::Deployment
-                | OverrideKind::Service
-                | OverrideKind::PodDisruptionBudget
-                | OverrideKind::NetworkPolicy
-                | OverrideKind::ServiceAccount
-                | OverrideKind::Job,
-                Place::Hosted | Place::Apart,
-            ) => return None,
-        };
+        let why = service.lacks(of.kind)?;
         let (name, kind): (_, &str) = (&service.name, of.kind.into());
         let field = format!("spec.services.{name}.overrides[{number}]");
         Some(format!("{field}: {name} has no {kind}, {why}"))

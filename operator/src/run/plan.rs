@@ -97,7 +97,7 @@ pub async fn plan(
         .collect();
     migrate(&mut facts, &migrations);
     let decision = decide(&facts);
-    let rendered = render(&facts, &decision);
+    let rendered = render(&facts, &decision)?;
     Ok(Plan {
         facts,
         migrations,

@@ -68,23 +68,28 @@ async fn a_wrong_shop_is_refused_with_the_path_and_the_reason() {
             "minReplicas must not",
         ),
         (
-            service(json!({"overrides": [{"kind": "Pod", "patch": {"spec": {}}}]})),
+            service(json!({"overrides": [{"kind": "Pod", "patch": "spec: {}"}]})),
             "spec.services.search.overrides[0].kind",
             "Unsupported value",
         ),
         (
-            service(json!({"overrides": [{"kind": "Service", "patch": {}}]})),
+            service(json!({"overrides": [{"kind": "Service", "patch": ""}]})),
             "spec.services.search.overrides[0].patch",
-            "at least 1 properties",
+            "at least 1 chars long",
         ),
         (
-            service(json!({"overrides": [{"kind": "Service", "patch": "spec: {}"}]})),
+            service(json!({"overrides": [{"kind": "Service", "patch": "x".repeat(16385)}]})),
+            "spec.services.search.overrides[0].patch",
+            "Too long",
+        ),
+        (
+            service(json!({"overrides": [{"kind": "Service", "patch": {"spec": {}}}]})),
             "spec.services.search.overrides[kind=\"Service\"].patch",
-            "expected map",
+            "expected string",
         ),
         (
             service(json!({"overrides": [
-                {"kind": "Service", "patch": {"spec": {}}}, {"kind": "Service", "patch": {"metadata": {}}},
+                {"kind": "Service", "patch": "spec: {}"}, {"kind": "Service", "patch": "metadata: {}"},
             ]})),
             "spec.services.search.overrides",
             "duplicate",

@@ -9,7 +9,7 @@ use k8s_openapi::api::{
 use kube::ResourceExt;
 use serde_json::{Value, json};
 use shop_operator::{
-    api::{Phase, ShopStatus},
+    api::{Phase, Shop, ShopStatus},
     model::patch::merge_keys,
 };
 
@@ -20,9 +20,13 @@ fn shop(overrides: Value) -> Value {
     json!({"version": "1", "rollout": {"gate": "1s"}, "services": {"orders": orders}})
 }
 
+fn patch_of(kind: &str, patch: Value) -> Value {
+    json!({"kind": kind, "patch": patch.to_string()})
+}
+
 fn of_deployment(pod: Value) -> Value {
     let patch = json!({"spec": {"template": {"spec": pod}}});
-    json!([{"kind": "Deployment", "patch": patch}])
+    json!([patch_of("Deployment", patch)])
 }
 
 impl Harness {
@@ -113,7 +117,7 @@ async fn a_patch_that_the_api_server_refuses_is_named_with_its_object_and_the_re
     overrides
         .as_array_mut()
         .expect("a list")
-        .push(json!({"kind": "Service", "patch": labels}));
+        .push(patch_of("Service", labels));
     harness.apply(shop(overrides)).await;
     let says_so = |status: &ShopStatus| {
         let message = condition(status, "Ready").2;
@@ -138,6 +142,53 @@ async fn a_patch_that_the_api_server_refuses_is_named_with_its_object_and_the_re
     harness.settle().await;
 }
 
+/// One of somebody else stands in the way of none of ours, and would only be lost.
+#[tokio::test]
+async fn what_others_have_set_beside_a_patch_that_is_refused_stays_theirs() {
+    let harness = Harness::new().await;
+    harness.apply(shop(json!([]))).await;
+    harness.bring_up().await;
+    let theirs = json!({"name": "theirs", "emptyDir": {}});
+    let pod = json!({"volumes": [theirs]});
+    harness
+        .edit::<Deployment>("demo-orders", json!({"spec": {"template": {"spec": pod}}}))
+        .await;
+    let both = json!({"name": "both", "emptyDir": {}, "hostPath": {"path": "/x"}});
+    harness
+        .apply(shop(of_deployment(json!({"volumes": [both]}))))
+        .await;
+    let says_so = |status: &ShopStatus| {
+        let message = condition(status, "Ready").2;
+        message.starts_with("Deployment demo-orders: ") && message.contains("volumes")
+    };
+    harness.reconcile_until_status("it says so", says_so).await;
+    harness.apply(shop(json!([]))).await;
+    harness.settle().await;
+    let after = harness.deployment_of_orders().await;
+    let pod = after.spec.and_then(|spec| spec.template.spec);
+    let volumes = pod.and_then(|pod| pod.volumes).unwrap_or_default();
+    let names: Vec<_> = volumes.iter().map(|volume| volume.name.as_str()).collect();
+    assert!(names.contains(&"theirs"), "{names:?}");
+}
+
+/// As text one Shop cannot keep the others from being read, whatever it holds.
+#[tokio::test]
+async fn a_patch_that_is_nested_too_deeply_is_told_and_shops_can_still_be_listed() {
+    let harness = Harness::new().await;
+    let patch = format!("{}1{}", r#"{"a":"#.repeat(500), "}".repeat(500));
+    let overrides = json!([{"kind": "Service", "patch": patch}]);
+    harness.apply(shop(overrides)).await;
+    harness.reconcile().await.expect_err("refused");
+    let (_, reason, message) = condition(&harness.status().await, "Ready");
+    assert_eq!(reason, "Invalid");
+    let path = "spec.services.orders.overrides[0].patch: ";
+    assert!(
+        message.contains(path) && message.contains("at most 32 deep"),
+        "{message}"
+    );
+    assert_eq!(harness.list::<Shop>().await.len(), 1);
+}
+
 /// A field that was misspelled, and null: the API server cannot know.
 #[tokio::test]
 async fn what_does_not_belong_into_a_patch_is_told_before_anything_is_done() {
@@ -150,7 +201,7 @@ async fn what_does_not_belong_into_a_patch_is_told_before_anything_is_done() {
     let path = "spec.services.orders.overrides[0].patch.spec.template.spec";
     for part in [
         format!("{path}.priorityclassName: a Deployment has no such field"),
-        format!("{path}.securityContext.runAsUser: null takes nothing away"),
+        format!("{path}.securityContext.runAsUser: what is empty takes nothing away"),
     ] {
         assert!(message.contains(&part), "{message}");
     }

@@ -5,13 +5,21 @@ use kube::ResourceExt;
 use serde::Serialize;
 use serde_json::{Value, json};
 use shop_operator::{
-    api::PATCH_BYTES,
+    api::OverrideKind,
+    config::{Config, Overrides},
+    error::Error,
     facts::migration,
-    model::validate::{ValidShop, validate},
+    model::{
+        overrides::Override,
+        validate::{ValidShop, validate},
+    },
     objects::{
         canary::canary,
+        render,
         revision::{of_deployment, put_back, revision, template_of},
+        weakened::weakened,
     },
+    progress::decide::decide,
     release::ignored,
 };
 
@@ -24,12 +32,17 @@ fn spec(overrides: Value) -> Value {
     json!({"version": "1.2.3", "services": {"orders": {"overrides": overrides}}})
 }
 
+/// An override with this patch, as JSON.
+fn patch_of(kind: &str, patch: &Value) -> Value {
+    json!({"kind": kind, "patch": patch.to_string()})
+}
+
 fn with(kind: &str, patch: Value) -> ValidShop {
-    valid(spec(json!([{"kind": kind, "patch": patch}])))
+    valid(spec(json!([patch_of(kind, &patch)])))
 }
 
 fn wrong(kind: &str, patch: Value) -> Vec<String> {
-    let shop = shop(spec(json!([{"kind": kind, "patch": patch}])));
+    let shop = shop(spec(json!([patch_of(kind, &patch)])));
     validate(&shop, &config()).err().unwrap_or_default()
 }
 
@@ -100,7 +113,9 @@ fn what_is_there_can_be_otherwise() {
         ),
         (
             "Service",
-            json!({"spec": {"type": "LoadBalancer", "ports": [{"port": 8080, "targetPort": "http"}]}}),
+            json!({"spec": {"type": "LoadBalancer", "ports": [
+                {"port": 8080, "nodePort": 30080}, {"port": 80, "name": "short", "targetPort": "http"},
+            ]}}),
         ),
         (
             "HorizontalPodAutoscaler",
@@ -111,6 +126,22 @@ fn what_is_there_can_be_otherwise() {
             json!({"spec": {"maxUnavailable": "50%"}}),
         ),
         ("NetworkPolicy", json!({"spec": {"egress": []}})),
+        // Below a list without keys no list has any.
+        (
+            "NetworkPolicy",
+            json!({"spec": {"ingress": [{"ports": [
+                {"port": 80, "protocol": "TCP"}, {"port": 80, "protocol": "UDP"}, {"protocol": "SCTP"},
+            ]}]}}),
+        ),
+        (
+            "Deployment",
+            container(json!({"env": [
+                {"name": "LOG", "value": "debug"},
+                {"name": "SAMPLER", "valueFrom": {"secretKeyRef": {"name": "mine", "key": "k"}}},
+                {"name": "USERS_URL", "$patch": "replace", "valueFrom": {"configMapKeyRef": {"name": "mine", "key": "k"}}},
+                {"name": "NATS_URL", "valueFrom": {"$patch": "delete"}, "value": "nats://elsewhere"},
+            ]})),
+        ),
         (
             "ServiceAccount",
             json!({"metadata": {"annotations": {"eks.amazonaws.com/role-arn": "a"}}, "imagePullSecrets": [{"name": "x"}]}),
@@ -244,6 +275,30 @@ fn a_patch_is_written_so_that_it_arrives_and_can_be_merged() {
             "write {$patch: delete}",
         ),
         (
+            container(
+                json!({"env": [{"name": "LOG", "valueFrom": {"configMapKeyRef": {"name": "mine", "key": "k"}}}]}),
+            ),
+            ".spec.template.spec.containers[orders].env[LOG]",
+            "the operator sets its value, and valueFrom excludes that: write $patch: replace",
+        ),
+        (
+            container(json!({"env": [{"name": "DATABASE_URL", "value": "postgres://x"}]})),
+            ".spec.template.spec.containers[orders].env[DATABASE_URL]",
+            "the operator sets its valueFrom, and value excludes that",
+        ),
+        (
+            container(json!({"env": [{"name": "PAYMENTS_TOKEN", "value": "x"}]})),
+            ".spec.template.spec.containers[orders].env[PAYMENTS_TOKEN]",
+            "the operator sets its valueFrom",
+        ),
+        (
+            container(json!({"env": [
+                {"name": "MINE", "value": "x", "valueFrom": {"configMapKeyRef": {"name": "mine", "key": "k"}}},
+            ]})),
+            ".spec.template.spec.containers[orders].env[MINE]",
+            "value and valueFrom exclude each other",
+        ),
+        (
             pods(json!({"securityContext": {"$patch": "remove"}})),
             ".spec.template.spec.securityContext",
             "must be delete or replace",
@@ -350,8 +405,23 @@ fn what_the_operator_goes_by_is_not_for_overrides() {
         ),
         (
             "Deployment",
+            json!({"metadata": {"annotations": {"deployment.kubernetes.io/revision": "7"}}}),
+            "a key of your own",
+        ),
+        (
+            "Deployment",
             json!({"spec": {"selector": {"matchLabels": {"a": "b"}}}}),
             "leave it out",
+        ),
+        (
+            "Service",
+            json!({"spec": {"ports": [{"port": 8080, "targetPort": 9999}]}}),
+            "there the pods of the service listen",
+        ),
+        (
+            "Service",
+            json!({"spec": {"ports": [{"port": 8080, "$patch": "delete"}]}}),
+            "the operator's",
         ),
         (
             "Service",
@@ -403,6 +473,26 @@ fn what_the_operator_goes_by_is_not_for_overrides() {
         (
             "Job",
             json!({"spec": {"ttlSecondsAfterFinished": 3}}),
+            "leave it out",
+        ),
+        (
+            "Job",
+            json!({"spec": {"managedBy": "example.com/other"}}),
+            "leave it out",
+        ),
+        (
+            "Job",
+            json!({"spec": {"successPolicy": {"rules": [{"succeededCount": 1}]}}}),
+            "leave it out",
+        ),
+        (
+            "Job",
+            json!({"spec": {"backoffLimitPerIndex": 1}}),
+            "leave it out",
+        ),
+        (
+            "Job",
+            json!({"spec": {"maxFailedIndexes": 1}}),
             "leave it out",
         ),
         (
@@ -469,16 +559,73 @@ fn what_the_operator_goes_by_is_not_for_overrides() {
 }
 
 #[test]
-fn a_patch_has_a_bound() {
-    let of = |bytes: usize| {
-        let text = json!({"metadata": {"annotations": {"a": ""}}}).to_string();
-        json!({"metadata": {"annotations": {"a": "x".repeat(bytes - text.len())}}})
+fn a_patch_is_a_text_in_yaml_or_json() {
+    let texts = |text: &str| {
+        let overrides = json!([{"kind": "Deployment", "patch": text}]);
+        validate(&shop(spec(overrides)), &config())
     };
-    assert_eq!(wrong("Service", of(PATCH_BYTES)), [""; 0]);
-    let told = wrong("Service", of(PATCH_BYTES + 1));
+    let yaml = "# Ours.\nspec:\n  template:\n    spec:\n      priorityClassName: high\n";
+    let read = texts(yaml).expect("a valid Shop");
+    let same = with("Deployment", pods(json!({"priorityClassName": "high"})));
+    assert_eq!(
+        read.services[ORDERS].overrides,
+        same.services[ORDERS].overrides
+    );
+
+    let path = "spec.services.orders.overrides[0].patch: must ";
+    let deep = format!("{}1{}", r#"{"a":"#.repeat(500), "}".repeat(500));
+    for text in ["spec: {", "spec", "{}", "[]", "a: 1\na: 2", deep.as_str()] {
+        let told = texts(text).expect_err(text);
+        assert!(
+            matches!(&told[..], [only] if only.starts_with(path)),
+            "{told:?}"
+        );
+    }
+    let told = texts(&deep).expect_err("too deep");
+    assert!(told[0].contains("nested at most 32 deep"), "{told:?}");
+}
+
+#[test]
+fn an_operator_that_takes_no_overrides_says_so_of_each_service_that_has_some() {
+    let refuses = Config {
+        overrides: Overrides::Refused,
+        ..config()
+    };
+    let labels = patch_of("Service", &json!({"metadata": {"labels": {"team": "a"}}}));
+    let services = json!({"orders": {"overrides": [labels]}, "users": {"replicas": 2},
+        "search": {"enabled": false, "overrides": [labels]}});
+    let shop_of = |services: &Value| shop(json!({"version": "1.2.3", "services": services}));
+    let told = validate(&shop_of(&services), &refuses).expect_err("refused");
+    let begins = |told: &str, name: &str| {
+        told.starts_with(&format!(
+            "spec.services.{name}.overrides: this operator takes none"
+        ))
+    };
+    assert!(
+        matches!(&told[..], [one, other] if begins(one, "orders") && begins(other, "search")),
+        "{told:?}"
+    );
+    assert!(told[0].contains("overrides=Allowed"), "{told:?}");
+    assert!(validate(&shop_of(&services), &config()).is_ok());
+    assert!(validate(&shop_of(&json!({"orders": {}})), &refuses).is_ok());
+}
+
+/// Whatever passes the check of single fields.
+#[test]
+fn a_patch_that_does_not_fit_as_a_whole_is_told_and_not_left_out() {
+    let mut shop = plain();
+    let service = shop.services.get_mut(ORDERS).expect("orders");
+    let patch = json!({"spec": "nothing"});
+    service.overrides.push(Override {
+        kind: OverrideKind::Deployment,
+        patch: patch.as_object().expect("fields").clone(),
+    });
+    let facts = facts(&shop, &migrated(&shop));
+    let error = render(&facts, &decide(&facts)).err().expect("an error");
+    assert!(matches!(error, Error::Invalid(_)), "{error:?}");
     let expected =
-        "spec.services.orders.overrides[0].patch: has 16385 bytes as JSON and may have 16384";
-    assert!(told[0].starts_with(expected), "{told:?}");
+        "spec.services.orders.overrides[0].patch: does not fit into the Deployment: invalid type";
+    assert!(error.to_string().starts_with(expected), "{error}");
 }
 
 #[test]
@@ -488,7 +635,7 @@ fn a_service_with_overrides() {
     let shop = valid(json!({"version": "1.2.3", "services": {"orders": {
         "autoscaling": {"minReplicas": 2, "maxReplicas": 4},
         "overrides": [
-            {"kind": "Deployment", "patch": {"spec": {
+            patch_of("Deployment", &json!({"spec": {
                 "minReadySeconds": 5,
                 "template": {"metadata": {"annotations": {"example.com/a": "b"}}, "spec": {
                     "priorityClassName": "high",
@@ -498,13 +645,13 @@ fn a_service_with_overrides() {
                         sidecar,
                     ],
                 }},
-            }}},
-            {"kind": "Service", "patch": {"spec": {"type": "LoadBalancer", "ports": [{"port": 8080, "nodePort": 30080}]}}},
-            {"kind": "HorizontalPodAutoscaler", "patch": {"spec": {"behavior": {"scaleUp": {"stabilizationWindowSeconds": 60}}}}},
-            {"kind": "PodDisruptionBudget", "patch": {"spec": {"maxUnavailable": {"$patch": "delete"}, "minAvailable": 1}}},
-            {"kind": "NetworkPolicy", "patch": {"metadata": {"labels": {"team": "a"}}}},
-            {"kind": "ServiceAccount", "patch": {"automountServiceAccountToken": true}},
-            {"kind": "Job", "patch": {"spec": {"backoffLimit": 9}}},
+            }})),
+            patch_of("Service", &json!({"spec": {"type": "LoadBalancer", "ports": [{"port": 8080, "nodePort": 30080}]}})),
+            patch_of("HorizontalPodAutoscaler", &json!({"spec": {"behavior": {"scaleUp": {"stabilizationWindowSeconds": 60}}}})),
+            patch_of("PodDisruptionBudget", &json!({"spec": {"maxUnavailable": {"$patch": "delete"}, "minAvailable": 1}})),
+            patch_of("NetworkPolicy", &json!({"metadata": {"labels": {"team": "a"}}})),
+            patch_of("ServiceAccount", &json!({"automountServiceAccountToken": true})),
+            patch_of("Job", &json!({"spec": {"backoffLimit": 9}})),
         ],
     }}}));
     insta::assert_snapshot!(of_app(&shop, ORDERS));
@@ -609,7 +756,7 @@ fn an_override_of_nothing_is_told() {
         "PodDisruptionBudget",
         "Job",
     ];
-    let overrides = kinds.map(|kind| json!({"kind": kind, "patch": labels}));
+    let overrides = kinds.map(|kind| patch_of(kind, &labels));
     let told = |spec: Value| {
         let shop = shop(spec.clone());
         ignored(&shop, &valid(spec), Timestamp::UNIX_EPOCH)
@@ -662,11 +809,47 @@ fn what_takes_protection_away_stands_in_the_status() {
             "spec.services.orders.overrides[0] (Deployment): container orders may write to its file system"
         )
     );
-    let open = json!({"spec": {"ingress": [{}]}});
-    assert_eq!(
-        weakened(with("NetworkPolicy", open)).as_deref(),
-        Some(
-            "spec.services.orders.overrides[0] (NetworkPolicy): who may connect is no longer what the documents of the services say"
-        )
-    );
+    for (kind, patch, told) in [
+        (
+            "NetworkPolicy",
+            json!({"ingress": [{}]}),
+            "who may connect is no longer what the documents of the services say",
+        ),
+        (
+            "Service",
+            json!({"type": "LoadBalancer"}),
+            "a load balancer leads to it from outside of the cluster",
+        ),
+        (
+            "Service",
+            json!({"type": "NodePort", "externalIPs": ["192.0.2.1"]}),
+            "it has a port of every node, it takes what comes to addresses outside of the cluster",
+        ),
+    ] {
+        let told = format!("spec.services.orders.overrides[0] ({kind}): {told}");
+        assert_eq!(weakened(with(kind, json!({"spec": patch}))), Some(told));
+    }
+    let inside = json!({"spec": {"sessionAffinity": "ClientIP", "externalIPs": []}});
+    assert_eq!(weakened(with("Service", inside)), None);
+}
+
+#[test]
+fn what_takes_nothing_away_is_not_told_of() {
+    let node_port = patch_of("Service", &json!({"spec": {"type": "NodePort"}}));
+    let reached = valid(json!({
+        "version": "1.2.3", "services": {"orders": {"overrides": [node_port]}},
+        "exposure": {"type": "NodePort", "nodePorts": {"orders": 30080}},
+    }));
+    assert_eq!(weakened(&reached), [""; 0], "the Shop asks for it");
+
+    let writes = container(json!({"securityContext": {"readOnlyRootFilesystem": false}}));
+    let of_pods = [patch_of("Deployment", &writes)];
+    let topology = |topology: &str| {
+        valid(json!({
+            "version": "1.2.3", "topology": topology, "services": {"orders": {"overrides": of_pods}},
+        }))
+    };
+    assert_eq!(weakened(&topology("Services")).len(), 1);
+    let hosted = weakened(&topology("Monolith"));
+    assert_eq!(hosted, [""; 0], "it has no Deployment");
 }

@@ -169,7 +169,6 @@ fn sentences(error: &ValidationError<'_>) -> Vec<Wrong> {
         ValidationErrorKind::MaxProperties { limit } => {
             one(format!("must have at most {limit} entries"))
         }
-        ValidationErrorKind::MinProperties { limit: 1 } => one("must have at least 1 entry".into()),
         ValidationErrorKind::Pattern { pattern } => one(format!("must look like {pattern}")),
         _ => one(error.masked().to_string()),
     }

@@ -114,8 +114,7 @@ fn admission_rules_are_run() {
 #[test]
 fn patches_of_single_objects_are_judged_as_the_operator_would() {
     let with = |overrides: Value| json!({"version": "1", "services": {"orders": {"overrides": overrides}}});
-    let patch =
-        json!({"spec": {"replicas": 2, "template": {"spec": {"tolerations": [{"kye": "a"}]}}}});
+    let patch = "spec:\n  replicas: 2\n  template: {spec: {tolerations: [{kye: a}]}}\n";
     assert_judged(
         &with(json!([{"kind": "Deployment", "patch": patch}])),
         &[
@@ -123,22 +122,30 @@ fn patches_of_single_objects_are_judged_as_the_operator_would() {
             "spec.services.orders.overrides[0].patch.spec.template.spec.tolerations[0].kye: a Deployment has no such field",
         ],
     );
-    let fine = json!({"kind": "Service", "patch": {"spec": {"type": "LoadBalancer"}}});
+    let fine = json!({"kind": "Service", "patch": "spec: {type: LoadBalancer}"});
     assert_judged(&with(json!([fine])), &[]);
     assert_judged(
-        &with(json!([fine, fine, {"kind": "Pod", "patch": {}}])),
+        &with(
+            json!([fine, fine, {"kind": "Pod", "patch": ""}, {"kind": "Job", "patch": "x".repeat(16385)}]),
+        ),
         &[
             "spec.services.orders.overrides[2].kind: must be one of Deployment, Service, HorizontalPodAutoscaler, PodDisruptionBudget, NetworkPolicy, ServiceAccount, Job",
-            "spec.services.orders.overrides[2].patch: must have at least 1 entry",
+            "spec.services.orders.overrides[2].patch: must have at least 1 characters",
+            "spec.services.orders.overrides[3].patch: must have at most 16384 characters",
             "spec.services.orders.overrides[1]: is there twice",
         ],
     );
-    let dropped = json!({"spec": {"externalTrafficPolicy": null}});
-    let told = judged(&with(json!([{"kind": "Service", "patch": dropped}])));
-    assert!(
-        matches!(&told[..], [only] if only.contains("write {$patch: delete}")),
-        "{told:?}"
-    );
+    for (patch, says) in [
+        ("spec: {externalTrafficPolicy: }", "write {$patch: delete}"),
+        ("spec: {", "must be YAML or JSON"),
+    ] {
+        let told = judged(&with(json!([{"kind": "Service", "patch": patch}])));
+        let begins = "spec.services.orders.overrides[0].patch";
+        assert!(
+            matches!(&told[..], [only] if only.starts_with(begins) && only.contains(says)),
+            "{told:?}"
+        );
+    }
 }
 
 #[test]

@@ -9,11 +9,20 @@ use tokio::task::JoinHandle;
 
 use crate::shop::{Account, Shop};
 
+/// Who asks.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Caller {
+    /// From a cart to an order that is paid.
+    Buyer,
+    /// One search.
+    Searcher,
+}
+
 /// What callers saw.
 #[derive(Default)]
 pub struct Seen {
     /// How long each answer took, in seconds.
-    times: Vec<f64>,
+    times: Vec<(Caller, f64)>,
     /// Why each of the others failed.
     pub failures: Vec<String>,
 }
@@ -24,17 +33,26 @@ impl Seen {
         self.times.len() + self.failures.len()
     }
 
-    /// In seconds; 0 where nothing was answered.
+    /// Of all, in seconds; 0 where nothing was answered.
     pub fn p99(&self) -> f64 {
-        let mut times = self.times.clone();
+        Self::p99_among(self.times.iter().map(|(_, time)| *time).collect())
+    }
+
+    /// Of one of them, in seconds; 0 where nothing was answered.
+    pub fn p99_of(&self, caller: Caller) -> f64 {
+        let of_caller = self.times.iter().filter(|(who, _)| *who == caller);
+        Self::p99_among(of_caller.map(|(_, time)| *time).collect())
+    }
+
+    fn p99_among(mut times: Vec<f64>) -> f64 {
         times.sort_by(f64::total_cmp);
         let last = times.len().saturating_sub(1);
         times.get(last * 99 / 100).copied().unwrap_or_default()
     }
 }
 
-/// A request: when it began, how long it took, and why it failed if it did.
-type Request = (Instant, Duration, Result<(), String>);
+/// A request: who made it, when it began, how long it took, and why it failed if it did.
+type Request = (Caller, Instant, Duration, Result<(), String>);
 
 /// All that was asked.
 pub struct Requests(Vec<Request>);
@@ -57,9 +75,9 @@ impl Requests {
 
     fn those(&self, are: impl Fn(Instant) -> bool) -> Seen {
         let mut seen = Seen::default();
-        for (_, took, result) in self.0.iter().filter(|(began, ..)| are(*began)) {
+        for (caller, _, took, result) in self.0.iter().filter(|(_, began, ..)| are(*began)) {
             match result {
-                Ok(()) => seen.times.push(took.as_secs_f64()),
+                Ok(()) => seen.times.push((*caller, took.as_secs_f64())),
                 Err(error) => seen.failures.push(error.clone()),
             }
         }
@@ -94,8 +112,8 @@ impl Traffic {
         };
         Ok(Self {
             tasks: [
-                tokio::spawn(go_on(running.clone(), buy)),
-                tokio::spawn(go_on(running.clone(), search)),
+                tokio::spawn(go_on(Caller::Buyer, running.clone(), buy)),
+                tokio::spawn(go_on(Caller::Searcher, running.clone(), search)),
             ],
             running,
         })
@@ -113,6 +131,7 @@ impl Traffic {
 }
 
 async fn go_on<F: Future<Output = Result<()>>>(
+    caller: Caller,
     running: Arc<AtomicBool>,
     act: impl Fn() -> F,
 ) -> Vec<Request> {
@@ -120,7 +139,7 @@ async fn go_on<F: Future<Output = Result<()>>>(
     while running.load(Ordering::Relaxed) {
         let began = Instant::now();
         let result = act().await.map_err(|error| format!("{error:#}"));
-        log.push((began, began.elapsed(), result));
+        log.push((caller, began, began.elapsed(), result));
     }
     log
 }

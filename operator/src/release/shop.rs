@@ -214,18 +214,21 @@ fn is_wanted_again(members: &Members, failure: &ShopFailure) -> bool {
     asked(members, &failure.service) != failure.asked || retries.any(is_new)
 }
 
-/// What a service proves before its turn comes is what it goes back to, whether it followed the version when the release began or not.
+/// What a service proves before its turn comes is what it goes back to, whether it followed the version when the release began or not;
+/// also where that is in the very pass in which another one fails.
 fn with_what_was_proved(mut release: ShopRelease, members: &Members) -> ShopRelease {
-    if let ShopStage::Rolling | ShopStage::Stopped(_) = release.stage {
-        for (name, member) in members.iter().filter(|(_, member)| !member.has_begun()) {
-            match member.proved() {
-                Some(proved) if !release.begun.contains(name) => {
-                    release.before.insert(name.clone(), proved.clone());
-                }
-                Some(_) | None => {}
-            }
-        }
-    }
+    let proves = |member: &Member| match release.stage {
+        ShopStage::Rolling | ShopStage::Stopped(_) => true,
+        ShopStage::Returning(_) => member.state.stage == Stage::Idle,
+        ShopStage::Done | ShopStage::TakenBack(_) => false,
+    };
+    let not_begun = members.iter().filter(|(name, member)| {
+        !member.has_begun() && !release.begun.contains(*name) && proves(member)
+    });
+    let proved: Vec<_> = not_begun
+        .filter_map(|(name, member)| Some((name.clone(), member.proved()?.clone())))
+        .collect();
+    release.before.extend(proved);
     release
 }
 

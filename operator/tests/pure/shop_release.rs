@@ -323,6 +323,24 @@ fn what_proved_itself_before_its_turn_came_is_what_it_goes_back_to() {
 }
 
 #[test]
+fn what_proved_itself_just_as_another_failed_does_not_go_back_further() {
+    // It gets pods so late that it proves itself in the very pass in which the other one fails, or one before or after.
+    for (before, late) in (5..15).flat_map(|before| (0..10).map(move |late| (before, late))) {
+        let mut world = World::new();
+        world.version = "2".into();
+        world.scaled_to_none.insert("web");
+        world.passes(before);
+        world.broken = vec![("orders", "3".into())];
+        world.version = "3".into();
+        world.passes(late);
+        world.scaled_to_none.clear();
+        world.passes(60);
+        let runs = world.runs();
+        assert!(world.is_of_one_version(), "{before} {late}: {runs:?}");
+    }
+}
+
+#[test]
 fn what_it_proved_in_a_release_that_did_not_end_goes_back_with_the_others() {
     let mut world = World::new();
     world.version = "2".into();

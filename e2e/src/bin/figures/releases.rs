@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use e2e::cluster::Cluster;
 use e2e::shop::Shop;
-use e2e::traffic::{Requests, Seen, Traffic};
+use e2e::traffic::{Caller, Requests, Seen, Traffic};
 use e2e::wait::until;
 use e2e::{nodes, services::Service};
 use k8s_openapi::api::apps::v1::Deployment;
@@ -84,9 +84,24 @@ async fn all(cluster: &Cluster, version: &str, next: &str) -> Result<Vec<Happene
     Ok(happened)
 }
 
+/// To the end of the release that follows: a Shop is Ready before its new pods have proved themselves.
 async fn edit(cluster: &Cluster, spec: Value) -> Result<()> {
     cluster.patch_shop(json!({ "spec": spec })).await?;
-    cluster.ready(PATIENCE).await.map(drop)
+    cluster.ready(PATIENCE).await?;
+    until("all releases are at their end", PATIENCE, || async {
+        let shop = cluster.shop().await?;
+        let status = &shop["status"];
+        ensure!(
+            status["release"]["stage"] == "Done",
+            "{}",
+            status["release"]
+        );
+        let mut releases = status["releases"].as_array().into_iter().flatten();
+        let under_way = releases.find(|release| release["stage"] != "Idle");
+        ensure!(under_way.is_none(), "{under_way:?}");
+        Ok(Some(()))
+    })
+    .await
 }
 
 /// Orders gets a setting that it refuses.
@@ -107,8 +122,7 @@ async fn returns(cluster: &Cluster) -> Result<Happened> {
     })
     .await?;
     let to = Instant::now();
-    cluster.patch_shop(orders(Value::Null)).await?;
-    cluster.ready(PATIENCE).await?;
+    edit(cluster, json!({"services": {"orders": {"env": null}}})).await?;
     let what = "a release of orders that fails and comes back";
     Ok(Happened { what, from, to })
 }
@@ -148,31 +162,35 @@ async fn another_operator(cluster: &Cluster) -> Result<Happened> {
 
 fn tell(requests: &Requests, rested: Instant, happened: &[Happened]) {
     let rest = requests.before(rested);
-    let p99 = |seen: &Seen| format!("{:.0} ms", seen.p99() * 1000.0);
+    let p99 = |seen: &Seen, caller| format!("{:.1} ms", seen.p99_of(caller) * 1000.0);
+    let failed = |seen: &Seen| {
+        let (failed, all) = (seen.failures.len(), seen.requests());
+        format!("{failed} of {all} requests failed")
+    };
     row(
-        "requests at rest",
-        &format!("p99 {}", p99(&rest)),
+        "callers of a shop at rest",
+        &failed(&rest),
         &format!(
-            "{} in {} s, {} failed; one buys and one searches, from outside of the cluster",
-            rest.requests(),
+            "in {} s, by one who buys and one who searches, from outside of the cluster; p99 of an order {}, of a search {}",
             REST.as_secs(),
-            rest.failures.len()
+            p99(&rest, Caller::Buyer),
+            p99(&rest, Caller::Searcher),
         ),
     );
     for Happened { what, from, to } in happened {
         let seen = requests.between(*from, *to);
+        let ratio = |caller| seen.p99_of(caller) / rest.p99_of(caller);
+        let first = seen.failures.first();
+        let first = first.map(|why| format!("; the first failure: {why}"));
         row(
-            what,
-            &format!("{} of {} failed", seen.failures.len(), seen.requests()),
+            &format!("… {what}"),
+            &failed(&seen),
             &format!(
-                "in {:.1} s; p99 {}, {:.2} of that at rest{}",
+                "in {:.1} s; p99 in that at rest: {:.2} of an order, {:.2} of a search{}",
                 to.duration_since(*from).as_secs_f64(),
-                p99(&seen),
-                seen.p99() / rest.p99(),
-                seen.failures
-                    .first()
-                    .map(|why| format!("; the first failure: {why}"))
-                    .unwrap_or_default()
+                ratio(Caller::Buyer),
+                ratio(Caller::Searcher),
+                first.unwrap_or_default()
             ),
         );
     }

@@ -5,7 +5,6 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use async_nats::jetstream;
 use secrecy::SecretString;
 use serde_json::Value;
-use tokio_postgres::error::SqlState;
 use url::Url;
 use uuid::{NoContext, Timestamp, Uuid};
 
@@ -162,7 +161,7 @@ impl Backends {
         for _ in 0..10 {
             match connection.batch_execute(sql).await {
                 Ok(()) => return,
-                Err(error) if error.code() == Some(&SqlState::T_R_DEADLOCK_DETECTED) => {}
+                Err(error) if error.is_retryable() => {}
                 Err(error) => panic!("{sql}: {error:?}"),
             }
         }

@@ -26,7 +26,7 @@ use crate::{
     cluster::{Cluster, FIELD_MANAGER, Kind, Tracked, Written},
     error::Error,
     facts::{migration, observe::Observed},
-    model::validate::ValidShop,
+    model::{patch::touches, validate::ValidShop},
     naming::{
         labels::{Part, part_of},
         names::{self, ServiceName},
@@ -207,7 +207,9 @@ async fn one<K: Kind>(
     object: K,
     withheld: &Refusals,
 ) -> Result<Written<K>, Failure> {
-    let request = tracked.apply(&object, patch_of(shop, &object));
+    let patch = patch_of(shop, &object);
+    let is_asked = |path: &str| patch.is_some_and(|patch| touches(patch, path));
+    let request = tracked.apply(&object, is_asked);
     withheld
         .attempt(part_of(&object), write(&object), request)
         .await

@@ -16,7 +16,7 @@ use kube::{
     api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions},
     runtime::{WatchStreamExt, watcher},
 };
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use super::{
@@ -31,7 +31,6 @@ use crate::{
     error::Error,
     lock::lock,
     metrics::Metrics,
-    model::patch::touches,
     naming::labels::{self, MANAGED_BY_LABEL, OPERATOR, SELECTOR},
 };
 
@@ -145,15 +144,15 @@ impl<K: Kind> Tracked<K> {
         known.is_some_and(|entry| entry.template == wanted) || self.is_settled(desired)
     }
 
-    /// Makes the object as desired by server-side apply, or does nothing where that would change nothing. `asked` is the patch that the
-    /// user has for it: what is refused of that is no fault of others, who keep what they have set.
+    /// Makes the object as desired by server-side apply, or does nothing where that would change nothing. Where `is_asked` says
+    /// of a path that is refused that the user has asked for something there, it is no fault of others, and they keep what they have set.
     ///
     /// # Errors
     /// What the API server answers; [`Error::NameTaken`] where somebody else has an object of this name.
     pub async fn apply(
         &self,
         desired: &K,
-        asked: Option<&Map<String, Value>>,
+        is_asked: impl Fn(&str) -> bool,
     ) -> Result<Written<K>, Error> {
         let (namespace, shop, name) = key_of(desired);
         let json = as_json(desired);
@@ -169,7 +168,7 @@ impl<K: Kind> Tracked<K> {
             Some(entry) => may_be_changed(&*entry.object, desired).map(|()| true)?,
             None => self.find_untracked(desired).await?,
         };
-        let (live, taken_from) = self.patch(desired, asked, there).await?;
+        let (live, taken_from) = self.patch(desired, is_asked, there).await?;
         let before = known.and_then(|entry| entry.object.resource_version());
         let changed = live.resource_version() != before;
         let result = if changed { "changed" } else { "unchanged" };
@@ -290,7 +289,7 @@ impl<K: Kind> Tracked<K> {
     async fn patch(
         &self,
         desired: &K,
-        asked: Option<&Map<String, Value>>,
+        is_asked: impl Fn(&str) -> bool,
         there: bool,
     ) -> Result<(K, Vec<String>), Error> {
         let (namespace, shop, name) = key_of(desired);
@@ -305,7 +304,6 @@ impl<K: Kind> Tracked<K> {
         };
         let causes = refused.details.iter().flat_map(|details| &details.causes);
         let fields = causes.map(|cause| cause.field.clone());
-        let is_asked = |field: &String| asked.is_some_and(|patch| touches(patch, field));
         let fields: Vec<_> = fields.filter(|field| !is_asked(field)).collect();
         let taken_from = take_over(&api, &name, &fields).await;
         let taken_from = taken_from.map_err(failed(desired))?;

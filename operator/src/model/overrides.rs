@@ -154,6 +154,8 @@ mod tests {
         for text in [json.as_str(), yaml] {
             assert_eq!(parse(text).map(Value::Object), Ok(expected.clone()));
         }
+        let long = json!({"metadata": {"annotations": {"a": "x".repeat(9000), "b": "y"}}});
+        assert_eq!(parse(&long.to_string()).map(Value::Object), Ok(long));
         let mode = parse("spec: {defaultMode: 0440}").expect("fields");
         assert_eq!(mode["spec"]["defaultMode"], 0o440, "as kubectl reads it");
     }

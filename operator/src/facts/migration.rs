@@ -103,7 +103,9 @@ pub fn said_by(job: &Job, pod: &Pod) -> Option<SchemaStatus> {
         since,
     } = words.schema;
     let containers = &job.spec.as_ref()?.template.spec.as_ref()?.containers;
-    let migrates = containers.iter().find(|it| it.name == MIGRATION_CONTAINER)?;
+    let migrates = containers
+        .iter()
+        .find(|it| it.name == MIGRATION_CONTAINER)?;
     // Whoever is left behind itself does not migrate.
     let makes_sense = (1..=version).contains(&oldest) && version <= MOST;
     let schema = SchemaStatus {

@@ -111,6 +111,12 @@ fn of_kind(
             for field in JOB_FIELDS {
                 add(field, BY_JOB);
             }
+            // Its last words say which schema there is.
+            for field in ["terminationMessagePath", "terminationMessagePolicy"] {
+                let of_container =
+                    format!("template.spec.containers[{MIGRATION_CONTAINER}].{field}");
+                add(&of_container, BY_JOB);
+            }
             add("activeDeadlineSeconds", &written_as("migration.deadline"));
             add(&image(MIGRATION_CONTAINER), &written_as("version or image"));
         }

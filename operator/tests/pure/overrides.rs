@@ -482,6 +482,11 @@ fn what_the_operator_goes_by_is_not_for_overrides() {
         ),
         (
             "Job",
+            pods(json!({"containers": [{"name": "migrate", "terminationMessagePath": "/x"}]})),
+            "leave it out",
+        ),
+        (
+            "Job",
             json!({"spec": {"successPolicy": {"rules": [{"succeededCount": 1}]}}}),
             "leave it out",
         ),

@@ -23,7 +23,7 @@ demo-release: ## A release of the whole shop that goes wrong and takes itself ba
 ship: ## S=search: build one service of this tree and roll it out alone
 	@dev/ship.sh "$(S)"
 
-figures: ## Measure the running shop: seconds to Ready, memory, image sizes, CPU per request (TOPOLOGY=monolith: both topologies)
+figures: ## Measure the running shop: seconds to Ready, memory, image sizes, CPU per request, releases under traffic (TOPOLOGY=monolith: both topologies)
 	@cargo xtask run figures $(if $(TOPOLOGY),--topology $(TOPOLOGY))
 
 bench-operator: ## Measure the operator with 1,000 Shops on an API server without nodes, beside a plain controller (SHOPS=n)

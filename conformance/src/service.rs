@@ -283,6 +283,10 @@ impl Service {
             if answer.status != StatusCode::OK {
                 bail!("/readyz: {answer}");
             }
+            // Asked afterwards: the address of one that has ended is soon another's, which may be ready.
+            if self.container.state().await? != State::Running {
+                bail!("{}", last_words(&self.container).await?);
+            }
             Ok(())
         })
         .await?;

@@ -181,6 +181,17 @@ impl Cluster {
         .await
     }
 
+    /// How far the release of a service is, as the status tells it.
+    pub async fn release_of(&self, service: &str) -> Result<Value> {
+        let shop = self.shop().await?;
+        let releases = shop["status"]["releases"].as_array();
+        let mut releases = releases.into_iter().flatten();
+        let found = releases.find(|release| release["name"] == service);
+        found
+            .cloned()
+            .with_context(|| format!("no release of {service}"))
+    }
+
     /// The pods of one service, without those that are going.
     pub async fn pods(&self, service: &str) -> Result<Vec<Pod>> {
         let labels = format!(

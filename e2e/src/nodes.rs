@@ -4,6 +4,9 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
+/// The cluster of `make up`.
+pub const LOCAL: &str = "shopkeeper";
+
 /// Gives the image of a service a second name on every node: a new version to roll out.
 ///
 /// # Errors

@@ -8,15 +8,15 @@ use serde_json::{Value, json};
 
 use crate::reference::{Askers, SERVICE, bring, entry, image};
 use crate::shopctl::ask;
-use crate::support::{PATIENCE, World, release_of, world};
+use crate::support::{PATIENCE, World, world};
 
 /// Ships a release that is bad in this way, until it is taken back for a cause that says so; and what runs again.
 async fn goes_back(world: &World, image: &str, bad: &str, cause: &str) -> Result<()> {
-    let good = release_of(&world.cluster, SERVICE).await?["good"].clone();
+    let good = world.cluster.release_of(SERVICE).await?["good"].clone();
     let began = Instant::now();
     bring(world, entry(image, bad)?).await?;
     let failed = until("it is taken back", PATIENCE, || async {
-        let release = release_of(&world.cluster, SERVICE).await?;
+        let release = world.cluster.release_of(SERVICE).await?;
         ensure!(release["stage"] == "TakenBack", "{release}");
         Ok(Some(release))
     })
@@ -31,7 +31,7 @@ async fn goes_back(world: &World, image: &str, bad: &str, cause: &str) -> Result
 
     bring(world, entry(image, "")?).await?;
     world.cluster.ready(PATIENCE).await?;
-    assert_eq!(release_of(&world.cluster, SERVICE).await?["stage"], "Idle");
+    assert_eq!(world.cluster.release_of(SERVICE).await?["stage"], "Idle");
     Ok(())
 }
 

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::reference::{Askers, SERVICE, bring, entry, image};
 use crate::shopctl::ask;
-use crate::support::{PATIENCE, World, release_of, world};
+use crate::support::{PATIENCE, World, world};
 
 /// The service with a canary: half of the pods are new, for so long.
 fn with_canary(image: &str, bad: &str, pause: Option<&str>, note: &str) -> Result<Value> {
@@ -31,7 +31,7 @@ async fn own_pods(world: &World) -> Result<BTreeSet<String>> {
 
 async fn waits_in(world: &World, stage: &str) -> Result<Value> {
     until(stage, PATIENCE, || async {
-        let release = release_of(&world.cluster, SERVICE).await?;
+        let release = world.cluster.release_of(SERVICE).await?;
         let is_there = release["stage"] == stage
             && (stage != "Canary" || release["canary"]["progress"] == "Waiting");
         ensure!(is_there, "{release}");

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::reference::{Askers, SERVICE, bring, entry, image, later};
 use crate::shopctl::ask;
-use crate::support::{PATIENCE, release_of, world};
+use crate::support::{PATIENCE, world};
 
 /// The entry of the later image, which says in its document what its migration leaves behind.
 fn entry_of_later(bad: &str) -> Result<Value> {
@@ -23,14 +23,14 @@ async fn a_release_that_fails_over_such_a_migration_stops_and_says_why() -> Resu
     world.cluster.patch_shop(rollout(json!("15s"))).await?;
     bring(&world, entry(&image()?, "")?).await?;
     world.cluster.ready(PATIENCE).await?;
-    let release = release_of(&world.cluster, SERVICE).await?;
+    let release = world.cluster.release_of(SERVICE).await?;
     assert_eq!(release["schema"]["version"], 1, "{release}");
 
     let askers = Askers::start(&world.cluster);
     askers.have_asked(300).await?;
     bring(&world, entry_of_later("errors")?).await?;
     let failed = until("it stops", PATIENCE, || async {
-        let release = release_of(&world.cluster, SERVICE).await?;
+        let release = world.cluster.release_of(SERVICE).await?;
         ensure!(release["stage"] == "Stopped", "{release}");
         Ok(Some(release))
     })
@@ -61,7 +61,7 @@ async fn a_release_that_fails_over_such_a_migration_stops_and_says_why() -> Resu
     // Somebody mends it.
     bring(&world, entry_of_later("")?).await?;
     until("it has proved itself", PATIENCE, || async {
-        let mended = release_of(&world.cluster, SERVICE).await?;
+        let mended = world.cluster.release_of(SERVICE).await?;
         ensure!(mended["stage"] == "Idle", "{mended}");
         Ok(Some(()))
     })

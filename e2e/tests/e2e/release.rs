@@ -12,7 +12,7 @@ use kube::ResourceExt;
 use serde_json::{Value, json};
 
 use crate::shopctl::{ask, ask_json};
-use crate::support::{PATIENCE, World, release_of, world};
+use crate::support::{PATIENCE, World, world};
 use crate::traffic::{buy, each_has_one_mail};
 
 /// The service refuses it, and ends.
@@ -33,7 +33,7 @@ async fn revision(world: &World) -> Result<String> {
 
 /// How far the release of payments is, and how many of its kind have been taken back.
 async fn release(world: &World) -> Result<(String, usize)> {
-    let payments = release_of(&world.cluster, "payments").await?;
+    let payments = world.cluster.release_of("payments").await?;
     let history = payments["history"].as_array().into_iter().flatten();
     let taken_back = history.filter(|past| past["result"] == "TakenBack").count();
     let stage = payments["stage"].as_str().unwrap_or_default().to_owned();

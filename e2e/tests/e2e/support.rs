@@ -55,17 +55,6 @@ pub(crate) async fn log_in_as_admin(cluster: &Cluster, shop: &Shop) -> Result<Ac
     .await
 }
 
-/// How far the release of a service is, as the status tells it.
-pub(crate) async fn release_of(cluster: &Cluster, service: &str) -> Result<Value> {
-    let shop = cluster.shop().await?;
-    let releases = shop["status"]["releases"].as_array();
-    let mut releases = releases.into_iter().flatten();
-    let found = releases.find(|release| release["name"] == service);
-    found
-        .cloned()
-        .with_context(|| format!("no release of {service}"))
-}
-
 /// A local port to `port` of a ready pod with these labels.
 pub(crate) async fn port_of(
     client: &Client,

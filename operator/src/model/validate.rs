@@ -148,16 +148,6 @@ pub struct ValidMigration {
     pub deadline_seconds: i64,
 }
 
-impl ValidService {
-    /// What is known of the schema of the image that is to run. The document of a service that comes with the operator is that of the
-    /// operator's own version.
-    pub fn schema(&self) -> Option<&SchemaDefinition> {
-        let of_operator = self.version.as_deref() == Some(env!("CARGO_PKG_VERSION"));
-        let schema = self.definition.schema.as_ref();
-        schema.filter(|_| of_operator || !self.is_built_in)
-    }
-}
-
 /// A service whose every field is known and allowed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ValidService {
@@ -207,6 +197,16 @@ pub struct ValidService {
     pub overrides: Vec<Override>,
     /// The port of every node on which it is reached.
     pub node_port: Option<i32>,
+}
+
+impl ValidService {
+    /// What is known of the schema of the image that is to run. The document of a service that comes with the operator is that of the
+    /// operator's own version.
+    pub fn schema(&self) -> Option<&SchemaDefinition> {
+        let of_operator = self.version.as_deref() == Some(env!("CARGO_PKG_VERSION"));
+        let schema = self.definition.schema.as_ref();
+        schema.filter(|_| of_operator || !self.is_built_in)
+    }
 }
 
 /// Who decides how many pods run.

@@ -523,7 +523,7 @@ fn migrating(findings: &Findings<'_>, service: &ServiceFindings<'_>) -> (Phase, 
     )
 }
 
-/// Why what runs now will not run on the schema that the migration brings, where that is known before.
+/// Why what proved itself last will not run on the schema that the migration brings, where that is known before.
 fn no_return(findings: &Findings<'_>, service: &ServiceFindings<'_>) -> Option<String> {
     let state = findings.releases.get(service.view.name())?;
     state.will_be_left_behind(service.view.wanted.schema()?.oldest)

@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, time::Duration};
 use k8s_openapi::api::{apps::v1::Deployment, core::v1::PodTemplateSpec};
 
 use crate::{
-    api::{HeldStatus, Shop, ShopStatus},
+    api::{Shop, ShopStatus},
     apply::{
         refusals::{Failure, Refusals},
         revisions,
@@ -306,8 +306,6 @@ fn tell_holds(
         let canary = templates.canaries.get(name).map(Some);
         let own = templates.own.get(name).map(Option::as_ref);
         let kept = canary.or(own).unwrap_or(wanted);
-        let held = transition.next.held.as_ref();
-        let approval = held.and_then(|held| held.approval.clone());
         let (Some(hold), Some(kept), Some(wanted)) = (hold, kept, wanted) else {
             continue;
         };
@@ -322,10 +320,9 @@ fn tell_holds(
         if runs != Some(&hold.image) && !has_failed {
             difference.insert(0, format!("image {}", hold.image));
         }
-        transition.next.held = Some(HeldStatus {
-            approval,
-            ..hold.to_status(&difference)
-        });
+        if let Some(held) = &mut transition.next.held {
+            held.message = hold.to_status(&difference).message;
+        }
     }
 }
 

@@ -246,6 +246,18 @@ async fn a_wrong_shop_is_refused_with_the_path_and_the_reason() {
             "must name other services",
         ),
         (
+            reviews(json!({"schema": {"version": 2}})),
+            "spec.services.reviews.definition",
+            "schema needs migrate",
+        ),
+        (
+            reviews(
+                json!({"database": "PostgreSQL", "migrate": ["migrate"], "schema": {"version": 2, "oldest": 3}}),
+            ),
+            "spec.services.reviews.definition.schema",
+            "oldest must not be greater than version",
+        ),
+        (
             reviews(json!({"settings": [{"name": "DATABASE_URL", "value": "x"}]})),
             "spec.services.reviews.definition",
             "a name of its own",

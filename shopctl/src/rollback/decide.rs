@@ -91,7 +91,7 @@ fn runs(shop: &Shop, service: &str, image: &str) -> Result<(), Failure> {
     match state.and_then(|state| state.image_left_behind(image)) {
         None => Ok(()),
         Some(why) => Err(Failure::Refused(format!(
-            "{service} cannot go back: {why}; release a version that mends what is wrong, or put back a dump of its database from before"
+            "{service} cannot go back: {why}; release a version that mends what is wrong, or put back a dump of its database from before, and write the older version into the Shop by hand"
         ))),
     }
 }

@@ -11,7 +11,6 @@ use serde_json::{Value, json};
 
 use crate::title;
 
-const CLUSTER: &str = "shopkeeper";
 /// How long it is looked at before anything changes.
 const REST: Duration = Duration::from_secs(15);
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -23,7 +22,7 @@ pub(crate) async fn release(shop: &Shop, admin: &Account) -> Result<()> {
     let version = before["spec"]["version"].as_str().context("spec.version")?;
     let next = format!("{version}-demo");
     for service in services::all()? {
-        nodes::tag(CLUSTER, &service.name, version, &next)?;
+        nodes::tag(nodes::LOCAL, &service.name, version, &next)?;
     }
 
     title("Somebody buys, and somebody searches, one after the other and all the while");

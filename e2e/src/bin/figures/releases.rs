@@ -15,7 +15,6 @@ use serde_json::{Value, json};
 use crate::cpu::administrator;
 use crate::row;
 
-const CLUSTER: &str = "shopkeeper";
 const PATIENCE: Duration = Duration::from_secs(300);
 /// How long it is looked at before anything changes.
 const REST: Duration = Duration::from_secs(20);
@@ -37,7 +36,7 @@ pub(crate) async fn releases(cluster: &Cluster, services: &[Service]) -> Result<
     let version = before["version"].as_str().context("spec.version")?;
     let next = format!("{version}-figures");
     for service in services {
-        nodes::tag(CLUSTER, &service.name, version, &next)?;
+        nodes::tag(nodes::LOCAL, &service.name, version, &next)?;
     }
     edit(cluster, json!({"rollout": {"gate": GATE}})).await?;
 
@@ -111,13 +110,8 @@ async fn returns(cluster: &Cluster) -> Result<Happened> {
     let from = Instant::now();
     cluster.patch_shop(orders(bad)).await?;
     until("orders is taken back", PATIENCE, || async {
-        let shop = cluster.shop().await?;
-        let releases = shop["status"]["releases"].as_array().into_iter().flatten();
-        let mut of_orders = releases.filter(|release| release["name"] == "orders");
-        let stage = of_orders
-            .next()
-            .map_or(Value::Null, |release| release["stage"].clone());
-        ensure!(stage == "TakenBack", "{stage}");
+        let release = cluster.release_of("orders").await?;
+        ensure!(release["stage"] == "TakenBack", "{release}");
         Ok(Some(()))
     })
     .await?;

@@ -70,6 +70,9 @@ pub(crate) enum Trouble {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Seen {
     Current,
+    /// It was current, and a migration has left this binary behind since. What has served goes on as long as it can:
+    /// those that take its place are not ready yet.
+    Overtaken(LeftBehind),
     Trouble(Trouble),
     /// The database did not answer, for this reason, which says nothing of its schema.
     Away(String),
@@ -82,8 +85,7 @@ pub(crate) struct Schema {
     needed: Versions,
     /// What the last look that was answered has found.
     trouble: Arc<RwLock<Option<Trouble>>>,
-    /// A look has found it current. What has served goes on as long as it can, though a migration leaves it behind: those
-    /// that take its place are not ready yet.
+    /// A look has found it current.
     was_current: Arc<AtomicBool>,
     doubted: Arc<Notify>,
 }
@@ -117,20 +119,22 @@ impl Schema {
                 self.doubted.notify_one();
                 None
             }
-            Seen::Current | Seen::Away(_) => None,
+            Seen::Current | Seen::Overtaken(_) | Seen::Away(_) => None,
         }
     }
 
     async fn look(&self) -> Seen {
         let seen = match self.found().await {
-            Ok((found, range)) => judge(found, self.needed, &range),
+            Ok((found, range)) => {
+                let was_current = self.was_current.load(Ordering::Relaxed);
+                judge(found, self.needed, &range, was_current)
+            }
             Err(Error::Unavailable(cause)) => Seen::Away(cause),
             Err(error @ Error::Query(_)) => Seen::Trouble(Trouble::Unreadable(error.to_string())),
         };
         let trouble = match &seen {
-            Seen::Trouble(Trouble::LeftBehind(_)) if self.has_served() => None,
             Seen::Trouble(trouble) => Some(trouble.clone()),
-            Seen::Current => {
+            Seen::Current | Seen::Overtaken(_) => {
                 self.was_current.store(true, Ordering::Relaxed);
                 None
             }
@@ -138,10 +142,6 @@ impl Schema {
         };
         *self.trouble.write().unwrap_or_else(PoisonError::into_inner) = trouble;
         seen
-    }
-
-    fn has_served(&self) -> bool {
-        self.was_current.load(Ordering::Relaxed)
     }
 
     async fn found(&self) -> Result<(Versions, Range), Error> {
@@ -187,8 +187,7 @@ impl Schema {
                 log(&seen);
             }
             match &seen {
-                Seen::Current => current.met(),
-                Seen::Trouble(Trouble::LeftBehind(_)) if self.has_served() => {}
+                Seen::Current | Seen::Overtaken(_) => current.met(),
                 Seen::Trouble(trouble) => current.not_yet(trouble.to_string()),
                 Seen::Away(error) => current.not_yet(error.clone()),
             }
@@ -206,9 +205,10 @@ impl Schema {
     }
 }
 
-fn judge(found: Versions, needed: Versions, range: &Range) -> Seen {
+fn judge(found: Versions, needed: Versions, range: &Range, was_current: bool) -> Seen {
     match (Behind::compare(found, needed), range.left_behind()) {
         (Some(behind), _) => Seen::Trouble(Trouble::Behind(behind)),
+        (None, Some(left)) if was_current => Seen::Overtaken(left),
         (None, Some(left)) => Seen::Trouble(Trouble::LeftBehind(left)),
         (None, None) => Seen::Current,
     }
@@ -217,6 +217,7 @@ fn judge(found: Versions, needed: Versions, range: &Range) -> Seen {
 fn log(seen: &Seen) {
     match seen {
         Seen::Current => tracing::debug!("the schema of the database is current"),
+        Seen::Overtaken(left) => tracing::warn!("{left}; it goes on as long as it can"),
         Seen::Trouble(trouble) => tracing::warn!("{trouble}"),
         Seen::Away(error) => tracing::info!(error, "waiting for the database"),
     }
@@ -242,7 +243,7 @@ impl Watch {
     /// current may be migrated just now and gets a minute. An outage says nothing: the count begins anew.
     fn verdict(&mut self, seen: Seen, now: Instant) -> Verdict {
         match seen {
-            Seen::Current => {
+            Seen::Current | Seen::Overtaken(_) => {
                 self.was_current = true;
                 self.behind_since = None;
                 Verdict::LookAgain(WATCH)
@@ -304,7 +305,7 @@ mod tests {
     fn what_is_behind_is_said_with_both_versions() {
         let sentence = |chassis, service| match seen(chassis, service) {
             Seen::Trouble(trouble) => trouble.to_string(),
-            other @ (Seen::Current | Seen::Away(_)) => panic!("{other:?}"),
+            other @ (Seen::Current | Seen::Overtaken(_) | Seen::Away(_)) => panic!("{other:?}"),
         };
         let begin = "the schema of the database is behind: version";
         assert_eq!(sentence(1, 1), format!("{begin} 1 found, 2 needed"));

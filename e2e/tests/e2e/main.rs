@@ -13,6 +13,7 @@ mod monolith;
 mod network;
 mod other_language;
 mod outages;
+mod overrides;
 mod reference;
 mod release;
 mod rollout;

@@ -117,10 +117,12 @@ done
 # The operator with everything else.
 render full shop-operator --set replicas=2 --set image.repository=example.com/op --set image.tag=1.2.3 \
   --set images.registry=example.com/shop --set images.postgres=pg:17 --set images.nats=nats:2 --set serviceMonitor.enabled=true \
-  --set serviceMonitor.labels.release=prom --set nodeSelector.disk=ssd --set 'imagePullSecrets[0].name=pull' --set 'networkPolicy.apiServerPorts={8443}' --set 'networkPolicy.dnsPorts={1053}'
+  --set serviceMonitor.labels.release=prom --set nodeSelector.disk=ssd --set 'imagePullSecrets[0].name=pull' --set 'networkPolicy.apiServerPorts={8443}' --set 'networkPolicy.dnsPorts={1053}' --set overrides=Allowed
 has full "replicas: 2" "the count is not taken"
 has full 'image: "example.com/op:1.2.3"' "the image is not taken"
 has full 'value: "example.com/shop"' "the registry is not passed on"
+has full 'value: "Allowed"' "that Shops may patch objects is not passed on"
+has defaults 'value: "Refused"' "Shops may patch objects though nobody said so"
 has full "port: 8443" "the API server's port is not taken"
 has full "port: 1053" "the port of DNS is not taken"
 has full 'value: "1053"' "the port of DNS is not passed on for the policies of Shops"
@@ -160,6 +162,7 @@ lacks bare "aggregate-to" "roles for people are rendered without the resource de
 
 refused shop-operator "replicas" --set replicas=0
 refused shop-operator "repllicas" --set repllicas=2
+refused shop-operator "overrides" --set overrides=Maybe
 
 # A Shop as a release.
 release=demo

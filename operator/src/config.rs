@@ -1,8 +1,18 @@
 //! The operator's own settings, from its command line or environment.
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use crate::cluster::Scope;
+
+/// Whether Shops may patch single objects.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+#[value(rename_all = "PascalCase")]
+pub enum Overrides {
+    /// They may.
+    Allowed,
+    /// One that does is refused.
+    Refused,
+}
 
 /// The operator's own settings.
 #[derive(Args, Clone, Debug)]
@@ -45,6 +55,11 @@ pub struct Config {
     )]
     pub dns_ports: Vec<u16>,
 
+    /// Whether Shops may patch single objects: whoever writes one may then do what whoever makes pods, Services and network policies
+    /// there may.
+    #[arg(long, env = "OVERRIDES", value_enum, default_value = "Refused")]
+    pub overrides: Overrides,
+
     /// Where probes and metrics are served.
     #[arg(long, env = "ADMIN_ADDR", default_value = "0.0.0.0:9090")]
     pub admin_addr: std::net::SocketAddr,
@@ -60,6 +75,18 @@ mod tests {
     struct Cli {
         #[command(flatten)]
         config: Config,
+    }
+
+    #[test]
+    fn overrides_are_refused_unless_somebody_says_otherwise() {
+        let overrides = |arguments: &[&str]| {
+            let arguments = ["operator"].iter().chain(arguments);
+            Cli::try_parse_from(arguments).map(|cli| cli.config.overrides)
+        };
+        assert_eq!(overrides(&[]).expect("a default"), Overrides::Refused);
+        let allowed = overrides(&["--overrides=Allowed"]);
+        assert_eq!(allowed.expect("a word"), Overrides::Allowed);
+        assert!(overrides(&["--overrides=allow"]).is_err());
     }
 
     #[test]

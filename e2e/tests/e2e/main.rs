@@ -14,6 +14,7 @@ mod monolith;
 mod network;
 mod other_language;
 mod outages;
+mod overrides;
 mod reference;
 mod release;
 mod rollout;

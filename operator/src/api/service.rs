@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    CanarySpec, MOST_SERVICES, PauseSpec, ResourcesSpec, SchedulingSpec, canary,
+    CanarySpec, MOST_SERVICES, OverrideSpec, PauseSpec, ResourcesSpec, SchedulingSpec, canary,
     format::IMAGE,
     pod_metadata::{
         annotation_values, keys, label_values, no_reserved_annotation, no_reserved_label,
@@ -126,6 +126,12 @@ pub struct ServiceSpec {
     #[schemars(length(max = 50))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub env: Vec<EnvSpec>,
+
+    /// The last resort: patches of single objects, one for each kind, that go in after everything else. See docs/overrides.md.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 7))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["kind".into()]))]
+    pub overrides: Vec<OverrideSpec>,
 }
 
 /// What becomes of a field of a service's Deployment, Service, budget or autoscaler that somebody else changes. Enforce (default): it goes back to

@@ -15,7 +15,7 @@ use kube::{
     ResourceExt,
     api::{Patch, PatchParams},
 };
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 use crate::{
     apply::{
@@ -26,7 +26,7 @@ use crate::{
     cluster::{Cluster, Edits, FIELD_MANAGER, Kind, Tracked, Written},
     error::Error,
     facts::{migration, observe::Observed},
-    model::validate::ValidShop,
+    model::{patch::touches, validate::ValidShop},
     naming::{
         labels::{Part, part_of},
         names::{self, ServiceName},
@@ -85,18 +85,23 @@ pub async fn apply(
     } = rendered;
 
     let (service_accounts, services, network_policies, secrets) = tokio::join!(
-        all(&cluster.service_accounts, service_accounts, withheld),
-        all(&cluster.services, services, withheld),
-        all(&cluster.network_policies, network_policies, withheld),
-        all(&cluster.secrets, secrets, withheld),
+        all(shop, &cluster.service_accounts, service_accounts, withheld),
+        all(shop, &cluster.services, services, withheld),
+        all(shop, &cluster.network_policies, network_policies, withheld),
+        all(shop, &cluster.secrets, secrets, withheld),
     );
     let turns = turns::divide(cluster, stateful_sets);
     let ((stateful_sets, queued), deployments, jobs, disruption_budgets, autoscalers) = tokio::join!(
-        in_turn(cluster, turns, withheld),
-        all(&cluster.deployments, deployments, withheld),
+        in_turn(shop, cluster, turns, withheld),
+        all(shop, &cluster.deployments, deployments, withheld),
         create_all(&cluster.jobs, jobs, withheld),
-        all(&cluster.disruption_budgets, disruption_budgets, withheld),
-        all(&cluster.autoscalers, autoscalers, withheld),
+        all(
+            shop,
+            &cluster.disruption_budgets,
+            disruption_budgets,
+            withheld
+        ),
+        all(shop, &cluster.autoscalers, autoscalers, withheld),
     );
     let mut written = Collected {
         failures: set_counts(shop, cluster, decision, withheld).await,
@@ -126,6 +131,7 @@ pub async fn apply(
 /// Applies what may change at once, and of the others the first that is not refused: what was refused has changed nothing, and
 /// must not keep the others waiting. Returns also the names of those that wait.
 async fn in_turn(
+    shop: &ValidShop,
     cluster: &Cluster,
     turns: Turns,
     withheld: &Refusals,
@@ -136,10 +142,10 @@ async fn in_turn(
         in_turn,
         mut queued,
     } = turns;
-    let mut results = all(tracked, at_once, withheld).await;
+    let mut results = all(shop, tracked, at_once, withheld).await;
     let mut in_turn = in_turn.into_iter();
     for set in in_turn.by_ref() {
-        let result = one(tracked, set, withheld).await;
+        let result = one(shop, tracked, set, withheld).await;
         let changed_nothing = result
             .as_ref()
             .is_err_and(|failure| failure.error.changed_nothing());
@@ -209,26 +215,48 @@ impl Collected {
 }
 
 async fn all<K: Kind>(
+    shop: &ValidShop,
     tracked: &Tracked<K>,
     objects: Vec<K>,
     withheld: &Refusals,
 ) -> Vec<Result<Written<K>, Failure>> {
     stream::iter(objects)
-        .map(|object| one(tracked, object, withheld))
+        .map(|object| one(shop, tracked, object, withheld))
         .buffered(AT_ONCE)
         .collect()
         .await
 }
 
 async fn one<K: Kind>(
+    shop: &ValidShop,
     tracked: &Tracked<K>,
     object: K,
     withheld: &Refusals,
 ) -> Result<Written<K>, Failure> {
-    let request = tracked.apply(&object);
+    let patch = patch_of(shop, &object);
+    let is_asked = |path: &str| patch.is_some_and(|patch| touches(patch, path));
+    let request = tracked.apply(&object, is_asked);
     withheld
         .attempt(part_of(&object), write(&object), request)
         .await
+}
+
+/// What the user has otherwise in this object.
+fn patch_of<'a, K: Kind>(shop: &'a ValidShop, object: &K) -> Option<&'a Map<String, Value>> {
+    let Part::Service(name) = part_of(object) else {
+        return None;
+    };
+    let own = [
+        names::service(&shop.name, &name),
+        names::canary(&shop.name, &name),
+    ];
+    let service = shop.services.get(&name)?;
+    let mut overrides = service.overrides.iter();
+    let of = overrides.find(|of| {
+        let kind: &str = of.kind.into();
+        kind == K::kind(&()) && own.contains(&object.name_any())
+    })?;
+    Some(&of.patch)
 }
 
 /// Jobs cannot be changed; whether one must go first was decided before.

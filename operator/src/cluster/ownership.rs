@@ -308,7 +308,7 @@ fn canonical(mut object: Value) -> Value {
 fn tidy(value: &mut Value) {
     match value {
         Value::Object(object) => {
-            for name in ["requests", "limits"] {
+            for name in ["requests", "limits", "overhead", "target"] {
                 for amount in object
                     .get_mut(name)
                     .and_then(Value::as_object_mut)
@@ -318,6 +318,13 @@ fn tidy(value: &mut Value) {
                     if let Some(text) = amount.as_str() {
                         *amount = quantity::canonical(text).into();
                     }
+                }
+            }
+            for name in ["sizeLimit", "divisor", "tolerance"] {
+                if let Some(amount) = object.get_mut(name)
+                    && let Some(text) = amount.as_str()
+                {
+                    *amount = quantity::canonical(text).into();
                 }
             }
             object.values_mut().for_each(tidy);
@@ -372,6 +379,20 @@ pub(super) fn key_values(keys: &Map<String, Value>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn amounts_are_the_same_in_every_form_wherever_they_stand() {
+        let of = |bytes: &str, cpu: &str| {
+            canonical(json!({"spec": {
+                "resources": {"requests": {"memory": bytes, "cpu": cpu}}, "overhead": {"cpu": cpu},
+                "emptyDir": {"sizeLimit": bytes}, "resourceFieldRef": {"divisor": cpu},
+                "target": {"type": "AverageValue", "averageValue": cpu},
+                "behavior": {"scaleUp": {"tolerance": cpu}},
+            }}))
+        };
+        assert_eq!(of("1024Mi", "0.5"), of("1Gi", "500m"));
+        assert_ne!(of("1025Mi", "0.5"), of("1Gi", "500m"));
+    }
 
     const US: &str = "us";
 

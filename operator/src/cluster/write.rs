@@ -69,11 +69,16 @@ impl<K: Kind> Tracked<K> {
         entry.map(written)
     }
 
-    /// Makes the object as desired by server-side apply, or does nothing where that would change nothing.
+    /// Makes the object as desired by server-side apply, or does nothing where that would change nothing. Where `is_asked` says
+    /// of a path that is refused that the user has asked for something there, it is no fault of others, and they keep what they have set.
     ///
     /// # Errors
     /// What the API server answers; [`Error::NameTaken`] where somebody else has an object of this name.
-    pub async fn apply(&self, desired: &K) -> Result<Written<K>, Error> {
+    pub async fn apply(
+        &self,
+        desired: &K,
+        is_asked: impl Fn(&str) -> bool,
+    ) -> Result<Written<K>, Error> {
         let (namespace, shop, name) = key_of(desired);
         let json = as_json(desired);
         let wanted = ownership::digest_of_desired(&json);
@@ -91,7 +96,7 @@ impl<K: Kind> Tracked<K> {
             }
             None => self.find_untracked(desired).await?,
         };
-        let (live, edits) = self.patch(desired, &json, there).await?;
+        let (live, edits) = self.patch(desired, &json, is_asked, there).await?;
         let before = known.as_ref().and_then(|e| e.object.resource_version());
         let changed = live.resource_version() != before;
         let result = if changed { "changed" } else { "unchanged" };
@@ -233,7 +238,13 @@ impl<K: Kind> Tracked<K> {
     /// A server-side apply. Without force at first: the API server then says what others have set otherwise. What is new is not
     /// forced at all: if somebody else makes an object of this name at the same moment, that is a conflict and the next reconcile
     /// sees it.
-    async fn patch(&self, desired: &K, json: &Value, there: There) -> Result<(K, Edits), Error> {
+    async fn patch(
+        &self,
+        desired: &K,
+        json: &Value,
+        is_asked: impl Fn(&str) -> bool,
+        there: There,
+    ) -> Result<(K, Edits), Error> {
         let (namespace, _, name) = key_of(desired);
         let api = self.api(&namespace);
         let params = PatchParams::apply(FIELD_MANAGER).validation_strict();
@@ -254,7 +265,12 @@ impl<K: Kind> Tracked<K> {
             answer = api.patch(&name, &force, &Patch::Apply(json)).await;
         }
         let (live, mut removed) = match refused(&answer, is_invalid).cloned() {
-            Some(refused) => self.make_room(desired, json, &refused).await?,
+            Some(refused) => {
+                let causes = refused.details.iter().flat_map(|details| &details.causes);
+                let fields = causes.map(|cause| cause.field.clone());
+                let fields = fields.filter(|field| !is_asked(field)).collect();
+                self.make_room(desired, json, &refused, fields).await?
+            }
             // Taken over before, by an apply that then failed for another reason: it is gone with this one.
             None => (answer.map_err(failed(desired))?, self.taken_from(desired)),
         };
@@ -306,17 +322,17 @@ impl<K: Kind> Tracked<K> {
         Ok((answer, met))
     }
 
-    /// What others have set may exclude what we apply: it is taken over, and with the apply it goes. Returns also what that was.
+    /// What others have set may exclude what we apply, at these fields that were refused: it is taken over, and with the apply it goes. Returns
+    /// also what that was.
     async fn make_room(
         &self,
         desired: &K,
         apply: &Value,
         refused: &Status,
+        fields: Vec<String>,
     ) -> Result<(K, Vec<String>), Error> {
         let (namespace, shop, name) = key_of(desired);
         let api = self.api(&namespace);
-        let causes = refused.details.iter().flat_map(|details| &details.causes);
-        let fields: Vec<_> = causes.map(|cause| cause.field.clone()).collect();
         let taken = take_over(&api, &name, &fields).await;
         let taken = taken.map_err(failed(desired))?;
         let since_applied = lock(&self.cache).took_over(&namespace, &shop, &name, taken.clone());

@@ -13,9 +13,10 @@ use kube::ResourceExt;
 use serde::Deserialize;
 
 use crate::{
-    api::SchemaStatus,
+    api::{OverrideKind, SchemaStatus},
     hash::Fingerprint,
     model::validate::{ValidService, ValidShop},
+    naming::names::MIGRATION_CONTAINER,
 };
 
 /// The uid of the claim whose database the Job migrates.
@@ -24,8 +25,6 @@ pub const CLAIM_ANNOTATION: &str = "shopkeeper.dev/claim";
 pub const SETTINGS_ANNOTATION: &str = "shopkeeper.dev/template";
 /// When a migration has ended well though its pod runs on, kept alive by a container that somebody added (RFC 3339).
 pub const SUCCEEDED_ANNOTATION: &str = "shopkeeper.dev/succeeded";
-/// The container that migrates.
-pub const CONTAINER: &str = "migrate";
 /// The exit code of a service that refuses its settings: trying again does not help.
 pub const WRONG_SETTING: i32 = 2;
 /// The exit code of a service whose database has an older schema than it needs.
@@ -65,11 +64,15 @@ pub fn settings_of(shop: &ValidShop, wanted: &ValidService) -> String {
         ),
     ))
     .hex();
-    match wanted.definition.migrate.as_deref() {
+    let settings = match wanted.definition.migrate.as_deref() {
         // As it was before an image could be told otherwise.
         None => settings,
         Some([usual]) if usual == "migrate" => settings,
         Some(arguments) => Fingerprint::of(&(settings, arguments)).hex(),
+    };
+    match wanted.patch_of(OverrideKind::Job) {
+        None => settings,
+        Some(patch) => Fingerprint::of(&(settings, patch)).hex(),
     }
 }
 
@@ -100,7 +103,9 @@ pub fn said_by(job: &Job, pod: &Pod) -> Option<SchemaStatus> {
         since,
     } = words.schema;
     let containers = &job.spec.as_ref()?.template.spec.as_ref()?.containers;
-    let migrates = containers.iter().find(|it| it.name == CONTAINER)?;
+    let migrates = containers
+        .iter()
+        .find(|it| it.name == MIGRATION_CONTAINER)?;
     // Whoever is left behind itself does not migrate.
     let makes_sense = (1..=version).contains(&oldest) && version <= MOST;
     let schema = SchemaStatus {
@@ -119,7 +124,7 @@ pub fn kept_alive_since(pod: &Pod) -> Option<Timestamp> {
     let containers = status.container_statuses.iter().flatten();
     let mut others = containers
         .chain(status.init_container_statuses.iter().flatten())
-        .filter(|container| container.name != CONTAINER);
+        .filter(|container| container.name != MIGRATION_CONTAINER);
     let another_runs = others.any(|container| {
         let state = container.state.as_ref();
         state.is_some_and(|state| state.running.is_some())
@@ -171,6 +176,6 @@ fn phase(pod: &Pod) -> Option<&str> {
 /// How the container that migrates has ended.
 fn end_of(pod: &Pod) -> Option<&ContainerStateTerminated> {
     let mut containers = pod.status.as_ref()?.container_statuses.iter().flatten();
-    let migrates = containers.find(|container| container.name == CONTAINER)?;
+    let migrates = containers.find(|container| container.name == MIGRATION_CONTAINER)?;
     migrates.state.as_ref()?.terminated.as_ref()
 }

@@ -11,8 +11,9 @@ use kube::{Resource, ResourceExt};
 use crate::{
     api::{
         Begins, DeletionPolicy, DriftPolicy, EmailSpec, EnvSpec, ExposureType, JudgedBy,
-        MigrationSpec, OnFailure, OperatorUpdates, PauseSpec, PullPolicy, ResourcesSpec,
-        RolloutSpec, SchedulingSpec, ServiceSpec, Shop, ShopSpec, StorageSpec, Topology,
+        MigrationSpec, OnFailure, OperatorUpdates, OverrideKind, PauseSpec, PullPolicy,
+        ResourcesSpec, RolloutSpec, SchedulingSpec, ServiceSpec, Shop, ShopSpec, StorageSpec,
+        Topology,
         format::{self, Format},
     },
     config::Config,
@@ -25,6 +26,7 @@ use crate::{
     model::{
         canary::{self, Step},
         defaults,
+        overrides::{self, Override},
         place::{Place, Server},
         topology,
         windows::{ValidWindow, windows},
@@ -194,6 +196,8 @@ pub struct ValidService {
     pub migration: ValidMigration,
     /// The user's own environment.
     pub env: Vec<EnvSpec>,
+    /// What the user has otherwise in single objects.
+    pub overrides: Vec<Override>,
     /// The port of every node on which it is reached.
     pub node_port: Option<i32>,
 }
@@ -274,6 +278,7 @@ pub fn validate(shop: &Shop, config: &Config) -> Result<ValidShop, Vec<String>> 
     let spec = &shop.spec;
     check_name(&shop.name_any(), &mut wrong);
     check_formats(spec, &mut wrong);
+    overrides::refuse(config.overrides, spec.services.iter(), &mut wrong);
 
     let images = spec.images.clone().unwrap_or_default();
     let registry = images.registry.or_else(|| config.image_registry.clone());
@@ -489,6 +494,7 @@ fn valid_service(
             env.name
         ));
     }
+    let overrides = overrides::read(&path, name, &definition, &spec, wrong);
     let replicas = replicas(&path, &spec, wrong);
     let canary = canary(&path, &spec, hosts, wrong);
     let is_built_in = hosts || built_in::services().contains_key(name);
@@ -553,6 +559,7 @@ fn valid_service(
         pod_annotations: spec.pod_annotations,
         migration: migration(spec.migration.unwrap_or_default()),
         env: spec.env,
+        overrides,
         node_port: node_port(shop, name),
     }
 }
@@ -576,7 +583,7 @@ fn asked(
     let most = most.map(|most| with_canary(most, canary));
     let connections = most.and_then(per_process);
     let is_autoscaled = own.autoscaling.is_some();
-    let own = ServiceSpec {
+    let mut own = ServiceSpec {
         enabled: None,
         pause: None,
         replicas: None,
@@ -585,6 +592,14 @@ fn asked(
         drift_policy: None,
         ..own
     };
+    own.overrides.retain(|of| match of.kind {
+        OverrideKind::Deployment | OverrideKind::Job => true,
+        OverrideKind::Service
+        | OverrideKind::HorizontalPodAutoscaler
+        | OverrideKind::PodDisruptionBudget
+        | OverrideKind::NetworkPolicy
+        | OverrideKind::ServiceAccount => false,
+    });
     let follows = own.version.is_none() && own.image.is_none();
     let others = spec.services.iter();
     let others = others.filter(|(name, _)| calls.contains(&name.as_str()));

@@ -5,6 +5,8 @@ use std::{borrow::Borrow, fmt};
 
 /// The stream of all events.
 pub const STREAM: &str = "SHOP";
+/// The container that migrates.
+pub const MIGRATION_CONTAINER: &str = "migrate";
 
 /// The name of a service: in images, objects, databases and logins.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -2,8 +2,7 @@
 
 use k8s_openapi::api::autoscaling::v2::{
     CrossVersionObjectReference, HPAScalingRules, HorizontalPodAutoscaler,
-    HorizontalPodAutoscalerBehavior, HorizontalPodAutoscalerSpec, MetricSpec, MetricTarget,
-    ResourceMetricSource,
+    HorizontalPodAutoscalerSpec, MetricSpec, MetricTarget, ResourceMetricSource,
 };
 
 use crate::{
@@ -56,12 +55,10 @@ pub fn autoscaler(shop: &ValidShop, service: &ValidService) -> Option<Horizontal
 /// It adds pods, and takes none away.
 pub fn only_up(autoscaler: &mut HorizontalPodAutoscaler) {
     if let Some(spec) = &mut autoscaler.spec {
-        spec.behavior = Some(HorizontalPodAutoscalerBehavior {
-            scale_down: Some(HPAScalingRules {
-                select_policy: Some("Disabled".into()),
-                ..HPAScalingRules::default()
-            }),
-            scale_up: None,
+        let behavior = spec.behavior.get_or_insert_default();
+        behavior.scale_down = Some(HPAScalingRules {
+            select_policy: Some("Disabled".into()),
+            ..HPAScalingRules::default()
         });
     }
 }

@@ -31,12 +31,14 @@ pub fn canary(
         return deployment;
     };
     let selector = metadata::selector(shop, service.as_str(), Component::Canary);
+    let of_service = spec.selector.clone();
     let template = &mut spec.template;
     let labels = template.metadata.get_or_insert_default();
     labels.labels.get_or_insert_default().extend([component()]);
     let pod = template.spec.iter_mut();
     let spreads = pod.flat_map(|pod| pod.topology_spread_constraints.iter_mut().flatten());
-    for spread in spreads {
+    // An override may have brought another one.
+    for spread in spreads.filter(|spread| spread.label_selector.as_ref() == Some(&of_service)) {
         spread.label_selector = Some(selector.clone());
     }
     spec.selector = selector;

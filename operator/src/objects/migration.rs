@@ -5,14 +5,15 @@ use std::collections::BTreeMap;
 
 use super::{deployment::version_label, host, pod};
 use crate::{
-    facts::migration::{
-        CLAIM_ANNOTATION, CONTAINER, SETTINGS_ANNOTATION, WRONG_SETTING, settings_of,
-    },
+    facts::migration::{CLAIM_ANNOTATION, SETTINGS_ANNOTATION, WRONG_SETTING, settings_of},
     model::{
         metadata,
         validate::{ValidService, ValidShop},
     },
-    naming::{labels::Component, names},
+    naming::{
+        labels::Component,
+        names::{self, MIGRATION_CONTAINER},
+    },
 };
 use k8s_openapi::api::{
     batch::v1::{
@@ -64,7 +65,7 @@ fn failure_policy() -> PodFailurePolicy {
     let wrong_setting = PodFailurePolicyRule {
         action: "FailJob".into(),
         on_exit_codes: Some(PodFailurePolicyOnExitCodesRequirement {
-            container_name: Some(CONTAINER.into()),
+            container_name: Some(MIGRATION_CONTAINER.into()),
             operator: "In".into(),
             values: vec![WRONG_SETTING],
         }),
@@ -112,7 +113,7 @@ fn template(shop: &ValidShop, service: &ValidService, carrier: &ValidService) ->
                 security_context: Some(pod::security(pod::NONROOT)),
                 image_pull_secrets: pod::pull_secrets(shop),
                 containers: vec![Container {
-                    name: CONTAINER.into(),
+                    name: MIGRATION_CONTAINER.into(),
                     image: Some(carrier.image.clone()),
                     image_pull_policy: Some(shop.pull_policy.as_str().into()),
                     args: service.definition.migrate.clone(),

@@ -10,22 +10,28 @@ pub mod drift;
 mod host;
 pub mod migration;
 pub mod network_policy;
+mod overrides;
 mod pod;
 pub mod resources;
 pub mod revision;
 pub mod service;
 pub mod service_account;
+pub mod weakened;
 
 use kube::ResourceExt;
 
 use crate::{
+    error::Error,
     facts::{Contents, Facts, ServiceView, credentials::Credentials, database::incarnation},
     objects::resources::{Rendered, Resources},
     progress::decide::{DatabaseDecision, Decision, ServiceDecision},
 };
 
 /// Renders everything that is to be there.
-pub fn render(facts: &Facts, decision: &Decision) -> Resources<Rendered> {
+///
+/// # Errors
+/// Where a patch of the user does not fit into its object.
+pub fn render(facts: &Facts, decision: &Decision) -> Result<Resources<Rendered>, Error> {
     let shop = &facts.shop;
     let broker = &facts.observed.broker;
     let configuration = broker::configuration(shop, broker, &facts.credentials);
@@ -48,11 +54,12 @@ pub fn render(facts: &Facts, decision: &Decision) -> Resources<Rendered> {
         };
         render_service(&service, decided, decision, &contents, &mut resources);
         render_migration(&service, decided, &mut resources);
+        overrides::put_in(&service, &contents, &mut resources)?;
         if let Some(database) = &decided.database {
             render_database(&service, database, &facts.credentials, &mut resources);
         }
     }
-    resources
+    Ok(resources)
 }
 
 fn render_service(

@@ -93,11 +93,19 @@ pub fn note_good(deployment: &mut Deployment, good: &RevisionId) {
 }
 
 /// Puts back what ran before. What Secrets hold is what they hold now.
-pub fn put_back(
-    deployment: &mut Deployment,
-    mut template: PodTemplateSpec,
-    contents: &Contents<'_>,
-) {
+pub fn put_back(deployment: &mut Deployment, template: PodTemplateSpec, contents: &Contents<'_>) {
+    if let Some(spec) = &mut deployment.spec {
+        spec.template = template;
+        seal(deployment, contents);
+    }
+}
+
+/// Says on a Deployment what its template is, after that has changed: what the Secrets hold that it reads, and which revision it is.
+pub fn seal(deployment: &mut Deployment, contents: &Contents<'_>) {
+    let Some(spec) = &mut deployment.spec else {
+        return;
+    };
+    let template = &mut spec.template;
     let containers = template.spec.iter().flat_map(|spec| &spec.containers);
     let env: Vec<_> = containers
         .flat_map(|container| container.env.clone().unwrap_or_default())
@@ -106,10 +114,7 @@ pub fn put_back(
     let annotations = template.metadata.get_or_insert_default();
     let annotations = annotations.annotations.get_or_insert_default();
     annotations.insert(SETTINGS_ANNOTATION.into(), settings);
-    if let Some(spec) = &mut deployment.spec {
-        spec.template = template;
-        stamp(deployment);
-    }
+    stamp(deployment);
 }
 
 /// Without what says which revision it is, and without the fingerprint of Secrets: their content cannot be taken back.

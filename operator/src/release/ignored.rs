@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     api::{PauseSpec, Shop},
-    model::validate::ValidShop,
+    model::validate::{ValidService, ValidShop},
 };
 
 /// One sentence for each.
@@ -22,7 +22,19 @@ pub fn ignored(shop: &Shop, valid: &ValidShop, now: Timestamp) -> Vec<String> {
     });
     let pauses = of_shop.chain(of_services);
     let pauses = pauses.filter_map(|(field, pause)| over(&field, pause, now));
-    annotations.chain(pauses).collect()
+    let overrides = valid.services.values().flat_map(of_nothing);
+    annotations.chain(pauses).chain(overrides).collect()
+}
+
+/// Overrides of objects that the service does not have.
+fn of_nothing(service: &ValidService) -> impl Iterator<Item = String> {
+    let overrides = service.overrides.iter().enumerate();
+    overrides.filter_map(|(number, of)| {
+        let why = service.lacks(of.kind)?;
+        let (name, kind): (_, &str) = (&service.name, of.kind.into());
+        let field = format!("spec.services.{name}.overrides[{number}]");
+        Some(format!("{field}: {name} has no {kind}, {why}"))
+    })
 }
 
 /// An annotation about a service that is of none.

@@ -25,6 +25,7 @@ use crate::{
     facts::{Facts, ServiceView, trouble::Problem},
     metrics::ShopFigures,
     naming::names::{self, ServiceName},
+    objects::weakened::weakened,
     progress::decide::{Decision, ServiceDecision},
     release::{ShopRelease, State},
 };
@@ -34,6 +35,8 @@ use conditions::{Conditions, Says};
 const UPDATE_AVAILABLE: &str = "UpdateAvailable";
 /// The condition that is there while something on the Shop has no effect.
 const IGNORED: &str = "Ignored";
+/// The condition that is there while overrides take protection away.
+const WEAKENED: &str = "Weakened";
 
 /// What makes pods and volumes takes seconds; what it has not done for this long it cannot do.
 const PATIENCE: SignedDuration = SignedDuration::from_secs(60);
@@ -165,6 +168,10 @@ pub fn status(
         let what = findings.ignored.join("; ");
         conditions.set(IGNORED, Says::yes("NoEffect", what));
     }
+    let weakened = weakened(&findings.facts.shop);
+    if !weakened.is_empty() {
+        conditions.set(WEAKENED, Says::yes("Overrides", weakened.join("; ")));
+    }
 
     ShopStatus {
         observed_generation: generation,
@@ -223,7 +230,7 @@ pub fn stopped(
     );
     conditions.keep("DatabasesReady");
     conditions.keep("BrokerReady");
-    for type_ in [UPDATE_AVAILABLE, IGNORED] {
+    for type_ in [UPDATE_AVAILABLE, IGNORED, WEAKENED] {
         if previous.is_some_and(|status| condition(status, type_).is_some()) {
             conditions.keep(type_);
         }

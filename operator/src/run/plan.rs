@@ -105,7 +105,7 @@ pub async fn plan(
         .collect();
     migrate(&mut facts, &migrations);
     let decision = decide(&facts);
-    let mut rendered = render(&facts, &decision);
+    let mut rendered = render(&facts, &decision)?;
     let released = released(previous, &facts, &rendered.deployments);
     drift::report(&facts.shop, &mut rendered, |name| released.contains(name));
     Ok(Plan {

@@ -113,7 +113,13 @@ pub async fn reconcile(
     let before = previous.as_ref();
     let resolved = resolve(shop, before, &mut facts, &context.identity);
     let decision = decide(&facts);
-    let mut rendered = render(&facts, &decision);
+    let mut rendered = match render(&facts, &decision) {
+        Ok(rendered) => rendered,
+        Err(error) => {
+            tell(shop, before, context, &error, now).await?;
+            return Err(error);
+        }
+    };
     let known = Known {
         shop,
         previous: before,

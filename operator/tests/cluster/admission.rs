@@ -68,6 +68,33 @@ async fn a_wrong_shop_is_refused_with_the_path_and_the_reason() {
             "minReplicas must not",
         ),
         (
+            service(json!({"overrides": [{"kind": "Pod", "patch": "spec: {}"}]})),
+            "spec.services.search.overrides[0].kind",
+            "Unsupported value",
+        ),
+        (
+            service(json!({"overrides": [{"kind": "Service", "patch": ""}]})),
+            "spec.services.search.overrides[0].patch",
+            "at least 1 chars long",
+        ),
+        (
+            service(json!({"overrides": [{"kind": "Service", "patch": "x".repeat(16385)}]})),
+            "spec.services.search.overrides[0].patch",
+            "Too long",
+        ),
+        (
+            service(json!({"overrides": [{"kind": "Service", "patch": {"spec": {}}}]})),
+            "spec.services.search.overrides[kind=\"Service\"].patch",
+            "expected string",
+        ),
+        (
+            service(json!({"overrides": [
+                {"kind": "Service", "patch": "spec: {}"}, {"kind": "Service", "patch": "metadata: {}"},
+            ]})),
+            "spec.services.search.overrides",
+            "duplicate",
+        ),
+        (
             service(json!({"resources": {"limits": {"memory": "lots"}}})),
             "spec.services.search.resources.limits.memory",
             "should match",

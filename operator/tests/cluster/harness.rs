@@ -35,7 +35,7 @@ use shop_operator::{
     api::{Phase, Shop, ShopStatus},
     apply::refusals::Refusals,
     cluster::{Cluster, Scope},
-    config::Config,
+    config::{Config, Overrides},
     error::Error,
     facts::database::{Databases, Redirect},
     metrics::Metrics,
@@ -198,6 +198,7 @@ pub(crate) fn operator_config(namespace: &str) -> Config {
         install_name: "shop-operator".into(),
         watch_namespaces: Scope::Cluster,
         dns_ports: vec![53, 5353],
+        overrides: Overrides::Allowed,
         admin_addr: ([127, 0, 0, 1], 0).into(),
     }
 }

@@ -18,6 +18,7 @@ mod install;
 mod interruptions;
 mod leader;
 mod monolith;
+mod overrides;
 mod ownership;
 mod plan;
 mod rbac;

@@ -18,7 +18,7 @@ use crate::harness::Harness;
 
 impl Harness {
     /// A plan, in whose making nothing was written.
-    async fn plan(&self, shop: &Shop) -> Plan {
+    pub(crate) async fn plan(&self, shop: &Shop) -> Plan {
         let (before, context) = (self.requests().len(), &self.context);
         let status = shop.status.as_ref();
         let now = Timestamp::now();

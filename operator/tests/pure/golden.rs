@@ -52,7 +52,7 @@ pub(crate) fn of_app(shop: &ValidShop, app: &str) -> String {
     };
     let facts = facts(shop, &observed);
     let decision = decide(&facts);
-    let resources = render(&facts, &decision);
+    let resources = render(&facts, &decision).expect("objects");
     let mut text = String::new();
     for object in all_objects(&resources) {
         if object["metadata"]["labels"]["app.kubernetes.io/name"] == app {

@@ -15,6 +15,7 @@ use serde_json::Value;
 use shop_operator::{
     api::{OnFailure, Shop},
     naming::names::ServiceName,
+    objects::weakened::weakened,
     run::plan::{Plan, plan},
 };
 
@@ -163,7 +164,10 @@ fn notes(plan: &Plan, shop: &Shop, sides: &[Side]) -> Vec<String> {
     let made = plan.secrets.iter();
     let made = made.map(|name| format!("Secret {name} is made, with what nobody knows yet"));
     let waves = in_waves(&plan.waves(shop), plan.facts.shop.rollout.on_failure);
-    made.chain(waves).chain(edited(sides)).collect()
+    made.chain(waves)
+        .chain(edited(sides))
+        .chain(weakened(&plan.facts.shop))
+        .collect()
 }
 
 /// What somebody else has changed, and what becomes of it.

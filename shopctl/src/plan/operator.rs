@@ -2,9 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use clap::ValueEnum;
 use k8s_openapi::api::{apps::v1::Deployment, coordination::v1::Lease};
 use kube::{Api, ResourceExt};
-use shop_operator::{cluster::Scope, config::Config, run::claims::CLAIM};
+use shop_operator::{
+    cluster::Scope,
+    config::{Config, Overrides},
+    run::claims::CLAIM,
+};
 
 use crate::{
     cluster::Cluster,
@@ -74,6 +79,8 @@ pub fn config(deployment: &Deployment) -> Result<Config, Failure> {
         postgres_image: given("POSTGRES_IMAGE")?.to_owned(),
         nats_image: given("NATS_IMAGE")?.to_owned(),
         dns_ports: ports.map_err(|_| wrong("DNS_PORTS"))?,
+        overrides: Overrides::from_str(given("OVERRIDES")?, false)
+            .map_err(|_| wrong("OVERRIDES"))?,
         pod_namespace: namespace.clone(),
         install_name: name.clone(),
         // These make no difference to a Shop.

@@ -5,7 +5,12 @@ use std::fmt;
 use kube::Resource;
 use serde::Serialize;
 use serde_json::Value;
-use shop_operator::{api::Shop, cluster::Scope, config::Config, model::validate::validate};
+use shop_operator::{
+    api::Shop,
+    cluster::Scope,
+    config::{Config, Overrides},
+    model::validate::validate,
+};
 
 use super::schema;
 
@@ -78,7 +83,7 @@ pub fn judge(document: &Value) -> Vec<Wrong> {
 }
 
 /// An operator as its chart installs it. What it is called and where it is does not decide about a Shop; that it has a registry of its
-/// own does, and cannot be known here.
+/// own does, and whether it takes overrides; neither can be known here.
 fn assumed() -> Config {
     Config {
         image_registry: Some("registry.example".into()),
@@ -89,6 +94,7 @@ fn assumed() -> Config {
         install_name: String::new(),
         watch_namespaces: Scope::Cluster,
         dns_ports: Vec::new(),
+        overrides: Overrides::Allowed,
         admin_addr: ([127, 0, 0, 1], 0).into(),
     }
 }

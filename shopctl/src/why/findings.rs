@@ -59,7 +59,8 @@ pub fn findings(shop: &Shop, service: Option<&str>) -> Vec<Finding> {
     name_the_most_urgent(shop, &mut all);
     all.extend(unseen(shop));
     all.extend(shop::services(shop).iter().flat_map(edited));
-    all.extend(ignored(shop));
+    all.extend(remark(shop, "Ignored", "says what has no effect"));
+    all.extend(remark(shop, "Weakened", "takes protection away"));
     all.sort_by_key(|finding| finding.rank);
     if let Some(service) = service {
         let (whole, service) = (object_of_shop(shop), object_of(service));
@@ -205,14 +206,14 @@ fn edited(service: &ServiceStatus) -> impl Iterator<Item = Finding> {
     })
 }
 
-/// What somebody wrote on the Shop and changes nothing.
-fn ignored(shop: &Shop) -> Option<Finding> {
-    let ignored = condition(shop, "Ignored")?;
+/// What a condition says that is there only while there is something to say.
+fn remark(shop: &Shop, kind: &str, state: &'static str) -> Option<Finding> {
+    let condition = condition(shop, kind)?;
     Some(Finding {
         object: object_of_shop(shop),
-        state: "says what has no effect",
+        state,
         reason: None,
-        message: ignored.message.clone(),
+        message: condition.message.clone(),
         blocked_by: None,
         holds_up: Vec::new(),
         wrong: false,

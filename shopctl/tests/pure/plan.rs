@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use shop_operator::{
     api::Shop,
     cluster::Edits,
+    config::Overrides,
     facts::observe::ObservedService,
     model::validate::{ValidShop, validate},
     progress::decide::Migration,
@@ -288,6 +289,7 @@ fn operator(ports: &str) -> Deployment {
     let env = json!([
         {"name": "IMAGE_REGISTRY", "value": "r.example"}, {"name": "POSTGRES_IMAGE", "value": "postgres:17"},
         {"name": "NATS_IMAGE", "value": "nats:2"}, {"name": "DNS_PORTS", "value": ports},
+        {"name": "OVERRIDES", "value": "Allowed"},
         {"name": "POD_NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
     ]);
     let mut deployment = deployment(&json!({"name": "shop-operator", "env": env}));
@@ -451,7 +453,14 @@ fn the_operators_settings_are_read_off_its_deployment() {
         ("shop-system", "mine")
     );
     assert_eq!(read.dns_ports, [53, 1053]);
-    for wrong in [operator("dns"), Deployment::default()] {
+    assert_eq!(read.overrides, Overrides::Allowed);
+    // One of before.
+    let mut knows_none = operator("53");
+    let spec = knows_none.spec.as_mut().expect("a spec");
+    let pod = spec.template.spec.as_mut().expect("a pod");
+    let env = pod.containers[0].env.as_mut().expect("variables");
+    env.retain(|variable| variable.name != "OVERRIDES");
+    for wrong in [operator("dns"), knows_none, Deployment::default()] {
         let told = config(&wrong);
         assert!(matches!(told, Err(Failure::Refused(_))), "{told:?}");
     }

@@ -112,6 +112,43 @@ fn admission_rules_are_run() {
 }
 
 #[test]
+fn patches_of_single_objects_are_judged_as_the_operator_would() {
+    let with = |overrides: Value| json!({"version": "1", "services": {"orders": {"overrides": overrides}}});
+    let patch = "spec:\n  replicas: 2\n  template: {spec: {tolerations: [{kye: a}]}}\n";
+    assert_judged(
+        &with(json!([{"kind": "Deployment", "patch": patch}])),
+        &[
+            "spec.services.orders.overrides[0].patch.spec.replicas: write spec.services.orders.replicas or autoscaling",
+            "spec.services.orders.overrides[0].patch.spec.template.spec.tolerations[0].kye: a Deployment has no such field",
+        ],
+    );
+    let fine = json!({"kind": "Service", "patch": "spec: {type: LoadBalancer}"});
+    assert_judged(&with(json!([fine])), &[]);
+    assert_judged(
+        &with(
+            json!([fine, fine, {"kind": "Pod", "patch": ""}, {"kind": "Job", "patch": "x".repeat(16385)}]),
+        ),
+        &[
+            "spec.services.orders.overrides[2].kind: must be one of Deployment, Service, HorizontalPodAutoscaler, PodDisruptionBudget, NetworkPolicy, ServiceAccount, Job",
+            "spec.services.orders.overrides[2].patch: must have at least 1 characters",
+            "spec.services.orders.overrides[3].patch: must have at most 16384 characters",
+            "spec.services.orders.overrides[1]: is there twice",
+        ],
+    );
+    for (patch, says) in [
+        ("spec: {externalTrafficPolicy: }", "write {$patch: delete}"),
+        ("spec: {", "must be YAML or JSON"),
+    ] {
+        let told = judged(&with(json!([{"kind": "Service", "patch": patch}])));
+        let begins = "spec.services.orders.overrides[0].patch";
+        assert!(
+            matches!(&told[..], [only] if only.starts_with(begins) && only.contains(says)),
+            "{told:?}"
+        );
+    }
+}
+
+#[test]
 fn fields_and_rules_are_told_together() {
     let wrong = judged(
         &json!({"version": "1", "servces": {}, "services": {"users": {"version": "1", "image": "x/y:1"}}}),

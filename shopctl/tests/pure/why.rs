@@ -96,18 +96,29 @@ fn a_sentence_of_the_shop_alone_is_told_too() {
 }
 
 #[test]
-fn what_has_no_effect_is_worth_a_word_and_nothing_is_wrong() {
+fn what_has_no_effect_or_protects_less_is_worth_a_word_and_nothing_is_wrong() {
     let mut shop = shop("healthy");
     let status = shop.status.as_mut().expect("a status");
-    let mut ignored = status.conditions[0].clone();
-    ignored.type_ = "Ignored".into();
-    ignored.message = "spec.pause ended 2020-01-01T00:00:00Z and holds nothing".into();
-    status.conditions.push(ignored);
-    let told = findings(&shop, None);
-    let told = told
-        .iter()
-        .find(|told| told.message.starts_with("spec.pause"));
-    assert!(told.is_some_and(|told| !told.wrong), "{told:?}");
+    let said = [
+        (
+            "Ignored",
+            "spec.pause ended 2020-01-01T00:00:00Z and holds nothing",
+        ),
+        (
+            "Weakened",
+            "spec.services.email.overrides[0] (Deployment): pods share the node's network",
+        ),
+    ];
+    for (type_, message) in said {
+        let mut condition = status.conditions[0].clone();
+        (condition.type_, condition.message) = (type_.into(), message.into());
+        status.conditions.push(condition);
+    }
+    let findings = findings(&shop, None);
+    for (_, message) in said {
+        let told = findings.iter().find(|told| told.message == message);
+        assert!(told.is_some_and(|told| !told.wrong), "{findings:?}");
+    }
 }
 
 #[test]

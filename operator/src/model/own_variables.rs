@@ -1,0 +1,93 @@
+//! How the operator sets the variables of a service's container. A patch that sets one otherwise is merged into what is there: with a value
+//! and a source together the API server refuses the whole object. Pure.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use super::patch::{DIRECTIVE, deletes};
+use crate::{
+    api::{EnvSpec, OverrideKind},
+    definition::{
+        Definition,
+        built_in::{SET_FOR_ANY, SET_UNLESS_ASKED, variables_of},
+    },
+    naming::names::{MIGRATION_CONTAINER, ServiceName},
+};
+
+/// Variables that hold what a Secret does, for whichever service.
+const SECRETS: [&str; 4] = ["DATABASE_URL", "NATS_URL", "SMTP_USERNAME", "SMTP_PASSWORD"];
+
+/// The variables of one container.
+pub(super) struct OwnVariables {
+    /// The path of one, but for its name and the bracket behind it.
+    list: String,
+    by_value: BTreeSet<String>,
+    by_source: BTreeSet<String>,
+}
+
+impl OwnVariables {
+    /// Some are set only where the Shop or the document has what they need; to replace what is not there does no harm.
+    pub(super) fn of(
+        kind: OverrideKind,
+        service: &ServiceName,
+        definition: &Definition,
+        env: &[EnvSpec],
+    ) -> Self {
+        let container = match kind {
+            OverrideKind::Job => MIGRATION_CONTAINER,
+            OverrideKind::Deployment
+            | OverrideKind::Service
+            | OverrideKind::HorizontalPodAutoscaler
+            | OverrideKind::PodDisruptionBudget
+            | OverrideKind::NetworkPolicy
+            | OverrideKind::ServiceAccount => service.as_str(),
+        };
+        let tokens = definition.calls.iter();
+        let tokens = tokens.filter_map(|call| Some(call.token.as_ref()?.variable.clone()));
+        let keys = definition.keys.iter().map(|key| key.name.clone());
+        let mut by_source: BTreeSet<_> = SECRETS.map(str::to_owned).into();
+        by_source.extend(tokens.chain(keys));
+
+        let for_any = SET_FOR_ANY.into_iter().chain(SET_UNLESS_ASKED);
+        let settings = definition.settings.iter();
+        let settings = settings.map(|setting| setting.name.clone());
+        let of_service = variables_of(definition).into_iter().chain(settings);
+        let of_operator = for_any.map(str::to_owned).chain(of_service);
+        // A secret as a file is what the operator never gives.
+        let of_operator =
+            of_operator.filter(|name| !by_source.contains(name) && !name.ends_with("_FILE"));
+        let of_shop = env.iter().map(|variable| variable.name.clone());
+        let by_value = of_operator.chain(of_shop).collect();
+        Self {
+            list: format!("spec.template.spec.containers[{container}].env["),
+            by_value,
+            by_source,
+        }
+    }
+
+    /// Why the item of a patch at this path cannot be merged into the variable that is there.
+    pub(super) fn misfit(&self, path: &str, item: &Value) -> Option<String> {
+        let name = path.strip_prefix(&self.list)?.strip_suffix(']')?;
+        let sets = |field: &str| item.get(field).is_some_and(|value| !deletes(value));
+        let takes = |field: &str| item.get(field).is_some_and(deletes);
+        if sets("value") && sets("valueFrom") {
+            return Some("value and valueFrom exclude each other".into());
+        }
+        if item.get(DIRECTIVE).is_some() {
+            return None;
+        }
+        let otherwise = |field: &str, other: &str| {
+            (sets(field) && !takes(other)).then(|| {
+                format!("the operator sets its {other}, and {field} excludes that: write $patch: replace beside its name")
+            })
+        };
+        if self.by_value.contains(name) {
+            return otherwise("valueFrom", "value");
+        }
+        if self.by_source.contains(name) {
+            return otherwise("value", "valueFrom");
+        }
+        None
+    }
+}

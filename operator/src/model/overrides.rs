@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::{
-    patch_check::check,
+    patch_check::{check, shortened},
     place::Place,
     validate::{Replicas, ValidService},
 };
@@ -66,7 +66,7 @@ pub(super) fn read(
                 check(&path, service, definition, &spec.env, &read, wrong);
                 overrides.push(read);
             }
-            Err(why) => wrong.push(format!("{path}: {why}")),
+            Err(why) => wrong.push(shortened(format!("{path}: {why}"))),
         }
     }
     overrides
@@ -117,6 +117,9 @@ impl ValidService {
                 Replicas::Autoscaled { .. } => None,
                 Replicas::Unmanaged | Replicas::Fixed(_) => Some("it has no autoscaling"),
             },
+            (OverrideKind::PodDisruptionBudget, Place::Apart) if matches!(self.replicas, Replicas::Fixed(count) if count < 2) => {
+                Some("it has one pod at most")
+            }
             (OverrideKind::Service, _) if self.hosts => {
                 Some("it is reached by those that it hosts")
             }

@@ -18,6 +18,8 @@ const SELECTOR: &str =
 const PORT: &str =
     "there the pods of the service listen, and those of a host elsewhere: leave it out";
 const TARGET: &str = "it is the Deployment of the service: leave it out";
+/// The list is replaced as a whole, and OpenShift writes an entry of its own into it: each would take back the other for ever.
+const PULL_SECRETS: &str = "write spec.images.pullSecrets";
 const BY_JOB: &str = "by this the operator tells how far the migration is: leave it out";
 
 /// The metadata of the object and that of its pods.
@@ -134,7 +136,10 @@ fn of_kind(
                 add(field, &written_as(&format!("autoscaling.{field}")));
             }
         }
-        OverrideKind::ServiceAccount => {}
+        OverrideKind::ServiceAccount => {
+            own.push(("imagePullSecrets".into(), PULL_SECRETS.into()));
+            own.push(("secrets".into(), WRITTEN_BY_CLUSTER.into()));
+        }
     }
     own
 }

@@ -35,7 +35,7 @@ impl OwnVariables {
         env: &[EnvSpec],
     ) -> Self {
         let container = match kind {
-            OverrideKind::Job => MIGRATION_CONTAINER,
+            OverrideKind::Job => return Self::of_migration(),
             OverrideKind::Deployment
             | OverrideKind::Service
             | OverrideKind::HorizontalPodAutoscaler
@@ -60,9 +60,18 @@ impl OwnVariables {
         let of_shop = env.iter().map(|variable| variable.name.clone());
         let by_value = of_operator.chain(of_shop).collect();
         Self {
-            list: format!("spec.template.spec.containers[{container}].env["),
+            list: list_of(container),
             by_value,
             by_source,
+        }
+    }
+
+    /// A migration knows its database and little else, whatever the service knows.
+    fn of_migration() -> Self {
+        Self {
+            list: list_of(MIGRATION_CONTAINER),
+            by_value: ["LOG", "SERVICES"].map(str::to_owned).into(),
+            by_source: ["DATABASE_URL".to_owned()].into(),
         }
     }
 
@@ -82,6 +91,8 @@ impl OwnVariables {
                 format!("the operator sets its {other}, and {field} excludes that: write $patch: replace beside its name")
             })
         };
+        // The process of several services has those of each behind its name: ORDERS__DATABASE_URL.
+        let name = name.rsplit_once("__").map_or(name, |(_, own)| own);
         if self.by_value.contains(name) {
             return otherwise("valueFrom", "value");
         }
@@ -90,4 +101,9 @@ impl OwnVariables {
         }
         None
     }
+}
+
+/// The path of a variable of a container, but for its name and the bracket behind it.
+fn list_of(container: &str) -> String {
+    format!("spec.template.spec.containers[{container}].env[")
 }

@@ -1,7 +1,7 @@
 //! What is wrong with an override, told before it is ever merged: fields that there are not, values that do not fit, and what the operator
 //! itself goes by. Pure.
 
-use std::fmt;
+use std::{collections::BTreeSet, fmt};
 
 use k8s_openapi::api::{
     apps::v1::Deployment,
@@ -26,7 +26,28 @@ use crate::{
     naming::names::ServiceName,
 };
 
-/// All that is wrong with a patch. `path` is its own, `env` what the Shop adds to the environment of the service.
+/// More faults of one patch are not told: a text of 16384 characters has room for thousands.
+const TOLD: usize = 10;
+/// In bytes; what is longer is cut.
+const LONGEST_WAY: usize = 300;
+/// The same of a whole sentence. It may repeat a value of the patch.
+const LONGEST: usize = 700;
+
+/// A sentence of a bounded length.
+pub(super) fn shortened(said: String) -> String {
+    cut(said, LONGEST)
+}
+
+fn cut(mut text: String, longest: usize) -> String {
+    if text.len() > longest {
+        text.truncate(text.floor_char_boundary(longest));
+        text.push('…');
+        text.shrink_to_fit();
+    }
+    text
+}
+
+/// What is wrong with a patch, as much as is worth telling. `path` is its own, `env` what the Shop adds to the environment of the service.
 pub(super) fn check(
     path: &str,
     service: &ServiceName,
@@ -43,6 +64,7 @@ pub(super) fn check(
         own: &own,
         variables: &variables,
         within_whole: false,
+        told: BTreeSet::new(),
         wrong,
     };
     check.value(&mut Way::default(), None, &Value::Object(patch.clone()));
@@ -80,17 +102,37 @@ struct Check<'a> {
     variables: &'a OwnVariables,
     /// It looks at items of a list that is replaced as a whole, where no list has keys any more.
     within_whole: bool,
+    /// What was said.
+    told: BTreeSet<String>,
     wrong: &'a mut Vec<String>,
 }
 
 impl Check<'_> {
     fn say(&mut self, way: &Way, what: impl fmt::Display) {
+        if self.is_done() {
+            return;
+        }
         let dot = if way.0.is_empty() { "" } else { "." };
-        self.wrong.push(format!("{}{dot}{way}: {what}", self.path));
+        let way = cut(way.to_string(), LONGEST_WAY);
+        let said = shortened(format!("{}{dot}{way}: {what}", self.path));
+        // The same for all that lies in a field that there is not.
+        if self.told.insert(said.clone()) {
+            self.wrong.push(said);
+        }
+        if self.is_done() {
+            self.wrong.push(format!("{}: and more", self.path));
+        }
+    }
+
+    fn is_done(&self) -> bool {
+        self.told.len() >= TOLD
     }
 
     /// `list` is the name of the list of which this is an item.
     fn value(&mut self, way: &mut Way, list: Option<&str>, value: &Value) {
+        if self.is_done() {
+            return;
+        }
         if let Some(instead) = self.own.at(&way.to_string()) {
             return self.say(way, instead);
         }

@@ -16,7 +16,7 @@ use crate::{
         Topology,
         format::{self, Format},
     },
-    config::Config,
+    config::{Config, Overrides},
     connections::per_process,
     definition::{
         Definition, SchemaDefinition,
@@ -279,25 +279,31 @@ pub fn validate(shop: &Shop, config: &Config) -> Result<ValidShop, Vec<String>> 
     check_name(&shop.name_any(), &mut wrong);
     check_formats(spec, &mut wrong);
     overrides::refuse(config.overrides, spec.services.iter(), &mut wrong);
-
     let images = spec.images.clone().unwrap_or_default();
     let registry = images.registry.or_else(|| config.image_registry.clone());
     let mut services: BTreeMap<_, _> = topology::services(&spec.services, &mut wrong)
         .into_iter()
         .map(|(name, service)| {
-            let service = valid_service(shop, &name, service, registry.as_deref(), &mut wrong);
+            let service = valid_service(
+                shop,
+                &name,
+                service,
+                registry.as_deref(),
+                config,
+                &mut wrong,
+            );
             (name, service)
         })
         .collect();
     let idle_host = match spec.topology.unwrap_or_default() {
         Topology::Monolith => {
-            let host = host(shop, registry.as_deref(), &mut wrong);
+            let host = host(shop, registry.as_deref(), config, &mut wrong);
             services.insert(host.name.clone(), host);
             None
         }
         Topology::Services => {
             let mut wrong = Vec::new();
-            let service = host(shop, registry.as_deref(), &mut wrong);
+            let service = host(shop, registry.as_deref(), config, &mut wrong);
             Some(IdleHost { service, wrong })
         }
     };
@@ -444,9 +450,21 @@ fn check_formats(spec: &ShopSpec, wrong: &mut Vec<String>) {
     check("spec.telemetry.logs.level", level, &format::LOG_LEVEL);
 }
 
-fn host(shop: &Shop, registry: Option<&str>, wrong: &mut Vec<String>) -> ValidService {
+fn host(
+    shop: &Shop,
+    registry: Option<&str>,
+    config: &Config,
+    wrong: &mut Vec<String>,
+) -> ValidService {
     let name = built_in::host_name().into();
-    let host = valid_service(shop, &name, built_in::host().clone(), registry, wrong);
+    let host = valid_service(
+        shop,
+        &name,
+        built_in::host().clone(),
+        registry,
+        config,
+        wrong,
+    );
     for env in &host.env {
         // What it tells the process of those that it hosts.
         if env.name == "SERVICES" || env.name.contains("__") {
@@ -469,6 +487,7 @@ fn valid_service(
         guest_port: _,
     }: BuiltIn,
     registry: Option<&str>,
+    config: &Config,
     wrong: &mut Vec<String>,
 ) -> ValidService {
     let spec = service_spec(shop, name).cloned().unwrap_or_default();
@@ -494,7 +513,11 @@ fn valid_service(
             env.name
         ));
     }
-    let overrides = overrides::read(&path, name, &definition, &spec, wrong);
+    let overrides = match config.overrides {
+        Overrides::Allowed => overrides::read(&path, name, &definition, &spec, wrong),
+        // Not even read: whoever may not patch objects is not to keep the operator busy with it either.
+        Overrides::Refused => Vec::new(),
+    };
     let replicas = replicas(&path, &spec, wrong);
     let canary = canary(&path, &spec, hosts, wrong);
     let is_built_in = hosts || built_in::services().contains_key(name);

@@ -114,8 +114,10 @@ fn template(
         ports.extend(host::guests_ports(shop, guests));
         folders.extend(host::guests_scratch(shop, guests));
     }
-    let mut annotations =
-        BTreeMap::from([(SETTINGS_ANNOTATION.into(), secret_contents(&env, contents))]);
+    let mut annotations = BTreeMap::from([(
+        SETTINGS_ANNOTATION.into(),
+        secret_contents(secrets_of(&env), contents),
+    )]);
     if service.hosts {
         annotations.insert(HOSTS_ANNOTATION.into(), host::list(&decision.guests));
     }
@@ -316,17 +318,22 @@ fn mail(email: &EmailSpec) -> Vec<EnvVar> {
     env
 }
 
-/// One fingerprint of the content of all Secrets that the environment reads.
-pub(super) fn secret_contents(env: &[EnvVar], contents: &Contents<'_>) -> String {
+/// The Secrets that variables come from.
+pub(super) fn secrets_of(env: &[EnvVar]) -> impl Iterator<Item = &str> {
     let sources = env
         .iter()
         .filter_map(|variable| variable.value_from.as_ref());
     let references = sources.filter_map(|source| source.secret_key_ref.as_ref());
-    let read: BTreeMap<&str, &str> = references
-        .map(|reference| {
-            let name = reference.name.as_str();
-            (name, contents.get(name).copied().unwrap_or_default())
-        })
+    references.map(|reference| reference.name.as_str())
+}
+
+/// One fingerprint of the content of Secrets.
+pub(super) fn secret_contents<'a>(
+    secrets: impl Iterator<Item = &'a str>,
+    contents: &Contents<'_>,
+) -> String {
+    let read: BTreeMap<&str, &str> = secrets
+        .map(|name| (name, contents.get(name).copied().unwrap_or_default()))
         .collect();
     Fingerprint::of(&read).hex()
 }

@@ -25,7 +25,6 @@ use crate::{
     facts::{Facts, ServiceView, trouble::Problem},
     metrics::ShopFigures,
     naming::names::{self, ServiceName},
-    objects::weakened::weakened,
     progress::decide::{Decision, ServiceDecision},
     release::{ShopRelease, State},
 };
@@ -53,6 +52,8 @@ pub struct Findings<'a> {
     pub release: &'a ShopRelease,
     /// What on the Shop has no effect.
     pub ignored: &'a [String],
+    /// What pods and connections have less of protection.
+    pub weakened: &'a [String],
     /// What came of it.
     pub outcome: &'a Outcome,
     /// When all that was.
@@ -168,9 +169,9 @@ pub fn status(
         let what = findings.ignored.join("; ");
         conditions.set(IGNORED, Says::yes("NoEffect", what));
     }
-    let weakened = weakened(&findings.facts.shop);
-    if !weakened.is_empty() {
-        conditions.set(WEAKENED, Says::yes("Overrides", weakened.join("; ")));
+    if !findings.weakened.is_empty() {
+        let what = findings.weakened.join("; ");
+        conditions.set(WEAKENED, Says::yes("Overrides", what));
     }
 
     ShopStatus {

@@ -32,7 +32,7 @@ use crate::{
     },
     metrics::Metrics,
     model::validate::validate,
-    objects::render,
+    objects::{render, weakened::weakened},
     progress::decide::decide,
     release::{ignored, resolve},
     report::{self, Findings, statuses::Statuses},
@@ -143,6 +143,7 @@ pub async fn reconcile(
         ..
     } = &facts;
     let cluster = &context.cluster;
+    let weakened = weakened(valid, &rendered);
     let mut outcome = apply(valid, cluster, &decision, rendered, withheld).await;
     // At once: the next pass does not know of it, whatever ends this one.
     for notice in report::reverted(&outcome.edited) {
@@ -171,6 +172,7 @@ pub async fn reconcile(
         releases: &released.states,
         release: &released.of_shop,
         ignored: &ignored(shop, &facts.shop, now),
+        weakened: &weakened,
         outcome: &outcome,
         now,
     };

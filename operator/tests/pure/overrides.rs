@@ -144,7 +144,7 @@ fn what_is_there_can_be_otherwise() {
         ),
         (
             "ServiceAccount",
-            json!({"metadata": {"annotations": {"eks.amazonaws.com/role-arn": "a"}}, "imagePullSecrets": [{"name": "x"}]}),
+            json!({"metadata": {"annotations": {"eks.amazonaws.com/role-arn": "a"}}}),
         ),
         (
             "Job",
@@ -773,6 +773,14 @@ fn an_override_of_nothing_is_told() {
             "spec.services.orders.overrides[2]: orders has no HorizontalPodAutoscaler, it has no autoscaling"
         ]
     );
+    let alone =
+        json!({"orders": {"replicas": 1, "overrides": [patch_of("PodDisruptionBudget", &labels)]}});
+    assert_eq!(
+        told(json!({"version": "1.2.3", "services": alone})),
+        [
+            "spec.services.orders.overrides[0]: orders has no PodDisruptionBudget, it has one pod at most"
+        ]
+    );
     let hosted = |number: usize, kind: &str| {
         format!(
             "spec.services.orders.overrides[{number}]: orders has no {kind}, it runs in the pods of the host"
@@ -810,9 +818,7 @@ fn what_takes_protection_away_stands_in_the_status() {
     let writes = container(json!({"securityContext": {"readOnlyRootFilesystem": false}}));
     assert_eq!(
         weakened(with("Deployment", writes)).as_deref(),
-        Some(
-            "spec.services.orders.overrides[0] (Deployment): container orders may write to its file system"
-        )
+        Some("Deployment corner-orders: container orders may write to its file system")
     );
     for (kind, patch, told) in [
         (
@@ -830,22 +836,43 @@ fn what_takes_protection_away_stands_in_the_status() {
             json!({"type": "NodePort", "externalIPs": ["192.0.2.1"]}),
             "it has a port of every node, it takes what comes to addresses outside of the cluster",
         ),
+        (
+            "ServiceAccount",
+            json!({"eks.amazonaws.com/role-arn": "arn:aws:iam::1:role/a"}),
+            "pods get what annotation eks.amazonaws.com/role-arn gives",
+        ),
     ] {
         let told = format!("spec.services.orders.overrides[0] ({kind}): {told}");
-        assert_eq!(weakened(with(kind, json!({"spec": patch}))), Some(told));
+        let patch = match kind {
+            "ServiceAccount" => json!({"metadata": {"annotations": patch}}),
+            _ => json!({"spec": patch}),
+        };
+        assert_eq!(weakened(with(kind, patch)), Some(told));
     }
     let inside = json!({"spec": {"sessionAffinity": "ClientIP", "externalIPs": []}});
     assert_eq!(weakened(with("Service", inside)), None);
 }
 
+fn weakened_of(shop: &ValidShop) -> Vec<String> {
+    weakened(shop, &render_all(shop))
+}
+
 #[test]
 fn what_takes_nothing_away_is_not_told_of() {
-    let node_port = patch_of("Service", &json!({"spec": {"type": "NodePort"}}));
-    let reached = valid(json!({
-        "version": "1.2.3", "services": {"orders": {"overrides": [node_port]}},
-        "exposure": {"type": "NodePort", "nodePorts": {"orders": 30080}},
-    }));
-    assert_eq!(weakened(&reached), [""; 0], "the Shop asks for it");
+    let reached = |patch: Value| {
+        valid(json!({
+            "version": "1.2.3",
+            "services": {"orders": {"overrides": [patch_of("Service", &json!({"spec": patch}))]}},
+            "exposure": {"type": "NodePort", "nodePorts": {"orders": 30080}},
+        }))
+    };
+    let asked = reached(json!({"type": "NodePort"}));
+    assert_eq!(weakened_of(&asked), [""; 0], "the Shop asks for it");
+    let more = reached(json!({"ports": [{"name": "admin", "port": 8081}]}));
+    assert_eq!(
+        weakened_of(&more),
+        ["spec.services.orders.overrides[0] (Service): port 8081 is one of every node too"]
+    );
 
     let writes = container(json!({"securityContext": {"readOnlyRootFilesystem": false}}));
     let of_pods = [patch_of("Deployment", &writes)];
@@ -854,7 +881,94 @@ fn what_takes_nothing_away_is_not_told_of() {
             "version": "1.2.3", "topology": topology, "services": {"orders": {"overrides": of_pods}},
         }))
     };
-    assert_eq!(weakened(&topology("Services")).len(), 1);
-    let hosted = weakened(&topology("Monolith"));
+    assert_eq!(weakened_of(&topology("Services")).len(), 1);
+    let hosted = weakened_of(&topology("Monolith"));
     assert_eq!(hosted, [""; 0], "it has no Deployment");
+}
+
+#[test]
+fn a_shop_without_overrides_lacks_nothing_whatever_it_asks_for() {
+    let login = json!({"from": "a@example.com", "smtp": {"host": "smtp.example.com", "credentialsFrom": {"name": "smtp"}}});
+    for topology in ["Services", "Monolith"] {
+        let shop = valid(json!({"version": "1.2.3", "topology": topology, "email": login}));
+        assert_eq!(weakened_of(&shop), [""; 0], "{topology}");
+    }
+}
+
+/// The sum of what is said of a patch is bounded, whatever stands in it.
+#[test]
+fn a_patch_with_faults_without_number_is_told_in_few_words() {
+    let name = "k".repeat(1000);
+    let ends = format!("[{}]", ["~"; 4000].join(","));
+    let deep = (0..8).fold(ends, |inner, level| format!("{{{level}{name}: {inner}}}"));
+    let wide: Vec<_> = (0..700)
+        .map(|number| format!("unknown{number}: 1"))
+        .collect();
+    let wide = format!("spec: {{{}}}", wide.join(", "));
+    let long = format!("spec: {{minReadySeconds: {}}}", "x".repeat(16000));
+    for patch in [deep, wide, long] {
+        assert!(patch.len() <= 16384);
+        let shop = shop(spec(json!([{"kind": "Deployment", "patch": patch}])));
+        let told = validate(&shop, &config()).expect_err("faults");
+        let sum: usize = told.iter().map(String::len).sum();
+        assert!(
+            !told.is_empty() && sum < 16384,
+            "{sum} bytes, {} faults",
+            told.len()
+        );
+        let refusing = Config {
+            overrides: Overrides::Refused,
+            ..config()
+        };
+        let told = validate(&shop, &refusing).expect_err("it takes none");
+        assert_eq!(told.len(), 1, "nothing of it is read");
+    }
+}
+
+#[test]
+fn a_field_that_there_is_not_is_told_once_whatever_lies_below() {
+    let below = json!({"spec": {"templat": {"spec": {"a": 1, "b": [1, 2, 3], "c": {"d": "e"}}}}});
+    assert_eq!(
+        wrong("Deployment", below),
+        ["spec.services.orders.overrides[0].patch.spec.templat: a Deployment has no such field"]
+    );
+}
+
+#[test]
+fn amounts_may_be_numbers_as_everywhere() {
+    let amounts = json!({"limits": {"cpu": 1, "memory": "1Gi"}, "requests": {"cpu": 0.5}});
+    let folder = json!({"name": "folder", "emptyDir": {"sizeLimit": 1_048_576}});
+    let mut patch = container(json!({"resources": amounts}));
+    patch["spec"]["template"]["spec"]["volumes"] = json!([folder]);
+    let shop = with("Deployment", patch);
+    let rendered = render_all(&shop);
+    let mut all = rendered.deployments.iter();
+    let orders = all.find(|of| of.name_any() == "corner-orders");
+    let pod = serde_json::to_value(orders.expect("orders")).expect("JSON");
+    let pod = &pod["spec"]["template"]["spec"];
+    assert_eq!(pod["containers"][0]["resources"]["limits"]["cpu"], "1");
+    assert_eq!(pod["containers"][0]["resources"]["requests"]["cpu"], "0.5");
+    let folders = pod["volumes"].as_array().expect("volumes").iter();
+    let mut sizes = folders.filter(|folder| folder["name"] == "folder");
+    assert_eq!(
+        sizes.next().expect("it")["emptyDir"]["sizeLimit"],
+        "1048576"
+    );
+    // kubectl takes no number for a variable either.
+    let variable = container(json!({"env": [{"name": "A", "value": 5}]}));
+    assert_eq!(wrong("Deployment", variable).len(), 1);
+}
+
+#[test]
+fn of_pods_it_is_told_what_is_to_run_whoever_asked_for_it() {
+    let writes = container(json!({"securityContext": {"readOnlyRootFilesystem": false}}));
+    let comes_back = render_all(&with("Deployment", writes.clone()));
+    let told = ["Deployment corner-orders: container orders may write to its file system"];
+    assert_eq!(
+        weakened(&plain(), &comes_back),
+        told,
+        "it is out of the Shop"
+    );
+    let held = with("Deployment", writes);
+    assert_eq!(weakened(&held, &render_all(&plain())), [""; 0]);
 }

@@ -166,7 +166,7 @@ fn notes(plan: &Plan, shop: &Shop, sides: &[Side]) -> Vec<String> {
     let waves = in_waves(&plan.waves(shop), plan.facts.shop.rollout.on_failure);
     made.chain(waves)
         .chain(edited(sides))
-        .chain(weakened(&plan.facts.shop))
+        .chain(weakened(&plan.facts.shop, &plan.rendered))
         .collect()
 }
 

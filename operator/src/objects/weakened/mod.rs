@@ -2,77 +2,80 @@
 
 mod pods;
 
-use k8s_openapi::api::{
-    apps::v1::{Deployment, DeploymentSpec},
-    batch::v1::{Job, JobSpec},
-    core::v1::{Service, ServiceSpec},
-};
+use k8s_openapi::api::core::v1::{PodTemplateSpec, Service, ServiceSpec};
+use kube::ResourceExt;
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::overrides;
+use super::{
+    overrides,
+    resources::{Rendered, Resources},
+};
 use crate::{
     api::OverrideKind,
+    cluster::Kind,
     model::{
         overrides::Override,
         validate::{ValidService, ValidShop},
     },
-    naming::names::MIGRATION_CONTAINER,
+    naming::labels::{Part, part_of},
 };
 use pods::Protection;
 
-/// One sentence for each override that does. One of an object that the service does not have does nothing.
-pub fn weakened(shop: &ValidShop) -> Vec<String> {
-    let mut sentences = Vec::new();
-    for service in shop.services.values() {
-        for (number, of) in service.overrides.iter().enumerate() {
-            if service.lacks(of.kind).is_some() {
-                continue;
-            }
-            let what = of_override(shop, service, of);
-            if !what.is_empty() {
-                let (name, kind): (_, &str) = (&service.name, of.kind.into());
-                let what = what.join(", ");
-                sentences.push(format!(
-                    "spec.services.{name}.overrides[{number}] ({kind}): {what}"
-                ));
-            }
-        }
-    }
-    sentences
+/// One sentence for each object of which pods are made, or override, that does. Of pods what is to run counts: a template that comes back,
+/// or that is held, has the overrides of its own time.
+pub fn weakened(shop: &ValidShop, rendered: &Resources<Rendered>) -> Vec<String> {
+    let deployments = rendered.deployments.iter().filter_map(|deployment| {
+        let template = &deployment.spec.as_ref()?.template;
+        of_pods(shop, deployment, template)
+    });
+    let jobs = rendered.jobs.iter().filter_map(|job| {
+        let template = &job.spec.as_ref()?.template;
+        of_pods(shop, job, template)
+    });
+    let others = shop.services.values().flat_map(of_others);
+    deployments.chain(jobs).chain(others).collect()
 }
 
-fn of_override(shop: &ValidShop, service: &ValidService, of: &Override) -> Vec<String> {
-    let protection = Protection::of(&shop.name, &service.name);
-    let pod = match of.kind {
-        OverrideKind::Deployment => {
-            let deployment = Deployment {
-                spec: Some(DeploymentSpec {
-                    template: protection.template(service.name.as_str()),
-                    ..DeploymentSpec::default()
-                }),
-                ..Deployment::default()
-            };
-            let spec = patched(deployment, of).and_then(|deployment| deployment.spec);
-            spec.and_then(|spec| spec.template.spec)
-        }
-        OverrideKind::Job => {
-            let job = Job {
-                spec: Some(JobSpec {
-                    template: protection.template(MIGRATION_CONTAINER),
-                    ..JobSpec::default()
-                }),
-                ..Job::default()
-            };
-            let spec = patched(job, of).and_then(|job| job.spec);
-            spec.and_then(|spec| spec.template.spec)
-        }
-        OverrideKind::NetworkPolicy => return of_policy(of),
-        OverrideKind::Service => return of_service(service, of),
-        OverrideKind::HorizontalPodAutoscaler
-        | OverrideKind::PodDisruptionBudget
-        | OverrideKind::ServiceAccount => None,
+fn of_pods<K: Kind>(shop: &ValidShop, object: &K, template: &PodTemplateSpec) -> Option<String> {
+    let Part::Service(name) = part_of(object) else {
+        return None;
     };
-    pod.map(|pod| protection.lacks(&pod)).unwrap_or_default()
+    let protection = Protection::of(shop, shop.services.get(&name)?);
+    let what = protection.lacks(template);
+    let (kind, name) = (K::kind(&()), object.name_any());
+    (!what.is_empty()).then(|| format!("{kind} {name}: {}", what.join(", ")))
+}
+
+/// Of the other objects of a service; an override of one that it does not have does nothing.
+fn of_others(service: &ValidService) -> impl Iterator<Item = String> {
+    let overrides = service.overrides.iter().enumerate();
+    overrides.filter_map(|(number, of)| {
+        let what = match of.kind {
+            OverrideKind::NetworkPolicy => of_policy(of),
+            OverrideKind::Service => of_service(service, of),
+            OverrideKind::ServiceAccount => of_account(of),
+            OverrideKind::Deployment
+            | OverrideKind::Job
+            | OverrideKind::HorizontalPodAutoscaler
+            | OverrideKind::PodDisruptionBudget => Vec::new(),
+        };
+        let is_told = !what.is_empty() && service.lacks(of.kind).is_none();
+        let (name, kind): (_, &str) = (&service.name, of.kind.into());
+        let path = format!("spec.services.{name}.overrides[{number}] ({kind})");
+        is_told.then(|| format!("{path}: {}", what.join(", ")))
+    })
+}
+
+/// Clouds read there which of their rights pods are to have.
+fn of_account(of: &Override) -> Vec<String> {
+    let annotations = of.patch.get("metadata");
+    let annotations = annotations.and_then(|metadata| metadata.get("annotations")?.as_object());
+    let names = annotations
+        .into_iter()
+        .flat_map(|annotations| annotations.keys());
+    names
+        .map(|name| format!("pods get what annotation {name} gives"))
+        .collect()
 }
 
 fn of_policy(of: &Override) -> Vec<String> {
@@ -86,6 +89,7 @@ fn of_service(service: &ValidService, of: &Override) -> Vec<String> {
     let ServiceSpec {
         type_,
         external_ips,
+        ports,
         ..
     } = spec.unwrap_or_default();
     let exposed = match type_.as_deref() {
@@ -94,10 +98,18 @@ fn of_service(service: &ValidService, of: &Override) -> Vec<String> {
         Some("ExternalName") => Some("its name leads to another host"),
         _ => None,
     };
+    let ports = ports.unwrap_or_default();
+    let is_own = |port: i32| {
+        let own = &service.definition.ports;
+        port == own.http || own.grpc == Some(port)
+    };
+    let more = ports.iter().filter(|port| !is_own(port.port));
+    let more = more.filter(|_| service.node_port.is_some());
+    let more = more.map(|port| format!("port {} is one of every node too", port.port));
     let addresses = external_ips.is_some_and(|addresses| !addresses.is_empty());
     let addresses = addresses.then_some("it takes what comes to addresses outside of the cluster");
     let what = exposed.into_iter().chain(addresses);
-    what.map(str::to_owned).collect()
+    what.map(str::to_owned).chain(more).collect()
 }
 
 /// The object with the patch in it; one that does not fit is told when the object is rendered.

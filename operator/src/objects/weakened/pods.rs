@@ -1,56 +1,56 @@
 //! What pods may that those of services may not. Pure.
 
+use std::collections::BTreeSet;
+
 use k8s_openapi::api::core::v1::{
     AppArmorProfile, Capabilities, Container, PodSecurityContext, PodSpec, PodTemplateSpec,
     SeccompProfile, SecurityContext, Volume, WindowsSecurityContextOptions,
 };
 
 use crate::{
-    naming::names::{self, ServiceName},
-    objects::pod,
+    model::validate::{ValidService, ValidShop},
+    naming::names,
+    objects::deployment::{environment, secrets_of},
 };
+
+/// Before the name of a container: its profile of AppArmor, as it was said before pods had a field for it.
+const ARMOR_ANNOTATION: &str = "container.apparmor.security.beta.kubernetes.io/";
 
 /// What the pods of a service have of their own.
 pub(super) struct Protection {
     /// Their ServiceAccount.
     account: String,
-    /// The Secrets that are made for the service.
-    secrets: [String; 3],
+    /// The Secrets that are made for the service, and those that the Shop lets it read.
+    secrets: BTreeSet<String>,
 }
 
 impl Protection {
-    pub(super) fn of(shop: &str, service: &ServiceName) -> Self {
+    pub(super) fn of(shop: &ValidShop, service: &ValidService) -> Self {
+        let guests = shop.services.values().filter(|_| service.hosts);
+        let env = guests.chain([service]);
+        let env: Vec<_> = env
+            .flat_map(|service| environment(shop, service, 0))
+            .collect();
+        let reads = secrets_of(&env).map(str::to_owned);
+        let name = &service.name;
+        let made = [
+            names::database(&shop.name, name),
+            names::broker_login(&shop.name, name),
+            names::keys(&shop.name, name),
+        ];
         Self {
-            account: names::service(shop, service),
-            secrets: [
-                names::database(shop, service),
-                names::broker_login(shop, service),
-                names::keys(shop, service),
-            ],
+            account: names::service(&shop.name, name),
+            secrets: reads.chain(made).collect(),
         }
     }
 
-    /// As much of a template as protects.
-    pub(super) fn template(&self, container: &str) -> PodTemplateSpec {
-        PodTemplateSpec {
-            metadata: None,
-            spec: Some(PodSpec {
-                service_account_name: Some(self.account.clone()),
-                automount_service_account_token: Some(false),
-                security_context: Some(pod::security(pod::NONROOT)),
-                containers: vec![Container {
-                    name: container.into(),
-                    security_context: Some(pod::container_security()),
-                    ..Container::default()
-                }],
-                ..PodSpec::default()
-            }),
-        }
-    }
-
-    /// What a pod lacks of it.
-    pub(super) fn lacks(&self, pod: &PodSpec) -> Vec<String> {
+    /// What pods of this template lack of it.
+    pub(super) fn lacks(&self, template: &PodTemplateSpec) -> Vec<String> {
+        let Some(pod) = &template.spec else {
+            return Vec::new();
+        };
         let mut what = shared(pod);
+        what.extend(unarmed(template));
         what.extend(self.login(pod));
         let volumes = pod.volumes.iter().flatten();
         what.extend(volumes.flat_map(|volume| self.volume(volume)));
@@ -90,6 +90,14 @@ impl Protection {
         if volume.host_path.is_some() {
             what.push(format!("volume {name} is a folder of the node"));
         }
+        if let Some(claim) = &volume.persistent_volume_claim {
+            let claim = &claim.claim_name;
+            what.push(format!("volume {name} is PersistentVolumeClaim {claim}"));
+        }
+        if let Some(csi) = &volume.csi {
+            let driver = &csi.driver;
+            what.push(format!("volume {name} is filled by {driver}"));
+        }
         let projected = volume.projected.iter();
         let sources = projected.flat_map(|projected| projected.sources.iter().flatten());
         let mut tokens = sources.clone();
@@ -106,11 +114,7 @@ impl Protection {
 
     /// The Secrets that are not the service's own and that a container reads.
     fn read_by(&self, container: &Container) -> Vec<String> {
-        let variables = container.env.iter().flatten();
-        let single = variables.filter_map(|variable| {
-            let source = variable.value_from.as_ref()?;
-            Some(source.secret_key_ref.as_ref()?.name.as_str())
-        });
+        let single = secrets_of(container.env.as_deref().unwrap_or_default());
         let all = container.env_from.iter().flatten();
         let all = all.filter_map(|source| Some(source.secret_ref.as_ref()?.name.as_str()));
         let mut foreign: Vec<_> = single
@@ -126,8 +130,20 @@ impl Protection {
     }
 
     fn has(&self, secret: &str) -> bool {
-        self.secrets.iter().any(|own| own == secret)
+        self.secrets.contains(secret)
     }
+}
+
+fn unarmed(template: &PodTemplateSpec) -> Vec<String> {
+    let metadata = template.metadata.iter();
+    let annotations = metadata.flat_map(|metadata| metadata.annotations.iter().flatten());
+    let unconfined = annotations.filter_map(|(key, profile)| {
+        let container = key.strip_prefix(ARMOR_ANNOTATION)?;
+        (profile == "unconfined").then_some(container)
+    });
+    unconfined
+        .map(|container| format!("container {container} is not held back by AppArmor"))
+        .collect()
 }
 
 fn shared(pod: &PodSpec) -> Vec<String> {
@@ -157,9 +173,13 @@ fn may(pod: &PodSecurityContext, container: &Container) -> Vec<String> {
     let labels = own.se_linux_options.as_ref();
     let labels = labels.or(pod.se_linux_options.as_ref());
     let mut ports = container.ports.iter().flatten();
+    let group = own.run_as_group.or(pod.run_as_group);
+    let mut groups = pod.supplemental_groups.iter().flatten();
+    let is_of_roots = groups.any(|group| *group == 0) || pod.fs_group == Some(0);
     let may = [
         (own.privileged == Some(true), "is privileged"),
         (!non_root || user == Some(0), "may run as root"),
+        (group == Some(0) || is_of_roots, "is of the group of root"),
         (
             own.allow_privilege_escalation != Some(false),
             "may get more rights",
@@ -212,21 +232,47 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::objects::overrides;
+    use crate::objects::{overrides, pod};
 
-    fn of(template: Value) -> Vec<String> {
-        let protection = Protection::of("demo", &"own".into());
+    /// What pods have as the operator renders them.
+    fn protected() -> PodTemplateSpec {
+        PodTemplateSpec {
+            metadata: None,
+            spec: Some(PodSpec {
+                service_account_name: Some("demo-own".into()),
+                automount_service_account_token: Some(false),
+                security_context: Some(pod::security(pod::NONROOT)),
+                containers: vec![Container {
+                    name: "own".into(),
+                    security_context: Some(pod::container_security()),
+                    ..Container::default()
+                }],
+                ..PodSpec::default()
+            }),
+        }
+    }
+
+    fn of(spec: Value) -> Vec<String> {
+        of_template(json!({"spec": spec}))
+    }
+
+    fn of_template(template: Value) -> Vec<String> {
+        let protection = Protection {
+            account: "demo-own".into(),
+            secrets: ["db", "broker", "keys"]
+                .map(|of| format!("demo-own-{of}"))
+                .into(),
+        };
         let mut job = Job {
             spec: Some(JobSpec {
-                template: protection.template("own"),
+                template: protected(),
                 ..JobSpec::default()
             }),
             ..Job::default()
         };
-        let patch = json!({"spec": {"template": {"spec": template}}});
+        let patch = json!({"spec": {"template": template}});
         overrides::put(&mut job, patch.as_object().expect("fields")).expect("a Job");
-        let pod = job.spec.and_then(|spec| spec.template.spec);
-        protection.lacks(&pod.expect("a pod"))
+        protection.lacks(&job.spec.expect("a specification").template)
     }
 
     /// A container in which something of its own is otherwise.
@@ -305,6 +351,14 @@ mod tests {
                 "volume v holds Secret theirs",
             ),
             (
+                json!({"volumes": [{"name": "v", "persistentVolumeClaim": {"claimName": "data-demo-other-db-0"}}]}),
+                "volume v is PersistentVolumeClaim data-demo-other-db-0",
+            ),
+            (
+                json!({"volumes": [{"name": "v", "csi": {"driver": "secrets-store.csi.k8s.io"}}]}),
+                "volume v is filled by secrets-store.csi.k8s.io",
+            ),
+            (
                 json!({"securityContext": {"sysctls": [{"name": "net.core.somaxconn", "value": "9"}]}}),
                 "pods set net.core.somaxconn of the kernel",
             ),
@@ -319,6 +373,15 @@ mod tests {
         for (template, told) in [
             (context(json!({"privileged": true})), "is privileged"),
             (context(json!({"runAsUser": 0})), "may run as root"),
+            (context(json!({"runAsGroup": 0})), "is of the group of root"),
+            (
+                json!({"securityContext": {"fsGroup": 0}}),
+                "is of the group of root",
+            ),
+            (
+                json!({"securityContext": {"supplementalGroups": [5, 0]}}),
+                "is of the group of root",
+            ),
             (
                 json!({"securityContext": {"runAsNonRoot": {"$patch": "delete"}}}),
                 "may run as root",
@@ -383,6 +446,11 @@ mod tests {
             let told = format!("container own {told}");
             assert_eq!(of(template.clone()), [told], "{template}");
         }
+        let unarmed = json!({"container.apparmor.security.beta.kubernetes.io/own": "unconfined"});
+        assert_eq!(
+            of_template(json!({"metadata": {"annotations": unarmed}})),
+            ["container own is not held back by AppArmor"]
+        );
         assert_eq!(
             of(json!({"containers": [{"name": "beside"}]})),
             [

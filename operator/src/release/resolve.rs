@@ -38,7 +38,7 @@ pub fn resolve(
     facts: &mut Facts,
     operator: &str,
 ) -> Resolved {
-    let mut states = remembered(previous, facts);
+    let mut states = remembered(shop, previous, facts);
     let mut members = members(shop, &states, facts);
     let last = previous.and_then(|status| status.release.as_ref());
     let last = last.map(ShopRelease::of);
@@ -82,13 +82,22 @@ pub fn resolve(
 }
 
 /// What the status says, and where that was lost, what the Deployments say of themselves.
-fn remembered(previous: Option<&ShopStatus>, facts: &Facts) -> BTreeMap<ServiceName, State> {
+fn remembered(
+    shop: &Shop,
+    previous: Option<&ShopStatus>,
+    facts: &Facts,
+) -> BTreeMap<ServiceName, State> {
+    let seen = previous.and_then(|status| status.observed_generation);
+    let is_seen = seen.is_some() && seen == shop.metadata.generation;
     let told = previous.into_iter().flat_map(|status| &status.releases);
     let mut states: BTreeMap<_, _> = told
         .map(|status| (ServiceName::from(status.name.as_str()), State::of(status)))
         .collect();
     for service in facts.services() {
         let state = states.entry(service.name().clone()).or_default();
+        if is_seen {
+            state.take_over(&service.wanted.asked);
+        }
         if state.good.is_none() {
             let live = service.seen.deployment.as_deref();
             state.good = live.and_then(revision::good_of);

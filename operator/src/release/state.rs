@@ -135,6 +135,16 @@ impl State {
         }
     }
 
+    /// An operator that did not note yet what was asked for, nor who it was itself, has made what runs of the very Shop that is there. Without
+    /// that, what this operator renders otherwise would be taken for a release.
+    pub fn take_over(&mut self, asked: &str) {
+        let is_unknown = self.asked.is_none() && self.made_by.is_none() && self.begun.is_none();
+        if is_unknown && self.good.is_some() && self.stage == Stage::Idle {
+            self.asked = Some(asked.to_owned());
+            self.made_by = Some("unknown".to_owned());
+        }
+    }
+
     /// What it runs has yet to prove itself, or failed to, or what proved itself is on its way back.
     pub fn is_under_way(&self) -> bool {
         match &self.stage {
@@ -318,5 +328,38 @@ pub(super) fn past(
         schema: None,
         without_canary: None,
         answers: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_operator_made_that_noted_less_is_what_the_shop_asks_for() {
+        let older = State {
+            good: Some("a".into()),
+            ..State::default()
+        };
+        let mut state = older.clone();
+        state.take_over("asked");
+        assert_eq!(state.asked.as_deref(), Some("asked"));
+        assert!(state.made_by.is_some(), "by another one than this");
+
+        // Another try that has yet to begin, one that waits for its migration, and what has never proved itself.
+        let made_by = Some("this".to_owned());
+        let begun = made_by.clone();
+        for other in [
+            State {
+                made_by,
+                ..older.clone()
+            },
+            State { begun, ..older },
+            State::default(),
+        ] {
+            let mut state = other.clone();
+            state.take_over("asked");
+            assert_eq!(state, other);
+        }
     }
 }

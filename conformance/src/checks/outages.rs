@@ -97,6 +97,9 @@ async fn broker_back(scene: &mut Scene) -> Result<String> {
             Ok(())
         };
         until(BACK, seen).await?;
+        // Once what comes behind it is there, so is whatever was sent twice.
+        scene.make_it_publish().await?;
+        seen().await?;
     }
     if scene.run.event_kind().is_some() {
         scene.one_applied(BACK).await?;

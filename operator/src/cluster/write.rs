@@ -302,6 +302,10 @@ impl<K: Kind> Tracked<K> {
         let (namespace, _, name) = key_of(desired);
         let api = self.api(&namespace);
         let live = api.get_opt(&name).await.map_err(failed(desired))?;
+        // Ours may be gone, and another one have its name.
+        if let Some(live) = &live {
+            may_be_changed(live, desired)?;
+        }
         let at_this_version = |apply: &Value| {
             let mut apply = apply.clone();
             let version = live.as_ref().and_then(ResourceExt::resource_version);

@@ -10,7 +10,7 @@ use crate::{
     api::{EnvSpec, OverrideKind},
     definition::{
         Definition,
-        built_in::{SET_FOR_ANY, SET_UNLESS_ASKED, variables_of},
+        built_in::{SET_FOR_ANY, SET_UNLESS_ASKED, host_name, variables_of},
     },
     naming::names::{MIGRATION_CONTAINER, ServiceName},
 };
@@ -24,6 +24,8 @@ pub(super) struct OwnVariables {
     list: String,
     by_value: BTreeSet<String>,
     by_source: BTreeSet<String>,
+    /// It is the process of several services.
+    hosts: bool,
 }
 
 impl OwnVariables {
@@ -63,6 +65,7 @@ impl OwnVariables {
             list: list_of(container),
             by_value,
             by_source,
+            hosts: service.as_str() == host_name(),
         }
     }
 
@@ -72,6 +75,7 @@ impl OwnVariables {
             list: list_of(MIGRATION_CONTAINER),
             by_value: ["LOG", "SERVICES"].map(str::to_owned).into(),
             by_source: ["DATABASE_URL".to_owned()].into(),
+            hosts: false,
         }
     }
 
@@ -91,12 +95,17 @@ impl OwnVariables {
                 format!("the operator sets its {other}, and {field} excludes that: write $patch: replace beside its name")
             })
         };
-        // The process of several services has those of each behind its name: ORDERS__DATABASE_URL.
-        let name = name.rsplit_once("__").map_or(name, |(_, own)| own);
-        if self.by_value.contains(name) {
+        // The process of several services has those of each behind its name: ORDERS__DATABASE_URL. Logs and traces are of the process.
+        let of_guest = name.split_once("__").map(|(_, own)| own);
+        let of_guest = of_guest.filter(|own| *own != "LOG" && !own.starts_with("OTEL_"));
+        let of_guest = of_guest.filter(|_| self.hosts);
+        let is_in = |names: &BTreeSet<String>| {
+            names.contains(name) || of_guest.is_some_and(|own| names.contains(own))
+        };
+        if is_in(&self.by_value) {
             return otherwise("valueFrom", "value");
         }
-        if self.by_source.contains(name) {
+        if is_in(&self.by_source) {
             return otherwise("value", "valueFrom");
         }
         None

@@ -117,15 +117,13 @@ impl Check<'_> {
         let said = shortened(format!("{}{dot}{way}: {what}", self.path));
         // The same for all that lies in a field that there is not.
         if self.told.insert(said.clone()) {
-            self.wrong.push(said);
-        }
-        if self.is_done() {
-            self.wrong.push(format!("{}: and more", self.path));
+            let more = format!("{}: and more", self.path);
+            self.wrong.push(if self.is_done() { more } else { said });
         }
     }
 
     fn is_done(&self) -> bool {
-        self.told.len() >= TOLD
+        self.told.len() > TOLD
     }
 
     /// `list` is the name of the list of which this is an item.

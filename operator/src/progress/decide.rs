@@ -9,7 +9,7 @@ use k8s_openapi::{
     api::{
         apps::v1::Deployment,
         batch::v1::Job,
-        core::v1::{ContainerStateTerminated, Pod},
+        core::v1::{Container, ContainerStateTerminated, Pod},
     },
     apimachinery::pkg::apis::meta::v1::Time,
 };
@@ -532,11 +532,16 @@ fn took_too_long(service: &ValidService) -> String {
     )
 }
 
-/// The image in a Deployment's template, of the container that serves: somebody may have put another one before it.
+/// The image in a Deployment's template, of the container that serves.
 pub fn image_of(deployment: &Deployment) -> Option<&str> {
+    serving(deployment)?.image.as_deref()
+}
+
+/// The container that serves. Somebody may have put another one before it, or have taken the label away that names it.
+pub(super) fn serving(deployment: &Deployment) -> Option<&Container> {
     let pod = deployment.spec.as_ref()?.template.spec.as_ref()?;
-    let service = deployment.labels().get(NAME_LABEL)?;
+    let service = deployment.labels().get(NAME_LABEL);
     let mut containers = pod.containers.iter();
-    let serves = containers.find(|container| container.name == *service);
-    serves?.image.as_deref()
+    let named = containers.find(|container| service == Some(&container.name));
+    named.or(pod.containers.first())
 }

@@ -3,8 +3,8 @@
 use k8s_openapi::api::{apps::v1::Deployment, core::v1::Pod};
 use kube::ResourceExt;
 
-use super::decide::{Release, image_of};
-use crate::naming::labels::{NAME_LABEL, REVISION_LABEL, VERSION_LABEL};
+use super::decide::{Release, image_of, serving};
+use crate::naming::labels::{REVISION_LABEL, VERSION_LABEL};
 
 /// On a Deployment of which what somebody else changes stays: its revision, and the image of that.
 const RUNS_ANNOTATION: &str = "shopkeeper.dev/runs";
@@ -37,7 +37,7 @@ pub fn noted(deployment: &Deployment) -> Option<Noted<'_>> {
     let (revision, image) = annotations.get(RUNS_ANNOTATION)?.split_once(' ')?;
     let noted = Noted {
         revision,
-        container: deployment.labels().get(NAME_LABEL)?,
+        container: &serving(deployment)?.name,
         image,
     };
     (annotations.get(REVISION_LABEL).map(String::as_str) == Some(revision)).then_some(noted)

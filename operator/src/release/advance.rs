@@ -113,7 +113,7 @@ pub fn advance(state: &State, wanted: &Wanted, seen: &Seen, now: Timestamp) -> T
         Stage::TakenBack(failure) if wanted.retry.is_some() && wanted.retry != failure.retry => {
             begin(state, wanted, seen, now)
         }
-        Stage::Returning(failure) if is_whole(seen, state.good.as_ref()) => {
+        Stage::Returning(failure) if is_back(seen, state.good.as_ref()) => {
             Stage::TakenBack(failure.clone())
         }
         // Somebody mended what it lacked.
@@ -389,6 +389,12 @@ fn wants_something_else(failure: &Failure, wanted: &Wanted) -> bool {
 }
 
 /// All pods are of this revision, and there are some.
+/// Where somebody has scaled it to none meanwhile, there are no pods to wait for.
+fn is_back(seen: &Seen, good: Option<&RevisionId>) -> bool {
+    let is_of_it = good.is_some() && seen.live.as_ref() == good;
+    is_whole(seen, good) || (is_of_it && !seen.has_pods)
+}
+
 fn is_whole(seen: &Seen, revision: Option<&RevisionId>) -> bool {
     revision.is_some() && seen.live.as_ref() == revision && seen.complete && seen.has_pods
 }

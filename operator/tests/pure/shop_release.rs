@@ -305,6 +305,23 @@ fn what_had_no_time_to_prove_itself_is_nothing_to_go_back_to() {
 }
 
 #[test]
+fn a_return_of_what_is_scaled_to_none_meanwhile_has_an_end() {
+    let mut world = World::new();
+    world.version = "2".into();
+    world.scaled_to_none.insert("users");
+    world.broken = vec![("users", "2".into())];
+    world.passes(60);
+    assert_eq!(world.stage(), &ShopStage::Done);
+    // It gets a pod, which crashes, and loses it again.
+    world.scaled_to_none.clear();
+    world.passes(1);
+    world.scaled_to_none.insert("users");
+    world.passes(60);
+    let users = &world.states[&ServiceName::from("users")];
+    assert!(matches!(users.stage, Stage::TakenBack(_)), "{users:?}");
+}
+
+#[test]
 fn what_proved_itself_before_its_turn_came_is_what_it_goes_back_to() {
     let mut world = World::new();
     world.version = "2".into();

@@ -22,6 +22,7 @@ pub(super) struct Protection {
     account: String,
     /// The Secrets that are made for the service, and those that the Shop lets it read.
     secrets: BTreeSet<String>,
+    sends_mail: bool,
 }
 
 impl Protection {
@@ -41,6 +42,7 @@ impl Protection {
         Self {
             account: names::service(&shop.name, name),
             secrets: reads.chain(made).collect(),
+            sends_mail: service.hosts || service.definition.sends_mail,
         }
     }
 
@@ -114,7 +116,11 @@ impl Protection {
 
     /// The Secrets that are not the service's own and that a container reads.
     fn read_by(&self, container: &Container) -> Vec<String> {
-        let single = secrets_of(container.env.as_deref().unwrap_or_default());
+        let env = container.env.iter().flatten();
+        // The login of the mail server is the user's own, and the one that a template was kept with may be another one than today's.
+        let env = env.filter(|variable| !(self.sends_mail && variable.name.starts_with("SMTP_")));
+        let env: Vec<_> = env.cloned().collect();
+        let single = secrets_of(&env);
         let all = container.env_from.iter().flatten();
         let all = all.filter_map(|source| Some(source.secret_ref.as_ref()?.name.as_str()));
         let mut foreign: Vec<_> = single
@@ -262,6 +268,7 @@ mod tests {
             secrets: ["db", "broker", "keys"]
                 .map(|of| format!("demo-own-{of}"))
                 .into(),
+            sends_mail: false,
         };
         let mut job = Job {
             spec: Some(JobSpec {

@@ -3,7 +3,7 @@
 use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use strum::IntoStaticStr;
+use strum::{EnumString, IntoStaticStr};
 
 /// A patch that goes into one object of a service, after all other fields.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
@@ -19,7 +19,9 @@ pub struct OverrideSpec {
 }
 
 /// The objects of a service.
-#[derive(Serialize, Deserialize, JsonSchema, IntoStaticStr, Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(
+    Serialize, Deserialize, JsonSchema, IntoStaticStr, EnumString, Clone, Copy, Debug, PartialEq, Eq,
+)]
 #[strum(const_into_str)]
 pub enum OverrideKind {
     /// What makes its pods, those of a canary too.

@@ -250,13 +250,9 @@ fn patch_of<'a, K: Kind>(shop: &'a ValidShop, object: &K) -> Option<&'a Map<Stri
         names::service(&shop.name, &name),
         names::canary(&shop.name, &name),
     ];
-    let service = shop.services.get(&name)?;
-    let mut overrides = service.overrides.iter();
-    let of = overrides.find(|of| {
-        let kind: &str = of.kind.into();
-        kind == K::kind(&()) && own.contains(&object.name_any())
-    })?;
-    Some(&of.patch)
+    let kind = K::kind(&()).parse().ok()?;
+    let patch = shop.services.get(&name)?.patch_of(kind);
+    patch.filter(|_| own.contains(&object.name_any()))
 }
 
 /// Jobs cannot be changed; whether one must go first was decided before.

@@ -388,13 +388,13 @@ fn wants_something_else(failure: &Failure, wanted: &Wanted) -> bool {
     !wanted.is_held && wanted.revision != failure.revision
 }
 
-/// All pods are of this revision, and there are some.
-/// Where somebody has scaled it to none meanwhile, there are no pods to wait for.
+/// What comes back is there. Where somebody has scaled it to none meanwhile, there are no pods to wait for.
 fn is_back(seen: &Seen, good: Option<&RevisionId>) -> bool {
     let is_of_it = good.is_some() && seen.live.as_ref() == good;
     is_whole(seen, good) || (is_of_it && !seen.has_pods)
 }
 
+/// All pods are of this revision, and there are some.
 fn is_whole(seen: &Seen, revision: Option<&RevisionId>) -> bool {
     revision.is_some() && seen.live.as_ref() == revision && seen.complete && seen.has_pods
 }

@@ -64,6 +64,14 @@ impl Harness {
         self.edit::<Service>("demo-orders", port).await;
     }
 
+    async fn rolls_until(&self, stage: ReleaseStage) {
+        self.reconcile_until("the end of the release", || async {
+            self.roll("demo-orders").await;
+            release(&self.status().await).stage == stage
+        })
+        .await;
+    }
+
     async fn target_port(&self) -> Option<IntOrString> {
         let service = self.api::<Service>().get("demo-orders").await;
         let spec = service.expect("a Service").spec.expect("a spec");
@@ -249,12 +257,7 @@ async fn a_release_takes_all_back_and_nothing_is_left_before_it_has_passed() {
                 && harness.target_port().await == Some(IntOrString::Int(8080))
         })
         .await;
-    harness
-        .reconcile_until("it passes", || async {
-            harness.roll("demo-orders").await;
-            release(&harness.status().await).stage == ReleaseStage::Idle
-        })
-        .await;
+    harness.rolls_until(ReleaseStage::Idle).await;
     harness.until_quiet().await;
     harness.edit_orders().await;
     harness.until_reported().await;
@@ -277,12 +280,7 @@ async fn a_release_that_fails_brings_back_what_had_proved_itself_and_not_what_wa
     harness.pod_of_orders(crate::release::crashing()).await;
     harness.until_back().await;
     assert_eq!(harness.memory_of_orders().await, "256Mi");
-    harness
-        .reconcile_until("taken back", || async {
-            harness.roll("demo-orders").await;
-            release(&harness.status().await).stage == ReleaseStage::TakenBack
-        })
-        .await;
+    harness.rolls_until(ReleaseStage::TakenBack).await;
     // What came back has proved itself: it may be edited again.
     harness.edit_orders().await;
     harness.until_reported().await;

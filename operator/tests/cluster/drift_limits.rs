@@ -25,7 +25,7 @@ use shop_operator::{
 
 use crate::{
     drift::{BY_HAND, orders, shop},
-    harness::Harness,
+    harness::{Harness, condition},
     ownership::in_container,
     release::{Death, OLD, release, running as container_runs},
 };
@@ -226,13 +226,51 @@ async fn a_field_that_somebody_set_before_the_shop_did_is_no_edit_when_the_shop_
     assert_eq!(harness.told("DriftReverted").await, [""; 0]);
 }
 
+/// A Shop with this policy, and an operator that can be killed or held before a write.
+async fn settled_and_dying(policy: &str) -> (Harness, Arc<Death>) {
+    let death = Arc::<Death>::default();
+    let harness = Harness::new().await;
+    harness.settled(policy, json!({})).await;
+    let harness = harness.dying(&death).await;
+    harness.until_quiet().await;
+    (harness, death)
+}
+
+#[tokio::test]
+async fn what_took_the_name_of_an_edited_object_meanwhile_is_not_forced() {
+    let (harness, death) = settled_and_dying("Enforce").await;
+    harness.edit_port().await;
+    // Before the question, which will be asked of another object.
+    death.is_due(1);
+    let meanwhile = async {
+        death.comes().await;
+        let services = harness.api::<Service>();
+        let gone = services
+            .delete("demo-orders", &DeleteParams::default())
+            .await;
+        gone.expect("deleted");
+        let theirs = json!({"metadata": {"name": "demo-orders"}, "spec": {
+            "selector": {"app": "theirs"}, "ports": [{"port": 8080, "targetPort": 9}],
+        }});
+        let theirs = serde_json::from_value(theirs).expect("a Service");
+        let made = services.create(&PostParams::default(), &theirs).await;
+        made.expect("made");
+        death.was_asleep();
+    };
+    let refused = harness.reconcile_until_status("it is told", |status| {
+        condition(status, "Ready").1 == "NameTaken"
+    });
+    tokio::join!(refused, meanwhile);
+    let services = harness.api::<Service>();
+    let theirs = services.get("demo-orders").await.expect("theirs");
+    let selector = theirs.spec.and_then(|spec| spec.selector);
+    assert_eq!(selector.expect("a selector")["app"], "theirs");
+    assert!(theirs.metadata.labels.is_none(), "nothing of ours");
+}
+
 #[tokio::test]
 async fn what_goes_back_is_told_though_the_operator_is_killed_before_it_writes_the_status() {
-    let death = Arc::<Death>::default();
-    let mut harness = Harness::new().await;
-    harness.settled("Enforce", json!({})).await;
-    harness = harness.dying(&death).await;
-    harness.until_quiet().await;
+    let (harness, death) = settled_and_dying("Enforce").await;
     harness.set_image(BY_HAND).await;
     // After an apply without force, one more of a known version, one with force, and the event.
     death.is_due(5);
@@ -246,11 +284,7 @@ async fn what_goes_back_is_told_though_the_operator_is_killed_before_it_writes_t
 
 #[tokio::test]
 async fn what_is_edited_between_the_question_and_the_force_is_not_taken_back_unseen() {
-    let death = Arc::<Death>::default();
-    let mut harness = Harness::new().await;
-    harness.settled("Report", json!({})).await;
-    harness = harness.dying(&death).await;
-    harness.until_quiet().await;
+    let (harness, death) = settled_and_dying("Report").await;
     harness.set_image(BY_HAND).await;
     // Before the apply by force.
     death.is_due(3);
@@ -260,7 +294,7 @@ async fn what_is_edited_between_the_question_and_the_force_is_not_taken_back_uns
         harness
             .edit::<Deployment>("demo-orders", in_container(memory))
             .await;
-        death.was_sleep();
+        death.was_asleep();
     };
     let both =
         harness.reconcile_until_status("both are listed", |status| drift_of(status).len() == 2);

@@ -388,7 +388,7 @@ impl Death {
     }
 
     /// It was not dead, only slow: what it was about to send is sent now.
-    pub(crate) fn was_sleep(&self) {
+    pub(crate) fn was_asleep(&self) {
         self.is_dead.store(false, Ordering::SeqCst);
         self.resumed.notify_waiters();
     }

@@ -11,7 +11,7 @@ use shop_operator::{
     cluster::{Edits, Kind},
     facts::observe::ObservedService,
     model::validate::ValidShop,
-    naming::labels::{Component, DRIFT_LABEL, Part, REVISION_LABEL, SERVES_LABEL},
+    naming::labels::{Component, DRIFT_LABEL, NAME_LABEL, Part, REVISION_LABEL, SERVES_LABEL},
     objects::{
         drift,
         resources::{Rendered, Resources},
@@ -180,6 +180,14 @@ fn decisions_go_by_the_image_that_was_asked_for() {
         (noted.container, noted.image),
         (ORDERS, shop.services[ORDERS].image.as_str())
     );
+
+    // And the label that names it is gone: the first one is what it runs, and not nothing.
+    let mut unnamed = deployment(&rendered).clone();
+    unnamed.labels_mut().remove(NAME_LABEL);
+    let runs = running(&unnamed).expect("an image");
+    assert_eq!(runs.image, shop.services[ORDERS].image);
+    unnamed.annotations_mut().clear();
+    assert_eq!(image_of(&unnamed), Some(runs.image.as_str()));
 
     // Left behind by another revision, because somebody else has set it too.
     let stale = "0123456789abcdef by.hand/orders:6".to_owned();

@@ -3,7 +3,7 @@
 use k8s_openapi::{api::apps::v1::Deployment, jiff::Timestamp};
 use kube::ResourceExt;
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use shop_operator::{
     api::OverrideKind,
     config::{Config, Overrides},
@@ -971,4 +971,62 @@ fn of_pods_it_is_told_what_is_to_run_whoever_asked_for_it() {
     );
     let held = with("Deployment", writes);
     assert_eq!(weakened(&held, &render_all(&plain())), [""; 0]);
+}
+
+#[test]
+fn the_login_of_the_mail_server_is_the_users_own_in_a_kept_template_too() {
+    let with_login = |secret: &str| {
+        let login = json!({"host": "smtp.example.com", "credentialsFrom": {"name": secret}});
+        valid(json!({"version": "1.2.3", "email": {"from": "a@example.com", "smtp": login}}))
+    };
+    let kept = render_all(&with_login("before"));
+    assert_eq!(weakened(&with_login("now"), &kept), [""; 0]);
+}
+
+#[test]
+fn a_variable_of_a_guest_is_one_of_the_operators_in_the_process_of_all_and_nowhere_else() {
+    let variable = |name: &str, field: &str, value: Value| json!({"name": name, field: value});
+    let wrong_of = |service: &str, env: Value| {
+        let patch = pods(json!({"containers": [{"name": service, "env": [env]}]}));
+        let own = json!([{"name": "A__B", "value": "x"}]);
+        let mut services = json!({"orders": {"env": own}});
+        services[service]["overrides"] = json!([patch_of("Deployment", &patch)]);
+        let shop = shop(json!({"version": "1.2.3", "topology": "Monolith", "services": services}));
+        validate(&shop, &config()).err().unwrap_or_default().len()
+    };
+    let url = |name: &str| variable(name, "value", "postgres://x".into());
+    let source = json!({"secretKeyRef": {"name": "s", "key": "k"}});
+    let from = |name: &str| variable(name, "valueFrom", source.clone());
+    assert_eq!(wrong_of("monolith", url("ORDERS__DATABASE_URL")), 1);
+    assert_eq!(
+        wrong_of("monolith", from("ORDERS__LOG")),
+        0,
+        "logs are of the process"
+    );
+    assert_eq!(wrong_of("orders", url("DATABASE_URL")), 1);
+    assert_eq!(wrong_of("orders", url("APP__DATABASE_URL")), 0);
+    assert_eq!(
+        wrong_of("orders", from("A__B")),
+        1,
+        "the Shop gives it a value"
+    );
+}
+
+#[test]
+fn of_ten_faults_nothing_is_left_out_and_of_more_it_is_said() {
+    let told = |count: usize| {
+        let fields: Map<_, _> = (0..count)
+            .map(|number| (format!("unknown{number:03}"), json!(1)))
+            .collect();
+        wrong("Deployment", json!({"spec": fields}))
+    };
+    let ten = told(10);
+    assert!(
+        ten.len() == 10 && !ten.iter().any(|said| said.ends_with(": and more")),
+        "{ten:?}"
+    );
+    let eleven = told(11);
+    assert_eq!(eleven.len(), 11);
+    assert!(eleven[10].ends_with("patch: and more"), "{eleven:?}");
+    assert_eq!(told(200), eleven);
 }

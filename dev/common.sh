@@ -12,7 +12,7 @@ export PATH="$BIN:$PATH"
 mkdir -p "$BIN" "$STATE"
 
 say()  { printf '%s %s\n' "$(date +%T)" "$*" >&2; }
-die()  { printf 'error: %s\n' "$*" >&2; exit 86; }   # 86: the reason has been told, callers need not add to it
+die()  { printf 'error: %s\n' "$*" | tee "$STATE/died" >&2; exit 86; }   # 86: the reason has been told, callers need not add to it
 have() { command -v "$1" >/dev/null 2>&1; }
 
 # step TITLE COMMAND... : a heading, the command, and the seconds it took, which go into the run's table (TIMES) too

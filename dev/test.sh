@@ -95,7 +95,10 @@ finish() {
     if [ "${KEEP:-}" = 1 ]; then echo "the cluster stays: export KUBECONFIG=$KUBECONFIG" >&2; else "$DEV/cluster.sh" down "$cluster"; fi
   fi
   echo >&2; times_by_part >&2
-  if [ $status = 0 ]; then echo "all tests passed in $SECONDS s" >&2; else echo "FAILED in: ${STEP:-set-up}, after $SECONDS s" >&2; fi
+  if [ $status = 0 ]; then echo "all tests passed in $SECONDS s" >&2; else
+    cat "$STATE/died" 2>/dev/null >&2 || true   # once more, where it is seen first
+    echo "FAILED in: ${STEP:-set-up}, after $SECONDS s" >&2
+  fi
   exit $status
 }
 trap finish EXIT
@@ -106,6 +109,7 @@ trap 'exit 130' INT
 main() { # read whole before it runs, so that an edit or a pull meanwhile does not meet it half-way
   exclusive test
   table test
+  rm -f "$STATE/died"
   step "Tools and docker engine" tools "${1:-all}"
   step "Test back ends: PostgreSQL, NATS, a Kubernetes API server" backends
   step "Formatting" formatting

@@ -11,9 +11,10 @@ use tokio::runtime::Handle;
 use tokio::sync::{Notify, OwnedSemaphorePermit};
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Row, Statement};
+use tracing::Instrument;
 
 use super::patience::{SHORTEST, WITHOUT_CALLER, patience};
-use super::{Error, UNREACHABLE};
+use super::{Error, UNREACHABLE, spans};
 use crate::deadline;
 use sealed::Running;
 
@@ -244,7 +245,7 @@ pub async fn query(
         let statement = prepared(inner, sql).await?;
         inner.query(&statement, params).await
     };
-    run(client, work).await
+    run(client, sql, work).await
 }
 
 /// Like [`query`], for exactly one row.
@@ -261,7 +262,7 @@ pub async fn query_one(
         let statement = prepared(inner, sql).await?;
         inner.query_one(&statement, params).await
     };
-    run(client, work).await
+    run(client, sql, work).await
 }
 
 /// Like [`query`], for at most one row.
@@ -278,7 +279,7 @@ pub async fn query_opt(
         let statement = prepared(inner, sql).await?;
         inner.query_opt(&statement, params).await
     };
-    run(client, work).await
+    run(client, sql, work).await
 }
 
 /// Runs `sql` and returns how many rows it touched.
@@ -295,7 +296,7 @@ pub async fn execute(
         let statement = prepared(inner, sql).await?;
         inner.execute(&statement, params).await
     };
-    run(client, work).await
+    run(client, sql, work).await
 }
 
 /// The statement, kept with the connection for the next time.
@@ -319,18 +320,22 @@ fn names_its_columns(sql: &str) -> bool {
 
 async fn batch_execute(client: &impl Client, sql: &str) -> Result<(), Error> {
     let (inner, _) = client.parts();
-    run(client, inner.batch_execute(sql)).await
+    run(client, sql, inner.batch_execute(sql)).await
 }
 
 async fn run<T>(
     client: &impl Client,
+    sql: &str,
     work: impl Future<Output = Result<T, tokio_postgres::Error>>,
 ) -> Result<T, Error> {
     let (_, running) = client.parts();
+    let span = spans::of(sql);
     let started = Instant::now();
-    let outcome = within(client.time(), running, work).await;
+    let outcome = within(client.time(), running, work)
+        .instrument(span.clone())
+        .await;
     client.took(started.elapsed());
-    outcome
+    outcome.inspect_err(|error| spans::note(&span, error))
 }
 
 /// Runs `work` for at most `time`. Where it does not come to its end, it stays counted as running.

@@ -150,3 +150,38 @@ impl Telemetry {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use opentelemetry::trace::{
+        SpanContext, SpanId, SpanKind, TraceContextExt, TraceFlags, TraceId, TraceState,
+    };
+    use opentelemetry_sdk::trace::{SamplingDecision, ShouldSample};
+
+    use super::*;
+
+    #[test]
+    fn a_trace_is_kept_by_its_id_whatever_a_stranger_says_of_it() {
+        let sampler = sampler(0.5);
+        let decision = |trace: TraceId, said: Option<TraceFlags>| {
+            let remote = |flags| {
+                let span = SpanId::from(1);
+                let context = SpanContext::new(trace, span, flags, true, TraceState::default());
+                opentelemetry::Context::new().with_remote_span_context(context)
+            };
+            let parent = said.map(remote);
+            let result =
+                sampler.should_sample(parent.as_ref(), trace, "x", &SpanKind::Server, &[], &[]);
+            result.decision
+        };
+        let mut kept = 0;
+        for n in 0..64_u128 {
+            let trace = TraceId::from(n.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+            let own = decision(trace, None);
+            assert_eq!(decision(trace, Some(TraceFlags::SAMPLED)), own, "{trace}");
+            assert_eq!(decision(trace, Some(TraceFlags::default())), own, "{trace}");
+            kept += u32::from(own == SamplingDecision::RecordAndSample);
+        }
+        assert!((20..44).contains(&kept), "{kept} of 64");
+    }
+}

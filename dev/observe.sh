@@ -46,8 +46,8 @@ apply_stack() {
       echo "  - {name: $program, newName: ${image%:*}, newTag: \"${image##*:}\"}"
     done
   } >> "$work/kustomization.yaml"
-  kube apply --server-side --force-conflicts --prune --selector app.kubernetes.io/part-of=shopkeeper-observability \
-    --prune-allowlist core/v1/ConfigMap -k "$work" > "$STATE/observe.log" 2>&1 || { cat "$STATE/observe.log" >&2; die "the stack could not be applied"; }
+  # Client-side: only what was applied so is pruned, and a config map of before has another name.
+  kube apply --prune --selector app.kubernetes.io/part-of=shopkeeper-observability --prune-allowlist core/v1/ConfigMap -k "$work" > "$STATE/observe.log" 2>&1 || { cat "$STATE/observe.log" >&2; die "the stack could not be applied"; }
   rm -rf "$work"
 }
 
@@ -58,12 +58,14 @@ await_stack() {
   done
 }
 
-# shop_sends FIELDS : what this script asks of the Shop is a field manager's of its own, so that it goes with an empty ask.
+# shop_sends FIELDS : what this script asks of the Shop is a field manager's of its own, so that it goes with an empty ask. It takes
+# nothing over that somebody else has set.
 shop_sends() {
-  kube get shop "$shop" -n "$namespace" >/dev/null 2>&1 || { say "there is no Shop '$shop'; nothing sends traces yet"; return 0; }
-  kube apply --server-side --force-conflicts --field-manager=observe -f - >&2 <<Y
+  kube get shop "$shop" -n "$namespace" >/dev/null 2>&1 || { say "there is no Shop '$shop', so nothing sends traces yet"; return 0; }
+  kube apply --server-side --field-manager=observe -f - >&2 <<Y
 {"apiVersion": "shopkeeper.dev/v1alpha1", "kind": "Shop", "metadata": {"name": "$shop", "namespace": "$namespace"}, "spec": {$1}}
 Y
+  KUBE_CONTEXT=kind-$cluster "$DEV/await-shop.sh" "$shop"
 }
 
 up() {
@@ -73,7 +75,6 @@ up() {
   step "Stack" apply_stack
   step "Waiting for the stack" await_stack
   step "The Shop sends its traces" shop_sends '"telemetry": {"otlp": {"endpoint": "http://traces.observability:4318"}}'
-  KUBE_CONTEXT=kind-$cluster "$DEV/await-shop.sh" "$shop"
   cat <<Y
 
 What goes on in the shop is seen at:

@@ -35,6 +35,14 @@ pub(crate) struct Answer {
     body: Bytes,
 }
 
+impl Answer {
+    /// It says in so many words what is wrong; whoever does not know the path says nothing.
+    pub(crate) fn is_problem(&self) -> bool {
+        let problem: Problem = serde_json::from_slice(&self.body).unwrap_or_default();
+        !problem.detail.is_empty()
+    }
+}
+
 impl Administration<'_> {
     /// What a good answer says.
     pub(crate) fn read<T: DeserializeOwned>(&self, answer: &Answer) -> Result<T, Failure> {

@@ -4,11 +4,14 @@ use std::{fmt, time::Duration};
 
 use hyper::Request;
 use k8s_openapi::api::core::v1::Service;
-use kube::{Api, Client, ResourceExt, api::ListParams};
-use reqwest::Url;
+use kube::{Api, Client, ResourceExt, api::ListParams, core::Status};
+use reqwest::{StatusCode, Url};
 use serde::de::DeserializeOwned;
 
-use crate::{cluster::Cluster, failure::Failure};
+use crate::{
+    cluster::Cluster,
+    failure::{Failure, asking},
+};
 
 /// The label by which a Service says what it keeps; its port is called [`PORT`].
 pub const LABEL: &str = "shopkeeper.dev/backend";
@@ -27,7 +30,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// As it stands in the label.
+    /// As it stands in the label, and as the option is called.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Traces => "traces",
@@ -48,69 +51,101 @@ enum Place {
 }
 
 impl BackEnd {
-    /// The one at `address`; without, the first Service with the label that this user may see. `None` where there is none.
-    pub async fn find(cluster: &Cluster, kind: Kind, address: Option<&Url>) -> Option<Self> {
+    /// The one at `address`; without, the only Service with the label.
+    ///
+    /// # Errors
+    /// When there is none, or it is not clear which: the words say what to do.
+    pub async fn find(
+        cluster: &Cluster,
+        kind: Kind,
+        address: Option<&Url>,
+    ) -> Result<Self, Failure> {
         let client = cluster.client().clone();
         if let Some(address) = address {
             let place = Place::Address(address.clone());
-            return Some(Self { client, place });
+            return Ok(Self { client, place });
         }
+        let word = kind.as_str();
         let services: Api<Service> = Api::all(client.clone());
-        let selected = ListParams::default().labels(&format!("{LABEL}={}", kind.as_str()));
-        // Who may not list them gives an address instead.
-        let found = services.list(&selected).await.ok()?;
-        let service = found.items.into_iter().next()?;
-        let place = Place::Service {
-            namespace: service.namespace()?,
+        let selected = ListParams::default().labels(&format!("{LABEL}={word}"));
+        let asked = asking(format!("where {word} are kept, which --{word} says too"));
+        let found = services.list(&selected).await.map_err(asked)?;
+        let mut places = found.items.iter().map(|service| Place::Service {
+            namespace: service.namespace().unwrap_or_default(),
             name: service.name_any(),
-        };
-        Some(Self { client, place })
+        });
+        match (places.next(), places.next()) {
+            (Some(place), None) => Ok(Self { client, place }),
+            // Whoever may make a Service must not choose what is shown here.
+            (Some(_), Some(_)) => Err(Failure::Refused(format!(
+                "several Services of the cluster have the label {LABEL}={word}; --{word} says which is meant"
+            ))),
+            (None, _) => Err(Failure::Absent(format!(
+                "no {word} are kept: no Service of the cluster has the label {LABEL}={word}; --{word} says where they are"
+            ))),
+        }
     }
 
-    /// Its answer to a GET of `path`, which begins with a slash, as text.
+    /// Whether an address was given, and so nothing is known of what keeps it.
+    pub fn is_given(&self) -> bool {
+        matches!(self.place, Place::Address(_))
+    }
+
+    /// Its answer to a GET of `path`, which begins with a slash; `None` where it has nothing there (404).
     ///
     /// # Errors
-    /// When it is not there, or refuses; [`Failure::Absent`] too where it does not know what it is asked for.
-    pub async fn get(&self, path: &str) -> Result<String, Failure> {
+    /// When it is not there, or refuses.
+    pub async fn find_text(&self, path: &str) -> Result<Option<String>, Failure> {
         let answered = tokio::time::timeout(LIMIT, self.ask(path)).await;
         answered.unwrap_or_else(|_| Err(self.absent(format!("does not answer within {LIMIT:?}"))))
     }
 
-    /// The same as JSON.
+    /// The same, where there must be something.
     ///
     /// # Errors
-    /// As [`Self::get`], and when the answer is none.
-    pub async fn get_json<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
-        let text = self.get(path).await?;
-        serde_json::from_str(&text).map_err(|error| {
+    /// When it is not there, has nothing there, or refuses.
+    pub async fn text(&self, path: &str) -> Result<String, Failure> {
+        let text = self.find_text(path).await?;
+        text.ok_or_else(|| self.absent("answers 404 Not Found; is it what it is taken for?".into()))
+    }
+
+    /// Reads an answer as JSON.
+    ///
+    /// # Errors
+    /// When it is none, or another one.
+    pub fn read<T: DeserializeOwned>(&self, text: &str) -> Result<T, Failure> {
+        serde_json::from_str(text).map_err(|error| {
             Failure::Refused(format!(
                 "{self} answers something unknown: {error}; is it what it is taken for?"
             ))
         })
     }
 
-    async fn ask(&self, path: &str) -> Result<String, Failure> {
+    async fn ask(&self, path: &str) -> Result<Option<String>, Failure> {
         match &self.place {
-            Place::Address(address) => {
-                let address = format!("{}{path}", address.as_str().trim_end_matches('/'));
-                let answer = reqwest::get(address).await;
-                // Without the address: it may hold a password.
-                let answer = answer.map_err(|error| self.absent(deepest(&error.without_url())))?;
-                let status = answer.status();
-                if !status.is_success() {
-                    return Err(self.absent(format!("answers {status}")));
-                }
-                let text = answer.text().await;
-                text.map_err(|error| self.absent(deepest(&error.without_url())))
-            }
+            Place::Address(address) => self.ask_address(address, path).await,
             Place::Service { namespace, name } => {
-                let path =
-                    format!("/api/v1/namespaces/{namespace}/services/{name}:{PORT}/proxy{path}");
-                let request = Request::get(path).body(Vec::new());
+                let service = format!("/api/v1/namespaces/{namespace}/services/{name}:{PORT}");
+                let request = Request::get(format!("{service}/proxy{path}")).body(Vec::new());
                 let request = request.map_err(|error| Failure::Refused(error.to_string()))?;
-                let answer = self.client.request_text(request).await;
-                answer.map_err(|error| self.absent(error.to_string()))
+                match self.client.request_text(request).await {
+                    Ok(text) => Ok(Some(text)),
+                    Err(kube::Error::Api(status)) if is_of_service(&status) => Ok(None),
+                    Err(error) => Err(self.absent(error.to_string())),
+                }
             }
+        }
+    }
+
+    async fn ask_address(&self, address: &Url, path: &str) -> Result<Option<String>, Failure> {
+        // Without the address, which may hold a password.
+        let broken = |error: reqwest::Error| self.absent(deepest(&error.without_url()));
+        let address = format!("{}{path}", address.as_str().trim_end_matches('/'));
+        let answer = reqwest::get(address).await.map_err(broken)?;
+        match answer.status() {
+            StatusCode::NOT_FOUND => Ok(None),
+            status if status.is_success() => answer.text().await.map(Some).map_err(broken),
+            status => Err(self.absent(format!("answers {status}"))),
         }
     }
 
@@ -119,16 +154,18 @@ impl BackEnd {
     }
 }
 
+/// A 404 of what stands behind the Service. The API server's own names the kind of object that is not there.
+fn is_of_service(status: &Status) -> bool {
+    let details = status.details.as_ref();
+    status.code == 404 && details.is_none_or(|details| details.kind.is_empty())
+}
+
 impl fmt::Display for BackEnd {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.place {
             Place::Address(address) => {
-                write!(
-                    f,
-                    "{}://{}",
-                    address.scheme(),
-                    address.host_str().unwrap_or_default()
-                )?;
+                let host = address.host_str().unwrap_or_default();
+                write!(f, "{}://{host}", address.scheme())?;
                 address.port().map_or(Ok(()), |port| write!(f, ":{port}"))
             }
             Place::Service { namespace, name } => write!(f, "Service {namespace}/{name}"),

@@ -71,7 +71,8 @@ impl Identity {
 }
 
 /// A trace is kept or not by its id, so that all services agree on it, and any gateway that goes by the id too. What a caller says of it
-/// does not count: anybody may ask for traces of all that he does, or for none.
+/// does not count: anybody may ask for traces of all that he does, or for none. Whoever makes up ids that are kept is sampled like
+/// everybody at a ratio of 1, which the exporter's bounded queue stands.
 fn sampler(ratio: f64) -> ParentBasedSampler {
     let by_id = || Sampler::TraceIdRatioBased(ratio);
     Sampler::parent_based(by_id())
@@ -128,10 +129,16 @@ impl Telemetry {
         // Traces are the same whatever LOG says: their ids go into warnings, problems and events.
         let spans = tracing_opentelemetry::layer()
             .with_tracer(tracer.tracer("chassis"))
+            // Of every span, and of use to nobody who looks for a request.
+            .with_location(false)
+            .with_threads(false)
+            .with_tracked_inactivity(false)
             .with_filter(filter_fn(is_traced));
-        let lines = LogLines::default().with_filter(filter.or(filter_fn(|m| {
-            m.is_span() && is_traced(m) && m.target() != ONLY_TRACED
-        })));
+        let lines = LogLines::default().with_filter(
+            filter
+                .or(filter_fn(|m| m.is_span() && is_traced(m)))
+                .and(filter_fn(|m| m.target() != ONLY_TRACED)),
+        );
         tracing_subscriber::registry()
             .with(spans)
             .with(lines)

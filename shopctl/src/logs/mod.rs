@@ -18,7 +18,7 @@ use crate::{
     cli::{BackEndOptions, LogsOptions},
     cluster::Cluster,
     failure::{Failure, Outcome, asking},
-    order::Story,
+    order::{Story, is_trace},
     output::{self, Output},
     place::Place,
 };
@@ -39,10 +39,13 @@ pub async fn run(
             of_all(cluster, &Wanted::of(&story), options, output).await
         }
         (None, None, trace) => {
-            let traces = trace
-                .iter()
-                .map(|trace| trace.to_ascii_lowercase())
-                .collect();
+            let trace = trace.as_deref().unwrap_or_default();
+            if !is_trace(trace) {
+                let wrong =
+                    format!("'{trace}' is no id of a trace, which has 32 hexadecimal digits");
+                return Err(Failure::Refused(wrong));
+            }
+            let traces = vec![trace.to_ascii_lowercase()];
             let wanted = Wanted {
                 order: None,
                 traces,
@@ -76,12 +79,12 @@ pub async fn found(
     wanted: &Wanted,
     back_ends: &BackEndOptions,
 ) -> Result<(Vec<Line>, String), Failure> {
-    let back_end = BackEnd::find(cluster, Kind::Logs, back_ends.logs.as_ref()).await;
-    if let Some(back_end) = back_end {
-        match kept(&back_end, cluster.namespace(), wanted).await {
+    match BackEnd::find(cluster, Kind::Logs, back_ends.logs.as_ref()).await {
+        Ok(back_end) => match kept(&back_end, cluster.namespace(), wanted).await {
             Ok(lines) => return Ok((lines, back_end.to_string())),
             Err(failure) => output::complain(failure),
-        }
+        },
+        Err(failure) => output::complain(failure),
     }
     let lines = of_pods(cluster, &cluster.shop().await?, wanted).await?;
     Ok((lines, "the pods that are there now".into()))

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::{Line, logs_of, merged};
 use crate::{
-    back_end::BackEnd, cluster::Cluster, failure::Failure, order::Story, place::Place,
+    back_end::BackEnd, cluster::Cluster, failure::Failure, order::Story, output, place::Place,
     trace::percent_encoded,
 };
 
@@ -43,25 +43,23 @@ impl Wanted {
         is_of_order || of("trace_id").is_some_and(|id| self.traces.iter().any(|trace| trace == id))
     }
 
-    /// The same in LogsQL.
-    fn query(&self, namespace: &str) -> String {
+    /// The same in LogsQL: the newest lines, the newest first.
+    fn query(&self, namespace: Option<&str>) -> String {
         let order = self
             .order
             .iter()
             .map(|order| format!("order_id:=\"{order}\""));
-        let traces = self
-            .traces
-            .iter()
-            .filter(|trace| trace.bytes().all(|b| b.is_ascii_hexdigit()));
+        let is_hex = |trace: &&String| trace.bytes().all(|b| b.is_ascii_hexdigit());
+        let traces = self.traces.iter().filter(is_hex);
         let traces = traces.map(|trace| format!("trace_id:=\"{trace}\""));
         let any = order.chain(traces).collect::<Vec<_>>().join(" or ");
-        format!(
-            "_time:{SINCE} \"kubernetes.pod_namespace\":=\"{namespace}\" ({any}) | sort by (_time) | limit {MOST}"
-        )
+        let place = namespace.map(|name| format!("\"kubernetes.pod_namespace\":=\"{name}\" "));
+        let place = place.unwrap_or_default();
+        format!("_time:{SINCE} {place}({any}) | sort by (_time desc) | limit {MOST}")
     }
 }
 
-/// From where the logs are kept.
+/// From where the logs are kept. Whoever has given an address has chosen what is kept there, and how its fields for pods are called.
 ///
 /// # Errors
 /// When the back end cannot be asked.
@@ -70,11 +68,17 @@ pub async fn kept(
     namespace: &str,
     wanted: &Wanted,
 ) -> Result<Vec<Line>, Failure> {
+    let namespace = Some(namespace).filter(|_| !back_end.is_given());
     let query = percent_encoded(&wanted.query(namespace));
     let answer = back_end
-        .get(&format!("/select/logsql/query?query={query}"))
+        .text(&format!("/select/logsql/query?query={query}"))
         .await?;
-    Ok(answer.lines().filter_map(line).collect())
+    let mut lines: Vec<_> = answer.lines().filter_map(line).collect();
+    if lines.len() == MOST {
+        output::complain(format!("There are more lines; these are the last {MOST}."));
+    }
+    lines.reverse();
+    Ok(lines)
 }
 
 /// A line as VictoriaLogs has it, with the fields that its writer gave it.
@@ -168,7 +172,7 @@ mod tests {
     fn the_query_says_the_same_and_nothing_of_others_gets_into_it() {
         let mut wanted = wanted();
         wanted.traces.push("x\" or *".into());
-        insta::assert_snapshot!(wanted.query("demo"), @r#"_time:14d "kubernetes.pod_namespace":="demo" (order_id:="01999999-0000-7000-8000-0000a72489d4" or trace_id:="4bf9") | sort by (_time) | limit 10000"#);
+        insta::assert_snapshot!(wanted.query(Some("demo")), @r#"_time:14d "kubernetes.pod_namespace":="demo" (order_id:="01999999-0000-7000-8000-0000a72489d4" or trace_id:="4bf9") | sort by (_time desc) | limit 10000"#);
     }
 
     #[test]

@@ -22,7 +22,7 @@ pub struct Story {
     pub order_id: Uuid,
     /// What people call it.
     pub number: String,
-    /// `pending`, `paid`, `cancelled`.
+    /// `pending`, `confirmed`, `paid`, `cancelled`.
     pub state: String,
     /// The oldest first.
     pub entries: Vec<Entry>,
@@ -66,10 +66,15 @@ impl Story {
         let answer = orders
             .ask(Method::GET, &format!("/orders/{order}/timeline"))
             .await?;
-        if answer.status == StatusCode::NOT_FOUND {
-            return Err(Failure::Absent(format!("{ORDERS} knows no order {order}")));
+        match (answer.status, answer.is_problem()) {
+            (StatusCode::NOT_FOUND, true) => {
+                Err(Failure::Absent(format!("{ORDERS} knows no order {order}")))
+            }
+            (StatusCode::NOT_FOUND, false) => Err(Failure::Refused(format!(
+                "the {ORDERS} that runs does not tell the story of an order at its administration port; a newer version does"
+            ))),
+            _ => orders.read(&answer),
         }
-        orders.read(&answer)
     }
 
     /// The traces that it was a part of, the first one first.

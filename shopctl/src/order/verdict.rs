@@ -1,9 +1,9 @@
 //! Where an order stands, or where it died.
 
-use k8s_openapi::jiff::Timestamp;
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
-use super::{Entry, Story};
+use super::{Entry, ORDERS, Story};
 
 /// What the story of an order comes to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -26,54 +26,79 @@ pub struct Verdict {
     pub trace_id: Option<String>,
 }
 
-/// What the story comes to: the step that is tried again and again, or the one that failed for good.
-pub fn verdict(story: &Story) -> Verdict {
-    let last = |outcome: &str| story.entries.iter().rfind(|entry| entry.outcome == outcome);
-    match story.state.as_str() {
-        "pending" => pending(story),
-        "cancelled" => match last("failed") {
-            Some(entry) => of(
-                entry,
-                false,
-                format!(
-                    "cancelled, because {} failed at {}",
-                    entry.step, entry.service
-                ),
-            ),
-            None => plain(story, "cancelled"),
+/// An order that is not at its end, and of which nothing has been heard for so long, does not get on.
+const SILENCE: SignedDuration = SignedDuration::from_mins(2);
+
+/// What the story comes to at `now`: the step that is tried again and again, what an order was cancelled for, or that nothing happens.
+pub fn verdict(story: &Story, now: Timestamp) -> Verdict {
+    let state = story.state.as_str();
+    if let Some((first, last)) = tried_again(&story.entries) {
+        let sentence = format!("{state}: {} at {} does not get on", last.step, last.service);
+        let mut verdict = of(last, false, sentence);
+        verdict.since = Some(first.at);
+        return verdict;
+    }
+    match state {
+        "pending" | "confirmed" => under_way(story, now),
+        "cancelled" => match cause_of_cancellation(&story.entries) {
+            Some(entry) => {
+                let (step, service) = (&entry.step, &entry.service);
+                of(
+                    entry,
+                    false,
+                    format!("cancelled, because {step} failed at {service}"),
+                )
+            }
+            None => plain(story, state.into()),
         },
-        state => plain(story, state),
+        state => plain(story, state.into()),
     }
 }
 
-/// What was done since has ended whatever was tried again before.
-fn pending(story: &Story) -> Verdict {
-    let open = story
-        .entries
+/// The first and the last try of a step that has not come to its end.
+fn tried_again(entries: &[Entry]) -> Option<(&Entry, &Entry)> {
+    let is_same = |a: &Entry, b: &Entry| a.service == b.service && a.step == b.step;
+    let is_try = |entry: &Entry| entry.outcome == "retrying";
+    entries.iter().enumerate().rev().find_map(|(at, last)| {
+        let has_ended = entries[at + 1..].iter().any(|later| is_same(later, last));
+        if !is_try(last) || has_ended {
+            return None;
+        }
+        let tries = entries[..at]
+            .iter()
+            .rev()
+            .filter(|before| is_same(before, last));
+        let first = tries.take_while(|before| is_try(before)).last();
+        Some((first.unwrap_or(last), last))
+    })
+}
+
+/// What failed before orders cancelled it. What fails afterwards, such as a mail about it, is not its cause.
+fn cause_of_cancellation(entries: &[Entry]) -> Option<&Entry> {
+    let cancel = entries
         .iter()
-        .rposition(|entry| entry.outcome == "done")
-        .map_or(0, |at| at + 1);
-    let mut tried = story.entries[open..]
+        .position(|entry| entry.service == ORDERS && entry.step == "cancel")?;
+    entries[..cancel]
         .iter()
-        .filter(|entry| entry.outcome == "retrying");
-    let Some(first) = tried.next() else {
-        let mut verdict = plain(story, "pending");
-        verdict.sentence = match story.entries.last() {
-            Some(entry) => format!(
-                "pending; the last that happened is {} at {}",
-                entry.step, entry.service
-            ),
-            None => "pending; nothing has happened yet".into(),
-        };
-        return verdict;
+        .rfind(|entry| entry.outcome == "failed")
+}
+
+/// Nobody tries anything again: either it is just going on, or nobody does anything.
+fn under_way(story: &Story, now: Timestamp) -> Verdict {
+    let state = &story.state;
+    let Some(last) = story.entries.last() else {
+        return plain(story, format!("{state}; nothing has happened yet"));
     };
-    let last = tried.next_back().unwrap_or(first);
-    let mut verdict = of(
-        last,
-        false,
-        format!("pending: {} at {} does not get on", last.step, last.service),
+    let what = format!(
+        "the last that happened is {} at {}",
+        last.step, last.service
     );
-    verdict.since = Some(first.at);
+    if now.duration_since(last.at) < SILENCE {
+        return plain(story, format!("{state}; {what}"));
+    }
+    let mut verdict = plain(story, format!("{state}, and nothing goes on: {what}"));
+    verdict.good = false;
+    verdict.service = Some(ORDERS.into());
     verdict
 }
 
@@ -88,11 +113,11 @@ fn of(entry: &Entry, good: bool, sentence: String) -> Verdict {
     }
 }
 
-fn plain(story: &Story, state: &str) -> Verdict {
+fn plain(story: &Story, sentence: String) -> Verdict {
     let last = story.entries.last();
     Verdict {
         good: true,
-        sentence: state.into(),
+        sentence,
         service: None,
         since: last.map(|entry| entry.at),
         attempts: None,
@@ -113,62 +138,98 @@ mod tests {
         serde_json::from_value(story).expect("a story")
     }
 
+    fn told(state: &str, entries: &[(&str, &str, &str)]) -> Verdict {
+        let now = "2026-11-28T10:00:30Z".parse().expect("a time");
+        verdict(&story(state, entries), now)
+    }
+
+    const RESERVED: (&str, &str, &str) = ("orders", "reserve", "done");
+    const CANCELLED: (&str, &str, &str) = ("orders", "cancel", "compensated");
+
     #[test]
     fn an_order_that_waits_names_the_step_that_is_tried_again_and_since_when() {
-        let told = verdict(&story(
-            "pending",
+        let told = told(
+            "confirmed",
             &[
                 ("payments", "authorise", "retrying"),
                 ("payments", "authorise", "done"),
                 ("payments", "capture", "retrying"),
+                ("email", "email.sent", "done"),
                 ("payments", "capture", "retrying"),
             ],
-        ));
+        );
         assert!(!told.good);
-        assert_eq!(
-            told.sentence,
-            "pending: capture at payments does not get on: because"
-        );
-        assert_eq!(
-            told.since.map(|at| at.to_string()).as_deref(),
-            Some("2026-11-28T10:00:02Z")
-        );
+        let sentence = "confirmed: capture at payments does not get on: because";
+        assert_eq!(told.sentence, sentence);
+        let since = told.since.map(|at| at.to_string());
+        assert_eq!(since.as_deref(), Some("2026-11-28T10:00:02Z"));
         assert_eq!(
             (told.attempts, told.trace_id.as_deref()),
-            (Some(3), Some("t3"))
+            (Some(4), Some("t4"))
         );
     }
 
     #[test]
-    fn an_order_that_died_names_what_failed() {
-        let told = verdict(&story(
+    fn money_that_is_still_held_for_a_cancelled_order_is_told_first() {
+        let told = told(
             "cancelled",
             &[
                 ("payments", "authorise", "failed"),
-                ("orders", "release", "compensated"),
+                CANCELLED,
+                ("payments", "void", "retrying"),
             ],
-        ));
+        );
+        assert_eq!(
+            told.sentence,
+            "cancelled: void at payments does not get on: because"
+        );
+    }
+
+    #[test]
+    fn an_order_that_died_names_what_failed_before_and_not_the_mail_about_it() {
+        let told = told(
+            "cancelled",
+            &[
+                RESERVED,
+                ("payments", "authorise", "failed"),
+                CANCELLED,
+                ("email", "email.bounced", "failed"),
+            ],
+        );
         assert_eq!(
             (told.good, told.service.as_deref()),
             (false, Some("payments"))
         );
-        assert_eq!(
-            told.sentence,
-            "cancelled, because authorise failed at payments: because"
-        );
+        let sentence = "cancelled, because authorise failed at payments: because";
+        assert_eq!(told.sentence, sentence);
     }
 
     #[test]
-    fn an_order_that_is_paid_or_under_way_needs_nobody() {
-        let paid = verdict(&story("paid", &[("payments", "capture", "done")]));
+    fn an_order_that_is_paid_or_just_under_way_needs_nobody() {
+        let paid = told(
+            "paid",
+            &[
+                ("payments", "capture", "retrying"),
+                ("payments", "capture", "done"),
+            ],
+        );
         assert_eq!(
             (paid.good, paid.sentence.as_str(), paid.service),
             (true, "paid", None)
         );
-        let begun = verdict(&story("pending", &[("orders", "placed", "done")]));
-        assert!(begun.good, "{begun:?}");
-        let told = verdict(&story("pending", &[("orders", "placed", "info")])).sentence;
-        assert_eq!(told, "pending; the last that happened is placed at orders");
-        assert!(verdict(&story("pending", &[])).good);
+        let begun = told("pending", &[RESERVED]);
+        let sentence = "pending; the last that happened is reserve at orders";
+        assert_eq!((begun.good, begun.sentence.as_str()), (true, sentence));
+        assert!(told("pending", &[]).good);
+    }
+
+    #[test]
+    fn an_order_of_which_nothing_is_heard_any_more_does_not_get_on() {
+        let later = "2026-11-28T10:02:00Z".parse().expect("a time");
+        let told = verdict(&story("pending", &[RESERVED]), later);
+        assert_eq!(
+            (told.good, told.service.as_deref()),
+            (false, Some("orders"))
+        );
     }
 }

@@ -30,13 +30,13 @@ struct Answer {
     verdict: Verdict,
     /// What the operator says of the service with which it waits.
     findings: Vec<Finding>,
-    /// The span where the failure began.
+    /// The deepest span that failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     span: Option<Span>,
-    /// The last line of the logs that says so.
+    /// The last warning of the service about it in the logs.
     #[serde(skip_serializing_if = "Option::is_none")]
     line: Option<String>,
-    /// Who was asked.
+    /// Who has answered.
     asked: Vec<String>,
 }
 
@@ -60,7 +60,7 @@ pub async fn of_order(
         }
         Err(failure) => return Err(failure),
     };
-    let answer = answer(cluster, &shop, &story, back_ends).await?;
+    let answer = answer(cluster, &shop, &story, back_ends).await;
     match output {
         Output::Text => output::print(&text(&answer, Timestamp::now()))?,
         Output::Json => output::print_json(&answer)?,
@@ -73,8 +73,8 @@ async fn answer(
     shop: &Shop,
     story: &Story,
     back_ends: &BackEndOptions,
-) -> Result<Answer, Failure> {
-    let verdict = verdict(story);
+) -> Answer {
+    let verdict = verdict(story, Timestamp::now());
     let mut answer = Answer {
         order: story.order_id.to_string(),
         number: story.number.clone(),
@@ -85,34 +85,48 @@ async fn answer(
         verdict,
     };
     if answer.verdict.good {
-        return Ok(answer);
+        return answer;
     }
     let service = answer.verdict.service.clone();
     let told = findings(shop, service.as_deref());
     answer.findings = told.into_iter().filter(|finding| finding.wrong).collect();
     answer.asked.push("the operator".into());
-    if let Some(back_end) = BackEnd::find(cluster, Kind::Traces, back_ends.traces.as_ref()).await {
-        match span(&back_end, &answer.verdict).await {
-            Ok(span) => answer.span = span,
-            Err(failure) => output::complain(failure),
+    match span(cluster, &answer.verdict, back_ends).await {
+        Ok((span, asked)) => {
+            answer.span = span;
+            answer.asked.push(asked);
         }
-        answer.asked.push(back_end.to_string());
+        Err(failure) => output::complain(failure),
     }
-    let (lines, asked) = logs::found(cluster, &Wanted::of(story), back_ends).await?;
-    answer.asked.push(asked);
-    answer.line = proof(&lines, service.as_deref()).map(|line| line.raw.clone());
-    Ok(answer)
+    match logs::found(cluster, &Wanted::of(story), back_ends).await {
+        Ok((lines, asked)) => {
+            answer.line = proof(&lines, service.as_deref()).map(|line| line.raw.clone());
+            answer.asked.push(asked);
+        }
+        Err(failure) => output::complain(failure),
+    }
+    answer
 }
 
-async fn span(back_end: &BackEnd, verdict: &Verdict) -> Result<Option<Span>, Failure> {
-    let Some(id) = &verdict.trace_id else {
-        return Ok(None);
+/// The deepest span that failed in the trace, at the service if there is one, and who was asked.
+async fn span(
+    cluster: &Cluster,
+    verdict: &Verdict,
+    back_ends: &BackEndOptions,
+) -> Result<(Option<Span>, String), Failure> {
+    let back_end = BackEnd::find(cluster, Kind::Traces, back_ends.traces.as_ref()).await?;
+    let trace = match &verdict.trace_id {
+        Some(id) => trace::by_id(&back_end, id).await?,
+        None => None,
     };
-    let trace = trace::by_id(back_end, id).await?;
-    Ok(trace.and_then(|trace| origin_of_failure(&trace.tree()).cloned()))
+    let tree = trace.map(|trace| trace.tree()).unwrap_or_default();
+    let of_service = |span: &&Span| Some(&span.service) == verdict.service.as_ref();
+    let at_service: Vec<_> = tree.iter().filter(of_service).cloned().collect();
+    let origin = origin_of_failure(&at_service).or_else(|| origin_of_failure(&tree));
+    Ok((origin.cloned(), back_end.to_string()))
 }
 
-/// The last warning or error of the service; without one, that of any.
+/// The last warning or error of the service.
 fn proof<'a>(lines: &'a [Line], service: Option<&str>) -> Option<&'a Line> {
     let is_bad = |line: &&Line| {
         let fields = line.fields().unwrap_or_default();
@@ -120,9 +134,7 @@ fn proof<'a>(lines: &'a [Line], service: Option<&str>) -> Option<&'a Line> {
         matches!(level, Some("WARN" | "ERROR"))
     };
     let mut bad = lines.iter().rev().filter(is_bad);
-    let of_service = |line: &&Line| service.is_none_or(|service| !line.is_of_another_than(service));
-    let last = bad.clone().next();
-    bad.find(of_service).or(last)
+    bad.find(|line| service.is_none_or(|service| !line.is_of_another_than(service)))
 }
 
 /// The answer for people. Ages are told from `now`.
@@ -144,7 +156,7 @@ fn text(answer: &Answer, now: Timestamp) -> String {
         text += &of_finding(finding, now);
     }
     if let Some(span) = &answer.span {
-        text += "\nSpan where the failure began:\n";
+        text += "\nThe deepest span that failed:\n";
         let failure = span.failure.as_deref().unwrap_or_default();
         text += &wrapped(
             &format!(
@@ -155,7 +167,7 @@ fn text(answer: &Answer, now: Timestamp) -> String {
         );
     }
     if let Some(line) = &answer.line {
-        text += "\nLast line of the logs that says so:\n";
+        text += "\nThe last warning in the logs:\n";
         text += &wrapped(line, "  ");
     }
     if let Some(trace) = &verdict.trace_id {

@@ -12,6 +12,18 @@ pub(super) fn of(sql: &str) -> Span {
         return Span::none();
     }
     let (operation, table) = summary(sql);
+    span(operation, table)
+}
+
+/// The span of what begins or ends a transaction.
+pub(super) fn of_transaction(operation: &'static str) -> Span {
+    if Span::current().is_none() {
+        return Span::none();
+    }
+    span(operation, "")
+}
+
+fn span(operation: &'static str, table: &str) -> Span {
     tracing::info_span!(
         target: ONLY_TRACED,
         "statement",
@@ -54,31 +66,45 @@ pub(super) fn no_connection(error: &Error) {
     failed(&span, "unavailable");
 }
 
-/// What a statement does to which table: the first of its changes, or else what it reads first.
+/// What a statement does to which table: the first of its changes, or else the first table that it reads.
 fn summary(sql: &str) -> (&'static str, &str) {
-    let mut words = sql
-        .split(|c: char| c.is_whitespace() || "(),".contains(c))
-        .filter(|word| !word.is_empty());
+    let spaces = |c: char| c.is_whitespace() || "),;".contains(c);
+    // An opening bracket stands for itself: what it follows is a function, and what follows it a query.
+    let words = sql.split(spaces).flat_map(|word| word.split_inclusive('('));
+    let words: Vec<_> = words.filter(|word| !word.is_empty()).collect();
+    let word = |at: usize| words.get(at).copied().unwrap_or_default();
+    let is = |at: usize, keyword: &str| word(at).eq_ignore_ascii_case(keyword);
+    let table = |at: usize| Some(word(at).trim_end_matches('(')).filter(|name| is_name(name));
     let mut read = None;
-    while let Some(word) = words.next() {
-        let table_after = |words: &mut dyn Iterator<Item = _>| words.next().unwrap_or_default();
-        if word.eq_ignore_ascii_case("insert") {
-            words.next();
-            return ("INSERT", table_after(&mut words));
-        } else if word.eq_ignore_ascii_case("delete") {
-            words.next();
-            return ("DELETE", table_after(&mut words));
-        } else if word.eq_ignore_ascii_case("update") {
-            // `for update` locks what is read.
-            let table = table_after(&mut words);
-            if !["of", "skip", "nowait", ""].contains(&table) {
-                return ("UPDATE", table);
-            }
-        } else if word.eq_ignore_ascii_case("from") && read.is_none() {
-            read = Some(table_after(&mut words));
+    for at in 0..words.len() {
+        let change = if is(at, "insert") && is(at + 1, "into") {
+            table(at + 2).map(|table| ("INSERT", table))
+        } else if is(at, "delete") && is(at + 1, "from") {
+            table(at + 2).map(|table| ("DELETE", table))
+        } else if is(at, "update")
+            && !(at > 0 && is(at - 1, "for"))
+            && !(at > 0 && is(at - 1, "do"))
+        {
+            table(at + 1).map(|table| ("UPDATE", table))
+        } else {
+            None
+        };
+        if let Some(change) = change {
+            return change;
+        }
+        if read.is_none() && is(at, "from") && !word(at + 1).ends_with('(') {
+            read = table(at + 1);
         }
     }
     ("SELECT", read.unwrap_or_default())
+}
+
+fn is_name(word: &str) -> bool {
+    let is_keyword = ["select", "of", "skip", "set"].contains(&word.to_ascii_lowercase().as_str());
+    let mut letters = word.bytes();
+    !is_keyword
+        && !word.is_empty()
+        && letters.all(|b| b.is_ascii_alphanumeric() || b"_.".contains(&b))
 }
 
 #[cfg(test)]
@@ -112,6 +138,23 @@ mod tests {
                 "with due as (select id from sagas for update skip locked) update sagas set a = b from due",
                 ("UPDATE", "sagas"),
             ),
+            (
+                "select cart.sku from (select sku from carts) as cart join offers using (sku)",
+                ("SELECT", "carts"),
+            ),
+            (
+                "select extract(epoch from(now())) from unnest($1::uuid[]) as t join mails using (id)",
+                ("SELECT", ""),
+            ),
+            (
+                "with due as (select id from t for update) update t set a = b from due",
+                ("UPDATE", "t"),
+            ),
+            (
+                "insert into stock (sku) values ($1) on conflict (sku) do update set a = b",
+                ("INSERT", "stock"),
+            ),
+            ("commit", ("SELECT", "")),
             ("", ("SELECT", "")),
         ] {
             assert_eq!(summary(sql), expected, "{sql}");

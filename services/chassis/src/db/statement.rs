@@ -11,7 +11,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{Notify, OwnedSemaphorePermit};
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Row, Statement};
-use tracing::Instrument;
+use tracing::{Instrument, Span};
 
 use super::patience::{SHORTEST, WITHOUT_CALLER, patience};
 use super::{Error, UNREACHABLE, spans};
@@ -88,7 +88,8 @@ impl Connection {
     pub async fn transaction(&mut self) -> Result<Transaction<'_>, Error> {
         let time = patience();
         let held = self.held.as_mut().expect("there until the drop");
-        let inner = within(time, &self.running, held.object.transaction()).await?;
+        let begun = within(time, &self.running, held.object.transaction());
+        let inner = traced(spans::of_transaction("BEGIN"), begun).await?;
         let left = match deadline::remaining() {
             Some(_) => None,
             None => Some(Mutex::new(WITHOUT_CALLER)),
@@ -164,7 +165,8 @@ impl Transaction<'_> {
     /// When it is not known to be kept: a constraint that is checked now refuses it, or the database does not answer.
     pub async fn commit(self) -> Result<(), Error> {
         let time = sealed::Client::time(&self);
-        within(time, self.running, self.inner.commit()).await
+        let done = within(time, self.running, self.inner.commit());
+        traced(spans::of_transaction("COMMIT"), done).await
     }
 
     /// Ends the transaction and keeps nothing of what it did. A drop does the same without waiting for it.
@@ -173,7 +175,8 @@ impl Transaction<'_> {
     /// When the database does not answer.
     pub async fn rollback(self) -> Result<(), Error> {
         let time = sealed::Client::time(&self);
-        within(time, self.running, self.inner.rollback()).await
+        let done = within(time, self.running, self.inner.rollback());
+        traced(spans::of_transaction("ROLLBACK"), done).await
     }
 
     /// Runs statements without parameters.
@@ -329,12 +332,14 @@ async fn run<T>(
     work: impl Future<Output = Result<T, tokio_postgres::Error>>,
 ) -> Result<T, Error> {
     let (_, running) = client.parts();
-    let span = spans::of(sql);
     let started = Instant::now();
-    let outcome = within(client.time(), running, work)
-        .instrument(span.clone())
-        .await;
+    let outcome = traced(spans::of(sql), within(client.time(), running, work)).await;
     client.took(started.elapsed());
+    outcome
+}
+
+async fn traced<T>(span: Span, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    let outcome = work.instrument(span.clone()).await;
     outcome.inspect_err(|error| spans::note(&span, error))
 }
 

@@ -1,7 +1,7 @@
 //! One event, from its bytes to what became of it in the database.
 
 use time::{Duration, OffsetDateTime};
-use tracing::Instrument;
+use tracing::{Instrument, Span};
 use uuid::Uuid;
 
 use super::handler::{Outcome, Received};
@@ -208,12 +208,30 @@ fn log(id: Uuid, subject: &str, state: State, reason: &Reason) {
     }
 }
 
-/// What comes later than this after it happened is no part of what was going on then: a dead letter that is tried again, a stream that is
-/// published once more.
+/// What comes later than this after it happened is no part of what was going on then, as when a stream is published once more.
 const SAME_TRACE: Duration = Duration::hours(1);
 
 /// A child of the span that published the event and linked to it. What comes late is only linked: it begins a trace of its own.
-fn span_of(event: &Received, sent_in: Option<&str>, now: OffsetDateTime) -> tracing::Span {
+fn span_of(event: &Received, sent_in: Option<&str>, now: OffsetDateTime) -> Span {
+    let span = span_without_cause(event);
+    let caused_by = event.traceparent.as_deref();
+    if now - event.time > SAME_TRACE {
+        link(&span, caused_by);
+    } else {
+        // A relay that knows of no spans passes on what the event says itself.
+        continue_traceparent(&span, sent_in.or(caused_by));
+    }
+    span
+}
+
+/// A trace of its own, linked to what has caused the event: somebody has it tried again long after that.
+pub(crate) fn span_of_replay(event: &Received) -> Span {
+    let span = span_without_cause(event);
+    link(&span, event.traceparent.as_deref());
+    span
+}
+
+fn span_without_cause(event: &Received) -> Span {
     let span = tracing::info_span!(
         "event",
         otel.name = format!("process {}", event.kind),
@@ -225,13 +243,6 @@ fn span_of(event: &Received, sent_in: Option<&str>, now: OffsetDateTime) -> trac
         messaging.message.id = %event.id,
         { CORRELATION } = tracing::field::Empty,
     );
-    let caused_by = event.traceparent.as_deref();
-    if now - event.time > SAME_TRACE {
-        link(&span, caused_by);
-    } else {
-        // A relay that knows of no spans passes on what the event says itself.
-        continue_traceparent(&span, sent_in.or(caused_by));
-    }
     span
 }
 

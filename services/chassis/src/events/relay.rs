@@ -21,7 +21,7 @@ use super::recovery;
 use crate::db::{self, Db};
 use crate::health::Condition;
 use crate::metrics::EventMetrics;
-use crate::telemetry::{ONLY_TRACED, continue_at_once, failed, traceparent_of};
+use crate::telemetry::{ONLY_TRACED, continue_at_once, failed, link, traceparent_of};
 
 /// Rows in one transaction.
 const BATCH: i64 = 200;
@@ -109,7 +109,7 @@ impl Relay {
         let tx = db::transaction(&mut client).await?;
         let rows = db::query(
             &tx,
-            "select id, subject, envelope, traceparent from outbox
+            "select id, subject, envelope, traceparent, created_at < now() - interval '1 hour' as late from outbox
              where published_at is null and subject <> all($2)
              order by id limit $1 for update skip locked",
             &[&BATCH, &self.broker.refused()],
@@ -144,7 +144,7 @@ impl Relay {
             let mut message = PublishMessage::build()
                 .message_id(id.to_string())
                 .payload(row.get::<_, String>("envelope").into());
-            let span = span_of(&subject, id, row.get("traceparent"));
+            let span = span_of(&subject, id, row.get("traceparent"), row.get("late"));
             if let Some(traceparent) = traceparent_of(&span) {
                 message = message.header(TRACEPARENT, traceparent.as_str());
             }
@@ -153,6 +153,7 @@ impl Relay {
                 .jetstream
                 .send_publish(subject.clone(), message)
                 .await
+                .inspect_err(|_| failed(&span, "not_sent"))
                 .context("the broker does not take events")?;
             waiting.push(async move {
                 let acknowledged = acknowledgement.into_future();
@@ -181,8 +182,9 @@ impl Relay {
     }
 }
 
-/// Part of the trace of what made the event true, and not of the relay's own round.
-fn span_of(subject: &str, id: Uuid, traceparent: Option<&str>) -> Span {
+/// Part of the trace of what made the event true, and not of the relay's own round; linked to it where that is long past, as when a
+/// stream that was lost is published again.
+fn span_of(subject: &str, id: Uuid, traceparent: Option<&str>, late: bool) -> Span {
     if traceparent.is_none() {
         return Span::none();
     }
@@ -197,7 +199,11 @@ fn span_of(subject: &str, id: Uuid, traceparent: Option<&str>) -> Span {
         messaging.destination.name = subject,
         messaging.message.id = %id,
     );
-    continue_at_once(&span, traceparent);
+    if late {
+        link(&span, traceparent);
+    } else {
+        continue_at_once(&span, traceparent);
+    }
     span
 }
 

@@ -76,7 +76,7 @@ impl GrpcPeer {
         F: Future<Output = Result<Response<A>, Status>>,
     {
         let (message, call) = (&message, &call);
-        let once = |try_: u32| async move {
+        let once = |_| async move {
             let span = tracing::info_span!(
                 "call",
                 otel.name = format!("{method} {}", self.name),
@@ -84,7 +84,6 @@ impl GrpcPeer {
                 rpc.system = "grpc",
                 rpc.method = method,
                 peer.service = self.name,
-                rpc.resend_count = (try_ > 0).then_some(try_),
             );
             let answer = self.once(message, call).instrument(span.clone()).await;
             if let Err(error) = &answer {

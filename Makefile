@@ -1,6 +1,6 @@
 # The few commands people type. What they do lies in dev/, xtask/ and e2e/.
 .DEFAULT_GOAL := help
-.PHONY: help run up down demo demo-release ship figures bench-operator test test-fast contract contracts-fuzz fmt lint generate clean-cache
+.PHONY: help run up down observe observe-down demo demo-release ship figures bench-operator test test-fast contract contracts-fuzz fmt lint generate clean-cache
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -13,6 +13,12 @@ up: ## A cluster with the operator and a running shop, at the state of this tree
 
 down: ## Remove that cluster
 	@dev/cluster.sh down shopkeeper
+
+observe: ## Traces, logs and metrics of that cluster, in a namespace of their own
+	@dev/observe.sh up
+
+observe-down: ## Remove them
+	@dev/observe.sh down
 
 demo: ## A buyer registers, searches with a typo, orders and pays; told as a story
 	@cargo xtask run demo story

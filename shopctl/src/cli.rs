@@ -10,6 +10,7 @@ use clap::{
 };
 use clap_complete::Shell;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
+use reqwest::Url;
 use uuid::Uuid;
 
 use crate::{
@@ -67,12 +68,12 @@ pub enum Command {
     /// How far the Shop and its services are; ends with 0 where it is Ready, else with 1
     #[command(after_help = EXIT_CODES)]
     Status(StatusOptions),
-    /// Why the Shop, or one of its services, is not as it should be: the most pressing cause first
+    /// Why the Shop, one of its services, or an order is not as it should be: the most pressing cause first
     #[command(after_help = EXIT_CODES)]
-    Why {
-        /// Only this service
-        service: Option<String>,
-    },
+    Why(WhyOptions),
+    /// What an order, or one request, was at every service, with what failed; ends with 1 where something did
+    #[command(after_help = EXIT_CODES)]
+    Trace(TraceOptions),
     /// Check Shops in files without a cluster: fields, admission rules, and what the operator would refuse
     #[command(after_help = EXIT_CODES)]
     Validate(ValidateOptions),
@@ -82,7 +83,7 @@ pub enum Command {
     /// Apply what `plan --out` has kept: just that, or nothing where something has changed since
     #[command(after_help = EXIT_CODES)]
     Apply(ApplyOptions),
-    /// What all pods of a service log, merged by time
+    /// What all pods of a service log, or all services of an order, merged by time
     Logs(LogsOptions),
     /// What the releases of the services came to, the newest first
     History {
@@ -185,17 +186,70 @@ pub struct ApplyOptions {
     pub writing: Writing,
 }
 
+/// Of `why`.
+#[derive(Debug, Args)]
+pub struct WhyOptions {
+    /// Only this service
+    pub service: Option<String>,
+    /// Where an order stands, or where it died; by its id, or by its number
+    #[arg(long, value_name = "ORDER", conflicts_with = "service")]
+    pub order: Option<String>,
+    /// Where traces and logs are kept.
+    #[command(flatten)]
+    pub back_ends: BackEndOptions,
+}
+
+/// Of `trace`.
+#[derive(Debug, Args)]
+pub struct TraceOptions {
+    /// The id of an order, its number, or the id of a trace
+    #[arg(value_name = "ORDER|TRACE")]
+    pub name: String,
+    /// Also statements of databases that went well
+    #[arg(long)]
+    pub all: bool,
+    /// Where traces are kept.
+    #[command(flatten)]
+    pub back_ends: BackEndOptions,
+}
+
+/// Where traces and logs are kept, where that is not a Service of the cluster with the label `shopkeeper.dev/backend`.
+#[derive(Debug, Args)]
+pub struct BackEndOptions {
+    /// Address of Jaeger, or of what answers as its API does; without it a Service with the label shopkeeper.dev/backend=traces
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "SHOPCTL_TRACES",
+        hide_env_values = true
+    )]
+    pub traces: Option<Url>,
+    /// Address of VictoriaLogs; without it a Service with the label shopkeeper.dev/backend=logs, or else the pods
+    #[arg(long, value_name = "URL", env = "SHOPCTL_LOGS", hide_env_values = true)]
+    pub logs: Option<Url>,
+}
+
 /// Of `logs`.
 #[derive(Debug, Args)]
+#[command(group(clap::ArgGroup::new("whose").required(true).args(["service", "order", "trace"])))]
 pub struct LogsOptions {
     /// The service
-    pub service: String,
+    pub service: Option<String>,
+    /// What all services log of this order; by its id, or by its number
+    #[arg(long, value_name = "ORDER")]
+    pub order: Option<String>,
+    /// What all services log within this trace
+    #[arg(long, value_name = "ID")]
+    pub trace: Option<String>,
     /// Go on with what is logged from now on, by pods that come later too
-    #[arg(short, long)]
+    #[arg(short, long, requires = "service")]
     pub follow: bool,
     /// Only what is not older than this, like 90s or 10m
-    #[arg(long, value_name = "TIME", value_parser = time)]
+    #[arg(long, value_name = "TIME", value_parser = time, requires = "service")]
     pub since: Option<Duration>,
+    /// Where logs are kept.
+    #[command(flatten)]
+    pub back_ends: BackEndOptions,
 }
 
 /// Of `rollback`.

@@ -1,6 +1,8 @@
 //! `shopctl`, the command for people beside a Shop. What is printed is a function of the objects; the cluster is asked at the rim.
 
+mod administration;
 pub mod approve;
+pub mod back_end;
 pub mod canary;
 pub mod change;
 pub mod cli;
@@ -11,6 +13,7 @@ pub mod history;
 pub mod letters;
 pub mod logs;
 pub mod open;
+pub mod order;
 pub mod output;
 pub mod pause;
 pub mod place;
@@ -18,5 +21,6 @@ pub mod plan;
 pub mod rollback;
 pub mod shop;
 pub mod status;
+pub mod trace;
 pub mod validate;
 pub mod why;

@@ -9,7 +9,7 @@ use shopctl::{
     cli::{self, Cli, Command},
     cluster::Cluster,
     failure::{Failure, Outcome},
-    history, letters, logs, open, output, pause, plan, rollback, status, validate, why,
+    history, letters, logs, open, output, pause, plan, rollback, status, trace, validate, why,
 };
 
 fn main() -> ExitCode {
@@ -47,7 +47,13 @@ async fn obey(Cli { common, command }: Cli) -> Result<Outcome, Failure> {
         Command::Plan(options) => plan::run(&common, &options, output).await,
         Command::Apply(options) => plan::apply(&common, &options, output).await,
         Command::Status(options) => status::run(&cluster().await?, &options, output).await,
-        Command::Why { service } => why::run(&cluster().await?, service.as_deref(), output).await,
+        Command::Why(options) => match &options.order {
+            Some(order) => {
+                why::of_order(&cluster().await?, order, &options.back_ends, output).await
+            }
+            None => why::run(&cluster().await?, options.service.as_deref(), output).await,
+        },
+        Command::Trace(options) => trace::run(&cluster().await?, &options, output).await,
         Command::Logs(options) => logs::run(&cluster().await?, &options, output).await,
         Command::History { service } => {
             history::run(&cluster().await?, service.as_deref(), output).await

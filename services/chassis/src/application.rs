@@ -7,5 +7,8 @@ pub const ISSUER: &str = "shop";
 pub(crate) const STREAM: &str = "SHOP";
 pub(crate) const SUBJECTS: &str = "shop";
 
-/// The field of logs and traces by which one finds all that belongs to one piece of business. Handlers record it.
+/// The field by which one finds all that belongs to one piece of business. Handlers record it; logs have it under this name.
 pub(crate) const CORRELATION: &str = "order_id";
+
+/// What spans call it, where it stands among the attributes of others.
+pub(crate) const CORRELATION_ATTRIBUTE: &str = "shop.order.id";

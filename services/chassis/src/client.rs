@@ -9,12 +9,13 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tower::retry::budget::{Budget as _, TpsBudget};
-use tracing::Instrument;
+use tracing::{Instrument, Span};
 use url::Url;
+use uuid::Uuid;
 
 use crate::deadline;
 use crate::http::{IdempotencyKey, Problem};
-use crate::telemetry::inject;
+use crate::telemetry::{failed, inject};
 
 /// The longest wait for one answer when there is no shorter deadline.
 const LONGEST: Duration = Duration::from_secs(5);
@@ -50,6 +51,15 @@ impl PeerError {
                 status.is_server_error() || *status == StatusCode::TOO_MANY_REQUESTS
             }
             Self::Malformed { .. } => false,
+        }
+    }
+
+    /// For traces: one of few words, or the status.
+    pub(crate) fn kind(&self) -> String {
+        match self {
+            Self::Unreachable { .. } => "unreachable".to_owned(),
+            Self::Status { status, .. } => status.as_str().to_owned(),
+            Self::Malformed { .. } => "malformed".to_owned(),
         }
     }
 }
@@ -136,17 +146,30 @@ impl Call<'_> {
     /// the neighbour's retry budget; any other once.
     pub async fn send<T: DeserializeOwned>(self) -> Result<T, PeerError> {
         let repeatable = self.method == Method::GET || self.key.is_some();
+        repeatedly(&self.peer.budget, repeatable, |try_| self.traced(try_)).await
+    }
+
+    /// One try, in a span of its own.
+    async fn traced<T: DeserializeOwned>(&self, try_: u32) -> Result<T, PeerError> {
+        let template = template(&self.path);
         let span = tracing::info_span!(
             "call",
-            otel.name = format!("{} {}", self.method, self.peer.name),
+            otel.name = format!("{} {template}", self.method),
             otel.kind = "client",
+            peer.service = self.peer.name,
             http.request.method = self.method.as_str(),
+            http.request.resend_count = (try_ > 0).then_some(try_),
+            http.response.status_code = tracing::field::Empty,
             server.address = self.peer.base.host_str().unwrap_or_default(),
-            url.path = self.path,
+            server.port = self.peer.base.port_or_known_default(),
+            url.full = tracing::field::Empty,
+            url.template = template,
         );
-        repeatedly(&self.peer.budget, repeatable, || self.once())
-            .instrument(span)
-            .await
+        let answer = self.once().instrument(span.clone()).await;
+        if let Err(error) = &answer {
+            failed(&span, error.kind());
+        }
+        answer
     }
 
     async fn once<T: DeserializeOwned>(&self) -> Result<T, PeerError> {
@@ -159,6 +182,7 @@ impl Call<'_> {
             .base
             .join(&self.path)
             .map_err(|e| malformed(e.to_string()))?;
+        Span::current().record("url.full", url.as_str());
         let mut request = self
             .peer
             .http
@@ -183,6 +207,7 @@ impl Call<'_> {
             .await
             .map_err(|e| unreachable(describe(&e)))?;
         let status = response.status();
+        Span::current().record("http.response.status_code", status.as_u16());
         let mut body = vec![];
         while let Some(chunk) = response
             .chunk()
@@ -205,6 +230,18 @@ impl Call<'_> {
     }
 }
 
+/// A path without what differs from call to call: `/payments/{id}/capture`.
+fn template(path: &str) -> String {
+    let path = path.split_once('?').map_or(path, |(path, _)| path);
+    let segments = path
+        .split('/')
+        .map(|segment| match Uuid::try_parse(segment) {
+            Ok(_) => "{id}",
+            Err(_) => segment,
+        });
+    segments.collect::<Vec<_>>().join("/")
+}
+
 /// The innermost cause, without the URL: it may hold ids.
 fn describe(error: &reqwest::Error) -> String {
     if error.is_timeout() {
@@ -225,25 +262,27 @@ pub(crate) fn patience() -> Option<Duration> {
     (!wait.is_zero()).then_some(wait)
 }
 
-/// Asks up to three times, where asking again is safe and may help.
+/// Asks up to three times, where asking again is safe and may help. Each try hears how many were before it.
 pub(crate) async fn repeatedly<T, F>(
     budget: &TpsBudget,
     repeatable: bool,
-    once: impl FnMut() -> F,
+    mut once: impl FnMut(u32) -> F,
 ) -> Result<T, PeerError>
 where
     F: Future<Output = Result<T, PeerError>>,
 {
     budget.deposit();
-    once.retry(
-        ExponentialBuilder::default()
-            .with_min_delay(Duration::from_millis(50))
-            .with_max_times(2)
-            .with_jitter(),
-    )
-    .when(|error: &PeerError| repeatable && error.is_transient() && budget.withdraw())
-    .notify(|error, _| tracing::debug!(%error, "asking again"))
-    .await
+    let mut tries = 0..;
+    (|| once(tries.next().unwrap_or(u32::MAX)))
+        .retry(
+            ExponentialBuilder::default()
+                .with_min_delay(Duration::from_millis(50))
+                .with_max_times(2)
+                .with_jitter(),
+        )
+        .when(|error: &PeerError| repeatable && error.is_transient() && budget.withdraw())
+        .notify(|error, _| tracing::debug!(%error, "asking again"))
+        .await
 }
 
 /// Retries may make up a tenth of the requests of the last ten seconds, and one a second: a neighbour that is down is not asked
@@ -255,6 +294,15 @@ pub(crate) fn budget() -> TpsBudget {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_call_is_named_without_what_differs_from_call_to_call() {
+        let id = Uuid::nil();
+        let path = format!("/payments/{id}/capture?wait=1");
+        assert_eq!(template(&path), "/payments/{id}/capture");
+        let query = format!("/payments?order_id={id}");
+        assert_eq!(template(&query), "/payments");
+    }
 
     #[test]
     fn the_budget_allows_ten_retries_at_once_and_then_one_in_ten_requests() {

@@ -10,6 +10,7 @@ mod places;
 mod range;
 mod schema;
 mod sign;
+mod spans;
 mod statement;
 
 use std::sync::Arc;
@@ -115,7 +116,7 @@ impl Db {
     /// [`Error::Unavailable`]: absent, or busy for longer than the caller waits.
     pub async fn get(&self) -> Result<Connection, Error> {
         let patience = patience();
-        tokio::select! {
+        let connected = tokio::select! {
             biased;
             connected = tokio::time::timeout(patience, self.connection()) => {
                 connected.unwrap_or_else(|_| {
@@ -127,7 +128,8 @@ impl Db {
             () = self.absent.notified() => {
                 Err(Error::Unavailable("the server cannot be reached".to_owned()))
             }
-        }
+        };
+        connected.inspect_err(spans::no_connection)
     }
 
     async fn connection(&self) -> Result<Connection, Error> {

@@ -138,13 +138,16 @@ pub(crate) async fn start<S: Service>(env: &Env) -> anyhow::Result<Running> {
         events,
     };
 
+    let administration = S::administration(state.clone());
     let routes = S::routes().with_state(state).split_for_parts().0;
     let ports = Ports::listen(&basics, grpc.is_some()).await?;
     let (api, admin, grpc_address) = ports.addresses()?;
     let served = Served {
         edge: basics.edge,
         routes,
-        admin_routes: background.admin_routes(health.clone(), chassis.registry),
+        admin_routes: background
+            .admin_routes(health.clone(), chassis.registry)
+            .merge(administration),
         grpc,
         metrics: http_metrics,
         schema: background.schema.clone(),

@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::time::Duration;
 
+use axum::Router;
 use prometheus_client::registry::Registry;
 use tokio_util::sync::CancellationToken;
 use url::Url;
@@ -38,6 +39,11 @@ pub trait Service: Send + Sync + 'static {
     /// Its gRPC API, where it has one; without, the port stays closed.
     fn grpc(_state: Self::State) -> Option<grpc::Api> {
         None
+    }
+    /// What it answers on the administration port, beside what the chassis does: without a log-in, because nobody outside of the
+    /// cluster reaches it, and so without personal data.
+    fn administration(_state: Self::State) -> Router {
+        Router::new()
     }
     /// The events it publishes.
     fn events() -> Vec<EventContract>;

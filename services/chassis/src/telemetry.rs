@@ -2,6 +2,7 @@
 //! is set. Metrics are in [`crate::metrics`].
 
 mod context;
+mod failure;
 mod identity;
 mod log_limit;
 mod log_lines;
@@ -12,17 +13,21 @@ use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_otlp::SpanExporter;
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
-use opentelemetry_sdk::trace::{BatchSpanProcessor, Sampler, SdkTracerProvider};
+use opentelemetry_sdk::trace::{
+    BatchSpanProcessor, ParentBasedSampler, Sampler, SdkTracerProvider,
+};
 use tracing::{Level, Metadata};
 use tracing_subscriber::filter::{FilterExt, filter_fn};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer};
 
+pub(crate) use context::{continue_at_once, link, traceparent_of};
 pub use context::{
     continue_trace, continue_traceparent, current_trace_id, current_traceparent, http_method,
     inject, trace_id_of,
 };
+pub use failure::failed;
 use identity::SpansOf;
 pub(crate) use identity::work_for;
 pub(crate) use log_limit::LogLimit;
@@ -37,6 +42,9 @@ fn is_traced(m: &Metadata<'_>) -> bool {
         && !m.target().starts_with("hyper")
         && !m.target().starts_with("reqwest")
 }
+
+/// The target of spans that leave nothing in the logs: there are many of them, and their fields say nothing of what is worked on.
+pub(crate) const ONLY_TRACED: &str = "only_traced";
 
 /// What a service is called in logs and traces.
 #[derive(Debug, Clone, Copy)]
@@ -60,6 +68,16 @@ impl Identity {
             .with_attribute(version)
             .build()
     }
+}
+
+/// A trace is kept or not by its id, so that all services agree on it, and any gateway that goes by the id too. What a caller says of it
+/// does not count: anybody may ask for traces of all that he does, or for none. Whoever makes up ids that are kept is sampled like
+/// everybody at a ratio of 1, which the exporter's bounded queue stands.
+fn sampler(ratio: f64) -> ParentBasedSampler {
+    let by_id = || Sampler::TraceIdRatioBased(ratio);
+    Sampler::parent_based(by_id())
+        .with_remote_parent_sampled(by_id())
+        .with_remote_parent_not_sampled(by_id())
 }
 
 /// Holds the exporter until the end, so that the last spans get out.
@@ -88,9 +106,7 @@ impl Telemetry {
         if !(0.0..=1.0).contains(&ratio) {
             return Err(wrong("OTEL_TRACES_SAMPLER_ARG", "give a ratio from 0 to 1"));
         }
-        let mut tracer = SdkTracerProvider::builder().with_sampler(Sampler::ParentBased(Box::new(
-            Sampler::TraceIdRatioBased(ratio),
-        )));
+        let mut tracer = SdkTracerProvider::builder().with_sampler(sampler(ratio));
         if env
             .optional::<String>("OTEL_EXPORTER_OTLP_ENDPOINT")?
             .is_some()
@@ -113,9 +129,16 @@ impl Telemetry {
         // Traces are the same whatever LOG says: their ids go into warnings, problems and events.
         let spans = tracing_opentelemetry::layer()
             .with_tracer(tracer.tracer("chassis"))
+            // Of every span, and of use to nobody who looks for a request.
+            .with_location(false)
+            .with_threads(false)
+            .with_tracked_inactivity(false)
             .with_filter(filter_fn(is_traced));
-        let lines =
-            LogLines::default().with_filter(filter.or(filter_fn(|m| m.is_span() && is_traced(m))));
+        let lines = LogLines::default().with_filter(
+            filter
+                .or(filter_fn(|m| m.is_span() && is_traced(m)))
+                .and(filter_fn(|m| m.target() != ONLY_TRACED)),
+        );
         tracing_subscriber::registry()
             .with(spans)
             .with(lines)
@@ -132,5 +155,40 @@ impl Telemetry {
         if let Err(error) = self.tracer.shutdown_with_timeout(self.patience) {
             tracing::debug!(%error, "the last spans did not get out");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use opentelemetry::trace::{
+        SpanContext, SpanId, SpanKind, TraceContextExt, TraceFlags, TraceId, TraceState,
+    };
+    use opentelemetry_sdk::trace::{SamplingDecision, ShouldSample};
+
+    use super::*;
+
+    #[test]
+    fn a_trace_is_kept_by_its_id_whatever_a_stranger_says_of_it() {
+        let sampler = sampler(0.5);
+        let decision = |trace: TraceId, said: Option<TraceFlags>| {
+            let remote = |flags| {
+                let span = SpanId::from(1);
+                let context = SpanContext::new(trace, span, flags, true, TraceState::default());
+                opentelemetry::Context::new().with_remote_span_context(context)
+            };
+            let parent = said.map(remote);
+            let result =
+                sampler.should_sample(parent.as_ref(), trace, "x", &SpanKind::Server, &[], &[]);
+            result.decision
+        };
+        let mut kept = 0;
+        for n in 0..64_u128 {
+            let trace = TraceId::from(n.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+            let own = decision(trace, None);
+            assert_eq!(decision(trace, Some(TraceFlags::SAMPLED)), own, "{trace}");
+            assert_eq!(decision(trace, Some(TraceFlags::default())), own, "{trace}");
+            kept += u32::from(own == SamplingDecision::RecordAndSample);
+        }
+        assert!((20..44).contains(&kept), "{kept} of 64");
     }
 }

@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chassis::db::{self, Db};
-use chassis::outbox;
+use chassis::{outbox, telemetry};
 use lettre::message::Mailbox;
+use tracing::Span;
 
 use crate::backoff::{is_expired, mail_pause};
 use crate::events::{BounceReason, EmailBounced, EmailSent, SentStatus};
@@ -119,7 +120,11 @@ impl Delivery {
                 return Ok(ServerSign::None);
             }
         };
-        match client.send(&message).await {
+        let attempt = client.send(&message).await;
+        if let Some(why) = attempt.failure() {
+            telemetry::failed(&Span::current(), why);
+        }
+        match attempt {
             Attempt::Taken => {
                 if self.end(mail, End::Sent).await? {
                     tracing::info!("mail sent");
@@ -309,6 +314,7 @@ async fn publish(
 fn parts(mail: &Claimed) -> Parts<'_> {
     Parts {
         id: mail.id,
+        trace_id: mail.traceparent.as_deref().and_then(telemetry::trace_id_of),
         to_address: &mail.to_address,
         subject: &mail.subject,
         text: &mail.text,

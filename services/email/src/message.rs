@@ -15,6 +15,8 @@ use crate::letter::one_line;
 pub(crate) struct Parts<'a> {
     /// Becomes the Message-ID, so that a second sending of the same mail is recognised by the reader's program.
     pub(crate) id: Uuid,
+    /// The trace of what caused it, so that whoever has the mail can ask where it comes from.
+    pub(crate) trace_id: Option<&'a str>,
     pub(crate) to_address: &'a str,
     pub(crate) subject: &'a str,
     pub(crate) text: &'a str,
@@ -34,7 +36,11 @@ pub(crate) enum ComposeError {
 /// Puts a message together, as text and HTML.
 pub(crate) fn compose(parts: &Parts<'_>, from: &Mailbox) -> Result<Message, ComposeError> {
     let to: Address = parts.to_address.parse()?;
-    Ok(Message::builder()
+    let mut message = Message::builder();
+    if let Some(trace) = parts.trace_id {
+        message = message.header(TraceId(trace.to_owned()));
+    }
+    Ok(message
         .from(from.clone())
         // Without the name: whoever registers chooses it, for an address that may be somebody else's.
         .to(Mailbox::new(None, to))
@@ -66,6 +72,23 @@ impl Header for AutoSubmitted {
     }
 }
 
+#[derive(Clone)]
+struct TraceId(String);
+
+impl Header for TraceId {
+    fn name() -> HeaderName {
+        HeaderName::new_from_ascii_str("X-Trace-Id")
+    }
+
+    fn parse(id: &str) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
+        Ok(Self(id.to_owned()))
+    }
+
+    fn display(&self) -> HeaderValue {
+        HeaderValue::new(Self::name(), self.0.clone())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -75,6 +98,7 @@ mod tests {
     fn parts() -> Parts<'static> {
         Parts {
             id: Uuid::from_u128(7),
+            trace_id: Some("0af7651916cd43dd8448eb211c80319c"),
             to_address: "zoe@home.example",
             subject: "Your order is confirmed ✓",
             text: "Hello",
@@ -113,6 +137,8 @@ mod tests {
             "{headers:?}"
         );
         assert!(headers.contains(&"Auto-Submitted: auto-generated".to_owned()));
+        let trace = "X-Trace-Id: 0af7651916cd43dd8448eb211c80319c".to_owned();
+        assert!(headers.contains(&trace), "{headers:?}");
         assert!(
             headers.contains(&"Date: Tue, 14 Nov 2023 22:13:20 +0000".to_owned()),
             "{headers:?}"

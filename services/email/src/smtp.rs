@@ -48,6 +48,20 @@ pub(crate) enum Attempt {
     LogInRefused { cause: String },
 }
 
+impl Attempt {
+    /// For traces: why it failed, in a word; `None` where it did not.
+    pub(crate) fn failure(&self) -> Option<&'static str> {
+        match self {
+            Self::Taken => None,
+            Self::Refused { .. } | Self::RefusedUnclear { .. } => Some("refused"),
+            Self::SenderRefused { .. } => Some("sender_refused"),
+            Self::Deferred { .. } => Some("deferred"),
+            Self::Unreachable { .. } => Some("unreachable"),
+            Self::LogInRefused { .. } => Some("log_in_refused"),
+        }
+    }
+}
+
 /// A mail server, and how to talk to it.
 pub(crate) struct SmtpServer {
     address: Smtp,

@@ -7,6 +7,7 @@ use std::time::Duration;
 use chassis::db::{self, Transaction};
 use chassis::{Chassis, Handler, Outcome, Received, parked};
 use serde::Deserialize;
+use tracing::Span;
 use uuid::Uuid;
 
 use crate::letter::Letter;
@@ -103,6 +104,7 @@ impl<E: OrderEvent> Handler for OrderHandler<E> {
         data: E,
     ) -> Result<Outcome, db::Error> {
         let order = data.order();
+        Span::current().record("order_id", tracing::field::display(order.order_id));
         let Some(recipient) = recipients::find(tx, order.buyer_id).await? else {
             return Ok(not_known_yet(order.buyer_id));
         };
@@ -163,10 +165,10 @@ impl MailQueue {
         };
         match mails::queue(tx, &mail).await? {
             Some(id) => {
-                tracing::info!(mail_id = %id, %kind, user_id = %to.user_id, order_id = order_id.map(tracing::field::display), "mail queued");
+                tracing::info!(mail_id = %id, %kind, user_id = %to.user_id, "mail queued");
             }
             None => {
-                tracing::debug!(%kind, user_id = %to.user_id, order_id = order_id.map(tracing::field::display), "this mail exists already");
+                tracing::debug!(%kind, user_id = %to.user_id, "this mail exists already");
             }
         }
         Ok(Outcome::Done)

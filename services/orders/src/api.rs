@@ -4,7 +4,9 @@ mod cart;
 mod orders;
 mod stock;
 
+use axum::Router;
 use axum::extract::DefaultBodyLimit;
+use axum::routing::get;
 use chassis::auth::Role;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -16,6 +18,14 @@ pub(crate) struct Admin;
 
 impl Role for Admin {
     const NAME: &'static str = "admin";
+}
+
+/// What the administration port answers.
+pub(crate) fn administration(state: State) -> Router {
+    let timeline = get(orders::timeline_for_administration);
+    Router::new()
+        .route("/orders/{id}/timeline", timeline)
+        .with_state(state)
 }
 
 pub(crate) fn routes() -> OpenApiRouter<State> {

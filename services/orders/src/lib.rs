@@ -23,6 +23,7 @@ mod unpaid;
 
 use std::sync::Arc;
 
+use axum::Router;
 use chassis::{Chassis, Env, EventContract, Service, SettingError};
 use tokio::sync::Semaphore;
 use utoipa_axum::router::OpenApiRouter;
@@ -57,6 +58,10 @@ impl Service for Orders {
 
     fn routes() -> OpenApiRouter<State> {
         api::routes()
+    }
+
+    fn administration(state: State) -> Router {
+        api::administration(state)
     }
 
     fn events() -> Vec<EventContract> {

@@ -6,6 +6,10 @@ use std::sync::{Arc, Mutex};
 
 use chassis::testing::Backends;
 use common::process::Process;
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::common::v1::any_value;
+use opentelemetry_proto::tonic::trace::v1::{Span, span::SpanKind};
+use prost::Message;
 use serde_json::Value;
 
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
@@ -102,6 +106,108 @@ async fn a_collector_that_is_away_or_hangs_slows_no_request_and_no_stop() {
     }
     users.terminate();
     users.end().await;
+}
+
+#[tokio::test]
+async fn a_registration_is_one_trace_with_its_statements_and_its_event() {
+    let backends = Backends::new().await;
+    let (endpoint, received) = collector().await;
+    Process::start(&backends, "migrate", &[]).end().await;
+    let settings = [("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint.as_str())];
+    let users = Process::start(&backends, "serve", &settings);
+    let api = users.ready().await;
+    let registration = serde_json::json!({"email": "ada@shop.example", "password": "correct horse battery", "name": "Ada"});
+    let answer = reqwest::Client::new()
+        .post(format!("http://{api}/users"))
+        .header("traceparent", format!("00-{TRACE}-b7ad6b7169203331-00"))
+        .json(&registration)
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(answer.status(), 201);
+    // Told to stop, it publishes what is left, and then sends its last spans.
+    users.terminate();
+    users.end().await;
+    let spans = spans(&received);
+    let server = one(&spans, "POST /users");
+    assert_eq!(server.kind, SpanKind::Server as i32);
+    assert_eq!(hex(&server.parent_span_id), "b7ad6b7169203331");
+    let statement = one(&spans, "INSERT users");
+    assert_eq!(statement.parent_span_id, server.span_id, "{statement:?}");
+    assert_eq!(attribute(statement, "db.system.name"), Some("postgresql"));
+    assert_eq!(attribute(statement, "db.collection.name"), Some("users"));
+    let publish = one(&spans, "publish shop.users.user.registered.v1");
+    assert_eq!(publish.kind, SpanKind::Producer as i32);
+    assert_eq!(publish.parent_span_id, server.span_id, "{publish:?}");
+    assert_eq!(attribute(publish, "messaging.system"), Some("nats"));
+    // Whoever looks for the next event does so in no trace.
+    let strangers: Vec<_> = spans
+        .iter()
+        .filter(|span| hex(&span.trace_id) != TRACE)
+        .map(|span| &span.name)
+        .collect();
+    assert!(strangers.is_empty(), "{strangers:?}");
+    let text = format!("{spans:?}");
+    for secret in ["ada@shop.example", "correct horse", "Ada\""] {
+        assert!(!text.contains(secret), "{secret} stands in a span");
+    }
+}
+
+#[tokio::test]
+async fn a_header_that_is_no_trace_context_begins_a_trace_of_its_own() {
+    let backends = Backends::new().await;
+    Process::start(&backends, "migrate", &[]).end().await;
+    let users = Process::start(&backends, "serve", &[]);
+    let api = users.ready().await;
+    let long = "0".repeat(4000);
+    let zero = format!("00-{}-b7ad6b7169203331-01", "0".repeat(32));
+    for wrong in ["", "x", "00-0af7-b7-01", &zero, &long] {
+        let answer = reqwest::Client::new()
+            .get(format!("http://{api}/me"))
+            .header("traceparent", wrong)
+            .send()
+            .await
+            .unwrap();
+        let problem: Value = answer.json().await.unwrap();
+        let trace = problem["trace_id"].as_str().unwrap_or_default();
+        assert!(
+            trace.len() == 32 && trace.bytes().any(|b| b != b'0'),
+            "{wrong}: {problem}"
+        );
+    }
+    users.terminate();
+    users.end().await;
+}
+
+fn spans(received: &Mutex<Vec<Vec<u8>>>) -> Vec<Span> {
+    let received = received.lock().unwrap();
+    let requests = received
+        .iter()
+        .map(|body| ExportTraceServiceRequest::decode(body.as_slice()).unwrap());
+    requests
+        .flat_map(|request| request.resource_spans)
+        .flat_map(|resource| resource.scope_spans)
+        .flat_map(|scope| scope.spans)
+        .collect()
+}
+
+fn one<'a>(spans: &'a [Span], name: &str) -> &'a Span {
+    let found: Vec<_> = spans.iter().filter(|span| span.name == name).collect();
+    let names: Vec<_> = spans.iter().map(|span| &span.name).collect();
+    assert_eq!(found.len(), 1, "{name} in {names:?}");
+    found[0]
+}
+
+fn attribute<'a>(span: &'a Span, key: &str) -> Option<&'a str> {
+    let attribute = span.attributes.iter().find(|a| a.key == key)?;
+    match attribute.value.as_ref()?.value.as_ref()? {
+        any_value::Value::StringValue(text) => Some(text),
+        _ => None,
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// An OTLP/HTTP collector that keeps what it is sent.

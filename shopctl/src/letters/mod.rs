@@ -1,15 +1,14 @@
 //! `shopctl dead-letters`: events that services could not apply.
 
-mod administration;
+mod questions;
 mod text;
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use uuid::Uuid;
 
-use administration::Administration;
-
 use crate::{
+    administration::Administration,
     cli::{LettersAction, LettersOptions},
     cluster::Cluster,
     failure::{Failure, Outcome},

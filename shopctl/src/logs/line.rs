@@ -9,13 +9,14 @@ use serde_json::{Map, Value};
 use crate::output::{BAD, UNDER_WAY, escaped};
 
 /// What is told first, or of every line the same.
-const TOLD: [&str; 6] = [
+const TOLD: [&str; 7] = [
     "timestamp",
     "level",
     "message",
     "service.name",
     "target",
     "span_id",
+    "trace_flags",
 ];
 const QUIET: Style = AnsiColor::BrightBlack.on_default();
 
@@ -52,14 +53,27 @@ impl Line {
         of.is_some_and(|of| of != service)
     }
 
-    fn fields(&self) -> Option<Map<String, Value>> {
+    /// What it says of itself, where it is JSON.
+    pub fn fields(&self) -> Option<Map<String, Value>> {
         serde_json::from_str(&self.raw).ok()
+    }
+
+    /// Time, service, end of the pod's name, level, message, fields: of several services side by side.
+    pub fn of_all(&self) -> String {
+        let fields = self.fields().unwrap_or_default();
+        let service = fields.get("service.name").and_then(Value::as_str);
+        let service = format!("{:<9}", escaped(service.unwrap_or_default()));
+        self.told(&service)
     }
 
     /// Time, end of the pod's name, level, message, fields.
     pub fn for_people(&self) -> String {
+        self.told("")
+    }
+
+    fn told(&self, service: &str) -> String {
         let pod = self.pod.rsplit('-').next().unwrap_or_default();
-        let mut text = format!("{:.3} {pod} ", self.at);
+        let mut text = format!("{:.3} {service}{pod} ", self.at);
         let Some(fields) = self.fields() else {
             let _ = writeln!(text, "      {}", escaped(&self.raw));
             return text;

@@ -2,6 +2,7 @@
 
 mod follow;
 mod line;
+mod of_order;
 
 use std::io;
 
@@ -10,25 +11,92 @@ use k8s_openapi::{api::core::v1::Pod, jiff::Timestamp};
 use kube::{Api, api::LogParams};
 
 pub use line::{Line, merged};
+pub use of_order::{Wanted, kept, of_pods};
 
 use crate::{
-    cli::LogsOptions,
+    back_end::{BackEnd, Kind},
+    cli::{BackEndOptions, LogsOptions},
     cluster::Cluster,
     failure::{Failure, Outcome, asking},
+    order::{Story, is_trace},
     output::{self, Output},
     place::Place,
 };
 
-/// Prints what a service logs.
+/// Prints what a service logs, or what all log of an order or a trace.
 ///
 /// # Errors
-/// When the Shop does not have it, or its pods cannot be asked.
+/// When the Shop does not have it, or nobody can be asked.
 pub async fn run(
     cluster: &Cluster,
     options: &LogsOptions,
     output: Output,
 ) -> Result<Outcome, Failure> {
-    let place = Place::named(&cluster.shop().await?, &options.service)?;
+    match (&options.service, &options.order, &options.trace) {
+        (Some(service), ..) => of_service(cluster, service, options, output).await,
+        (None, Some(order), _) => {
+            let story = Story::ask(cluster, &cluster.shop().await?, order).await?;
+            of_all(cluster, &Wanted::of(&story), options, output).await
+        }
+        (None, None, trace) => {
+            let trace = trace.as_deref().unwrap_or_default();
+            if !is_trace(trace) {
+                let wrong =
+                    format!("'{trace}' is no id of a trace, which has 32 hexadecimal digits");
+                return Err(Failure::Refused(wrong));
+            }
+            let traces = vec![trace.to_ascii_lowercase()];
+            let wanted = Wanted {
+                order: None,
+                traces,
+            };
+            of_all(cluster, &wanted, options, output).await
+        }
+    }
+}
+
+/// Prints what all services log of an order or a trace.
+async fn of_all(
+    cluster: &Cluster,
+    wanted: &Wanted,
+    options: &LogsOptions,
+    output: Output,
+) -> Result<Outcome, Failure> {
+    let (lines, asked) = found(cluster, wanted, &options.back_ends).await?;
+    for line in &lines {
+        match output {
+            Output::Text => output::print(&line.of_all())?,
+            Output::Json => output::print(&format!("{}\n", line.raw))?,
+        }
+    }
+    output::complain(format!("{} lines from {asked}.", lines.len()));
+    Ok(Outcome::Good)
+}
+
+/// The lines, and who was asked for them: where logs are kept, or else the pods that are there.
+pub async fn found(
+    cluster: &Cluster,
+    wanted: &Wanted,
+    back_ends: &BackEndOptions,
+) -> Result<(Vec<Line>, String), Failure> {
+    match BackEnd::find(cluster, Kind::Logs, back_ends.logs.as_ref()).await {
+        Ok(back_end) => match kept(&back_end, cluster.namespace(), wanted).await {
+            Ok(lines) => return Ok((lines, back_end.to_string())),
+            Err(failure) => output::complain(failure),
+        },
+        Err(failure) => output::complain(failure),
+    }
+    let lines = of_pods(cluster, &cluster.shop().await?, wanted).await?;
+    Ok((lines, "the pods that are there now".into()))
+}
+
+async fn of_service(
+    cluster: &Cluster,
+    service: &str,
+    options: &LogsOptions,
+    output: Output,
+) -> Result<Outcome, Failure> {
+    let place = Place::named(&cluster.shop().await?, service)?;
     let since = options.since.map(|since| {
         let too_far = |_| Failure::Refused("--since goes back too far".into());
         Timestamp::now().checked_sub(since).map_err(too_far)

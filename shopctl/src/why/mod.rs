@@ -1,6 +1,7 @@
 //! `shopctl why`: what keeps a Shop from being Ready, in the operator's own sentences.
 
 mod findings;
+mod of_order;
 mod warnings;
 
 use std::fmt::Write;
@@ -11,6 +12,7 @@ use serde::Serialize;
 use shop_operator::api::Shop;
 
 pub use findings::{Finding, findings};
+pub use of_order::of_order;
 pub use warnings::{Warning, warnings};
 
 use crate::{

@@ -23,6 +23,14 @@ impl Error {
         }
     }
 
+    /// The SQLSTATE by which the server refused the statement.
+    pub(super) fn code(&self) -> Option<&str> {
+        match self {
+            Self::Query(e) => e.code().map(SqlState::code),
+            Self::Unavailable(_) => None,
+        }
+    }
+
     /// Whether the statement names a table, column or schema that is not there, or not for this role: a mistake of ours, or
     /// a database whose schema is behind or belongs to somebody else.
     pub(crate) fn names_what_is_missing(&self) -> bool {

@@ -11,9 +11,10 @@ use tokio::runtime::Handle;
 use tokio::sync::{Notify, OwnedSemaphorePermit};
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Row, Statement};
+use tracing::{Instrument, Span};
 
 use super::patience::{SHORTEST, WITHOUT_CALLER, patience};
-use super::{Error, UNREACHABLE};
+use super::{Error, UNREACHABLE, spans};
 use crate::deadline;
 use sealed::Running;
 
@@ -87,7 +88,8 @@ impl Connection {
     pub async fn transaction(&mut self) -> Result<Transaction<'_>, Error> {
         let time = patience();
         let held = self.held.as_mut().expect("there until the drop");
-        let inner = within(time, &self.running, held.object.transaction()).await?;
+        let begun = within(time, &self.running, held.object.transaction());
+        let inner = traced(spans::of_transaction("BEGIN"), begun).await?;
         let left = match deadline::remaining() {
             Some(_) => None,
             None => Some(Mutex::new(WITHOUT_CALLER)),
@@ -163,7 +165,8 @@ impl Transaction<'_> {
     /// When it is not known to be kept: a constraint that is checked now refuses it, or the database does not answer.
     pub async fn commit(self) -> Result<(), Error> {
         let time = sealed::Client::time(&self);
-        within(time, self.running, self.inner.commit()).await
+        let done = within(time, self.running, self.inner.commit());
+        traced(spans::of_transaction("COMMIT"), done).await
     }
 
     /// Ends the transaction and keeps nothing of what it did. A drop does the same without waiting for it.
@@ -172,7 +175,8 @@ impl Transaction<'_> {
     /// When the database does not answer.
     pub async fn rollback(self) -> Result<(), Error> {
         let time = sealed::Client::time(&self);
-        within(time, self.running, self.inner.rollback()).await
+        let done = within(time, self.running, self.inner.rollback());
+        traced(spans::of_transaction("ROLLBACK"), done).await
     }
 
     /// Runs statements without parameters.
@@ -244,7 +248,7 @@ pub async fn query(
         let statement = prepared(inner, sql).await?;
         inner.query(&statement, params).await
     };
-    run(client, work).await
+    run(client, sql, work).await
 }
 
 /// Like [`query`], for exactly one row.
@@ -261,7 +265,7 @@ pub async fn query_one(
         let statement = prepared(inner, sql).await?;
         inner.query_one(&statement, params).await
     };
-    run(client, work).await
+    run(client, sql, work).await
 }
 
 /// Like [`query`], for at most one row.
@@ -278,7 +282,7 @@ pub async fn query_opt(
         let statement = prepared(inner, sql).await?;
         inner.query_opt(&statement, params).await
     };
-    run(client, work).await
+    run(client, sql, work).await
 }
 
 /// Runs `sql` and returns how many rows it touched.
@@ -295,7 +299,7 @@ pub async fn execute(
         let statement = prepared(inner, sql).await?;
         inner.execute(&statement, params).await
     };
-    run(client, work).await
+    run(client, sql, work).await
 }
 
 /// The statement, kept with the connection for the next time.
@@ -319,18 +323,24 @@ fn names_its_columns(sql: &str) -> bool {
 
 async fn batch_execute(client: &impl Client, sql: &str) -> Result<(), Error> {
     let (inner, _) = client.parts();
-    run(client, inner.batch_execute(sql)).await
+    run(client, sql, inner.batch_execute(sql)).await
 }
 
 async fn run<T>(
     client: &impl Client,
+    sql: &str,
     work: impl Future<Output = Result<T, tokio_postgres::Error>>,
 ) -> Result<T, Error> {
     let (_, running) = client.parts();
     let started = Instant::now();
-    let outcome = within(client.time(), running, work).await;
+    let outcome = traced(spans::of(sql), within(client.time(), running, work)).await;
     client.took(started.elapsed());
     outcome
+}
+
+async fn traced<T>(span: Span, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    let outcome = work.instrument(span.clone()).await;
+    outcome.inspect_err(|error| spans::note(&span, error))
 }
 
 /// Runs `work` for at most `time`. Where it does not come to its end, it stays counted as running.

@@ -9,11 +9,12 @@ use axum::{Json, Router};
 use garde::Validate;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
+use tracing::Instrument;
 use uuid::Uuid;
 
 use super::handler::Received;
 use super::inbox;
-use super::processor::{Attempt, Processor};
+use super::processor::{Attempt, Processor, span_of_replay};
 use super::unapplied::Reason;
 use crate::db;
 use crate::http::{Path, Problem, Query};
@@ -156,7 +157,8 @@ async fn retry(
     let payload = letter.payload.unwrap_or_default();
     let event = Received::parse(&letter.subject, payload.as_bytes())
         .map_err(|cause| Problem::conflict("still_broken", cause))?;
-    match admin.attempt(&event).await? {
+    let span = span_of_replay(&event);
+    match admin.attempt(&event).instrument(span).await? {
         Attempt::Applied | Attempt::Duplicate => Ok(Json(serde_json::json!({ "applied": id }))),
         Attempt::NotApplied(
             Reason::Parked { cause, .. } | Reason::Failed { cause } | Reason::Dead { cause },

@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::broker::{Broker, KEEP};
 use super::processor::{Processed, Processor};
+use super::relay::TRACEPARENT;
 
 /// Events of all kinds worked on at once.
 pub(crate) const CONCURRENCY: usize = 8;
@@ -125,9 +126,12 @@ impl Consumer {
         };
         let answer = match place {
             Some(_place) => {
+                let sent_in = message.headers.as_ref();
+                let sent_in = sent_in.and_then(|headers| headers.get(TRACEPARENT));
+                let sent_in = sent_in.map(|value| value.as_str());
                 let processed = self
                     .processor
-                    .process(&message.subject, &message.payload)
+                    .process(&message.subject, &message.payload, sent_in)
                     .await;
                 answer(processed)
             }

@@ -1,6 +1,7 @@
 //! One event, from its bytes to what became of it in the database.
 
-use tracing::Instrument;
+use time::{Duration, OffsetDateTime};
+use tracing::{Instrument, Span};
 use uuid::Uuid;
 
 use super::handler::{Outcome, Received};
@@ -10,7 +11,7 @@ use super::unapplied::{self, Reason, State};
 use crate::application::CORRELATION;
 use crate::db::{self, Db, Schema};
 use crate::metrics::{EventMetrics, ProcessedLabels};
-use crate::telemetry::continue_traceparent;
+use crate::telemetry::{continue_traceparent, failed, link};
 
 /// What came of one try.
 #[derive(Debug, PartialEq, Eq)]
@@ -48,6 +49,16 @@ impl Processed {
     }
 }
 
+impl Processed {
+    /// Parked is none: what it waits for may be on its way.
+    fn is_failure(self) -> bool {
+        match self {
+            Self::Applied | Self::Duplicate | Self::Kept(State::Parked) => false,
+            Self::Kept(State::Retried | State::Dead) | Self::Waiting | Self::Lost => true,
+        }
+    }
+}
+
 /// Applies events with the handlers of a service.
 #[derive(Clone)]
 pub(crate) struct Processor {
@@ -58,12 +69,23 @@ pub(crate) struct Processor {
 }
 
 impl Processor {
-    /// Applies the event in a transaction of its own, or keeps it with the reason why not.
-    pub(crate) async fn process(&self, subject: &str, payload: &[u8]) -> Processed {
+    /// Applies the event in a transaction of its own, or keeps it with the reason why not. `sent_in` is the span that published it,
+    /// where it comes from the broker.
+    pub(crate) async fn process(
+        &self,
+        subject: &str,
+        payload: &[u8],
+        sent_in: Option<&str>,
+    ) -> Processed {
         let processed = match Received::parse(subject, payload) {
             Ok(event) => {
-                let span = span_of(&event);
-                self.apply(subject, payload, &event).instrument(span).await
+                let span = span_of(&event, sent_in, OffsetDateTime::now_utc());
+                let work = self.apply(subject, payload, &event);
+                let processed = work.instrument(span.clone()).await;
+                if processed.is_failure() {
+                    failed(&span, processed.as_str());
+                }
+                processed
             }
             Err(cause) => {
                 let reason = Reason::Dead { cause };
@@ -186,18 +208,41 @@ fn log(id: Uuid, subject: &str, state: State, reason: &Reason) {
     }
 }
 
-fn span_of(event: &Received) -> tracing::Span {
+/// What comes later than this after it happened is no part of what was going on then, as when a stream is published once more.
+const SAME_TRACE: Duration = Duration::hours(1);
+
+/// A child of the span that published the event and linked to it. What comes late is only linked: it begins a trace of its own.
+fn span_of(event: &Received, sent_in: Option<&str>, now: OffsetDateTime) -> Span {
+    let span = span_without_cause(event);
+    let caused_by = event.traceparent.as_deref();
+    if now - event.time > SAME_TRACE {
+        link(&span, caused_by);
+    } else {
+        // A relay that knows of no spans passes on what the event says itself.
+        continue_traceparent(&span, sent_in.or(caused_by));
+    }
+    span
+}
+
+/// A trace of its own, linked to what has caused the event: somebody has it tried again long after that.
+pub(crate) fn span_of_replay(event: &Received) -> Span {
+    let span = span_without_cause(event);
+    link(&span, event.traceparent.as_deref());
+    span
+}
+
+fn span_without_cause(event: &Received) -> Span {
     let span = tracing::info_span!(
         "event",
         otel.name = format!("process {}", event.kind),
         otel.kind = "consumer",
         messaging.system = "nats",
         messaging.operation.name = "process",
+        messaging.operation.type = "process",
         messaging.destination.name = %event.kind,
         messaging.message.id = %event.id,
         { CORRELATION } = tracing::field::Empty,
     );
-    continue_traceparent(&span, event.traceparent.as_deref());
     span
 }
 

@@ -13,6 +13,7 @@ use async_nats::jetstream::context::PublishError;
 use async_nats::jetstream::message::PublishMessage;
 use futures::stream::{FuturesUnordered, StreamExt};
 use tokio_util::sync::CancellationToken;
+use tracing::{Instrument, Span};
 use uuid::Uuid;
 
 use super::broker::{Broker, Connection};
@@ -20,6 +21,7 @@ use super::recovery;
 use crate::db::{self, Db};
 use crate::health::Condition;
 use crate::metrics::EventMetrics;
+use crate::telemetry::{ONLY_TRACED, continue_at_once, failed, link, traceparent_of};
 
 /// Rows in one transaction.
 const BATCH: i64 = 200;
@@ -33,6 +35,9 @@ const PUBLISHED: &str = "
     update outbox o set published_at = case when o.stream_sequence is null then now() else o.created_at end,
         stream_sequence = a.sequence
     from unnest($1::uuid[], $2::bigint[]) as a (id, sequence) where o.id = a.id";
+
+/// The header that carries the span which publishes an event.
+pub(crate) const TRACEPARENT: &str = "traceparent";
 
 const UNPUBLISHED: &str = "update outbox set published_at = null where id = any($1)";
 
@@ -104,7 +109,7 @@ impl Relay {
         let tx = db::transaction(&mut client).await?;
         let rows = db::query(
             &tx,
-            "select id, subject, envelope, traceparent from outbox
+            "select id, subject, envelope, traceparent, created_at < now() - interval '1 hour' as late from outbox
              where published_at is null and subject <> all($2)
              order by id limit $1 for update skip locked",
             &[&BATCH, &self.broker.refused()],
@@ -139,16 +144,25 @@ impl Relay {
             let mut message = PublishMessage::build()
                 .message_id(id.to_string())
                 .payload(row.get::<_, String>("envelope").into());
-            if let Some(traceparent) = row.get::<_, Option<&str>>("traceparent") {
-                message = message.header("traceparent", traceparent);
+            let span = span_of(&subject, id, row.get("traceparent"), row.get("late"));
+            if let Some(traceparent) = traceparent_of(&span) {
+                message = message.header(TRACEPARENT, traceparent.as_str());
             }
             let acknowledgement = self
                 .broker
                 .jetstream
                 .send_publish(subject.clone(), message)
                 .await
+                .inspect_err(|_| failed(&span, "not_sent"))
                 .context("the broker does not take events")?;
-            waiting.push(async move { (id, subject, acknowledgement.into_future().await) });
+            waiting.push(async move {
+                let acknowledged = acknowledgement.into_future();
+                let acknowledged = acknowledged.instrument(span.clone()).await;
+                if acknowledged.is_err() {
+                    failed(&span, "not_acknowledged");
+                }
+                (id, subject, acknowledged)
+            });
         }
         let mut sent = Sent::default();
         while let Some((id, subject, acknowledged)) = waiting.next().await {
@@ -166,6 +180,31 @@ impl Relay {
         }
         Ok(sent)
     }
+}
+
+/// Part of the trace of what made the event true, and not of the relay's own round; linked to it where that is long past, as when a
+/// stream that was lost is published again.
+fn span_of(subject: &str, id: Uuid, traceparent: Option<&str>, late: bool) -> Span {
+    if traceparent.is_none() {
+        return Span::none();
+    }
+    let span = tracing::info_span!(
+        target: ONLY_TRACED,
+        "publish",
+        otel.name = format!("publish {subject}"),
+        otel.kind = "producer",
+        messaging.system = "nats",
+        messaging.operation.name = "publish",
+        messaging.operation.type = "send",
+        messaging.destination.name = subject,
+        messaging.message.id = %id,
+    );
+    if late {
+        link(&span, traceparent);
+    } else {
+        continue_at_once(&span, traceparent);
+    }
+    span
 }
 
 /// What the broker has acknowledged, and the last failure among the rest.

@@ -17,7 +17,7 @@ use url::Url;
 
 use super::status::problem;
 use crate::client::{PeerError, budget, patience, repeatedly};
-use crate::telemetry::inject;
+use crate::telemetry::{failed, inject};
 
 /// How often a silent neighbour is asked whether it is still there while it owes an answer, and how long it has.
 const ASK: Duration = Duration::from_secs(10);
@@ -75,15 +75,23 @@ impl GrpcPeer {
         Q: Clone,
         F: Future<Output = Result<Response<A>, Status>>,
     {
-        let span = tracing::info_span!(
-            "call",
-            otel.name = format!("{method} {}", self.name),
-            otel.kind = "client",
-            rpc.system = "grpc",
-            rpc.method = method,
-        );
-        let once = || self.once(&message, &call);
-        repeatedly(&self.budget, true, once).instrument(span).await
+        let (message, call) = (&message, &call);
+        let once = |_| async move {
+            let span = tracing::info_span!(
+                "call",
+                otel.name = format!("{method} {}", self.name),
+                otel.kind = "client",
+                rpc.system = "grpc",
+                rpc.method = method,
+                peer.service = self.name,
+            );
+            let answer = self.once(message, call).instrument(span.clone()).await;
+            if let Err(error) = &answer {
+                failed(&span, error.kind());
+            }
+            answer
+        };
+        repeatedly(&self.budget, true, once).await
     }
 
     /// An answer that is not in the neighbour's contract.

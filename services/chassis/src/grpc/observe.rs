@@ -25,7 +25,7 @@ use tracing::{Instrument, Span};
 use super::status::SOMETHING_MISSING;
 use crate::application::CORRELATION;
 use crate::http::SECONDS;
-use crate::telemetry::{LogLimit, continue_trace};
+use crate::telemetry::{LogLimit, continue_trace, failed};
 
 /// Measurements of the gRPC edge. Labels are bounded: a method that is not described is `none`, however it is answered.
 pub(crate) struct GrpcMetrics {
@@ -88,7 +88,6 @@ pub(super) async fn observe(
         rpc.system = "grpc",
         rpc.method = method,
         rpc.grpc.status_code = tracing::field::Empty,
-        otel.status_code = tracing::field::Empty,
         { CORRELATION } = tracing::field::Empty,
     );
     continue_trace(&span, request.headers());
@@ -149,7 +148,7 @@ impl Drop for Call {
         self.span.in_scope(|| {
             self.span.record("rpc.grpc.status_code", code as i32);
             if is_our_mistake(code) {
-                self.span.record("otel.status_code", "ERROR");
+                failed(&self.span, format!("{code:?}"));
             }
             log(code, elapsed.as_micros() as f64 / 1000.0);
         });

@@ -16,7 +16,7 @@ use prometheus_client::registry::{Registry, Unit};
 use tracing::Instrument;
 
 use crate::application::CORRELATION;
-use crate::telemetry::{LogLimit, continue_trace, http_method};
+use crate::telemetry::{LogLimit, continue_trace, failed, http_method};
 
 /// Measurements of the HTTP edge. Labels are bounded: the route is the pattern, never the path.
 pub(crate) struct HttpMetrics {
@@ -83,8 +83,8 @@ pub(super) async fn observe(
         http.request.method = method,
         http.route = route,
         url.path = request.uri().path(),
+        url.scheme = "http",
         http.response.status_code = tracing::field::Empty,
-        otel.status_code = tracing::field::Empty,
         { CORRELATION } = tracing::field::Empty,
     );
     continue_trace(&span, request.headers());
@@ -106,7 +106,7 @@ pub(super) async fn observe(
         span.record("http.response.status_code", status.as_u16());
         let duration_ms = elapsed.as_micros() as f64 / 1000.0;
         if status.is_server_error() {
-            span.record("otel.status_code", "ERROR");
+            failed(&span, status.as_str().to_owned());
         }
         log(status, duration_ms);
     });

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use axum::http::{HeaderMap, Method};
+use opentelemetry::Context;
 use opentelemetry::propagation::TextMapPropagator;
 use opentelemetry::trace::TraceContextExt;
 use opentelemetry_http::{HeaderExtractor, HeaderInjector};
@@ -21,21 +22,44 @@ pub fn continue_trace(span: &Span, headers: &HeaderMap) {
 
 /// Makes `span` a child of, and links it to, the trace of a stored `traceparent`.
 pub fn continue_traceparent(span: &Span, traceparent: Option<&str>) {
-    let Some(traceparent) = traceparent else {
-        return;
-    };
-    let carrier = HashMap::from([("traceparent".to_owned(), traceparent.to_owned())]);
-    let parent = TraceContextPropagator::new().extract(&carrier);
-    span.add_link(parent.span().span_context().clone());
-    // As above: at worst the root of a trace of its own, still linked.
-    let _ = span.set_parent(parent);
+    if let Some(parent) = stored(traceparent) {
+        span.add_link(parent.span().span_context().clone());
+        // As above: at worst the root of a trace of its own, still linked.
+        let _ = span.set_parent(parent);
+    }
+}
+
+/// Makes `span` a child of the stored `traceparent`: the work that it asked for itself, done a moment later.
+pub(crate) fn continue_at_once(span: &Span, traceparent: Option<&str>) {
+    if let Some(parent) = stored(traceparent) {
+        let _ = span.set_parent(parent);
+    }
+}
+
+/// Links `span` to the stored `traceparent` and leaves it the root of a trace of its own: what it does is long after that.
+pub(crate) fn link(span: &Span, traceparent: Option<&str>) {
+    if let Some(cause) = stored(traceparent) {
+        span.add_link(cause.span().span_context().clone());
+    }
+}
+
+fn stored(traceparent: Option<&str>) -> Option<Context> {
+    let carrier = HashMap::from([("traceparent".to_owned(), traceparent?.to_owned())]);
+    let context = TraceContextPropagator::new().extract(&carrier);
+    let is_valid = context.span().span_context().is_valid();
+    is_valid.then_some(context)
+}
+
+/// `span` as a `traceparent`, for what it sends.
+pub(crate) fn traceparent_of(span: &Span) -> Option<String> {
+    let mut carrier = HashMap::new();
+    TraceContextPropagator::new().inject_context(&span.context(), &mut carrier);
+    carrier.remove("traceparent")
 }
 
 /// The current span as a `traceparent`, to be stored with an event or a saga.
 pub fn current_traceparent() -> Option<String> {
-    let mut carrier = HashMap::new();
-    TraceContextPropagator::new().inject_context(&Span::current().context(), &mut carrier);
-    carrier.remove("traceparent")
+    traceparent_of(&Span::current())
 }
 
 /// The id of the current trace in lower-case hex.

@@ -8,6 +8,8 @@ use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{Span, SpanData, SpanProcessor};
 
+use crate::application::{CORRELATION, CORRELATION_ATTRIBUTE};
+
 thread_local! {
     static SERVICE: Cell<Option<&'static str>> = const { Cell::new(None) };
 }
@@ -35,8 +37,13 @@ impl<P: SpanProcessor> SpanProcessor for SpansOf<P> {
         self.inner.on_start(span, context);
     }
 
-    fn on_end(&self, span: SpanData) {
+    fn on_end(&self, mut span: SpanData) {
         if current() == Some(self.service) {
+            for attribute in &mut span.attributes {
+                if attribute.key.as_str() == CORRELATION {
+                    attribute.key = CORRELATION_ATTRIBUTE.into();
+                }
+            }
             self.inner.on_end(span);
         }
     }

@@ -40,6 +40,8 @@ impl LogLines {
         if ids.is_valid() {
             line.insert("trace_id".to_owned(), ids.trace_id().to_string().into());
             line.insert("span_id".to_owned(), ids.span_id().to_string().into());
+            let flags = format!("{:02x}", ids.trace_flags().to_u8());
+            line.insert("trace_flags".to_owned(), flags.into());
         }
     }
 }

@@ -13,6 +13,7 @@ import (
 	"shopkeeper.dev/email/internal/mail"
 	"shopkeeper.dev/email/internal/smtp"
 	"shopkeeper.dev/email/internal/store"
+	"shopkeeper.dev/email/internal/telemetry"
 )
 
 // Between two tries to write down how a mail ended. Shorter than what a sender rests after an outage of the database.
@@ -50,7 +51,7 @@ func (d *Delivery) deliver(ctx context.Context, m *store.Claimed, client *smtp.C
 
 func (d *Delivery) send(ctx context.Context, m *store.Claimed, client *smtp.Client) error {
 	message, err := smtp.Message{
-		ID: m.ID, From: d.From, To: m.To, Subject: m.Subject, Text: m.Text, HTML: m.HTML, Date: m.CreatedAt,
+		ID: m.ID, TraceID: telemetry.TraceID(ctx), From: d.From, To: m.To, Subject: m.Subject, Text: m.Text, HTML: m.HTML, Date: m.CreatedAt,
 	}.Bytes()
 	if err != nil {
 		return d.fail(ctx, m, mail.Refused, 0, err.Error())

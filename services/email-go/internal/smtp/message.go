@@ -18,7 +18,9 @@ import (
 // Message is a mail as it is sent. What is written of it is ASCII, but for an address that is not.
 type Message struct {
 	// Becomes the Message-ID, so that a second sending of the same mail is recognised by the reader's program.
-	ID                      uuid.UUID
+	ID uuid.UUID
+	// The trace of what caused it, so that whoever has the mail can ask where it comes from; empty where there is none.
+	TraceID                 string
 	From                    mail.Address
 	To, Subject, Text, HTML string
 	Date                    time.Time
@@ -47,6 +49,9 @@ func (m Message) Bytes() ([]byte, error) {
 	}
 	_, host, _ := strings.Cut(m.From.Address, "@")
 	var head bytes.Buffer
+	if m.TraceID != "" {
+		fmt.Fprintf(&head, "X-Trace-Id: %s\r\n", m.TraceID)
+	}
 	for _, line := range [][2]string{
 		{"From", m.From.String()},
 		// Without the name: whoever registers chooses it, for an address that may be somebody else's.

@@ -78,7 +78,7 @@ func TestOnlyThreeNumbersAreAnEnhancedCode(t *testing.T) {
 
 func message() Message {
 	return Message{
-		ID: uuid.MustParse("00000000-0000-0000-0000-000000000007"), From: mail.Address{Name: "Demo", Address: "shop@shop.example"},
+		ID: uuid.MustParse("00000000-0000-0000-0000-000000000007"), TraceID: "0af7651916cd43dd8448eb211c80319c", From: mail.Address{Name: "Demo", Address: "shop@shop.example"},
 		To: "zoe@home.example", Subject: "Your order is confirmed ✓", Text: "Hello ✓\n.\nEnd", HTML: "<p>Hello</p>",
 		Date: time.Unix(1_700_000_000, 0),
 	}
@@ -101,6 +101,7 @@ func TestAMessageHasItsHeaderAndBothParts(t *testing.T) {
 	m := read(t, message())
 	for name, expected := range map[string]string{
 		"Message-ID":     "<00000000-0000-0000-0000-000000000007@shop.example>",
+		"X-Trace-Id":     "0af7651916cd43dd8448eb211c80319c",
 		"Auto-Submitted": "auto-generated",
 		"Date":           "Tue, 14 Nov 2023 22:13:20 +0000",
 		"From":           `"Demo" <shop@shop.example>`,

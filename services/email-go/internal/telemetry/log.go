@@ -3,6 +3,7 @@ package telemetry
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"log/slog"
 	"runtime"
@@ -48,7 +49,7 @@ func (h *handler) Handle(ctx context.Context, record slog.Record) error {
 		}
 	}
 	if span, ok := spanOf(ctx); ok {
-		line.AddAttrs(slog.String("trace_id", span.traceID()), slog.String("span_id", span.spanID()))
+		line.AddAttrs(slog.String("trace_id", span.traceID()), slog.String("span_id", span.spanID()), slog.String("trace_flags", fmt.Sprintf("%02x", span.flags)))
 	}
 	record.Attrs(func(a slog.Attr) bool { line.AddAttrs(a); return true })
 	return h.Handler.Handle(ctx, line)

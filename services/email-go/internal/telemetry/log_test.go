@@ -24,7 +24,7 @@ func TestALineHasTheTraceAndTheContextsFieldsAtTheTopLevel(t *testing.T) {
 	}
 	for name, expected := range map[string]string{
 		"level": "INFO", "message": "mail sent", "service.name": "email", "target": "email/internal/telemetry",
-		"trace_id": "0af7651916cd43dd8448eb211c80319c", "order_id": "7", "kind": "inner",
+		"trace_id": "0af7651916cd43dd8448eb211c80319c", "trace_flags": "01", "order_id": "7", "kind": "inner",
 	} {
 		if line[name] != expected {
 			t.Errorf("%s: %v", name, line[name])
@@ -33,7 +33,7 @@ func TestALineHasTheTraceAndTheContextsFieldsAtTheTopLevel(t *testing.T) {
 	if id, _ := line["span_id"].(string); len(id) != 16 || id == "b7ad6b7169203331" {
 		t.Error(id)
 	}
-	if _, err := time.Parse(time.RFC3339Nano, line["timestamp"].(string)); err != nil || len(line) != 9 {
+	if _, err := time.Parse(time.RFC3339Nano, line["timestamp"].(string)); err != nil || len(line) != 10 {
 		t.Error(line, err)
 	}
 }

@@ -218,13 +218,42 @@ pub(super) async fn timeline(
     Path(id): Path<Uuid>,
 ) -> Result<Json<Timeline>, Problem> {
     let order = visible(&state, &reader, id).await?;
+    Ok(Json(timeline_of(&state, order).await?))
+}
+
+/// The same for whoever looks after the shop: it says nothing of the buyer. The order is called by its id or its number.
+pub(super) async fn timeline_for_administration(
+    AxumState(state): AxumState<State>,
+    Path(name): Path<String>,
+) -> Result<Json<Timeline>, Problem> {
     let connection = state.db.get().await?;
-    Ok(Json(Timeline {
-        order_id: id,
+    let mut found = match (name.parse::<OrderNumber>(), name.parse()) {
+        (Ok(number), _) => store::orders::numbered(&connection, number, None, None, 2).await?,
+        (_, Ok(id)) => Vec::from_iter(store::orders::find(&connection, id).await?),
+        _ => vec![],
+    };
+    drop(connection);
+    match (found.pop(), found.pop()) {
+        (Some(order), None) => Ok(Json(timeline_of(&state, order).await?)),
+        (Some(one), Some(other)) => Err(Problem::conflict(
+            "several",
+            format!(
+                "Several orders have the number {name}: {} and {}. Say which by its id.",
+                one.id, other.id
+            ),
+        )),
+        (None, _) => Err(Problem::not_found(format!("There is no order {name}."))),
+    }
+}
+
+async fn timeline_of(state: &State, order: Order) -> Result<Timeline, Problem> {
+    let connection = state.db.get().await?;
+    Ok(Timeline {
+        order_id: order.id,
         number: order.number,
         state: order.state,
-        entries: store::timeline::of_order(&connection, id).await?,
-    }))
+        entries: store::timeline::of_order(&connection, order.id).await?,
+    })
 }
 
 /// The order, if the reader may know of it.

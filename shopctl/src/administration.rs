@@ -6,9 +6,7 @@ use http_body_util::{BodyExt, Empty};
 use hyper::{Method, Request, StatusCode, body::Bytes, client::conn::http1, header};
 use hyper_util::rt::TokioIo;
 use serde::{Deserialize, de::DeserializeOwned};
-use uuid::Uuid;
 
-use super::Letter;
 use crate::{
     cluster::Cluster,
     failure::Failure,
@@ -16,16 +14,13 @@ use crate::{
     place::{Place, Port},
 };
 
-/// How many letters are asked for at once: as many as a service gives.
-const PAGE: usize = 1000;
-
 /// A service that does not answer within this time is not reached.
 const LIMIT: Duration = Duration::from_secs(10);
 
 /// The administration of one service.
-pub(super) struct Administration<'a> {
-    pub(super) cluster: &'a Cluster,
-    pub(super) place: Place,
+pub(crate) struct Administration<'a> {
+    pub(crate) cluster: &'a Cluster,
+    pub(crate) place: Place,
 }
 
 /// An error as a problem document.
@@ -35,68 +30,22 @@ struct Problem {
     detail: String,
 }
 
-struct Answer {
-    status: StatusCode,
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
     body: Bytes,
 }
 
+impl Answer {
+    /// It says in so many words what is wrong; whoever does not know the path says nothing.
+    pub(crate) fn is_problem(&self) -> bool {
+        let problem: Problem = serde_json::from_slice(&self.body).unwrap_or_default();
+        !problem.detail.is_empty()
+    }
+}
+
 impl Administration<'_> {
-    /// All letters of the service; none where it subscribes to nothing.
-    pub(super) async fn letters(&self) -> Result<Vec<Letter>, Failure> {
-        let mut all: Vec<Letter> = Vec::new();
-        loop {
-            let mut path = format!("/dead-letters?limit={PAGE}");
-            if let Some(last) = all.last() {
-                path += &format!("&after={}", last.id);
-            }
-            let answer = self.ask(Method::GET, &path).await?;
-            if answer.status == StatusCode::NOT_FOUND {
-                return Ok(all);
-            }
-            let page: Vec<Letter> = self.read(&answer)?;
-            let is_last = page.len() < PAGE;
-            all.extend(page.into_iter().map(|letter| self.own(letter)));
-            if is_last {
-                return Ok(all);
-            }
-        }
-    }
-
-    /// One letter with its payload, where the service has it.
-    pub(super) async fn letter(&self, id: Uuid) -> Result<Option<Letter>, Failure> {
-        let answer = self
-            .ask(Method::GET, &format!("/dead-letters/{id}"))
-            .await?;
-        match answer.status {
-            StatusCode::NOT_FOUND => Ok(None),
-            _ => Ok(Some(self.own(self.read(&answer)?))),
-        }
-    }
-
-    /// Applies an event now.
-    pub(super) async fn retry(&self, id: Uuid) -> Result<(), Failure> {
-        let answer = self
-            .ask(Method::POST, &format!("/dead-letters/{id}/retry"))
-            .await?;
-        self.well(&answer)
-    }
-
-    /// Forgets an event for good.
-    pub(super) async fn discard(&self, id: Uuid) -> Result<(), Failure> {
-        let answer = self
-            .ask(Method::DELETE, &format!("/dead-letters/{id}"))
-            .await?;
-        self.well(&answer)
-    }
-
-    fn own(&self, letter: Letter) -> Letter {
-        Letter {
-            service: self.place.service.clone(),
-            ..letter
-        }
-    }
-
-    fn read<T: DeserializeOwned>(&self, answer: &Answer) -> Result<T, Failure> {
+    /// What a good answer says.
+    pub(crate) fn read<T: DeserializeOwned>(&self, answer: &Answer) -> Result<T, Failure> {
         self.well(answer)?;
         serde_json::from_slice(&answer.body).map_err(|error| {
             Failure::Refused(format!(
@@ -106,7 +55,8 @@ impl Administration<'_> {
         })
     }
 
-    fn well(&self, answer: &Answer) -> Result<(), Failure> {
+    /// It is a good answer.
+    pub(crate) fn well(&self, answer: &Answer) -> Result<(), Failure> {
         if answer.status.is_success() {
             return Ok(());
         }
@@ -121,7 +71,8 @@ impl Administration<'_> {
         )))
     }
 
-    async fn ask(&self, method: Method, path: &str) -> Result<Answer, Failure> {
+    /// Asks within [`LIMIT`].
+    pub(crate) async fn ask(&self, method: Method, path: &str) -> Result<Answer, Failure> {
         let answered = tokio::time::timeout(LIMIT, self.exchange(method, path)).await;
         let service = &self.place.service;
         answered.unwrap_or_else(|_| {

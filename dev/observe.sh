@@ -1,0 +1,101 @@
+#!/bin/bash
+# observe.sh up | down : traces, logs and metrics of the cluster of `make up`, in the namespace `observability`.
+. "$(dirname "$0")/common.sh"
+# shellcheck source=observe/versions.env
+. "$DEV/observe/versions.env"
+cluster=${CLUSTER:-shopkeeper} shop=demo namespace=demo
+kube() { kubectl --context "kind-$cluster" "$@"; }
+images=(jaeger victoria-metrics vmalert victoria-logs vlagent)
+
+image() { # PROGRAM : the name of its image
+  local variable=${SHOPKEEPER_IMAGES^^}_${1^^}
+  variable=${variable//-/_}
+  echo "${!variable}"
+}
+
+need_cluster() {
+  kube get --raw /readyz >/dev/null 2>&1 || die "the cluster '$cluster' does not answer; \`make up\` starts it"
+}
+
+# Where no registry answers; all nodes have pods of vlagent, and so need its image.
+stand_ins() {
+  local program image node
+  "$DEV/observe/images.sh"
+  for program in "${images[@]}"; do
+    image=$(image "$program")
+    for node in $(kind get nodes --name "$cluster"); do
+      [ "$program" = vlagent ] || [[ $node != *control-plane* ]] || continue
+      [ -z "$(docker exec "$node" ctr -n k8s.io images ls -q "name==$image")" ] || continue
+      say "putting $program on $node"
+      docker save "$image" | docker exec -i "$node" ctr -n k8s.io images import - >/dev/null
+    done
+  done
+}
+
+apply_stack() {
+  local work program image
+  work=$(mktemp -d)
+  cp "$DEV"/observe/stack/* "$work"
+  cp "$DEV/observe/trace-page/index.html" "$work"
+  sed 's/RELEASE_NAMESPACE/shop-system/g; s/RELEASE_NAME/shop-operator/g' "$ROOT/charts/shop-operator/files/alerts.yaml" > "$work/rules.yaml"
+  [ "$SHOPKEEPER_IMAGES" = built ] || sed -i '/assets_path/d' "$work/jaeger.yaml"   # the published image has a UI of its own
+  {
+    echo 'images:'
+    for program in "${images[@]}"; do
+      image=$(image "$program")
+      echo "  - {name: $program, newName: ${image%:*}, newTag: \"${image##*:}\"}"
+    done
+  } >> "$work/kustomization.yaml"
+  # Client-side: only what was applied so is pruned, and a config map of before has another name.
+  kube apply --prune --selector app.kubernetes.io/part-of=shopkeeper-observability --prune-allowlist core/v1/ConfigMap -k "$work" > "$STATE/observe.log" 2>&1 || { cat "$STATE/observe.log" >&2; die "the stack could not be applied"; }
+  rm -rf "$work"
+}
+
+await_stack() {
+  local part
+  for part in deployment/traces deployment/logs deployment/metrics deployment/alerts daemonset/vlagent; do
+    kube -n observability rollout status "$part" --timeout=180s >&2 || die "$part of the namespace observability does not become ready"
+  done
+}
+
+# shop_sends FIELDS : what this script asks of the Shop is a field manager's of its own, so that it goes with an empty ask. It takes
+# nothing over that somebody else has set.
+shop_sends() {
+  kube get shop "$shop" -n "$namespace" >/dev/null 2>&1 || { say "there is no Shop '$shop', so nothing sends traces yet"; return 0; }
+  kube apply --server-side --field-manager=observe -f - >&2 <<Y
+{"apiVersion": "shopkeeper.dev/v1alpha1", "kind": "Shop", "metadata": {"name": "$shop", "namespace": "$namespace"}, "spec": {$1}}
+Y
+  KUBE_CONTEXT=kind-$cluster "$DEV/await-shop.sh" "$shop"
+}
+
+up() {
+  need_cluster
+  images_from
+  [ "$SHOPKEEPER_IMAGES" = published ] || step "Images of the stack (10 minutes when cold)" stand_ins
+  step "Stack" apply_stack
+  step "Waiting for the stack" await_stack
+  step "The Shop sends its traces" shop_sends '"telemetry": {"otlp": {"endpoint": "http://traces.observability:4318"}}'
+  cat <<Y
+
+What goes on in the shop is seen at:
+  kubectl -n observability port-forward service/traces  16686   traces      http://127.0.0.1:16686/search?service=orders
+  kubectl -n observability port-forward service/logs    9428    logs        http://127.0.0.1:9428/select/vmui
+  kubectl -n observability port-forward service/metrics 8428    metrics     http://127.0.0.1:8428/vmui
+\`make observe-down\` removes it.
+Y
+}
+
+down() {
+  need_cluster
+  shop_sends ''
+  kube delete namespace observability --ignore-not-found >&2
+  kube delete clusterrole,clusterrolebinding --selector app.kubernetes.io/part-of=shopkeeper-observability --ignore-not-found >&2
+}
+
+main() {
+  case ${1:-} in
+    up|down) exclusive observe; "$1" ;;
+    *)       die "usage: dev/observe.sh up|down" ;;
+  esac
+}
+main "$@"; exit

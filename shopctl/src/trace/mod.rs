@@ -1,0 +1,175 @@
+//! `shopctl trace`: what one order, or one request, was at every service.
+
+mod spans;
+mod text;
+
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
+use serde::Serialize;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+pub use spans::{Found, Span, Trace, origin_of_failure};
+pub use text::{of_story, of_tree};
+
+use crate::{
+    back_end::{BackEnd, Kind},
+    cli::TraceOptions,
+    cluster::Cluster,
+    failure::{Failure, Outcome},
+    order::{self, ORDERS, Story},
+    output::{self, Output},
+};
+
+/// How far back traces are looked for where the story of the order is not known.
+const SINCE: SignedDuration = SignedDuration::from_hours(48);
+
+/// The answer for programs.
+#[derive(Serialize)]
+struct Answer<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    order: Option<&'a Story>,
+    traces: Vec<Value>,
+    /// Which back end has answered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    asked: Option<String>,
+}
+
+/// Prints the traces of an order, or one trace. Without a back end of traces, the story of the order.
+///
+/// # Errors
+/// When there is no such order or trace, or nothing that knows of it can be asked.
+pub async fn run(
+    cluster: &Cluster,
+    options: &TraceOptions,
+    output: Output,
+) -> Result<Outcome, Failure> {
+    let back_end = BackEnd::find(cluster, Kind::Traces, options.back_ends.traces.as_ref()).await;
+    let (story, traces, back_end) = if order::is_trace(&options.name) {
+        let back_end = back_end?;
+        let trace = by_id(&back_end, &options.name).await?;
+        let unknown = || Failure::Absent(unknown(&back_end, &options.name));
+        (None, vec![trace.ok_or_else(unknown)?], Some(back_end))
+    } else {
+        let shop = cluster.shop().await?;
+        let story = Story::ask(cluster, &shop, &options.name).await;
+        let traces = match &back_end {
+            Ok(back_end) => of_order(back_end, &options.name, story.as_ref().ok()).await,
+            Err(_) => Ok(vec![]),
+        };
+        let (story, traces) = either(story, traces)?;
+        let back_end = back_end.map_err(output::complain).ok();
+        (story, traces, back_end)
+    };
+    show(
+        story.as_ref(),
+        &traces,
+        back_end.as_ref(),
+        options.all,
+        output,
+    )?;
+    let failed = |trace: &Trace| origin_of_failure(&trace.tree()).is_some();
+    Ok(Outcome::good_if(!traces.iter().any(failed)))
+}
+
+fn show(
+    story: Option<&Story>,
+    traces: &[Trace],
+    back_end: Option<&BackEnd>,
+    all: bool,
+    output: Output,
+) -> Result<(), Failure> {
+    if output == Output::Json {
+        let of = |trace: &Trace| json!({"id": trace.id, "spans": trace.tree()});
+        return output::print_json(&Answer {
+            order: story,
+            traces: traces.iter().map(of).collect(),
+            asked: back_end.map(BackEnd::to_string),
+        });
+    }
+    let mut text = story.map(of_story).unwrap_or_default();
+    for trace in traces {
+        text += &of_tree(&trace.id, &trace.tree(), all);
+    }
+    output::print(&text)?;
+    match back_end {
+        Some(back_end) if traces.is_empty() => {
+            output::complain(format!("{back_end} knows no trace of it."));
+        }
+        Some(back_end) => output::complain(format!("Traces: {back_end}.")),
+        None => {}
+    }
+    Ok(())
+}
+
+/// What one of both knows is told, and what went wrong with the other.
+fn either(
+    story: Result<Story, Failure>,
+    traces: Result<Vec<Trace>, Failure>,
+) -> Result<(Option<Story>, Vec<Trace>), Failure> {
+    match (story, traces) {
+        (Ok(story), traces) => {
+            let traces = traces.map_err(output::complain).unwrap_or_default();
+            Ok((Some(story), traces))
+        }
+        (Err(failure), Ok(traces)) if !traces.is_empty() => {
+            output::complain(failure);
+            Ok((None, traces))
+        }
+        (Err(failure), _) => Err(failure),
+    }
+}
+
+fn unknown(back_end: &BackEnd, trace: &str) -> String {
+    format!(
+        "{back_end} knows no trace {trace}: it may be too old, some seconds too young, or not kept (spec.telemetry.sampling)"
+    )
+}
+
+/// Those that the order's story names; where that is not known, those whose spans name the order.
+async fn of_order(
+    back_end: &BackEnd,
+    order: &str,
+    story: Option<&Story>,
+) -> Result<Vec<Trace>, Failure> {
+    if let Some(story) = story {
+        let mut traces = Vec::new();
+        for id in story.traces() {
+            traces.extend(by_id(back_end, id).await?);
+        }
+        return Ok(traces);
+    }
+    // Spans have the id and not the number.
+    let Ok(id) = order.parse::<Uuid>() else {
+        return Ok(vec![]);
+    };
+    let tags = percent_encoded(&json!({"shop.order.id": id}).to_string());
+    let now = Timestamp::now();
+    let start = now.checked_sub(SINCE).unwrap_or(now);
+    let (start, end) = (start.as_microsecond(), now.as_microsecond());
+    let path = format!("/api/traces?service={ORDERS}&tags={tags}&start={start}&end={end}&limit=20");
+    let answer: Found = back_end.read(&back_end.text(&path).await?)?;
+    Ok(answer.traces())
+}
+
+/// The trace, where it is known.
+///
+/// # Errors
+/// When the back end cannot be asked.
+pub async fn by_id(back_end: &BackEnd, id: &str) -> Result<Option<Trace>, Failure> {
+    let Some(text) = back_end.find_text(&format!("/api/traces/{id}")).await? else {
+        return Ok(None);
+    };
+    let found: Found = back_end.read(&text)?;
+    Ok(found.traces().into_iter().next())
+}
+
+/// For a value of a query.
+pub fn percent_encoded(text: &str) -> String {
+    let of = |byte| match byte {
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
+            char::from(byte).to_string()
+        }
+        byte => format!("%{byte:02X}"),
+    };
+    text.bytes().map(of).collect()
+}

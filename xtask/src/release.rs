@@ -18,8 +18,9 @@ pub(crate) fn build(workspace: &Workspace, flags: &[&str], binaries: &[&str]) ->
         "-Ctarget-feature=+crt-static".to_owned(),
         // The crate looks for getrandom() with dlsym, which a static binary has not; it would need /dev/random.
         "--cfg=getrandom_backend=\"linux_getrandom\"".to_owned(),
-        format!("--remap-path-prefix={}=/src", workspace.root.display()),
     ];
+    // Not the workspace's own folder: cargo names what lies in it from there. And flags that name it would have each clone compile all
+    // dependencies anew.
     if let Some(home) = home("CARGO_HOME", ".cargo") {
         rustc.push(format!("--remap-path-prefix={}=/cargo", home.display()));
     }

@@ -22,6 +22,7 @@ mod scaling;
 mod shop_release;
 mod shopctl;
 mod steady_state;
+mod story;
 mod support;
 mod traffic;
 mod your_own_service;

@@ -2,7 +2,7 @@
 
 use chassis::testing::{self, TestEvent, eventually};
 use reqwest::StatusCode;
-use serde_json::json;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::payments::Manner;
@@ -260,4 +260,37 @@ async fn a_later_migration_disturbs_no_order() {
     }
     shop.backends.widen_tables().await;
     assert_eq!(whole_way().await.0, 95);
+}
+
+#[tokio::test]
+async fn the_administration_tells_the_story_of_an_order_and_nothing_of_its_buyer() {
+    let shop = Shop::open().await;
+    let buyer = Person::buyer();
+    shop.sell("mug", 1250, 10).await;
+    let order = shop.buy(&buyer, "mug", 1).await;
+    shop.until(order, "paid").await;
+    let ask = async |name: &str| {
+        let path = format!("/orders/{name}/timeline");
+        let asked = reqwest::get(shop.service.admin_at(&path)).await.unwrap();
+        (asked.status(), asked.text().await.unwrap())
+    };
+    let (status, by_id) = ask(&order.to_string()).await;
+    assert_eq!(status, StatusCode::OK, "{by_id}");
+    let story: Value = serde_json::from_str(&by_id).unwrap();
+    assert_eq!(story["state"], "paid", "{story}");
+    assert_eq!(
+        story["entries"].as_array(),
+        Some(&shop.timeline(order).await)
+    );
+    let number = story["number"].as_str().unwrap();
+    assert_eq!(
+        ask(&number.to_lowercase()).await,
+        (StatusCode::OK, by_id.clone())
+    );
+    assert!(!by_id.contains(&buyer.id.to_string()), "{by_id}");
+    for nobody in [&Uuid::nil().to_string(), "00000000", "mug", "..%2F.."] {
+        let (status, problem) = ask(nobody).await;
+        assert_eq!(status, StatusCode::NOT_FOUND, "{nobody}: {problem}");
+        assert!(problem.contains("There is no order"), "{nobody}: {problem}");
+    }
 }

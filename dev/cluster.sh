@@ -42,11 +42,7 @@ stand_ins() { # the images that the nodes cannot pull
   part "PostgreSQL image" "$DEV/postgres/image.sh"
   part "NATS image" "$DEV/nats/image.sh"
   for image in "$POSTGRES_IMAGE" "$NATS_IMAGE"; do
-    for node in $(workers); do
-      [ -z "$(docker exec "$node" ctr -n k8s.io images ls -q "name==$image")" ] || continue
-      say "putting $image on $node"
-      docker save "$image" | docker exec -i "$node" ctr -n k8s.io images import - >/dev/null
-    done
+    for node in $(workers); do put_on_node "$image" "$node"; done
   done
 }
 

@@ -87,6 +87,13 @@ need_port() { # PORT WHO : nobody listens on it
   ! (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null || die "port $1 of 127.0.0.1 is taken, and $2 needs it; stop what listens there"
 }
 
+# put_on_node IMAGE NODE : an image of the docker engine, where the node of a cluster does not have it
+put_on_node() {
+  [ -z "$(docker exec "$2" ctr -n k8s.io images ls -q "name==$1")" ] || return 0
+  say "putting $1 on $2"
+  docker save "$1" | docker exec -i "$2" ctr -n k8s.io images import - >/dev/null
+}
+
 # recipe FOLDER : what decides about an image that this folder of dev/ builds; built NAME FOLDER : there is an image of that recipe
 RECIPE_LABEL=dev.shopkeeper.recipe
 recipe() { (cd "$DEV" && find versions.env "$1" -type f -print0 | LC_ALL=C sort -z | xargs -0 sha256sum | sha256sum | cut -c1-16); }

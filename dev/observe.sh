@@ -3,7 +3,7 @@
 . "$(dirname "$0")/common.sh"
 # shellcheck source=observe/versions.env
 . "$DEV/observe/versions.env"
-cluster=${CLUSTER:-shopkeeper} shop=demo namespace=demo
+cluster=shopkeeper shop=demo namespace=demo
 kube() { kubectl --context "kind-$cluster" "$@"; }
 images=(jaeger victoria-metrics vmalert victoria-logs vlagent)
 
@@ -25,9 +25,7 @@ stand_ins() {
     image=$(image "$program")
     for node in $(kind get nodes --name "$cluster"); do
       [ "$program" = vlagent ] || [[ $node != *control-plane* ]] || continue
-      [ -z "$(docker exec "$node" ctr -n k8s.io images ls -q "name==$image")" ] || continue
-      say "putting $program on $node"
-      docker save "$image" | docker exec -i "$node" ctr -n k8s.io images import - >/dev/null
+      put_on_node "$image" "$node"
     done
   done
 }
@@ -71,7 +69,7 @@ Y
 up() {
   need_cluster
   images_from
-  [ "$SHOPKEEPER_IMAGES" = published ] || step "Images of the stack (10 minutes when cold)" stand_ins
+  [ "$SHOPKEEPER_IMAGES" = published ] || step "Images of the stack (a quarter of an hour when cold)" stand_ins
   step "Stack" apply_stack
   step "Waiting for the stack" await_stack
   step "The Shop sends its traces" shop_sends '"telemetry": {"otlp": {"endpoint": "http://traces.observability:4318"}}'

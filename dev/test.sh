@@ -96,7 +96,7 @@ finish() {
   fi
   echo >&2; times_by_part >&2
   if [ $status = 0 ]; then echo "all tests passed in $SECONDS s" >&2; else
-    cat "$STATE/died" 2>/dev/null >&2 || true   # once more, where it is seen first
+    [ $status != 86 ] || cat "$STATE/died" >&2   # once more, where it is seen first
     echo "FAILED in: ${STEP:-set-up}, after $SECONDS s" >&2
   fi
   exit $status

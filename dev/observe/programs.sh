@@ -57,6 +57,6 @@ main() { # read whole before it runs, so that an edit or a pull meanwhile does n
   program vmalert          "$METRICS"     "10 s"           victoria $metrics/app/vmalert
   program victoria-logs    "$LOGS_MODULE" "half a minute"  logs $logs/app/victoria-logs
   program vlagent          "$LOGS_MODULE" "10 s"           logs $logs/app/vlagent
-  program jaeger           "$JAEGER"      "5 to 10 min"    jaeger
+  program jaeger           "$JAEGER"      "8 to 14 min"    jaeger
 }
 main; exit

@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 
 use crate::{
     cluster::Cluster,
-    failure::{Failure, asking},
+    failure::{Failure, asking, deepest},
 };
 
 /// The label by which a Service says what it keeps; its port is called [`PORT`].
@@ -171,12 +171,4 @@ impl fmt::Display for BackEnd {
             Place::Service { namespace, name } => write!(f, "Service {namespace}/{name}"),
         }
     }
-}
-
-fn deepest(error: &dyn std::error::Error) -> String {
-    let mut error = error;
-    while let Some(source) = error.source() {
-        error = source;
-    }
-    error.to_string()
 }

@@ -73,7 +73,7 @@ pub fn asking(action: impl Into<String>) -> impl FnOnce(kube::Error) -> Failure 
 }
 
 /// The cause below all others, which says most.
-fn deepest(error: &dyn Error) -> String {
+pub(crate) fn deepest(error: &dyn Error) -> String {
     let mut error = error;
     while let Some(source) = error.source() {
         error = source;

@@ -293,7 +293,7 @@ async fn trace(scene: &mut Scene) -> Result<String> {
         .context("the message has no traceparent")?;
     // The span that publishes it is another one than the one that made it true.
     ensure!(
-        header.as_str().contains(&trace),
+        header.as_str().starts_with(&format!("00-{trace}-")) && header.as_str().len() == 55,
         "header {header:?}, and envelope {traceparent}"
     );
     Ok(traceparent.to_owned())

@@ -9,7 +9,7 @@ use kube::ResourceExt;
 use kube::api::DeleteParams;
 use reqwest::{Method, StatusCode};
 
-use crate::support::{PATIENCE, is_ready, world};
+use crate::support::{PATIENCE, cut, is_ready, world};
 
 #[tokio::test]
 async fn orders_are_taken_and_paid_while_the_broker_is_away_and_mails_follow() -> Result<()> {
@@ -51,17 +51,12 @@ async fn a_database_that_is_away_is_answered_503_and_comes_back_without_a_hand()
     let sku = world.shop.product_for_sale(&world.admin, 5).await?;
     world.shop.fill_cart(&buyer, &sku, 1).await?;
     let checkout = world.shop.checkout(&buyer, "tok_approved").await?;
-    let pods = world.cluster.api::<Pod>();
     let refused = until(
         "orders says that its database is away",
         PATIENCE,
         || async {
             // Again and again: a database comes back in seconds, and a request that finds it starting waits for it.
-            let at_once = DeleteParams::default().grace_period(0);
-            match pods.delete(&format!("{SHOP}-orders-db-0"), &at_once).await {
-                Err(kube::Error::Api(status)) if status.is_not_found() => {}
-                deleted => drop(deleted?),
-            }
+            cut(&world.cluster, &format!("{SHOP}-orders-db-0")).await?;
             let answer = world
                 .shop
                 .request(Method::GET, Service::Orders, "/cart")

@@ -11,7 +11,7 @@ use e2e::shop::{ADMIN_EMAIL, Account, Shop};
 use e2e::wait::until;
 use futures::TryStreamExt;
 use k8s_openapi::api::core::v1::Pod;
-use kube::api::{Api, ListParams};
+use kube::api::{Api, DeleteParams, ListParams};
 use kube::{Client, ResourceExt};
 use serde_json::Value;
 
@@ -124,6 +124,15 @@ pub(crate) async fn own_events(jetstream: &Context, service: &str) -> Result<Vec
         Ok((messages.len() == expected).then_some(messages))
     })
     .await
+}
+
+/// Has a pod go at once, where it is there.
+pub(crate) async fn cut(cluster: &Cluster, pod: &str) -> Result<()> {
+    let at_once = DeleteParams::default().grace_period(0);
+    match cluster.api::<Pod>().delete(pod, &at_once).await {
+        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
+        deleted => Ok(deleted.map(drop)?),
+    }
 }
 
 pub(crate) fn is_ready(pod: &Pod) -> bool {

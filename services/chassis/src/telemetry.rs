@@ -22,7 +22,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer};
 
-pub(crate) use context::{continue_at_once, link, traceparent_of};
+pub(crate) use context::{continue_at_once, is_late, link, traceparent_of};
 pub use context::{
     continue_trace, continue_traceparent, current_trace_id, current_traceparent, http_method,
     inject, trace_id_of,

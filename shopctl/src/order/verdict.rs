@@ -34,7 +34,7 @@ pub fn verdict(story: &Story, now: Timestamp) -> Verdict {
     let state = story.state.as_str();
     if let Some((first, last)) = tried_again(&story.entries) {
         let sentence = format!("{state}: {} at {} does not get on", last.step, last.service);
-        let mut verdict = of(last, false, sentence);
+        let mut verdict = died(last, sentence);
         verdict.since = Some(first.at);
         return verdict;
     }
@@ -43,9 +43,8 @@ pub fn verdict(story: &Story, now: Timestamp) -> Verdict {
         "cancelled" => match cause_of_cancellation(&story.entries) {
             Some(entry) => {
                 let (step, service) = (&entry.step, &entry.service);
-                of(
+                died(
                     entry,
-                    false,
                     format!("cancelled, because {step} failed at {service}"),
                 )
             }
@@ -102,9 +101,10 @@ fn under_way(story: &Story, now: Timestamp) -> Verdict {
     verdict
 }
 
-fn of(entry: &Entry, good: bool, sentence: String) -> Verdict {
+/// This is what keeps it.
+fn died(entry: &Entry, sentence: String) -> Verdict {
     Verdict {
-        good,
+        good: false,
         sentence: format!("{sentence}: {}", entry.detail),
         service: Some(entry.service.clone()),
         since: Some(entry.at),

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use k8s_openapi::jiff::Timestamp;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use serde_json::Value;
 use shop_operator::api::Shop;
 
@@ -34,8 +34,8 @@ struct Answer {
     #[serde(skip_serializing_if = "Option::is_none")]
     span: Option<Span>,
     /// The last warning of the service about it in the logs.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    line: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "raw")]
+    line: Option<Line>,
     /// Who has answered.
     asked: Vec<String>,
 }
@@ -66,6 +66,11 @@ pub async fn of_order(
         Output::Json => output::print_json(&answer)?,
     }
     Ok(Outcome::good_if(answer.verdict.good))
+}
+
+/// Programs read it as it was written.
+fn raw<S: Serializer>(line: &Option<Line>, to: S) -> Result<S::Ok, S::Error> {
+    line.as_ref().map(|line| &line.raw).serialize(to)
 }
 
 async fn answer(
@@ -100,7 +105,7 @@ async fn answer(
     }
     match logs::found(cluster, &Wanted::of(story), back_ends).await {
         Ok((lines, asked)) => {
-            answer.line = proof(&lines, service.as_deref()).map(|line| line.raw.clone());
+            answer.line = proof(&lines, service.as_deref()).cloned();
             answer.asked.push(asked);
         }
         Err(failure) => output::complain(failure),
@@ -168,7 +173,7 @@ fn text(answer: &Answer, now: Timestamp) -> String {
     }
     if let Some(line) = &answer.line {
         text += "\nThe last warning in the logs:\n";
-        text += &wrapped(line, "  ");
+        text += &format!("  {}", line.of_all());
     }
     if let Some(trace) = &verdict.trace_id {
         let _ = write!(

@@ -1,6 +1,6 @@
 //! One event, from its bytes to what became of it in the database.
 
-use time::{Duration, OffsetDateTime};
+use time::OffsetDateTime;
 use tracing::{Instrument, Span};
 use uuid::Uuid;
 
@@ -11,7 +11,7 @@ use super::unapplied::{self, Reason, State};
 use crate::application::CORRELATION;
 use crate::db::{self, Db, Schema};
 use crate::metrics::{EventMetrics, ProcessedLabels};
-use crate::telemetry::{continue_traceparent, failed, link};
+use crate::telemetry::{continue_traceparent, failed, is_late, link};
 
 /// What came of one try.
 #[derive(Debug, PartialEq, Eq)]
@@ -208,14 +208,11 @@ fn log(id: Uuid, subject: &str, state: State, reason: &Reason) {
     }
 }
 
-/// What comes later than this after it happened is no part of what was going on then, as when a stream is published once more.
-const SAME_TRACE: Duration = Duration::hours(1);
-
 /// A child of the span that published the event and linked to it. What comes late is only linked: it begins a trace of its own.
 fn span_of(event: &Received, sent_in: Option<&str>, now: OffsetDateTime) -> Span {
     let span = span_without_cause(event);
     let caused_by = event.traceparent.as_deref();
-    if now - event.time > SAME_TRACE {
+    if is_late(event.time, now) {
         link(&span, caused_by);
     } else {
         // A relay that knows of no spans passes on what the event says itself.

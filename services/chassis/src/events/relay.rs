@@ -12,6 +12,7 @@ use anyhow::Context;
 use async_nats::jetstream::context::PublishError;
 use async_nats::jetstream::message::PublishMessage;
 use futures::stream::{FuturesUnordered, StreamExt};
+use time::OffsetDateTime;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, Span};
 use uuid::Uuid;
@@ -21,7 +22,7 @@ use super::recovery;
 use crate::db::{self, Db};
 use crate::health::Condition;
 use crate::metrics::EventMetrics;
-use crate::telemetry::{ONLY_TRACED, continue_at_once, failed, link, traceparent_of};
+use crate::telemetry::{ONLY_TRACED, continue_at_once, failed, is_late, link, traceparent_of};
 
 /// Rows in one transaction.
 const BATCH: i64 = 200;
@@ -109,7 +110,7 @@ impl Relay {
         let tx = db::transaction(&mut client).await?;
         let rows = db::query(
             &tx,
-            "select id, subject, envelope, traceparent, created_at < now() - interval '1 hour' as late from outbox
+            "select id, subject, envelope, traceparent, created_at from outbox
              where published_at is null and subject <> all($2)
              order by id limit $1 for update skip locked",
             &[&BATCH, &self.broker.refused()],
@@ -144,7 +145,7 @@ impl Relay {
             let mut message = PublishMessage::build()
                 .message_id(id.to_string())
                 .payload(row.get::<_, String>("envelope").into());
-            let span = span_of(&subject, id, row.get("traceparent"), row.get("late"));
+            let span = span_of(&subject, id, row.get("traceparent"), row.get("created_at"));
             if let Some(traceparent) = traceparent_of(&span) {
                 message = message.header(TRACEPARENT, traceparent.as_str());
             }
@@ -184,7 +185,7 @@ impl Relay {
 
 /// Part of the trace of what made the event true, and not of the relay's own round; linked to it where that is long past, as when a
 /// stream that was lost is published again.
-fn span_of(subject: &str, id: Uuid, traceparent: Option<&str>, late: bool) -> Span {
+fn span_of(subject: &str, id: Uuid, traceparent: Option<&str>, added: OffsetDateTime) -> Span {
     if traceparent.is_none() {
         return Span::none();
     }
@@ -199,7 +200,7 @@ fn span_of(subject: &str, id: Uuid, traceparent: Option<&str>, late: bool) -> Sp
         messaging.destination.name = subject,
         messaging.message.id = %id,
     );
-    if late {
+    if is_late(added, OffsetDateTime::now_utc()) {
         link(&span, traceparent);
     } else {
         continue_at_once(&span, traceparent);

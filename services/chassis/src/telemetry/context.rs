@@ -8,6 +8,7 @@ use opentelemetry::propagation::TextMapPropagator;
 use opentelemetry::trace::TraceContextExt;
 use opentelemetry_http::{HeaderExtractor, HeaderInjector};
 use opentelemetry_sdk::propagation::TraceContextPropagator;
+use time::{Duration, OffsetDateTime};
 use tracing::Span;
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
@@ -27,6 +28,14 @@ pub fn continue_traceparent(span: &Span, traceparent: Option<&str>) {
         // As above: at worst the root of a trace of its own, still linked.
         let _ = span.set_parent(parent);
     }
+}
+
+/// What comes later than this after its cause is no part of what was going on then, as when a stream is published once more.
+const SAME_TRACE: Duration = Duration::hours(1);
+
+/// Whether what was caused at `at` begins a trace of its own `now`.
+pub(crate) fn is_late(at: OffsetDateTime, now: OffsetDateTime) -> bool {
+    now - at > SAME_TRACE
 }
 
 /// Makes `span` a child of the stored `traceparent`: the work that it asked for itself, done a moment later.

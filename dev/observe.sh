@@ -4,6 +4,7 @@
 # shellcheck source=observe/versions.env
 . "$DEV/observe/versions.env"
 cluster=shopkeeper shop=demo namespace=demo
+collector=http://traces.observability:4318
 kube() { kubectl --context "kind-$cluster" "$@"; }
 images=(jaeger victoria-metrics vmalert victoria-logs vlagent)
 
@@ -31,11 +32,13 @@ stand_ins() {
 }
 
 apply_stack() {
-  local work program image
+  local work program image node
   work=$(mktemp -d)
   cp "$DEV"/observe/stack/* "$work"
   cp "$DEV/observe/trace-page/index.html" "$work"
   sed 's/RELEASE_NAMESPACE/shop-system/g; s/RELEASE_NAME/shop-operator/g' "$ROOT/charts/shop-operator/files/alerts.yaml" > "$work/rules.yaml"
+  node=$(kube get nodes -l node-role.kubernetes.io/control-plane -o 'jsonpath={.items[0].status.addresses[?(@.type=="InternalIP")].address}')
+  sed -i "s|CONTROL_PLANE}|$node/32}|" "$work/network.yaml"
   [ "$SHOPKEEPER_IMAGES" = built ] || sed -i '/assets_path/d' "$work/jaeger.yaml"   # the published image has a UI of its own
   {
     echo 'images:'
@@ -45,7 +48,7 @@ apply_stack() {
     done
   } >> "$work/kustomization.yaml"
   # Client-side: only what was applied so is pruned, and a config map of before has another name.
-  kube apply --prune --selector app.kubernetes.io/part-of=shopkeeper-observability --prune-allowlist core/v1/ConfigMap -k "$work" > "$STATE/observe.log" 2>&1 || { cat "$STATE/observe.log" >&2; die "the stack could not be applied"; }
+  kube apply --prune --selector app.kubernetes.io/part-of=shopkeeper-observability --prune-allowlist core/v1/ConfigMap --prune-allowlist networking.k8s.io/v1/NetworkPolicy -k "$work" > "$STATE/observe.log" 2>&1 || { cat "$STATE/observe.log" >&2; die "the stack could not be applied"; }
   rm -rf "$work"
 }
 
@@ -56,13 +59,18 @@ await_stack() {
   done
 }
 
-# shop_sends FIELDS : what this script asks of the Shop is a field manager's of its own, so that it goes with an empty ask. It takes
-# nothing over that somebody else has set.
+# shop_sends yes|no : it takes nothing over that somebody else has set. (A patch: `kubectl apply --server-side` would make all that others
+# have applied this manager's too.)
 shop_sends() {
-  kube get shop "$shop" -n "$namespace" >/dev/null 2>&1 || { say "there is no Shop '$shop', so nothing sends traces yet"; return 0; }
-  kube apply --server-side --field-manager=observe -f - >&2 <<Y
-{"apiVersion": "shopkeeper.dev/v1alpha1", "kind": "Shop", "metadata": {"name": "$shop", "namespace": "$namespace"}, "spec": {$1}}
-Y
+  local there otlp
+  there=$(kube get shop "$shop" -n "$namespace" -o 'jsonpath={.spec.telemetry.otlp.endpoint}' 2>/dev/null) || { say "there is no Shop '$shop' that could send traces"; return 0; }
+  case $1,$there in
+    yes,)          otlp="{\"endpoint\": \"$collector\"}" ;;
+    no,"$collector") otlp=null ;;
+    yes,"$collector"|no,) return 0 ;;
+    *)             say "the Shop sends its traces to $there, which stays"; return 0 ;;
+  esac
+  kube patch shop "$shop" -n "$namespace" --field-manager=observe --type=merge -p "{\"spec\": {\"telemetry\": {\"otlp\": $otlp}}}" >&2
   KUBE_CONTEXT=kind-$cluster "$DEV/await-shop.sh" "$shop"
 }
 
@@ -72,7 +80,7 @@ up() {
   [ "$SHOPKEEPER_IMAGES" = published ] || step "Images of the stack (a quarter of an hour when cold)" stand_ins
   step "Stack" apply_stack
   step "Waiting for the stack" await_stack
-  step "The Shop sends its traces" shop_sends '"telemetry": {"otlp": {"endpoint": "http://traces.observability:4318"}}'
+  step "The Shop sends its traces" shop_sends yes
   cat <<Y
 
 What goes on in the shop is seen at:
@@ -85,7 +93,7 @@ Y
 
 down() {
   need_cluster
-  shop_sends ''
+  shop_sends no
   kube delete namespace observability --ignore-not-found >&2
   kube delete clusterrole,clusterrolebinding --selector app.kubernetes.io/part-of=shopkeeper-observability --ignore-not-found >&2
 }

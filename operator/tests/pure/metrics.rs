@@ -80,6 +80,9 @@ fn labels_of(text: &str, sample: &str) -> BTreeSet<String> {
 /// The rows of the page's list: name with labels, type, meaning.
 fn documented() -> BTreeMap<String, Shape> {
     let page = include_str!("../../../docs/metrics.md");
+    let (page, _) = page
+        .split_once("\n## Those of services")
+        .expect("the next list");
     let rows = page.lines().filter_map(|line| line.strip_prefix("| `"));
     let rows = rows.map(|row| {
         let (name, rest) = row.split_once('`').expect("a name");

@@ -12,12 +12,14 @@ mod schema;
 mod sign;
 mod spans;
 mod statement;
+mod waits;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, QueueMode, RecyclingMethod};
 use postgres_auth::ScramOnly;
+use prometheus_client::registry::Registry;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::{Notify, Semaphore};
 pub use tokio_postgres::Row;
@@ -38,6 +40,7 @@ use crate::settings::{SettingError, wrong};
 use patience::{LONGEST, patience};
 use places::Places;
 use sign::{Failure, Sign};
+use waits::Waits;
 
 /// What to give as `DATABASE_URL`.
 pub(crate) const URL_HINT: &str = "postgres://user:password@host:5432/database";
@@ -62,6 +65,7 @@ pub struct Db {
     /// Places for connections outside of the pool.
     listeners: Arc<Semaphore>,
     failure: Arc<Failure>,
+    waits: Waits,
     /// Tells those who wait that the server has just been found absent.
     absent: Arc<Notify>,
     /// Tells the relay that an event was added, see [`crate::outbox`].
@@ -103,6 +107,7 @@ impl Db {
             url: Arc::new(url),
             listeners: Arc::new(Semaphore::new(listeners)),
             failure: Arc::default(),
+            waits: Waits::default(),
             absent: Arc::default(),
             event_added: Arc::default(),
         })
@@ -115,7 +120,7 @@ impl Db {
     /// # Errors
     /// [`Error::Unavailable`]: absent, or busy for longer than the caller waits.
     pub async fn get(&self) -> Result<Connection, Error> {
-        let patience = patience();
+        let (patience, asked) = (patience(), Instant::now());
         let connected = tokio::select! {
             biased;
             connected = tokio::time::timeout(patience, self.connection()) => {
@@ -129,6 +134,7 @@ impl Db {
                 Err(Error::Unavailable("the server cannot be reached".to_owned()))
             }
         };
+        self.waits.note(asked.elapsed(), connected.is_ok());
         connected.inspect_err(spans::no_connection)
     }
 
@@ -160,6 +166,11 @@ impl Db {
             }
             self.places.hold_back(place);
         }
+    }
+
+    /// Registers what is measured of it while it is used; [`Db::usage`] is asked when somebody looks.
+    pub(crate) fn register(&self, registry: &mut Registry) {
+        self.waits.register(registry);
     }
 
     /// Closes connections that were not used for a minute.

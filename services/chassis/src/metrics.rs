@@ -1,12 +1,33 @@
 //! Metrics every service has, beside those of its own.
 
+use std::time::Duration;
+
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::exemplar::HistogramWithExemplars;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::registry::Registry;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+use tracing::Span;
+
+use crate::telemetry::exported_trace_id_of;
 
 pub use prometheus_client;
+
+/// Durations of requests, of which one in each bucket names its trace (OpenMetrics, "Exemplars").
+pub(crate) type Durations = HistogramWithExemplars<Exemplar>;
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct Exemplar {
+    trace_id: String,
+}
+
+/// Notes how long the work of `span` took. A trace that nobody keeps is not named.
+pub(crate) fn observe(durations: &Durations, elapsed: Duration, span: &Span) {
+    let exemplar = exported_trace_id_of(span).map(|trace_id| Exemplar { trace_id });
+    durations.observe(elapsed.as_secs_f64(), exemplar, None);
+}
 
 /// An event that a handler was asked about, by what became of it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -15,11 +36,21 @@ pub(crate) struct ProcessedLabels {
     pub(crate) outcome: &'static str,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct SubjectLabels {
+    pub(crate) subject: String,
+}
+
+/// Seconds from an event to what it does elsewhere: at once, or after an outage of days.
+const AGES: [f64; 10] = [0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0, 300.0, 3600.0, 86400.0];
+
 /// Counters of the event machinery.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub(crate) struct EventMetrics {
     pub(crate) published: Counter,
     pub(crate) processed: Family<ProcessedLabels, Counter>,
+    pub(crate) age: Family<SubjectLabels, Histogram>,
+    pub(crate) pending: Family<SubjectLabels, Gauge>,
     pub(crate) parked: Gauge,
     pub(crate) retried: Gauge,
     pub(crate) dead: Gauge,
@@ -31,7 +62,19 @@ pub(crate) struct EventMetrics {
 
 impl EventMetrics {
     pub(crate) fn new(registry: &mut Registry) -> Self {
-        let metrics = Self::default();
+        let metrics = Self {
+            published: Counter::default(),
+            processed: Family::default(),
+            age: Family::new_with_constructor(|| Histogram::new(AGES)),
+            pending: Family::default(),
+            parked: Gauge::default(),
+            retried: Gauge::default(),
+            dead: Gauge::default(),
+            unpublished: Gauge::default(),
+            stream_bytes: Gauge::default(),
+            stream_max_bytes: Gauge::default(),
+            oldest_unpublished_seconds: Gauge::default(),
+        };
         registry.register(
             "events_published",
             "Events the broker has acknowledged",
@@ -41,6 +84,17 @@ impl EventMetrics {
             "events_processed",
             "Tries to apply an event, by what became of it",
             metrics.processed.clone(),
+        );
+        registry.register_with_unit(
+            "events_age",
+            "Age of events when they were applied",
+            Unit::Seconds,
+            metrics.age.clone(),
+        );
+        registry.register(
+            "events_pending",
+            "Events that the broker still held for this service when it last sent one",
+            metrics.pending.clone(),
         );
         registry.register(
             "events_parked",

@@ -27,6 +27,7 @@ use crate::http::{EdgeSettings, HttpMetrics};
 use crate::metrics::EventMetrics;
 use crate::service::{Chassis, Service};
 use crate::settings::{Env, SettingError};
+use crate::telemetry::SpanCounts;
 use crate::worker::Worker;
 
 mod admin;
@@ -109,6 +110,8 @@ pub(crate) async fn start<S: Service>(env: &Env) -> anyhow::Result<Running> {
     let mut registry = Registry::default();
     let http_metrics = HttpMetrics::new(&mut registry);
     let events = EventMetrics::new(&mut registry);
+    db.register(&mut registry);
+    SpanCounts::of(S::NAME).register(&mut registry);
     let readiness = Readiness::default();
     let migrated = readiness.condition("database");
     let connected = readiness.condition("broker");

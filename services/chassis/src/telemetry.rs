@@ -2,6 +2,8 @@
 //! is set. Metrics are in [`crate::metrics`].
 
 mod context;
+mod counts;
+mod export;
 mod failure;
 mod identity;
 mod log_limit;
@@ -10,28 +12,26 @@ mod log_lines;
 use std::time::Duration;
 
 use opentelemetry::trace::TracerProvider as _;
-use opentelemetry_otlp::SpanExporter;
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
-use opentelemetry_sdk::trace::{
-    BatchSpanProcessor, ParentBasedSampler, Sampler, SdkTracerProvider,
-};
+use opentelemetry_sdk::trace::{ParentBasedSampler, Sampler, SdkTracerProvider};
 use tracing::{Level, Metadata};
 use tracing_subscriber::filter::{FilterExt, filter_fn};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer};
 
-pub(crate) use context::{continue_at_once, is_late, link, traceparent_of};
+pub(crate) use context::{continue_at_once, exported_trace_id_of, is_late, link, traceparent_of};
 pub use context::{
     continue_trace, continue_traceparent, current_trace_id, current_traceparent, http_method,
     inject, trace_id_of,
 };
+pub(crate) use counts::SpanCounts;
+use export::Export;
 pub use failure::failed;
-use identity::SpansOf;
 pub(crate) use identity::work_for;
 pub(crate) use log_limit::LogLimit;
-use log_lines::LogLines;
+use log_lines::{LogFormat, LogLines};
 
 use crate::service::Service;
 use crate::settings::{Env, SettingError, wrong};
@@ -107,20 +107,9 @@ impl Telemetry {
             return Err(wrong("OTEL_TRACES_SAMPLER_ARG", "give a ratio from 0 to 1"));
         }
         let mut tracer = SdkTracerProvider::builder().with_sampler(sampler(ratio));
-        if env
-            .optional::<String>("OTEL_EXPORTER_OTLP_ENDPOINT")?
-            .is_some()
-        {
+        if let Some(export) = Export::read(env)? {
             for service in services {
-                let exporter = SpanExporter::builder()
-                    .with_http()
-                    .build()
-                    .map_err(|e| wrong("OTEL_EXPORTER_OTLP_ENDPOINT", e))?;
-                tracer = tracer.with_span_processor(SpansOf {
-                    service: service.name,
-                    resource: service.resource(),
-                    inner: BatchSpanProcessor::builder(exporter).build(),
-                });
+                tracer = tracer.with_span_processor(export.spans_of(*service)?);
             }
         }
         let tracer = tracer.build();
@@ -134,7 +123,8 @@ impl Telemetry {
             .with_threads(false)
             .with_tracked_inactivity(false)
             .with_filter(filter_fn(is_traced));
-        let lines = LogLines::default().with_filter(
+        let format = env.or("LOG_FORMAT", LogFormat::default())?;
+        let lines = LogLines::new(format).with_filter(
             filter
                 .or(filter_fn(|m| m.is_span() && is_traced(m)))
                 .and(filter_fn(|m| m.target() != ONLY_TRACED)),

@@ -2,11 +2,13 @@
 
 mod backends;
 mod growth;
+mod metrics_page;
 mod proxy;
 mod tokens;
 
 pub use backends::{Backends, TestEvent};
 pub use growth::Growth;
+pub use metrics_page::is_as_documented;
 pub use proxy::Proxy;
 pub use tokens::{jwks_server, token};
 

@@ -4,7 +4,7 @@ mod support;
 
 use std::collections::BTreeSet;
 
-use chassis::testing::{self, Backends, TestEvent, eventually, look};
+use chassis::testing::{self, Backends, TestEvent, eventually, is_as_documented, look};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use support::{ORDER_CANCELLED, ORDER_CONFIRMED, ORDER_REFUNDED, USER_REGISTERED};
@@ -45,6 +45,8 @@ async fn without_a_mail_server_every_mail_is_kept_and_said_so() {
             .iter()
             .all(|mail| mail["to"] == "zoe@home.example" && mail["sent_at"].is_null())
     );
+
+    is_as_documented(&service.metrics().await, &["All services", "email"]);
 
     let published = support::published(&backends, support::EMAIL_SENT, 3).await;
     let of_order: Vec<&Value> = published

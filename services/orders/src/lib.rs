@@ -4,6 +4,7 @@ mod api;
 mod cart;
 mod checkout;
 mod events;
+mod links;
 mod metrics;
 mod money;
 mod number;
@@ -79,6 +80,7 @@ impl Service for Orders {
             db: chassis.db(),
             verifier: chassis.verifier(settings.users_url),
             metrics: Metrics::new(chassis.metrics()),
+            links: settings.links,
             signals: Signals::new(),
             waits: Arc::new(Semaphore::new(WAITS)),
             stop: chassis.stop(),

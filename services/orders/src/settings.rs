@@ -5,10 +5,13 @@ use chassis::{Env, SettingError};
 use secrecy::SecretString;
 use url::Url;
 
+use crate::links::LinkTemplates;
+
 pub struct Settings {
     pub(crate) users_url: Url,
     pub(crate) payments_url: Url,
     pub(crate) payments_token: SecretString,
+    pub(crate) links: LinkTemplates,
 }
 
 impl Settings {
@@ -21,6 +24,7 @@ impl Settings {
                 "the base URL of payments, like http://payments:8080, or grpc://payments:8081 to call it over gRPC",
             )?,
             payments_token: env.secret("PAYMENTS_TOKEN", "the API_TOKEN of payments")?,
+            links: LinkTemplates::read(env)?,
         };
         let url = &settings.payments_url;
         if !matches!(url.scheme(), "http" | "https" | "grpc") || !url.has_host() {

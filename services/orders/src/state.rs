@@ -7,6 +7,7 @@ use chassis::{CancellationToken, auth::Verifier, db::Db};
 use tokio::sync::{Notify, Semaphore, broadcast};
 use uuid::Uuid;
 
+use crate::links::LinkTemplates;
 use crate::metrics::Metrics;
 
 #[derive(Clone)]
@@ -14,6 +15,7 @@ pub struct State {
     pub(crate) db: Db,
     pub(crate) verifier: Verifier,
     pub(crate) metrics: Metrics,
+    pub(crate) links: LinkTemplates,
     pub(crate) signals: Signals,
     /// Places for requests that wait for an order.
     pub(crate) waits: Arc<Semaphore>,

@@ -249,6 +249,7 @@ async fn settle(app: &App, attempt: &Attempt, outcome: Outcome) -> Result<(), st
     }
     events::publish(&tx, &payment, &change).await?;
     tx.commit().await?;
+    app.metrics.moved(&change, &payment.amount);
     log(&payment, &change);
     Ok(())
 }

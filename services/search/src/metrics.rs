@@ -62,7 +62,7 @@ impl Metrics {
             "Products and removals that were sent in streams",
             metrics.streamed.clone(),
         );
-        registry.register_collector(Box::new(freshness));
+        freshness.register(registry);
         metrics
     }
 

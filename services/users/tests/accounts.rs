@@ -4,10 +4,18 @@ mod common;
 
 use std::collections::BTreeMap;
 
-use chassis::testing::{eventually, look};
+use chassis::testing::{eventually, is_as_documented, look};
 use common::{PASSWORD, Shop, account, metric, problem};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
+
+#[tokio::test]
+async fn the_page_has_each_metric_with_its_type_and_labels_and_no_other() {
+    let shop = Shop::open().await;
+    let body = json!({"email": "ada@shop.example", "password": PASSWORD, "name": "Ada"});
+    assert_eq!(shop.post("/users", &body).await.status(), 201);
+    is_as_documented(&shop.users.metrics().await, &["All services", "users"]);
+}
 
 #[tokio::test]
 async fn who_registers_has_an_account_and_an_event_tells_of_it() {

@@ -16,12 +16,18 @@ async fn a_wrong_setting_ends_the_start_with_code_2_and_one_sentence() {
         ("NATS_URL", "nats://:::"),
         ("HTTP_ADDR", "nowhere"),
         ("LOG", "[["),
+        ("LOG_FORMAT", "yaml"),
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://x y"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "a-token-alone"),
+        ("OTEL_EXPORTER_OTLP_CERTIFICATE", "/dev/null"),
+        ("OTEL_BSP_MAX_QUEUE_SIZE", "0"),
         ("OTEL_TRACES_SAMPLER_ARG", "2"),
         ("SIGNING_SEED", "short"),
         ("ADMIN_EMAIL", "nobody"),
     ] {
-        let end = Process::start(&backends, "serve", &[(name, value)])
+        // What goes with an endpoint is read where there is one.
+        let endpoint = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1");
+        let end = Process::start(&backends, "serve", &[endpoint, (name, value)])
             .ended()
             .await;
         assert_eq!(
@@ -34,6 +40,7 @@ async fn a_wrong_setting_ends_the_start_with_code_2_and_one_sentence() {
         let begin = format!("setting {name} is wrong: ");
         assert!(sentence.starts_with(&begin), "{name}={value}: {sentence}");
         assert_eq!(sentence.lines().count(), 1, "{name}={value}: {sentence}");
+        assert!(!sentence.contains("a-token"), "{sentence}");
     }
 }
 

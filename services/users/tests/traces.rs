@@ -2,15 +2,23 @@
 
 mod common;
 
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use chassis::testing::Backends;
+use axum::http::{HeaderMap, StatusCode};
+use chassis::testing::{Backends, eventually};
 use common::process::Process;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value;
 use opentelemetry_proto::tonic::trace::v1::{Span, span::SpanKind};
 use prost::Message;
+use rustls::pki_types::PrivateKeyDer;
 use serde_json::Value;
+use tempfile::NamedTempFile;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 
@@ -33,6 +41,12 @@ async fn a_request_continues_its_trace_into_the_collector_and_the_logs() {
         .unwrap();
     let problem: Value = answer.json().await.unwrap();
     assert_eq!(problem["trace_id"], TRACE, "the problem names the trace");
+    let metrics = users.metrics().await;
+    let exemplar = format!("# {{trace_id=\"{TRACE}\"}} ");
+    assert!(
+        metrics.contains(&exemplar),
+        "a duration names it: {metrics}"
+    );
     users.terminate();
     let logs = users.end().await;
     let line = logs
@@ -106,6 +120,81 @@ async fn a_collector_that_is_away_or_hangs_slows_no_request_and_no_stop() {
     }
     users.terminate();
     users.end().await;
+}
+
+#[tokio::test]
+async fn a_collector_that_is_slow_or_fails_costs_spans_which_are_counted_and_no_request() {
+    let backends = Backends::new().await;
+    Process::start(&backends, "migrate", &[]).end().await;
+    for (answer, reason) in [(Answer::Failing, "not_taken"), (Answer::Slow, "queue_full")] {
+        let (endpoint, _) = collector_that_is(answer).await;
+        let settings = [
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint.as_str()),
+            ("OTEL_BSP_MAX_QUEUE_SIZE", "64"),
+            ("OTEL_BSP_SCHEDULE_DELAY", "100"),
+        ];
+        let users = Process::start(&backends, "serve", &settings);
+        let api = users.ready().await;
+        for _ in 0..300 {
+            let keys = reqwest::get(format!("http://{api}/.well-known/jwks.json")).await;
+            assert!(keys.unwrap().status().is_success());
+        }
+        let beginning = format!("telemetry_spans_dropped_total{{reason=\"{reason}\"}} ");
+        eventually("the lost spans are counted", || async {
+            let metrics = users.metrics().await;
+            let count = metrics
+                .lines()
+                .find_map(|line| line.strip_prefix(&beginning));
+            (count? != "0").then_some(())
+        })
+        .await;
+        users.terminate();
+        users.end().await;
+    }
+}
+
+#[tokio::test]
+async fn a_collector_with_an_authority_of_its_own_is_shown_the_headers() {
+    let backends = Backends::new().await;
+    Process::start(&backends, "migrate", &[]).end().await;
+    let collector = TlsCollector::start().await;
+    let ca = collector.ca.path().to_str().unwrap();
+    let settings = [
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", collector.endpoint.as_str()),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Bearer%20t0ken"),
+        ("OTEL_EXPORTER_OTLP_CERTIFICATE", ca),
+    ];
+    let users = Process::start(&backends, "serve", &settings);
+    let api = users.ready().await;
+    let keys = reqwest::get(format!("http://{api}/.well-known/jwks.json")).await;
+    assert!(keys.unwrap().status().is_success());
+    users.terminate();
+    let logs = users.end().await;
+    let shown = collector.shown.lock().unwrap().clone();
+    assert!(
+        shown.contains(&Some("Bearer t0ken".to_owned())),
+        "{shown:?} {logs}"
+    );
+    assert!(!logs.contains("t0ken"), "{logs}");
+
+    // Without it the certificate leads nowhere, which costs the spans.
+    let users = Process::start(&backends, "serve", &settings[..2]);
+    users.ready().await;
+    collector.shown.lock().unwrap().clear();
+    users.terminate();
+    users.end().await;
+    assert!(collector.shown.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn people_read_lines_of_text() {
+    let backends = Backends::new().await;
+    let logs = Process::start(&backends, "migrate", &[("LOG_FORMAT", "text")])
+        .end()
+        .await;
+    let first = logs.lines().next().unwrap();
+    assert!(first.contains(" INFO  users "), "{logs}");
+    assert!(serde_json::from_str::<Value>(first).is_err(), "{logs}");
 }
 
 #[tokio::test]
@@ -210,19 +299,114 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// How a collector answers.
+#[derive(Clone, Copy)]
+enum Answer {
+    Well,
+    Failing,
+    Slow,
+}
+
+type Received = Arc<Mutex<Vec<Vec<u8>>>>;
+
 /// An OTLP/HTTP collector that keeps what it is sent.
-async fn collector() -> (String, Arc<Mutex<Vec<Vec<u8>>>>) {
-    let received: Arc<Mutex<Vec<Vec<u8>>>> = Arc::default();
+async fn collector() -> (String, Received) {
+    collector_that_is(Answer::Well).await
+}
+
+async fn collector_that_is(answer: Answer) -> (String, Received) {
+    let received = Received::default();
     let store = Arc::clone(&received);
     let routes = axum::Router::new().route(
         "/v1/traces",
-        axum::routing::post(move |body: axum::body::Bytes| {
+        axum::routing::post(async move |body: axum::body::Bytes| {
             store.lock().unwrap().push(body.to_vec());
-            std::future::ready("")
+            match answer {
+                Answer::Well => StatusCode::OK,
+                Answer::Failing => StatusCode::INTERNAL_SERVER_ERROR,
+                Answer::Slow => {
+                    tokio::time::sleep(Duration::from_secs(2)).await;
+                    StatusCode::OK
+                }
+            }
         }),
     );
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let endpoint = format!("http://{}", listener.local_addr().unwrap());
     tokio::spawn(async move { axum::serve(listener, routes).await });
     (endpoint, received)
+}
+
+/// A collector whose certificate is of an authority that nobody knows, and the `authorization` that it was shown with each request.
+struct TlsCollector {
+    endpoint: String,
+    ca: NamedTempFile,
+    shown: Arc<Mutex<Vec<Option<String>>>>,
+}
+
+impl TlsCollector {
+    async fn start() -> Self {
+        let rcgen::CertifiedKey { cert, signing_key } =
+            rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let ca = NamedTempFile::new().unwrap();
+        std::fs::write(ca.path(), cert.pem()).unwrap();
+        let key = PrivateKeyDer::try_from(signing_key.serialize_der()).unwrap();
+        let config = rustls::ServerConfig::builder_with_provider(Arc::new(
+            rustls::crypto::aws_lc_rs::default_provider(),
+        ))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![cert.der().clone()], key)
+        .unwrap();
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let endpoint = format!(
+            "https://localhost:{}",
+            listener.local_addr().unwrap().port()
+        );
+        let shown: Arc<Mutex<Vec<Option<String>>>> = Arc::default();
+        let store = Arc::clone(&shown);
+        let routes = axum::Router::new().route(
+            "/v1/traces",
+            axum::routing::post(async move |headers: HeaderMap| {
+                let authorization = headers.get("authorization");
+                let authorization = authorization.map(|value| value.to_str().unwrap().to_owned());
+                store.lock().unwrap().push(authorization);
+            }),
+        );
+        let tls = Tls {
+            listener,
+            acceptor: TlsAcceptor::from(Arc::new(config)),
+        };
+        tokio::spawn(async move { axum::serve(tls, routes).await });
+        Self {
+            endpoint,
+            ca,
+            shown,
+        }
+    }
+}
+
+struct Tls {
+    listener: TcpListener,
+    acceptor: TlsAcceptor,
+}
+
+impl axum::serve::Listener for Tls {
+    type Io = TlsStream<TcpStream>;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
+        loop {
+            let (stream, address) = self.listener.accept().await.unwrap();
+            // Whoever does not trust the certificate goes away.
+            if let Ok(stream) = self.acceptor.accept(stream).await {
+                return (stream, address);
+            }
+        }
+    }
+
+    fn local_addr(&self) -> std::io::Result<Self::Addr> {
+        self.listener.local_addr()
+    }
 }

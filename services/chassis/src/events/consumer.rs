@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::broker::{Broker, KEEP};
 use super::processor::{Processed, Processor};
 use super::relay::TRACEPARENT;
+use crate::metrics::SubjectLabels;
 
 /// Events of all kinds worked on at once.
 pub(crate) const CONCURRENCY: usize = 8;
@@ -79,19 +80,38 @@ impl Consumer {
         let batch = durable.batch().max_messages(BATCH).expires(ASK_AGAIN);
         let messages = batch.messages().await;
         let mut batch = messages.context("the broker gives no events")?;
+        let mut came = 0;
         let outcome = loop {
             tokio::select! {
                 () = stop.cancelled() => break Ok(()),
                 Some(()) = begun.next() => {}
                 message = batch.next() => match message {
-                    Some(Ok(message)) => begun.push(self.handle(message, stop).boxed()),
+                    Some(Ok(message)) => {
+                        came += 1;
+                        self.note_pending(message.info().map_or(0, |info| info.pending));
+                        begun.push(self.handle(message, stop).boxed());
+                    }
                     Some(Err(error)) => break Err(anyhow::anyhow!(error)).context("the events broke off"),
-                    None => break Ok(()),
+                    None => {
+                        // The time ran out before it was full: whatever is left, another replica has it.
+                        if came < BATCH {
+                            self.note_pending(0);
+                        }
+                        break Ok(());
+                    }
                 }
             }
         };
         hand_back(batch).await;
         outcome
+    }
+
+    fn note_pending(&self, events: u64) {
+        let labels = SubjectLabels {
+            subject: self.kind.to_owned(),
+        };
+        let pending = self.processor.metrics.pending.get_or_create(&labels);
+        pending.set(i64::try_from(events).unwrap_or(i64::MAX));
     }
 
     /// Made by whoever comes first, at the beginning of the stream: what was published before is handled too, and the inbox

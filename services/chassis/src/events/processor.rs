@@ -10,7 +10,7 @@ use super::subscriptions::{Called, Subscriptions};
 use super::unapplied::{self, Reason, State};
 use crate::application::CORRELATION;
 use crate::db::{self, Db, Schema};
-use crate::metrics::{EventMetrics, ProcessedLabels};
+use crate::metrics::{EventMetrics, ProcessedLabels, SubjectLabels};
 use crate::telemetry::{continue_traceparent, failed, is_late, link};
 
 /// What came of one try.
@@ -84,6 +84,9 @@ impl Processor {
                 let processed = work.instrument(span.clone()).await;
                 if processed.is_failure() {
                     failed(&span, processed.as_str());
+                }
+                if matches!(processed, Processed::Applied) {
+                    self.note_age(subject, event.time);
                 }
                 processed
             }
@@ -186,6 +189,18 @@ impl Processor {
         // It must not block the queue; the stream still has it for a while.
         tracing::error!(event_id = %id, %error, "an event that was not applied could not be kept");
         Processed::Lost
+    }
+
+    fn note_age(&self, subject: &str, time: OffsetDateTime) {
+        let labels = SubjectLabels {
+            subject: self.known_subject(subject),
+        };
+        let age = (OffsetDateTime::now_utc() - time).as_seconds_f64();
+        // The clocks of two machines differ a little.
+        self.metrics
+            .age
+            .get_or_create(&labels)
+            .observe(age.max(0.0));
     }
 
     /// The subject as a bounded label.

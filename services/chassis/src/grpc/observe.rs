@@ -17,7 +17,6 @@ use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 use tonic::{Code, Status};
 use tracing::{Instrument, Span};
@@ -25,11 +24,12 @@ use tracing::{Instrument, Span};
 use super::status::SOMETHING_MISSING;
 use crate::application::CORRELATION;
 use crate::http::SECONDS;
+use crate::metrics::Durations;
 use crate::telemetry::{LogLimit, continue_trace, failed};
 
 /// Measurements of the gRPC edge. Labels are bounded: a method that is not described is `none`, however it is answered.
 pub(crate) struct GrpcMetrics {
-    duration: Family<Labels, Histogram>,
+    duration: Family<Labels, Durations>,
     active: Gauge,
     /// Connections that were closed because their client had too many.
     pub(crate) refused_connections: Counter,
@@ -44,7 +44,7 @@ struct Labels {
 impl GrpcMetrics {
     pub(crate) fn new(registry: &mut Registry) -> Arc<Self> {
         let metrics = Self {
-            duration: Family::new_with_constructor(|| Histogram::new(SECONDS)),
+            duration: Family::new_with_constructor(|| Durations::new(SECONDS.into_iter())),
             active: Gauge::default(),
             refused_connections: Counter::default(),
         };
@@ -143,7 +143,7 @@ impl Drop for Call {
             code: format!("{code:?}"),
         };
         let duration = self.metrics.duration.get_or_create(&labels);
-        duration.observe(elapsed.as_secs_f64());
+        crate::metrics::observe(&duration, elapsed, &self.span);
         drop(duration);
         self.span.in_scope(|| {
             self.span.record("rpc.grpc.status_code", code as i32);

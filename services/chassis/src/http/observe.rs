@@ -11,16 +11,16 @@ use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 use tracing::Instrument;
 
 use crate::application::CORRELATION;
+use crate::metrics::Durations;
 use crate::telemetry::{LogLimit, continue_trace, failed, http_method};
 
 /// Measurements of the HTTP edge. Labels are bounded: the route is the pattern, never the path.
 pub(crate) struct HttpMetrics {
-    duration: Family<Labels, Histogram>,
+    duration: Family<Labels, Durations>,
     active: Gauge,
     /// Connections that were closed because their client had too many.
     pub(crate) refused_connections: Counter,
@@ -41,7 +41,7 @@ pub(crate) const SECONDS: [f64; 14] = [
 impl HttpMetrics {
     pub(crate) fn new(registry: &mut Registry) -> Arc<Self> {
         let metrics = Self {
-            duration: Family::new_with_constructor(|| Histogram::new(SECONDS)),
+            duration: Family::new_with_constructor(|| Durations::new(SECONDS.into_iter())),
             active: Gauge::default(),
             refused_connections: Counter::default(),
         };
@@ -94,14 +94,12 @@ pub(super) async fn observe(
     drop(active);
     let status = response.status();
     let elapsed = started.elapsed();
-    metrics
-        .duration
-        .get_or_create(&Labels {
-            method,
-            route,
-            status: status.as_u16(),
-        })
-        .observe(elapsed.as_secs_f64());
+    let labels = Labels {
+        method,
+        route,
+        status: status.as_u16(),
+    };
+    crate::metrics::observe(&metrics.duration.get_or_create(&labels), elapsed, &span);
     span.in_scope(|| {
         span.record("http.response.status_code", status.as_u16());
         let duration_ms = elapsed.as_micros() as f64 / 1000.0;

@@ -79,6 +79,14 @@ pub fn current_trace_id() -> Option<String> {
     span.is_valid().then(|| span.trace_id().to_string())
 }
 
+/// The id of the trace of `span`, where it is one that is kept.
+pub(crate) fn exported_trace_id_of(span: &Span) -> Option<String> {
+    let context = span.context();
+    let span = context.span();
+    let span = span.span_context();
+    (span.is_valid() && span.is_sampled()).then(|| span.trace_id().to_string())
+}
+
 /// The trace's id within a `traceparent`.
 pub fn trace_id_of(traceparent: &str) -> Option<&str> {
     traceparent.split('-').nth(1).filter(|id| id.len() == 32)

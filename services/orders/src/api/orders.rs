@@ -21,6 +21,7 @@ use super::Admin;
 use crate::cart::Expected;
 use crate::checkout::refusal::NotOrdered;
 use crate::checkout::{self, Request};
+use crate::links::Links;
 use crate::money::Money;
 use crate::number::OrderNumber;
 use crate::order::{Order, OrderState};
@@ -200,6 +201,9 @@ pub(super) struct Timeline {
     order_id: Uuid,
     number: OrderNumber,
     state: OrderState,
+    /// Where its trace and its logs are, for staff.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    links: Option<Links>,
     entries: Vec<TimelineEntry>,
 }
 
@@ -218,7 +222,10 @@ pub(super) async fn timeline(
     Path(id): Path<Uuid>,
 ) -> Result<Json<Timeline>, Problem> {
     let order = visible(&state, &reader, id).await?;
-    Ok(Json(timeline_of(&state, order).await?))
+    let mut timeline = timeline_of(&state, order).await?;
+    // What the addresses inside are called is no buyer's business.
+    timeline.links = timeline.links.filter(|_| reader.has_role("admin"));
+    Ok(Json(timeline))
 }
 
 /// The same for whoever looks after the shop: it says nothing of the buyer. The order is called by its id or its number.
@@ -248,11 +255,14 @@ pub(super) async fn timeline_for_administration(
 
 async fn timeline_of(state: &State, order: Order) -> Result<Timeline, Problem> {
     let connection = state.db.get().await?;
+    let entries = store::timeline::of_order(&connection, order.id).await?;
+    let trace_id = entries.iter().find_map(|entry| entry.trace_id.as_deref());
     Ok(Timeline {
+        links: state.links.of(order.id, trace_id),
         order_id: order.id,
         number: order.number,
         state: order.state,
-        entries: store::timeline::of_order(&connection, order.id).await?,
+        entries,
     })
 }
 

@@ -41,7 +41,7 @@ pub(crate) struct TimelineEntry {
     attempt: Option<i32>,
     /// The trace to look for in logs and traces.
     #[serde(skip_serializing_if = "Option::is_none")]
-    trace_id: Option<String>,
+    pub(crate) trace_id: Option<String>,
 }
 
 /// Adds what happened `at` that time. The database notes when it was told so.

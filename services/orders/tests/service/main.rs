@@ -10,6 +10,7 @@ mod orders;
 mod payments;
 mod shop;
 mod stock;
+mod telemetry;
 
 /// The checkout with payments asked over HTTP.
 #[path = "."]

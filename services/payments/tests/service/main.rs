@@ -9,6 +9,7 @@ mod harness;
 mod idempotency;
 mod ledger;
 mod lifecycle;
+mod metrics;
 mod outages;
 mod recovery;
 mod refusals;

@@ -140,13 +140,16 @@ impl Follower {
         if count > 0 {
             self.news.notify_waiters();
         }
-        for skus in news.chunks(BATCH) {
-            let products = current::load(&connection, skus).await?;
+        for news in news.chunks(BATCH) {
+            let skus: Vec<_> = news.iter().map(|(sku, _)| *sku).collect();
+            let products = current::load(&connection, &skus).await?;
             writer.write(Write::Apply(products)).await?;
         }
         drop(connection);
         if count > 0 {
             writer.write(Write::Commit).await?;
+            let ages = news.iter().map(|(_, age)| *age + as_of.elapsed());
+            self.freshness.found(ages);
         }
         position.advance(changes);
         let documents = self.index.searcher().num_docs();

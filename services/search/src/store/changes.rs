@@ -10,6 +10,7 @@
 //! server has written them, so no look asks for them: they were there when the index was built.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use chassis::db::{self, Client};
 
@@ -55,7 +56,15 @@ pub(crate) struct WrittenBy {
 pub(crate) struct Changes {
     /// Where the next look begins.
     horizon: Horizon,
-    written: Vec<(String, WrittenBy)>,
+    written: Vec<Written>,
+}
+
+#[derive(Debug)]
+struct Written {
+    sku: String,
+    by: WrittenBy,
+    /// How long ago it was written, by the database's clock.
+    age: Duration,
 }
 
 /// Finds what was written at or after `since`, and a little more than [`MOST_CHANGES`] at most.
@@ -64,7 +73,8 @@ pub(crate) async fn since(client: &impl Client, since: Horizon) -> Result<Change
     let horizon = horizon(client).await?;
     let rows = db::query(
         client,
-        "select p.sku, p.changed::text::bigint, coalesce(s.changed, '0')::text::bigint
+        "select p.sku, p.changed::text::bigint, coalesce(s.changed, '0')::text::bigint,
+             greatest(0, extract(epoch from clock_timestamp() - greatest(p.updated_at, s.heard_at)))::float8
          from products p left join stock s using (sku)
          where p.sku in (
              select sku from products
@@ -83,7 +93,12 @@ pub(crate) async fn since(client: &impl Client, since: Horizon) -> Result<Change
                 product: row.get(1),
                 stock: row.get(2),
             };
-            (row.get(0), by)
+            Written {
+                sku: row.get(0),
+                by,
+                // It is not negative; an age that no clock can have is none that anybody asks for.
+                age: Duration::try_from_secs_f64(row.get(3)).unwrap_or_default(),
+            }
         })
         .collect();
     Ok(Changes { horizon, written })
@@ -122,8 +137,11 @@ impl Position {
         self.horizon
     }
 
-    /// The products of a look that were not taken yet.
-    pub(crate) fn new_in<'a>(&self, changes: &'a Changes) -> Result<Vec<&'a str>, Outdated> {
+    /// The products of a look that were not taken yet, and how long ago each was written.
+    pub(crate) fn new_in<'a>(
+        &self,
+        changes: &'a Changes,
+    ) -> Result<Vec<(&'a str, Duration)>, Outdated> {
         let (then, now) = (self.horizon, changes.horizon);
         if now.xid < then.xid || now.tables != then.tables {
             return Err(Outdated::OtherCatalogue);
@@ -134,8 +152,8 @@ impl Position {
         Ok(changes
             .written
             .iter()
-            .filter(|(sku, by)| self.ahead.get(sku) != Some(by))
-            .map(|(sku, _)| sku.as_str())
+            .filter(|written| self.ahead.get(&written.sku) != Some(&written.by))
+            .map(|written| (written.sku.as_str(), written.age))
             .collect())
     }
 
@@ -146,7 +164,8 @@ impl Position {
         self.ahead = changes
             .written
             .into_iter()
-            .filter(|(_, by)| by.product >= xid || by.stock >= xid)
+            .filter(|written| written.by.product >= xid || written.by.stock >= xid)
+            .map(|written| (written.sku, written.by))
             .collect();
     }
 }
@@ -165,7 +184,11 @@ mod tests {
     fn changes(xid: Xid, written: &[(&str, Xid, Xid)]) -> Changes {
         let written = written
             .iter()
-            .map(|&(sku, product, stock)| (sku.to_owned(), WrittenBy { product, stock }))
+            .map(|&(sku, product, stock)| Written {
+                sku: sku.to_owned(),
+                by: WrittenBy { product, stock },
+                age: Duration::ZERO,
+            })
             .collect();
         Changes {
             horizon: horizon(xid),
@@ -173,17 +196,22 @@ mod tests {
         }
     }
 
+    fn skus<'a>(position: &Position, changes: &'a Changes) -> Vec<&'a str> {
+        let news = position.new_in(changes).unwrap();
+        news.into_iter().map(|(sku, _)| sku).collect()
+    }
+
     #[test]
     fn what_was_taken_ahead_of_a_long_transaction_is_not_taken_again() {
         let mut position = Position::at(horizon(3));
         // Transaction 10 is still at work while 12 has committed.
         let first = changes(10, &[("a", 5, 0), ("b", 12, 0)]);
-        assert_eq!(position.new_in(&first).unwrap(), ["a", "b"]);
+        assert_eq!(skus(&position, &first), ["a", "b"]);
         position.advance(first);
         assert_eq!(position.horizon(), horizon(10));
         // Now 10 commits as well.
         let second = changes(13, &[("b", 12, 0), ("late", 10, 0)]);
-        assert_eq!(position.new_in(&second).unwrap(), ["late"]);
+        assert_eq!(skus(&position, &second), ["late"]);
         position.advance(second);
         assert_eq!(position.horizon(), horizon(13));
         assert!(position.ahead.is_empty());
@@ -194,7 +222,7 @@ mod tests {
         let mut position = Position::at(horizon(3));
         position.advance(changes(10, &[("a", 5, 12)]));
         let late = changes(10, &[("a", 10, 12)]);
-        assert_eq!(position.new_in(&late).unwrap(), ["a"]);
+        assert_eq!(skus(&position, &late), ["a"]);
     }
 
     #[test]

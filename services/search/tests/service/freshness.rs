@@ -21,6 +21,19 @@ async fn a_write_is_visible_on_every_replica_and_a_removal_too() {
         (one.metric("shop_search_freshness_seconds").await < 1.0).then_some(())
     })
     .await;
+    // Each of the three writes was found at each replica, and said how long that took.
+    for replica in [&one, &two] {
+        assert_eq!(
+            replica
+                .metric("shop_search_index_delay_seconds_count")
+                .await,
+            3.0
+        );
+        let seconds = replica.metric("shop_search_index_delay_seconds_sum").await;
+        assert!(seconds > 0.0 && seconds < 30.0, "{seconds}");
+    }
+    let sections = ["All services", "Services with gRPC", "search"];
+    is_as_documented(&one.service.metrics().await, &sections);
     one.stop().await;
     two.stop().await;
 }

@@ -10,7 +10,9 @@ mod million;
 mod outage;
 mod refusals;
 
-use chassis::testing::{Backends, TestService, eventually, jwks_server, start, token};
+use chassis::testing::{
+    Backends, TestService, eventually, is_as_documented, jwks_server, start, token,
+};
 use reqwest::{RequestBuilder, Response};
 use serde_json::{Value, json};
 use shop_search::Search;

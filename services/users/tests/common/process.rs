@@ -72,6 +72,13 @@ impl Process {
         Some((address("api")?, address("admin")?))
     }
 
+    /// The text of `/metrics`.
+    pub(crate) async fn metrics(&self) -> String {
+        let (_, admin) = self.addresses().expect("it listens");
+        let answer = reqwest::get(format!("http://{admin}/metrics")).await;
+        answer.unwrap().text().await.unwrap()
+    }
+
     /// Waits until it is ready and returns the address of its API.
     pub(crate) async fn ready(&self) -> String {
         let (api, admin) = eventually("the service listens", || async { self.addresses() }).await;

@@ -1,0 +1,43 @@
+//! How long callers wait for a connection: the first sign of a database or a pool that is too small.
+
+use std::time::Duration;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+
+/// Bucket bounds in seconds; nobody waits for longer than some seconds.
+const SECONDS: [f64; 8] = [0.001, 0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.5];
+
+/// Cheap to clone; all clones count together.
+#[derive(Clone)]
+pub(super) struct Waits(Family<Labels, Histogram>);
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Labels {
+    outcome: &'static str,
+}
+
+impl Default for Waits {
+    fn default() -> Self {
+        Self(Family::new_with_constructor(|| Histogram::new(SECONDS)))
+    }
+}
+
+impl Waits {
+    pub(super) fn register(&self, registry: &mut Registry) {
+        registry.register_with_unit(
+            "db_connection_wait",
+            "Time for which a connection to the database was waited for, and whether there was one",
+            Unit::Seconds,
+            self.0.clone(),
+        );
+    }
+
+    pub(super) fn note(&self, waited: Duration, got_one: bool) {
+        let outcome = if got_one { "connected" } else { "unavailable" };
+        let waits = self.0.get_or_create(&Labels { outcome });
+        waits.observe(waited.as_secs_f64());
+    }
+}

@@ -1,6 +1,6 @@
 # The few commands people type. What they do lies in dev/, xtask/ and e2e/.
 .DEFAULT_GOAL := help
-.PHONY: help run up down observe observe-down demo demo-release ship figures bench-operator test test-fast contract contracts-fuzz fmt lint generate clean-cache
+.PHONY: help run up down observe observe-down observe-proof demo demo-release ship figures bench-operator test test-fast contract contracts-fuzz fmt lint generate clean-cache
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -19,6 +19,9 @@ observe: ## Traces, logs and metrics of that cluster, in a namespace of their ow
 
 observe-down: ## Remove them
 	@dev/observe.sh down
+
+observe-proof: ## Prove that they tell all: an order's trace, its lines, alerts, boards; breaks and mends the shop (6 minutes)
+	@dev/observe.sh proof
 
 demo: ## A buyer registers, searches with a typo, orders and pays; told as a story
 	@cargo xtask run demo story

@@ -1,5 +1,6 @@
 #!/bin/bash
-# observe.sh up | down : traces, logs and metrics of the cluster of `make up`, in the namespace `observability`.
+# observe.sh up | down | proof : traces, logs and metrics of the cluster of `make up`, in the namespace `observability`; `proof` runs the
+# tests of what they tell, e2e/tests/observe.
 . "$(dirname "$0")/common.sh"
 # shellcheck source=observe/versions.env
 . "$DEV/observe/versions.env"
@@ -98,10 +99,19 @@ down() {
   kube delete clusterrole,clusterrolebinding --selector app.kubernetes.io/part-of=shopkeeper-observability --ignore-not-found >&2
 }
 
+proof() {
+  need_cluster
+  kube get namespace observability >/dev/null 2>&1 || die "the cluster '$cluster' has no stack; \`make observe\` installs it"
+  [ -x "$STATE/bin/shopctl" ] || die "there is no $STATE/bin/shopctl; \`make up\` puts it there"
+  cd "$ROOT"
+  unset RUST_BACKTRACE
+  cargo test --quiet --locked --package e2e --test observe -- --ignored --test-threads=1
+}
+
 main() {
   case ${1:-} in
-    up|down) exclusive observe; "$1" ;;
-    *)       die "usage: dev/observe.sh up|down" ;;
+    up|down|proof) exclusive observe; "$1" ;;
+    *)             die "usage: dev/observe.sh up|down|proof" ;;
   esac
 }
 main "$@"; exit

@@ -13,6 +13,7 @@ use kube::{Client, Config, ResourceExt};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use crate::shop::{ADMIN_EMAIL, Account, Shop};
 use crate::wait::until;
 
 /// The namespace and the name of the shop that the demo and the tests use.
@@ -107,6 +108,18 @@ impl Cluster {
             .and_then(|mut data| data.remove(key))
             .with_context(|| format!("Secret {name} has no key {key}"))?;
         Ok(String::from_utf8(value.0)?)
+    }
+
+    /// The administrator of its shop, logged in. The account is made by a worker of users a moment after its start.
+    pub async fn administrator(&self, shop: &Shop) -> Result<Account> {
+        let keys = format!("{SHOP}-users-keys");
+        let password = self.secret(&keys, "ADMIN_PASSWORD").await?;
+        until(
+            "the administrator can log in",
+            Duration::from_secs(300),
+            || async { shop.log_in(ADMIN_EMAIL, &password).await.map(Some) },
+        )
+        .await
     }
 
     /// Applies the documents of a manifest as `kubectl apply --server-side` does.
@@ -211,27 +224,34 @@ impl Cluster {
     /// Deletes the pods of a service at once, as a node that dies does.
     pub async fn kill(&self, service: &str) -> Result<()> {
         for pod in self.pods(service).await? {
-            self.api::<Pod>()
-                .delete(&pod.name_any(), &DeleteParams::default().grace_period(0))
-                .await?;
+            self.cut(&pod.name_any()).await?;
         }
         Ok(())
     }
 
-    /// The text of a path of the API server: `/metrics`.
+    /// Has a pod go at once, where it is there.
+    pub async fn cut(&self, pod: &str) -> Result<()> {
+        let at_once = DeleteParams::default().grace_period(0);
+        match self.api::<Pod>().delete(pod, &at_once).await {
+            Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
+            deleted => Ok(deleted.map(drop)?),
+        }
+    }
+
+    /// The text of a path of the API server, with or without a query: `/metrics`.
     pub async fn text(&self, path: &str) -> Result<String> {
-        let request = kube::core::Request::new(path).list(&ListParams::default());
-        // `list` adds a question mark; what counts is the path.
-        let request = request.map_err(anyhow::Error::from)?;
+        // What this makes is a GET; `list` adds what is not asked for, so the path is set anew.
+        let request = kube::core::Request::new("/").list(&ListParams::default());
+        let mut request = request.map_err(anyhow::Error::from)?;
+        *request.uri_mut() = path.parse()?;
         Ok(self.client.request_text(request).await?)
     }
 
     /// A JSON document of the API server: the metrics of pods.
     pub async fn json<T: DeserializeOwned>(&self, path: &str) -> Result<T> {
-        let request = kube::core::Request::new(path)
-            .list(&ListParams::default())
-            .map_err(anyhow::Error::from)?;
-        Ok(self.client.request(request).await?)
+        let text = self.text(path).await?;
+        serde_json::from_str(&text)
+            .with_context(|| format!("{path} is answered with something else"))
     }
 
     /// Creates a Shop from a whole object; the API server's refusal is the error.

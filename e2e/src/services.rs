@@ -13,6 +13,11 @@ pub struct Service {
     pub name: String,
     #[serde(default)]
     pub calls: Vec<Call>,
+    /// The kinds of its events.
+    #[serde(default)]
+    pub publishes: Vec<String>,
+    #[serde(default)]
+    pub subscribes: Vec<String>,
     #[serde(default)]
     pub keys: Vec<Key>,
     #[serde(default)]
@@ -26,6 +31,7 @@ pub struct Service {
 
 #[derive(Deserialize)]
 pub struct Call {
+    pub service: String,
     pub url: String,
     pub token: Option<Token>,
 }

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use reqwest::{Method, RequestBuilder, StatusCode};
+use reqwest::header::HeaderMap;
+use reqwest::{ClientBuilder, Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use uuid::Uuid;
@@ -56,12 +57,19 @@ impl Shop {
     /// A shop whose ports are on another host.
     pub fn on(host: &str, ports: u16) -> Result<Self> {
         crate::install_crypto();
-        let http = reqwest::Client::builder()
-            .connect_timeout(Duration::from_secs(2))
-            .timeout(Duration::from_secs(40))
-            .build()?;
+        let http = client().build()?;
         let host = host.to_owned();
         Ok(Self { http, host, ports })
+    }
+
+    /// The same shop, asked within the trace of this `traceparent`.
+    pub fn within(&self, traceparent: &str) -> Result<Self> {
+        let mut headers = HeaderMap::new();
+        headers.insert("traceparent", traceparent.parse()?);
+        Ok(Self {
+            http: client().default_headers(headers).build()?,
+            ..self.clone()
+        })
     }
 
     /// Waits until the port of each service takes connections. A node opens it some time after the first pod is ready: who asks before
@@ -324,6 +332,12 @@ impl Shop {
         .await?;
         Ok(())
     }
+}
+
+fn client() -> ClientBuilder {
+    reqwest::Client::builder()
+        .connect_timeout(Duration::from_secs(2))
+        .timeout(Duration::from_secs(40))
 }
 
 /// Sends, and makes a [`Refused`] of an error answer.

@@ -16,7 +16,7 @@ use kube::api::ListParams;
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
-use crate::support::{PATIENCE, World, log_in_as_admin, manifest, port_of_service};
+use crate::support::{PATIENCE, World, manifest, port_of_service};
 use crate::traffic::{buy, each_has_one_mail, search};
 
 /// A namespace of its own: this Shop is made here and goes at the end.
@@ -31,7 +31,7 @@ async fn a_monolith_is_split_and_put_together_again_and_no_request_is_lost() -> 
     let cluster = second_shop::make(&cluster, PLACE, PORTS, specification()?).await?;
     cluster.ready(PATIENCE).await?;
     let shop = second_shop::reach(&cluster, PORTS).await?;
-    let admin = log_in_as_admin(&cluster, &shop).await?;
+    let admin = cluster.administrator(&shop).await?;
     let world = World {
         cluster,
         shop,

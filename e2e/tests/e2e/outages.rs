@@ -2,6 +2,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use e2e::cluster::SHOP;
+use e2e::pods::is_ready;
 use e2e::shop::{Service, text};
 use e2e::wait::until;
 use k8s_openapi::api::core::v1::Pod;
@@ -9,7 +10,7 @@ use kube::ResourceExt;
 use kube::api::DeleteParams;
 use reqwest::{Method, StatusCode};
 
-use crate::support::{PATIENCE, cut, is_ready, world};
+use crate::support::{PATIENCE, world};
 
 #[tokio::test]
 async fn orders_are_taken_and_paid_while_the_broker_is_away_and_mails_follow() -> Result<()> {
@@ -56,7 +57,7 @@ async fn a_database_that_is_away_is_answered_503_and_comes_back_without_a_hand()
         PATIENCE,
         || async {
             // Again and again: a database comes back in seconds, and a request that finds it starting waits for it.
-            cut(&world.cluster, &format!("{SHOP}-orders-db-0")).await?;
+            world.cluster.cut(&format!("{SHOP}-orders-db-0")).await?;
             let answer = world
                 .shop
                 .request(Method::GET, Service::Orders, "/cart")

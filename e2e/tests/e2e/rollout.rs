@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, Result};
 use e2e::cluster::SHOP;
+use e2e::pods::is_ready;
 use e2e::wait::until;
 use e2e::{nodes, services};
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
@@ -11,7 +12,7 @@ use kube::ResourceExt;
 use kube::api::{Api, DeleteParams, ListParams};
 use serde_json::json;
 
-use crate::support::{PATIENCE, World, is_ready, world};
+use crate::support::{PATIENCE, World, world};
 use crate::traffic::search;
 
 /// What must not change when another service is rolled out: generations of workloads and uids of pods.

@@ -3,7 +3,8 @@
 use std::process::Stdio;
 
 use anyhow::{Context, Result, ensure};
-use e2e::cluster::{Cluster, NAMESPACE};
+use e2e::cluster::Cluster;
+use e2e::shopctl::{self, Answer};
 use e2e::wait::until;
 use kube::api::{DeleteParams, Patch, PatchParams};
 use serde_json::{Value, json};
@@ -13,40 +14,20 @@ use uuid::Uuid;
 
 use crate::support::{PATIENCE, World, broker_as, manifest, world};
 
-/// What a command printed, and how it ended.
-pub(crate) struct Answer {
-    pub(crate) code: Option<i32>,
-    pub(crate) text: String,
-    pub(crate) complaints: String,
-}
-
-/// `cargo xtask install` has put it here.
 fn shopctl(arguments: &[&str]) -> Result<Command> {
-    let program = concat!(env!("CARGO_MANIFEST_DIR"), "/../.state/bin/shopctl");
     let kubeconfig = std::env::var("E2E_KUBECONFIG").context("E2E_KUBECONFIG is not set")?;
-    let mut command = Command::new(program);
-    command
-        .args(arguments)
-        .args(["--namespace", NAMESPACE])
-        .env("KUBECONFIG", kubeconfig)
-        .stdin(Stdio::null())
-        .kill_on_drop(true);
+    let mut command = shopctl::command(arguments);
+    command.env("KUBECONFIG", kubeconfig);
     Ok(command)
 }
 
 pub(crate) async fn ask(arguments: &[&str]) -> Result<Answer> {
-    let output = shopctl(arguments)?.output().await;
-    let output = output.context("`cargo xtask install` makes shopctl")?;
-    Ok(Answer {
-        code: output.status.code(),
-        text: String::from_utf8(output.stdout)?,
-        complaints: String::from_utf8(output.stderr)?,
-    })
+    Answer::of(&mut shopctl(arguments)?).await
 }
 
 pub(crate) async fn ask_json(arguments: &[&str]) -> Result<Value> {
-    let answer = ask(&[arguments, &["--output", "json"]].concat()).await?;
-    serde_json::from_str(&answer.text).with_context(|| answer.complaints)
+    let arguments = [arguments, &["--output", "json"]].concat();
+    ask(&arguments).await?.json()
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, Result};
 use e2e::cluster::{Cluster, NAMESPACE};
+use e2e::pods::port_of;
 use e2e::wait::until;
 use k8s_openapi::api::apps::v1::{ControllerRevision, Deployment, StatefulSet};
 use k8s_openapi::api::batch::v1::Job;
@@ -13,7 +14,7 @@ use kube::{Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
-use crate::support::{PATIENCE, port_of, world};
+use crate::support::{PATIENCE, world};
 
 #[tokio::test]
 async fn reconciling_a_shop_that_is_as_it_should_be_writes_nothing() -> Result<()> {

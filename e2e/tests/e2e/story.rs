@@ -7,7 +7,7 @@ use e2e::wait::until;
 use serde_json::Value;
 
 use crate::shopctl::{ask, ask_json};
-use crate::support::{PATIENCE, cut, world};
+use crate::support::{PATIENCE, world};
 
 #[tokio::test]
 async fn an_order_that_waits_for_payments_is_told_as_such_and_its_lines_are_found() -> Result<()> {
@@ -16,7 +16,7 @@ async fn an_order_that_waits_for_payments_is_told_as_such_and_its_lines_are_foun
     let sku = world.shop.product_for_sale(&world.admin, 5).await?;
     world.shop.fill_cart(&buyer, &sku, 1).await?;
     let database = format!("{SHOP}-payments-db-0");
-    cut(&world.cluster, &database).await?;
+    world.cluster.cut(&database).await?;
     let placed = world
         .shop
         .place_order(&buyer, "no-payments", "tok_approved")
@@ -25,7 +25,7 @@ async fn an_order_that_waits_for_payments_is_told_as_such_and_its_lines_are_foun
 
     let told = until("why says with whom the order waits", PATIENCE, || async {
         // Again and again: a database comes back in seconds.
-        cut(&world.cluster, &database).await?;
+        world.cluster.cut(&database).await?;
         let answer = ask(&["why", "--order", &number]).await?;
         Ok((answer.code == Some(1)).then_some(answer.text))
     })

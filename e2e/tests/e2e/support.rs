@@ -6,13 +6,10 @@ use anyhow::{Context as _, Result};
 use async_nats::jetstream::consumer::{AckPolicy, PullConsumer, pull};
 use async_nats::jetstream::{Context, Message};
 use e2e::cluster::{Cluster, SHOP};
-use e2e::forward::forward;
-use e2e::shop::{ADMIN_EMAIL, Account, Shop};
+use e2e::pods::port_of;
+use e2e::shop::{Account, Shop};
 use e2e::wait::until;
 use futures::TryStreamExt;
-use k8s_openapi::api::core::v1::Pod;
-use kube::api::{Api, DeleteParams, ListParams};
-use kube::{Client, ResourceExt};
 use serde_json::Value;
 
 /// Longer than anything here takes beside a load on all cores: it costs time only where a test fails.
@@ -31,7 +28,7 @@ pub(crate) async fn world() -> Result<World> {
     cluster.apply_manifest(&manifest()?).await?;
     cluster.ready(PATIENCE).await?;
     let shop = Shop::new(31)?;
-    let admin = log_in_as_admin(&cluster, &shop).await?;
+    let admin = cluster.administrator(&shop).await?;
     Ok(World {
         cluster,
         shop,
@@ -43,34 +40,6 @@ pub(crate) async fn world() -> Result<World> {
 pub(crate) fn manifest() -> Result<String> {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/shop.yaml");
     std::fs::read_to_string(path).context("examples/shop.yaml")
-}
-
-pub(crate) async fn log_in_as_admin(cluster: &Cluster, shop: &Shop) -> Result<Account> {
-    let password = cluster
-        .secret(&format!("{SHOP}-users-keys"), "ADMIN_PASSWORD")
-        .await?;
-    until("the administrator can log in", PATIENCE, || async {
-        shop.log_in(ADMIN_EMAIL, &password).await.map(Some)
-    })
-    .await
-}
-
-/// A local port to `port` of a ready pod with these labels.
-pub(crate) async fn port_of(
-    client: &Client,
-    namespace: &str,
-    labels: &str,
-    port: u16,
-) -> Result<u16> {
-    let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
-    let pod = pods
-        .list(&ListParams::default().labels(labels))
-        .await?
-        .items
-        .into_iter()
-        .find(is_ready)
-        .with_context(|| format!("no ready pod with {labels} in {namespace}"))?;
-    forward(pods, pod.name_any(), port).await
 }
 
 /// A local port to a service's pod.
@@ -124,24 +93,6 @@ pub(crate) async fn own_events(jetstream: &Context, service: &str) -> Result<Vec
         Ok((messages.len() == expected).then_some(messages))
     })
     .await
-}
-
-/// Has a pod go at once, where it is there.
-pub(crate) async fn cut(cluster: &Cluster, pod: &str) -> Result<()> {
-    let at_once = DeleteParams::default().grace_period(0);
-    match cluster.api::<Pod>().delete(pod, &at_once).await {
-        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
-        deleted => Ok(deleted.map(drop)?),
-    }
-}
-
-pub(crate) fn is_ready(pod: &Pod) -> bool {
-    pod.metadata.deletion_timestamp.is_none()
-        && pod
-            .status
-            .iter()
-            .flat_map(|s| s.conditions.iter().flatten())
-            .any(|c| c.type_ == "Ready" && c.status == "True")
 }
 
 /// The ledger of payments, which is not exposed.

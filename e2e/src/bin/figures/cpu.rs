@@ -4,18 +4,16 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
-use e2e::cluster::{Cluster, SHOP};
-use e2e::shop::{ADMIN_EMAIL, Account, Shop};
+use e2e::cluster::Cluster;
+use e2e::shop::{Account, Shop};
 use e2e::usage::{self, Usage};
-use e2e::wait::until;
 use futures::StreamExt;
 
 use crate::{ms, protocols, row};
 
 const SEARCHES: usize = 3000;
-const ORDERS: usize = 100;
+pub(crate) const ORDERS: usize = 100;
 const AT_ONCE: usize = 8;
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What the shop uses, over all its pods.
 pub(crate) struct Costs {
@@ -32,7 +30,7 @@ pub(crate) struct Costs {
 /// What a search and an order cost.
 pub(crate) async fn cpu(cluster: &Cluster) -> Result<()> {
     let shop = Shop::new(30)?;
-    let admin = administrator(cluster, &shop).await?;
+    let admin = cluster.administrator(&shop).await?;
     let costs = costs(cluster, &shop, &admin).await?;
     row(
         "CPU of the idle shop",
@@ -67,26 +65,61 @@ pub(crate) async fn cpu(cluster: &Cluster) -> Result<()> {
     protocols::print(cluster, &shop, &admin, &costs).await
 }
 
-pub(crate) async fn administrator(cluster: &Cluster, shop: &Shop) -> Result<Account> {
-    let keys = format!("{SHOP}-users-keys");
-    let password = cluster.secret(&keys, "ADMIN_PASSWORD").await?;
-    // The account is made by a worker of users a moment after its start.
-    until("the administrator can log in", PATIENCE, || async {
-        shop.log_in(ADMIN_EMAIL, &password).await.map(Some)
-    })
-    .await
-}
-
 /// Lets the shop rest, search and sell.
 pub(crate) async fn costs(cluster: &Cluster, shop: &Shop, admin: &Account) -> Result<Costs> {
+    let idle_per_second = idle(cluster).await?;
+    let searches = searches(cluster, shop, SEARCHES, idle_per_second).await?;
+    let orders = orders(cluster, shop, admin, ORDERS, idle_per_second).await?;
+    Ok(Costs {
+        idle: idle_per_second,
+        per_search: searches.cpu,
+        per_order: orders.cpu,
+        searches: searches.per_second,
+        orders: orders.per_second,
+    })
+}
+
+/// What the shop uses while nobody asks, of a core.
+pub(crate) async fn idle(cluster: &Cluster) -> Result<f64> {
     let idle = measured(cluster, async {
         // Long enough that the kubelets' ten seconds blur little.
         tokio::time::sleep(Duration::from_secs(30)).await;
         Ok(())
     })
     .await?;
-    let idle_per_second = total(&idle.used) / idle.seconds;
+    Ok(total(&idle.used) / idle.seconds)
+}
 
+/// What many of the same cost.
+pub(crate) struct Cost {
+    /// In seconds of CPU for each, less what the shop uses while idle.
+    pub(crate) cpu: f64,
+    /// Of that, in pods of services; with what these use while idle.
+    pub(crate) services: f64,
+    /// How many in a second; orders until paid.
+    per_second: f64,
+}
+
+impl Cost {
+    fn of(times: usize, work: &Measured, idle: f64) -> Self {
+        let times = times as f64;
+        // Databases and the broker are of StatefulSets, whose pods have numbers.
+        let of_services = work.used.iter().filter(|(pod, _)| !pod.ends_with("-0"));
+        Self {
+            services: of_services.map(|(_, used)| used).sum::<f64>() / times,
+            cpu: (total(&work.used) - idle * work.seconds) / times,
+            per_second: times / work.work_seconds,
+        }
+    }
+}
+
+/// Searches the shop so many times.
+pub(crate) async fn searches(
+    cluster: &Cluster,
+    shop: &Shop,
+    times: usize,
+    idle: f64,
+) -> Result<Cost> {
     let words = [
         "cofee grindr",
         "kettle",
@@ -96,7 +129,7 @@ pub(crate) async fn costs(cluster: &Cluster, shop: &Shop, admin: &Account) -> Re
         "tent",
     ];
     let searches = measured(cluster, async {
-        futures::stream::iter(0..SEARCHES)
+        futures::stream::iter(0..times)
             .map(|n| async move {
                 shop.search(&[("q", words[n % words.len()]), ("limit", "20")])
                     .await
@@ -107,51 +140,31 @@ pub(crate) async fn costs(cluster: &Cluster, shop: &Shop, admin: &Account) -> Re
             .await
     })
     .await?;
-    let per_search = (total(&searches.used) - idle_per_second * searches.seconds) / SEARCHES as f64;
-
-    let orders = orders(cluster, shop, admin, idle_per_second).await?;
-    Ok(Costs {
-        idle: idle_per_second,
-        per_search,
-        per_order: orders.cpu,
-        searches: SEARCHES as f64 / searches.work_seconds,
-        orders: orders.per_second,
-    })
+    Ok(Cost::of(times, &searches, idle))
 }
 
-/// What orders cost.
-pub(crate) struct Orders {
-    /// In seconds for each, less what the shop uses while idle.
-    pub(crate) cpu: f64,
-    /// Until paid.
-    per_second: f64,
-}
-
-/// Lets the shop sell.
+/// Lets the shop sell about so many times.
 pub(crate) async fn orders(
     cluster: &Cluster,
     shop: &Shop,
     admin: &Account,
+    times: usize,
     idle: f64,
-) -> Result<Orders> {
-    let sku = shop.product_for_sale(admin, ORDERS as u32).await?;
+) -> Result<Cost> {
+    let sku = shop.product_for_sale(admin, times as u32).await?;
     let mut buyers = vec![];
     for n in 0..AT_ONCE {
         buyers.push(shop.register(&format!("Figure{n}")).await?);
     }
+    let each = times / AT_ONCE;
     let orders = measured(cluster, async {
-        let each = ORDERS / AT_ONCE;
         let all = buyers
             .iter()
             .map(|buyer| order_often(shop, buyer, &sku, each));
         futures::future::try_join_all(all).await.map(drop)
     })
     .await?;
-    let ordered = (ORDERS / AT_ONCE * AT_ONCE) as f64;
-    Ok(Orders {
-        cpu: (total(&orders.used) - idle * orders.seconds) / ordered,
-        per_second: ordered / orders.work_seconds,
-    })
+    Ok(Cost::of(each * AT_ONCE, &orders, idle))
 }
 
 async fn order_often(shop: &Shop, buyer: &Account, sku: &str, times: usize) -> Result<()> {

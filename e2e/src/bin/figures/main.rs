@@ -8,6 +8,7 @@ mod protocols;
 mod ready;
 mod releases;
 mod topologies;
+mod tracing;
 
 use std::time::Duration;
 
@@ -20,6 +21,9 @@ struct Arguments {
     /// What is measured: the running shop, or a fresh monolith beside a fresh shop of services
     #[arg(long, default_value = "services")]
     topology: Topology,
+    /// Only what traces cost the running shop; needs `make observe`
+    #[arg(long, conflicts_with = "topology")]
+    tracing: bool,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -33,6 +37,9 @@ async fn main() -> Result<()> {
     let arguments = Arguments::parse();
     let cluster = Cluster::local().await?;
     cluster.ready(Duration::from_secs(120)).await?;
+    if arguments.tracing {
+        return tracing::beside_none(&cluster).await;
+    }
     match arguments.topology {
         Topology::Services => running_shop(&cluster).await,
         Topology::Monolith => topologies::beside_each_other(&cluster).await,

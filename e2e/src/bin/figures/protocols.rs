@@ -7,7 +7,7 @@ use e2e::cluster::Cluster;
 use e2e::shop::{Account, Shop};
 use serde_json::{Value, json};
 
-use crate::cpu::{Costs, orders};
+use crate::cpu::{Costs, ORDERS, orders};
 use crate::{ms, row};
 
 /// Prints what an order costs over gRPC, beside what it costs over HTTP. Both are measured with pods of orders that are new, so that
@@ -23,7 +23,7 @@ pub(crate) async fn print(
         let patch = json!({ "spec": { "services": services } });
         cluster.patch_shop(patch).await?;
         cluster.ready(Duration::from_secs(300)).await?;
-        Ok(orders(cluster, shop, admin, costs.idle).await?.cpu)
+        Ok(orders(cluster, shop, admin, ORDERS, costs.idle).await?.cpu)
     };
     let grpc = over(json!({ "payments": "Grpc" })).await;
     // Also where that failed: the shop is to be as it was.

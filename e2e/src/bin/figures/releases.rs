@@ -12,7 +12,6 @@ use k8s_openapi::api::apps::v1::Deployment;
 use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
 
-use crate::cpu::administrator;
 use crate::row;
 
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -31,7 +30,7 @@ struct Happened {
 /// Failed requests and p99 during releases of each kind.
 pub(crate) async fn releases(cluster: &Cluster, services: &[Service]) -> Result<()> {
     let shop = Shop::new(30)?;
-    let admin = administrator(cluster, &shop).await?;
+    let admin = cluster.administrator(&shop).await?;
     let before = cluster.shop().await?["spec"].clone();
     let version = before["version"].as_str().context("spec.version")?;
     let next = format!("{version}-figures");

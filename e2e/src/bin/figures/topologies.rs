@@ -8,7 +8,7 @@ use e2e::second_shop;
 use e2e::seed::seed;
 use serde_json::{Value, json};
 
-use crate::cpu::{Costs, administrator, costs};
+use crate::cpu::{Costs, costs};
 use crate::memory::{idle, mib};
 use crate::ms;
 
@@ -64,7 +64,7 @@ async fn measure(cluster: &Cluster, topology: &str, mut spec: Value) -> Result<S
     cluster.ready(Duration::from_secs(300)).await?;
     let ready = started.elapsed().as_secs_f64();
     let shop = second_shop::reach(&cluster, PORTS).await?;
-    let admin = administrator(&cluster, &shop).await?;
+    let admin = cluster.administrator(&shop).await?;
     seed(&shop, &admin).await?;
     let pods = idle(&cluster).await?;
     let subject = Subject {

@@ -134,6 +134,7 @@ has full "honorLabels: true" "figures of Shops would have the namespace of the o
 # What Prometheus looks at. That each alert has its page is a test of the operator (operator/tests/pure/alerts.rs).
 release=other
 render alerts shop-operator --set prometheusRule.enabled=true --set prometheusRule.labels.release=prom --set prometheusRule.runbooks=https://example.com/pages/ \
+  --set prometheusRule.grafana=https://example.com/grafana/ \
   --show-only templates/prometheusrule.yaml
 release=
 [ "$(count alerts PrometheusRule)" = 1 ] || fail "no PrometheusRule although it is asked for"
@@ -143,6 +144,7 @@ alerts=$(sed -n 's/^ *- alert: //p' shop-operator/files/alerts.yaml)
 for alert in $alerts; do
   has alerts "runbook_url: https://example.com/pages/$alert.md" "the page of $alert is not named"
 done
+[ "$(grep -c 'dashboard: https://example.com/grafana/d/shopkeeper-' "$out/alerts")" = "$(wc -w <<<"$alerts")" ] || fail "an alert does not name its board"
 has alerts 'job="other-shop-operator"' "the alert on the operator does not ask for this release"
 has alerts 'namespace="shop-system"' "the alert on the operator does not ask for this namespace"
 lacks alerts "RELEASE_NAME" "a name is left out of an alert"
@@ -153,6 +155,22 @@ has pods "    - two" "the PodMonitor does not look at the namespaces of the inst
 render pods shop-operator --set podMonitor.enabled=true --show-only templates/podmonitor.yaml
 has pods "any: true" "the PodMonitor does not look at all namespaces"
 refused shop-operator "runbooks" --set prometheusRule.runbooks=
+refused shop-operator "grafana" --set prometheusRule.grafana=example.com
+
+# Boards.
+[ "$(count defaults ConfigMap)" = 0 ] || fail "boards are rendered though nobody asked for them"
+render boards shop-operator --set grafanaDashboards.enabled=true --set grafanaDashboards.namespace=grafana --set grafanaDashboards.annotations.grafana_folder=Shops \
+  --show-only templates/dashboards.yaml
+boards=$(ls shop-operator/files/dashboards)
+[ "$(count boards ConfigMap)" = "$(wc -w <<<"$boards")" ] || fail "not each board has a ConfigMap"
+for board in $boards; do
+  awk -v key="  shopkeeper-$board: |-" '$0 == key { inside = 1; next } inside && /^    / { print substr($0, 5); next } { inside = 0 }' "$out/boards" \
+    | cmp -s - shop-operator/files/dashboards/"$board" || fail "the board $board does not reach its ConfigMap as it is"
+done
+has boards '    grafana_dashboard: "1"' "Grafana's sidecar does not find the boards"
+has boards "    grafana_folder: Shops" "annotations of the boards are not taken"
+has boards "  namespace: grafana" "the namespace of the boards is not taken"
+refused shop-operator "labels" --set grafanaDashboards.enabled=true --set grafanaDashboards.labels.grafana_dashboard=null
 
 # The operator with what can be switched off.
 render bare shop-operator --set crd.install=false --set networkPolicy.enabled=false

@@ -1,4 +1,5 @@
-//! `cargo xtask generate`: files that are written from code and checked in, so that a change of a contract is seen in review.
+//! `cargo xtask generate`: files that are written from code and checked in, so that a change of a contract, a board or an alert is seen in
+//! review.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -10,13 +11,18 @@ use std::{
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 
-use crate::workspace::{self, Program, Workspace};
+use crate::{
+    observability,
+    workspace::{self, Program, Workspace},
+};
 
 /// Prints what is generated from the operator's types: package and binary. A program of its own, because xtask itself is compiled
 /// before every command, and kube with it would make the first one minutes slower.
 const SHOP_API: &str = "xtask-shop-api";
 /// Folders of contracts that hold generated files and nothing else.
 const FOLDERS: [&str; 2] = ["openapi", "events"];
+/// The same of the operator's chart.
+const DASHBOARDS: &str = "charts/shop-operator/files/dashboards";
 
 #[derive(Args)]
 pub(crate) struct Options {
@@ -64,9 +70,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// Everything that the programs generate.
+/// Everything that the programs generate, and what is written here as data.
 fn generated(workspace: &Workspace) -> Result<Files> {
-    let mut files = Files::new();
+    let mut files: Files = observability::files()?;
     let definition = output(workspace, SHOP_API, &["definition"])?;
     files.insert("crds/shops.yaml".into(), definition.clone());
     // Helm reads only files of the chart's own folder.
@@ -133,12 +139,13 @@ fn output(workspace: &Workspace, program: &str, arguments: &[&str]) -> Result<Ve
     Ok(output.stdout)
 }
 
-/// Files in generated folders that no program writes any more.
+/// Files in generated folders that nothing writes any more.
 fn stale(root: &Path, services: &[Program], files: &Files) -> Result<BTreeSet<PathBuf>> {
     let contracts: BTreeSet<_> = services.iter().map(contracts).collect();
     let folders = contracts
         .iter()
-        .flat_map(|path| FOLDERS.map(|folder| path.join(folder)));
+        .flat_map(|path| FOLDERS.map(|folder| path.join(folder)))
+        .chain([DASHBOARDS.into()]);
     let mut stale = BTreeSet::new();
     for folder in folders {
         let Ok(entries) = fs::read_dir(root.join(&folder)) else {
@@ -158,7 +165,7 @@ fn report<'a>(different: impl Iterator<Item = &'a Path>, stale: &BTreeSet<PathBu
     let different = different.map(|path| format!("{} is not what the code says", path.display()));
     let stale = stale
         .iter()
-        .map(|path| format!("{} is written by no program", path.display()));
+        .map(|path| format!("{} is not generated any more", path.display()));
     let findings: Vec<_> = different.chain(stale).collect();
     if findings.is_empty() {
         return Ok(());

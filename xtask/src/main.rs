@@ -4,6 +4,7 @@ mod generate;
 mod go;
 mod images;
 mod install;
+mod observability;
 mod oci;
 mod push;
 mod release;
@@ -31,7 +32,7 @@ enum Command {
     /// Run a tool against the cluster of `make up`
     #[command(disable_help_flag = true)] // --help is the tool's
     Run(run::Options),
-    /// Write the files that are generated from code: resource definition, API documents, event schemas
+    /// Write the files that are generated from code: resource definition, API documents, event schemas, boards, alerts
     Generate(generate::Options),
 }
 

@@ -11,6 +11,7 @@ pub mod failure;
 pub mod forward;
 pub mod history;
 pub mod letters;
+pub mod links;
 pub mod logs;
 pub mod open;
 pub mod order;

@@ -179,6 +179,51 @@ pub static LOG_LEVEL: Format = Format::new(
     "must be off, error, warn, info, debug or trace, also for single modules, for example warn,shop_orders=debug; several are divided by commas without spaces",
 );
 
+/// What may follow the host in a link, but for what is filled in.
+macro_rules! link_character {
+    () => {
+        r"[A-Za-z0-9._~!$&()*+,;=:@%/?#\[\]-]"
+    };
+}
+
+/// `spec.telemetry.links.trace`.
+pub static TRACE_LINK: Format = Format::new(
+    &[
+        concat!(
+            "^https?://(",
+            host!(),
+            r"|\[",
+            ipv6!(),
+            r"\])",
+            port!(),
+            "([/?#](",
+            link_character!(),
+            r"|\{traceId\})*)?$"
+        ),
+        r"\{traceId\}",
+    ],
+    "must be a URL with {traceId} where the id of the trace belongs and nothing else in braces, for example https://jaeger.example/trace/{traceId}; other braces, quotes and spaces are written %7B, %7D, %22 and %20",
+);
+
+/// `spec.telemetry.links.logs`.
+pub static LOGS_LINK: Format = Format::new(
+    &[
+        concat!(
+            "^https?://(",
+            host!(),
+            r"|\[",
+            ipv6!(),
+            r"\])",
+            port!(),
+            "([/?#](",
+            link_character!(),
+            r"|\{traceId\}|\{orderId\})*)?$"
+        ),
+        r"\{(traceId|orderId)\}",
+    ],
+    "must be a URL with {traceId} or {orderId} where the id of the trace or of the order belongs and nothing else in braces, for example https://logs.example/?query=trace_id:={traceId}; other braces, quotes and spaces are written %7B, %7D, %22 and %20",
+);
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -192,6 +237,8 @@ mod tests {
             &SMTP_HOST,
             &OTLP_ENDPOINT,
             &LOG_LEVEL,
+            &TRACE_LINK,
+            &LOGS_LINK,
         ] {
             for pattern in format.patterns {
                 Regex::new(pattern).expect(pattern);

@@ -121,7 +121,7 @@ pub struct ServiceSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub migration: Option<MigrationSpec>,
 
-    /// Further environment of the service. Names that the operator sets itself are refused, but for `LOG`, `ADMIN_EMAIL`, `DATABASE_MAX_CONNECTIONS` and the `OTEL_` names.
+    /// Further environment of the service. Names that the operator sets itself are refused, but for `LOG`, `LOG_FORMAT`, `TRACE_LINK`, `LOGS_LINK`, `ADMIN_EMAIL`, `DATABASE_MAX_CONNECTIONS` and the `OTEL_` names.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 50))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]

@@ -11,7 +11,7 @@ use super::{
     EmailSpec, ExposureSpec, MOST_WINDOWS, MaintenanceWindow, OperatorUpdates, PauseSpec,
     ResourcesSpec, RolloutSpec, SchedulingSpec, ServiceSpec, ShopStatus, TelemetrySpec,
     format::{IMAGE, REGISTRY},
-    topology, windows,
+    telemetry, topology, windows,
 };
 
 /// How many services a Shop may have.
@@ -42,7 +42,8 @@ pub const MOST_SERVICES: u32 = 32;
 #[x_kube(
     validation = topology::node_ports(),
     validation = windows::begins_in_some(),
-    validation = windows::updates_in_some()
+    validation = windows::updates_in_some(),
+    validation = telemetry::no_administration_on_nodes()
 )]
 pub struct ShopSpec {
     /// The release: the version of every service that names none of its own.
@@ -114,7 +115,7 @@ pub struct ShopSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub email: Option<EmailSpec>,
 
-    /// Traces and logs of the services.
+    /// Traces, logs and metrics of the services.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub telemetry: Option<TelemetrySpec>,
 }

@@ -71,6 +71,8 @@ impl Leaving<'_> {
         let mut refused = Vec::new();
         refused.extend(self.delete(&cluster.autoscalers, &name).await);
         refused.extend(self.delete(&cluster.disruption_budgets, &name).await);
+        refused.extend(self.delete(&cluster.pod_monitors, &name).await);
+        refused.extend(self.delete(&cluster.service_monitors, &name).await);
         refused.extend(self.delete(deployments, &name).await);
         refused.extend(self.delete(deployments, &canary).await);
         refused.extend(self.delete_revisions(cluster).await);

@@ -82,6 +82,8 @@ pub async fn apply(
         jobs,
         disruption_budgets,
         autoscalers,
+        pod_monitors,
+        service_monitors,
     } = rendered;
 
     let (service_accounts, services, network_policies, secrets) = tokio::join!(
@@ -91,7 +93,15 @@ pub async fn apply(
         all(shop, &cluster.secrets, secrets, withheld),
     );
     let turns = turns::divide(cluster, stateful_sets);
-    let ((stateful_sets, queued), deployments, jobs, disruption_budgets, autoscalers) = tokio::join!(
+    let (
+        (stateful_sets, queued),
+        deployments,
+        jobs,
+        disruption_budgets,
+        autoscalers,
+        pod_monitors,
+        service_monitors,
+    ) = tokio::join!(
         in_turn(shop, cluster, turns, withheld),
         all(shop, &cluster.deployments, deployments, withheld),
         create_all(&cluster.jobs, jobs, withheld),
@@ -102,6 +112,8 @@ pub async fn apply(
             withheld
         ),
         all(shop, &cluster.autoscalers, autoscalers, withheld),
+        all(shop, &cluster.pod_monitors, pod_monitors, withheld),
+        all(shop, &cluster.service_monitors, service_monitors, withheld),
     );
     let mut written = Collected {
         failures: set_counts(shop, cluster, decision, withheld).await,
@@ -117,6 +129,8 @@ pub async fn apply(
         jobs: written.collect(jobs),
         disruption_budgets: written.collect(disruption_budgets),
         autoscalers: written.collect(autoscalers),
+        pod_monitors: written.collect(pod_monitors),
+        service_monitors: written.collect(service_monitors),
     };
     written.add_unwritten(shop, cluster, &applied);
     Outcome {

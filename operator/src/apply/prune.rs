@@ -1,5 +1,5 @@
 //! Deletes what this Shop once needed and no longer does: Jobs of former images, budgets of services with one pod, autoscalers that
-//! were switched off, Deployments of services that moved to the host, canaries that are at their end. What services leave behind is in `leave`.
+//! were switched off, monitors that nobody asks for any more, Deployments of services that moved to the host, canaries that are at their end. What services leave behind is in `leave`.
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -53,13 +53,16 @@ pub async fn prune(
         jobs: running.chain(held).collect(),
     };
     let (budgets, autoscalers) = (&cluster.disruption_budgets, &cluster.autoscalers);
-    let (deployments, jobs, budgets, autoscalers) = tokio::join!(
+    let (pods, behind) = (&cluster.pod_monitors, &cluster.service_monitors);
+    let (deployments, jobs, budgets, autoscalers, pods, behind) = tokio::join!(
         without_pods(shop, cluster, decision, states, spared, withheld),
         superfluous(shop, &cluster.jobs, &applied.jobs, spared, withheld),
         superfluous(shop, budgets, &applied.disruption_budgets, spared, withheld),
         superfluous(shop, autoscalers, &applied.autoscalers, spared, withheld),
+        superfluous(shop, pods, &applied.pod_monitors, spared, withheld),
+        superfluous(shop, behind, &applied.service_monitors, spared, withheld),
     );
-    [deployments, jobs, budgets, autoscalers]
+    [deployments, jobs, budgets, autoscalers, pods, behind]
         .into_iter()
         .flatten()
         .collect()

@@ -5,6 +5,8 @@ mod cache;
 mod drift;
 mod kind;
 mod merged;
+mod monitor;
+mod optional;
 mod ownership;
 mod packed;
 mod scope;
@@ -32,8 +34,11 @@ pub use cache::ShopKey;
 pub use drift::{Drift, drift, is_conflict};
 pub use kind::Kind;
 pub use merged::watch_all;
+pub use monitor::{
+    Endpoint, PodMonitor, PodMonitorSpec, Relabeling, ServiceMonitor, ServiceMonitorSpec,
+};
 pub use scope::Scope;
-pub use tracked::Tracked;
+pub use tracked::{Standing, Tracked};
 pub use write::{ADOPT_ANNOTATION, Edits, Written};
 
 /// Under this name the API server notes which fields are ours.
@@ -63,6 +68,10 @@ pub struct Cluster {
     pub disruption_budgets: Tracked<PodDisruptionBudget>,
     /// For services with `autoscaling`.
     pub autoscalers: Tracked<HorizontalPodAutoscaler>,
+    /// One for each service where a Shop asks for it and the cluster has the kind.
+    pub pod_monitors: Tracked<PodMonitor>,
+    /// The same.
+    pub service_monitors: Tracked<ServiceMonitor>,
     /// Read only: why something is not ready.
     pub pods: Tracked<Pod>,
     /// Read only: why a database is not ready.
@@ -88,9 +97,11 @@ impl Cluster {
         let (pods, j) = Tracked::new(client.clone(), scope, metrics.clone());
         let (claims, k) = Tracked::new(client.clone(), scope, metrics.clone());
         let (revisions, l) = Tracked::new(client.clone(), scope, metrics.clone());
+        let (pod_monitors, m) = Tracked::where_served(client.clone(), scope, metrics.clone());
+        let (service_monitors, n) = Tracked::where_served(client.clone(), scope, metrics.clone());
         // Unbounded, because whoever reads does so at once.
         let (sender, receiver) = unbounded();
-        let mut changes = select_all([a, b, c, d, e, f, g, h, i, j, k, l]);
+        let mut changes = select_all([a, b, c, d, e, f, g, h, i, j, k, l, m, n]);
         let pump = tokio::spawn(async move {
             while let Some(changed) = changes.next().await {
                 if sender.unbounded_send(changed).is_err() {
@@ -110,6 +121,8 @@ impl Cluster {
             network_policies,
             disruption_budgets,
             autoscalers,
+            pod_monitors,
+            service_monitors,
             pods,
             claims,
         };
@@ -133,6 +146,8 @@ impl Cluster {
             network_policies,
             disruption_budgets,
             autoscalers,
+            pod_monitors,
+            service_monitors,
             pods,
             claims,
         } = self;
@@ -146,6 +161,8 @@ impl Cluster {
         network_policies.ready().await?;
         disruption_budgets.ready().await?;
         autoscalers.ready().await?;
+        pod_monitors.ready().await?;
+        service_monitors.ready().await?;
         pods.ready().await?;
         claims.ready().await?;
         Ok(())

@@ -1,7 +1,7 @@
 //! One kind of object as the watches tell of it: reads come from the cache.
 
 use std::{
-    collections::HashSet,
+    collections::HashMap,
     sync::{Arc, Mutex},
     time::Instant,
 };
@@ -22,6 +22,7 @@ use super::{
     cache::{Cache, Entry, ShopKey},
     kind::Kind,
     merged::is_forbidden,
+    optional::changes_where_served,
     ownership,
     scope::Scope,
 };
@@ -38,10 +39,22 @@ const PAGE: u32 = 100;
 pub struct Tracked<K: Kind> {
     client: Client,
     pub(super) cache: Arc<Mutex<Cache<K>>>,
-    /// Watches whose first list has arrived, by number.
-    listed: watch::Receiver<HashSet<usize>>,
+    /// Watches whose first list has arrived, or never will, by number.
+    listed: watch::Receiver<HashMap<usize, Standing>>,
     watches: usize,
     pub(super) metrics: Metrics,
+}
+
+/// How a kind stands with the API server.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Standing {
+    /// It is there, and we may look.
+    Served,
+    /// There is no such kind.
+    #[default]
+    Absent,
+    /// We may not look.
+    Forbidden,
 }
 
 impl<K: Kind> Tracked<K> {
@@ -51,25 +64,57 @@ impl<K: Kind> Tracked<K> {
         scope: &Scope,
         metrics: Metrics,
     ) -> (Self, BoxStream<'static, ShopKey>) {
+        Self::by(client, scope, metrics, |api, metrics| {
+            let one_of_several = api.namespace().is_some();
+            let tells = move |error: &_| one_of_several && is_forbidden(error);
+            changes(api, metrics, tells, |_| false).boxed()
+        })
+    }
+
+    /// The same of a kind that a cluster need not have, and that the operator need not be allowed to look at.
+    pub fn where_served(
+        client: Client,
+        scope: &Scope,
+        metrics: Metrics,
+    ) -> (Self, BoxStream<'static, ShopKey>) {
+        let asks = client.clone();
+        Self::by(client, scope, metrics, move |api, metrics| {
+            changes_where_served(asks.clone(), api, metrics).boxed()
+        })
+    }
+
+    fn by(
+        client: Client,
+        scope: &Scope,
+        metrics: Metrics,
+        watch: impl Fn(Api<K>, Metrics) -> BoxStream<'static, Told<K>>,
+    ) -> (Self, BoxStream<'static, ShopKey>) {
         let cache = Arc::new(Mutex::new(Cache::default()));
-        let (sender, listed) = watch::channel(HashSet::new());
+        let (sender, listed) = watch::channel(HashMap::new());
         let sender = Arc::new(sender);
         let apis = scope.apis::<K>(&client);
         let watches = apis.len();
         let streams = apis.into_iter().enumerate().map(|(number, api)| {
-            let (cache, sender, metrics) = (cache.clone(), sender.clone(), metrics.clone());
+            let (cache, sender) = (cache.clone(), sender.clone());
             let namespace = api.namespace().map(str::to_owned);
-            changes(api, metrics).flat_map(move |told| {
-                let is_list = matches!(
-                    told,
-                    Told::Event(watcher::Event::InitDone) | Told::Forbidden
-                );
+            watch(api, metrics.clone()).flat_map(move |told| {
+                let standing = told.standing();
+                let mut known = lock(&cache);
+                let mut tell = |event| known.told(number, namespace.as_deref(), event);
                 let changed = match told {
-                    Told::Event(event) => lock(&cache).told(number, namespace.as_deref(), event),
+                    Told::Event(event) => tell(event),
                     Told::Forbidden => Vec::new(),
+                    // What there was went with the kind.
+                    Told::Absent => {
+                        tell(watcher::Event::Init);
+                        tell(watcher::Event::InitDone)
+                    }
                 };
-                if is_list {
-                    sender.send_if_modified(|listed| listed.insert(number));
+                if let Some(standing) = standing {
+                    let told = |listed: &mut HashMap<_, _>| {
+                        listed.insert(number, standing) != Some(standing)
+                    };
+                    sender.send_if_modified(told);
                 }
                 stream::iter(changed)
             })
@@ -95,6 +140,17 @@ impl<K: Kind> Tracked<K> {
             .wait_for(|listed| listed.len() == self.watches)
             .await?;
         Ok(())
+    }
+
+    /// How the kind stands with the API server. Of several namespaces one that is gone says nothing of the others.
+    pub fn standing(&self) -> Standing {
+        let listed = self.listed.borrow();
+        let is = |standing| listed.values().any(|one| *one == standing);
+        match (is(Standing::Served), is(Standing::Forbidden)) {
+            (true, _) => Standing::Served,
+            (false, true) => Standing::Forbidden,
+            (false, false) => Standing::Absent,
+        }
     }
 
     /// An object of a Shop, as new as we know it.
@@ -150,24 +206,49 @@ pub(super) fn key_of<K: Kind>(object: &K) -> (String, String, String) {
 }
 
 /// What a watch tells.
-enum Told<K> {
+pub(super) enum Told<K> {
     Event(watcher::Event<Entry<K>>),
     /// It may not look. A namespace that is gone took our rights with it, and must not hold up the others.
     Forbidden,
+    /// There is no such kind.
+    Absent,
 }
 
-fn changes<K: Kind>(api: Api<K>, metrics: Metrics) -> impl Stream<Item = Told<K>> + Send {
-    let one_of_several = api.namespace().is_some();
+impl<K> Told<K> {
+    /// How the kind stands, where this says so.
+    fn standing(&self) -> Option<Standing> {
+        match self {
+            Self::Event(watcher::Event::InitDone) => Some(Standing::Served),
+            Self::Event(
+                watcher::Event::Init
+                | watcher::Event::InitApply(_)
+                | watcher::Event::Apply(_)
+                | watcher::Event::Delete(_),
+            ) => None,
+            Self::Forbidden => Some(Standing::Forbidden),
+            Self::Absent => Some(Standing::Absent),
+        }
+    }
+}
+
+/// What a watch tells, which begins again after each error but one that is its end. Of an error it may tell that it is forbidden to look.
+pub(super) fn changes<K: Kind>(
+    api: Api<K>,
+    metrics: Metrics,
+    is_forbidden: impl Fn(&watcher::Error) -> bool + Send,
+    is_end: impl Fn(&watcher::Error) -> bool + Send,
+) -> impl Stream<Item = Told<K>> + Send {
     let config = watcher::Config::default().labels(SELECTOR).page_size(PAGE);
     watcher(api, config)
         .default_backoff()
+        .take_while(move |event| ready(!event.as_ref().is_err_and(&is_end)))
         .filter_map(move |event| {
             ready(match event {
                 Ok(event) => Some(Told::Event(entries_of(event))),
                 Err(error) => {
                     metrics.watch_failed(K::kind(&()).as_ref());
                     tracing::warn!(kind = K::kind(&()).as_ref(), %error, "a watch failed and is started again");
-                    (one_of_several && is_forbidden(&error)).then_some(Told::Forbidden)
+                    is_forbidden(&error).then_some(Told::Forbidden)
                 }
             })
         })

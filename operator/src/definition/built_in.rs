@@ -107,12 +107,29 @@ pub const SET_FOR_ANY: [&str; 15] = [
 ];
 
 /// Variables that the operator sets as well, and that a Shop may set in their place. A definition must not: it would set them twice.
-pub const SET_UNLESS_ASKED: [&str; 4] = [
+pub const SET_UNLESS_ASKED: [&str; 9] = [
     "LOG",
+    LOG_FORMAT,
     "DATABASE_MAX_CONNECTIONS",
     "OTEL_EXPORTER_OTLP_ENDPOINT",
+    OTLP_HEADERS,
+    OTLP_CERTIFICATE,
     "OTEL_TRACES_SAMPLER_ARG",
+    "TRACE_LINK",
+    "LOGS_LINK",
 ];
+
+/// How a line of the log looks.
+pub const LOG_FORMAT: &str = "LOG_FORMAT";
+/// What a service shows to the collector of traces.
+pub const OTLP_HEADERS: &str = "OTEL_EXPORTER_OTLP_HEADERS";
+/// The file by which it knows the collector.
+pub const OTLP_CERTIFICATE: &str = "OTEL_EXPORTER_OTLP_CERTIFICATE";
+
+/// Whether a variable is of a whole process, however many services that hosts: logs and traces are.
+pub fn is_of_process(variable: &str) -> bool {
+    variable == "LOG" || variable == LOG_FORMAT || variable.starts_with("OTEL_")
+}
 
 /// Variables that the operator sets and a Shop must not: those of any service, and those that follow from the documents of the
 /// built-in ones. A secret may also be given as a file, under the name with `_FILE`.

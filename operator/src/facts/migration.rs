@@ -13,7 +13,7 @@ use kube::ResourceExt;
 use serde::Deserialize;
 
 use crate::{
-    api::{OverrideKind, SchemaStatus},
+    api::{LogFormat, OverrideKind, SchemaStatus},
     hash::Fingerprint,
     model::validate::{ValidService, ValidShop},
     naming::names::MIGRATION_CONTAINER,
@@ -69,6 +69,11 @@ pub fn settings_of(shop: &ValidShop, wanted: &ValidService) -> String {
         None => settings,
         Some([usual]) if usual == "migrate" => settings,
         Some(arguments) => Fingerprint::of(&(settings, arguments)).hex(),
+    };
+    let settings = match shop.log_format {
+        // As it was before there was another one.
+        LogFormat::Json => settings,
+        LogFormat::Text => Fingerprint::of(&(settings, "text")).hex(),
     };
     match wanted.patch_of(OverrideKind::Job) {
         None => settings,

@@ -8,6 +8,7 @@ pub mod departures;
 pub mod http;
 pub mod location;
 pub mod migration;
+pub mod monitors;
 pub mod observe;
 pub mod trouble;
 

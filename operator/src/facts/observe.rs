@@ -20,7 +20,7 @@ use crate::{
     api::SchemaStatus,
     cluster::Cluster,
     error::{Class, Error},
-    facts::{location, migration},
+    facts::{location, migration, monitors::MonitorKinds},
     hash::Fingerprint,
     model::{
         metadata::is_ours,
@@ -47,6 +47,8 @@ pub struct Observed {
     pub broker: ObservedBackend,
     /// The Secrets of the user that the Shop names.
     pub user_secrets: Vec<UserSecret>,
+    /// Which kinds of monitors the cluster has.
+    pub monitors: MonitorKinds,
     /// What Kubernetes says of objects that hang without a reason of their own, by name: the last warning among their events.
     pub warnings: Warnings,
 }
@@ -203,10 +205,35 @@ pub fn is_serving(set: &StatefulSet) -> bool {
 pub struct UserSecret {
     /// Its name.
     pub name: String,
-    /// The field that names it.
-    pub field: &'static str,
+    /// What it is for.
+    pub purpose: Purpose,
     /// What was found under this name.
     pub found: Found,
+}
+
+/// What a Secret of the user is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// The login at the mail server.
+    Mail,
+    /// The login at a registry.
+    Registry,
+    /// What services show to the collector of traces.
+    OtlpHeaders,
+    /// By what they know it.
+    OtlpCa,
+}
+
+impl Purpose {
+    /// The field that names the Secret.
+    pub fn field(self) -> &'static str {
+        match self {
+            Self::Mail => "spec.email.smtp.credentialsFrom",
+            Self::Registry => "spec.images.pullSecrets",
+            Self::OtlpHeaders => "spec.telemetry.otlp.headersFrom",
+            Self::OtlpCa => "spec.telemetry.otlp.caFrom",
+        }
+    }
 }
 
 /// What was found under the name of a Secret of the user.
@@ -215,7 +242,7 @@ pub enum Found {
     /// All keys that it must have, with this fingerprint of its content.
     Usable(String),
     /// A Secret that lacks this key.
-    Incomplete(&'static str),
+    Incomplete(String),
     /// No Secret.
     Nothing,
     /// The API server refuses to show it; the text says why.
@@ -310,6 +337,10 @@ pub async fn observe(
             pods.of("nats", Component::Broker),
         ),
         user_secrets: user_secrets(shop, cluster).await?,
+        monitors: MonitorKinds {
+            pods: cluster.pod_monitors.standing(),
+            services: cluster.service_monitors.standing(),
+        },
         warnings: Warnings::new(),
     };
     observed.warnings = warnings(shop, cluster, &observed, &pods.0, now).await;
@@ -436,28 +467,29 @@ fn is_of(object: &impl ResourceExt, app: &str, component: Component) -> bool {
     is(NAME_LABEL, app) && is(COMPONENT_LABEL, component.as_str())
 }
 
-async fn user_secrets(shop: &ValidShop, cluster: &Cluster) -> Result<Vec<UserSecret>, Error> {
-    let mut named: Vec<(&str, &'static str, &'static [&'static str])> = Vec::new();
-    if let Some(login) = shop
-        .email
-        .as_ref()
-        .and_then(|e| e.smtp.as_ref())
-        .and_then(|s| s.credentials_from.as_ref())
-    {
-        named.push((
-            &login.name,
-            "spec.email.smtp.credentialsFrom",
-            &["username", "password"],
-        ));
-    }
-    named.extend(
-        shop.pull_secrets
-            .iter()
-            .map(|name| (name.as_str(), "spec.images.pullSecrets", &[][..])),
-    );
+/// The Secrets of the user that a Shop names, each with the keys that it must have.
+fn named_secrets(shop: &ValidShop) -> Vec<(&str, Purpose, Vec<&str>)> {
+    let smtp = shop.email.as_ref().and_then(|email| email.smtp.as_ref());
+    let login = smtp.and_then(|smtp| smtp.credentials_from.as_ref());
+    let keys = || vec!["username", "password"];
+    let login = login.map(|login| (login.name.as_str(), Purpose::Mail, keys()));
+    let registries = shop.pull_secrets.iter();
+    let registries = registries.map(|name| (name.as_str(), Purpose::Registry, vec![]));
+    let otlp = [
+        (&shop.otlp_headers, Purpose::OtlpHeaders),
+        (&shop.otlp_ca, Purpose::OtlpCa),
+    ];
+    let otlp = otlp.into_iter().filter_map(|(from, purpose)| {
+        let from = from.as_ref()?;
+        Some((from.name.as_str(), purpose, vec![from.key.as_str()]))
+    });
+    login.into_iter().chain(registries).chain(otlp).collect()
+}
 
+async fn user_secrets(shop: &ValidShop, cluster: &Cluster) -> Result<Vec<UserSecret>, Error> {
     let mut secrets = Vec::new();
-    for (name, field, keys) in named {
+    for (name, purpose, keys) in named_secrets(shop) {
+        let field = purpose.field();
         let answer = cluster
             .secrets
             .api(&shop.namespace)
@@ -467,21 +499,21 @@ async fn user_secrets(shop: &ValidShop, cluster: &Cluster) -> Result<Vec<UserSec
                 "Secret {name}, named by {field}, cannot be read"
             )));
         let found = match answer {
-            Ok(Some(secret)) => usable(&secret, keys),
+            Ok(Some(secret)) => usable(&secret, &keys),
             Ok(None) => Found::Nothing,
             Err(error) if error.class() == Class::Transient => return Err(error),
             Err(error) => Found::Refused(error.to_string()),
         };
         secrets.push(UserSecret {
             name: name.to_owned(),
-            field,
+            purpose,
             found,
         });
     }
     Ok(secrets)
 }
 
-fn usable(secret: &Secret, keys: &'static [&'static str]) -> Found {
+fn usable(secret: &Secret, keys: &[&str]) -> Found {
     let has = |key: &str| {
         secret
             .data
@@ -489,7 +521,7 @@ fn usable(secret: &Secret, keys: &'static [&'static str]) -> Found {
             .is_some_and(|data| data.contains_key(key))
     };
     match keys.iter().find(|key| !has(key)) {
-        Some(missing) => Found::Incomplete(missing),
+        Some(missing) => Found::Incomplete((*missing).to_owned()),
         None => Found::Usable(Fingerprint::of(&secret.data).hex()),
     }
 }

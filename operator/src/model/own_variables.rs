@@ -10,13 +10,22 @@ use crate::{
     api::{EnvSpec, OverrideKind},
     definition::{
         Definition,
-        built_in::{SET_FOR_ANY, SET_UNLESS_ASKED, host_name, variables_of},
+        built_in::{
+            LOG_FORMAT, OTLP_HEADERS, SET_FOR_ANY, SET_UNLESS_ASKED, host_name, is_of_process,
+            variables_of,
+        },
     },
     naming::names::{MIGRATION_CONTAINER, ServiceName},
 };
 
 /// Variables that hold what a Secret does, for whichever service.
-const SECRETS: [&str; 4] = ["DATABASE_URL", "NATS_URL", "SMTP_USERNAME", "SMTP_PASSWORD"];
+const SECRETS: [&str; 5] = [
+    "DATABASE_URL",
+    "NATS_URL",
+    "SMTP_USERNAME",
+    "SMTP_PASSWORD",
+    OTLP_HEADERS,
+];
 
 /// The variables of one container.
 pub(super) struct OwnVariables {
@@ -73,7 +82,7 @@ impl OwnVariables {
     fn of_migration() -> Self {
         Self {
             list: list_of(MIGRATION_CONTAINER),
-            by_value: ["LOG", "SERVICES"].map(str::to_owned).into(),
+            by_value: ["LOG", LOG_FORMAT, "SERVICES"].map(str::to_owned).into(),
             by_source: ["DATABASE_URL".to_owned()].into(),
             hosts: false,
         }
@@ -97,7 +106,7 @@ impl OwnVariables {
         };
         // The process of several services has those of each behind its name: ORDERS__DATABASE_URL. Logs and traces are of the process.
         let of_guest = name.split_once("__").map(|(_, own)| own);
-        let of_guest = of_guest.filter(|own| *own != "LOG" && !own.starts_with("OTEL_"));
+        let of_guest = of_guest.filter(|own| !is_of_process(own));
         let of_guest = of_guest.filter(|_| self.hosts);
         let is_in = |names: &BTreeSet<String>| {
             names.contains(name) || of_guest.is_some_and(|own| names.contains(own))

@@ -10,10 +10,10 @@ use kube::{Resource, ResourceExt};
 
 use crate::{
     api::{
-        Begins, DeletionPolicy, DriftPolicy, EmailSpec, EnvSpec, ExposureType, JudgedBy,
-        MigrationSpec, OnFailure, OperatorUpdates, OverrideKind, PauseSpec, PullPolicy,
-        ResourcesSpec, RolloutSpec, SchedulingSpec, ServiceSpec, Shop, ShopSpec, StorageSpec,
-        Topology,
+        Begins, DeletionPolicy, DriftPolicy, EmailSpec, EnvSpec, ExposureType, JudgedBy, LinksSpec,
+        LogFormat, MetricsSpec, MigrationSpec, Monitor, OnFailure, OperatorUpdates, OtlpSpec,
+        OverrideKind, PauseSpec, PullPolicy, ResourcesSpec, RolloutSpec, SchedulingSpec,
+        SecretKeyRef, ServiceSpec, Shop, ShopSpec, StorageSpec, TelemetrySpec, Topology,
         format::{self, Format},
     },
     config::{Config, Overrides},
@@ -42,6 +42,13 @@ const MIGRATION_DEADLINE_SECONDS: i64 = 3600;
 const GATE: SignedDuration = SignedDuration::from_secs(30);
 /// How long a rollout may go without getting another pod ready.
 const DEADLINE: SignedDuration = SignedDuration::from_mins(5);
+
+/// Where a Shop does not say: the chart's PodMonitor asks the pods of all Shops, and nobody is to be asked twice.
+const NO_MONITOR: MetricsSpec = MetricsSpec {
+    monitor: Monitor::None,
+    interval: None,
+    labels: BTreeMap::new(),
+};
 
 /// A Shop whose every field is known and allowed.
 #[derive(Clone, Debug)]
@@ -86,10 +93,20 @@ pub struct ValidShop {
     pub email: Option<EmailSpec>,
     /// Where traces go.
     pub otlp_endpoint: Option<String>,
+    /// The headers that the collector wants to see.
+    pub otlp_headers: Option<SecretKeyRef>,
+    /// The certificates by which it is known.
+    pub otlp_ca: Option<SecretKeyRef>,
     /// The share of traces that is kept.
     pub sampling: Option<String>,
     /// Filter directives for logs.
     pub log_level: String,
+    /// How their lines look.
+    pub log_format: LogFormat,
+    /// Who asks for metrics.
+    pub metrics: MetricsSpec,
+    /// Where people look at traces and logs.
+    pub links: LinksSpec,
     /// The namespace whose operator may connect to databases.
     pub operator_namespace: String,
     /// Where DNS listens.
@@ -311,6 +328,10 @@ pub fn validate(shop: &Shop, config: &Config) -> Result<ValidShop, Vec<String>> 
     check_node_ports(spec, &services, &mut wrong);
 
     let telemetry = spec.telemetry.clone().unwrap_or_default();
+    let otlp = telemetry.otlp;
+    let from = |from: fn(&OtlpSpec) -> &Option<SecretKeyRef>| from(otlp.as_ref()?).clone();
+    let (otlp_headers, otlp_ca) = (from(|otlp| &otlp.headers_from), from(|otlp| &otlp.ca_from));
+    let logs = telemetry.logs.unwrap_or_default();
     let valid = ValidShop {
         name: shop.name_any(),
         namespace: shop.namespace().unwrap_or_default(),
@@ -345,12 +366,14 @@ pub fn validate(shop: &Shop, config: &Config) -> Result<ValidShop, Vec<String>> 
         deletion_policy: spec.database.deletion_policy,
         services,
         email: spec.email.clone(),
-        otlp_endpoint: telemetry.otlp.map(|otlp| otlp.endpoint),
+        otlp_endpoint: otlp.map(|otlp| otlp.endpoint),
+        otlp_headers,
+        otlp_ca,
         sampling: telemetry.sampling,
-        log_level: telemetry
-            .logs
-            .and_then(|logs| logs.level)
-            .unwrap_or_else(|| "info".into()),
+        log_level: logs.level.unwrap_or_else(|| "info".into()),
+        log_format: logs.format.unwrap_or_default(),
+        metrics: telemetry.metrics.unwrap_or(NO_MONITOR),
+        links: telemetry.links.unwrap_or_default(),
         operator_namespace: config.pod_namespace.clone(),
         dns_ports: config.dns_ports.clone(),
     };
@@ -448,6 +471,11 @@ fn check_formats(spec: &ShopSpec, wrong: &mut Vec<String>) {
     let logs = telemetry.and_then(|telemetry| telemetry.logs.as_ref());
     let level = logs.and_then(|logs| logs.level.as_ref());
     check("spec.telemetry.logs.level", level, &format::LOG_LEVEL);
+    let links = telemetry.and_then(|telemetry| telemetry.links.as_ref());
+    let trace = links.and_then(|links| links.trace.as_ref());
+    check("spec.telemetry.links.trace", trace, &format::TRACE_LINK);
+    let logs = links.and_then(|links| links.logs.as_ref());
+    check("spec.telemetry.links.logs", logs, &format::LOGS_LINK);
 }
 
 fn host(
@@ -638,12 +666,27 @@ fn asked(
         images,
         (
             &spec.topology,
-            &spec.telemetry,
+            telemetry_of_pods(spec),
             sends_mail.then_some(&spec.email),
         ),
         limits_stream.then_some(&spec.broker.storage),
     ))
     .hex()
+}
+
+/// Monitors are no part of pods; annotations are.
+fn telemetry_of_pods(spec: &ShopSpec) -> Option<TelemetrySpec> {
+    let telemetry = spec.telemetry.clone()?;
+    let Some(metrics) = &telemetry.metrics else {
+        return Some(telemetry);
+    };
+    let annotates = metrics.monitor == Monitor::Annotations;
+    let of_pods = TelemetrySpec {
+        metrics: telemetry.metrics.clone().filter(|_| annotates),
+        ..telemetry
+    };
+    // As without the whole field.
+    (of_pods != TelemetrySpec::default()).then_some(of_pods)
 }
 
 fn service_spec<'a>(shop: &'a Shop, service: &ServiceName) -> Option<&'a ServiceSpec> {

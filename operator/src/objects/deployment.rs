@@ -13,7 +13,7 @@ use k8s_openapi::{
     apimachinery::pkg::util::intstr::IntOrString,
 };
 
-use super::{host, pod, revision};
+use super::{host, pod, revision, telemetry};
 use crate::{
     api::EmailSpec,
     connections::{per_pool, per_process},
@@ -114,37 +114,38 @@ fn template(
         ports.extend(host::guests_ports(shop, guests));
         folders.extend(host::guests_scratch(shop, guests));
     }
-    let mut annotations = BTreeMap::from([(
-        SETTINGS_ANNOTATION.into(),
-        secret_contents(secrets_of(&env), contents),
-    )]);
+    folders.extend(telemetry::certificates(shop, &env));
+    let mut annotations = telemetry::annotations(shop, service);
     if service.hosts {
         annotations.insert(HOSTS_ANNOTATION.into(), host::list(&decision.guests));
     }
     let (volumes, mounts): (Vec<_>, Vec<_>) = folders.into_iter().unzip();
     let some = |volumes: Vec<_>| (!volumes.is_empty()).then_some(volumes);
+    let pod = pod::scheduled(
+        &service.scheduling,
+        PodSpec {
+            service_account_name: Some(names::service(&shop.name, &service.name)),
+            automount_service_account_token: Some(false),
+            enable_service_links: Some(false),
+            security_context: Some(pod::security(pod::NONROOT)),
+            termination_grace_period_seconds: Some(GRACE_SECONDS),
+            image_pull_secrets: pod::pull_secrets(shop),
+            topology_spread_constraints: Some(vec![spread(shop, service)]),
+            volumes: some(volumes),
+            containers: vec![Container {
+                env: Some(env),
+                ports: Some(ports),
+                volume_mounts: (!mounts.is_empty()).then_some(mounts),
+                ..container(shop, service, runs)
+            }],
+            ..PodSpec::default()
+        },
+    );
+    let settings = secret_contents(secrets_read_by(&pod), contents);
+    annotations.insert(SETTINGS_ANNOTATION.into(), settings);
     PodTemplateSpec {
         metadata: Some(pod::metadata(service, labels, annotations)),
-        spec: Some(pod::scheduled(
-            &service.scheduling,
-            PodSpec {
-                service_account_name: Some(names::service(&shop.name, &service.name)),
-                automount_service_account_token: Some(false),
-                enable_service_links: Some(false),
-                security_context: Some(pod::security(pod::NONROOT)),
-                termination_grace_period_seconds: Some(GRACE_SECONDS),
-                image_pull_secrets: pod::pull_secrets(shop),
-                topology_spread_constraints: Some(vec![spread(shop, service)]),
-                volumes: some(volumes),
-                containers: vec![Container {
-                    env: Some(env),
-                    ports: Some(ports),
-                    volume_mounts: (!mounts.is_empty()).then_some(mounts),
-                    ..container(shop, service, runs)
-                }],
-                ..PodSpec::default()
-            },
-        )),
+        spec: Some(pod),
     }
 }
 
@@ -223,13 +224,7 @@ pub(super) fn environment(
     if definition.sends_mail {
         env.extend(shop.email.iter().flat_map(mail));
     }
-    env.push(pod::variable("LOG", &shop.log_level));
-    if let Some(endpoint) = &shop.otlp_endpoint {
-        env.push(pod::variable("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint));
-    }
-    if let Some(sampling) = &shop.sampling {
-        env.push(pod::variable("OTEL_TRACES_SAMPLER_ARG", sampling));
-    }
+    env.extend(telemetry::environment(shop));
     for extra in &service.env {
         env.retain(|ours| ours.name != extra.name);
         env.push(pod::variable(&extra.name, &extra.value));
@@ -316,6 +311,19 @@ fn mail(email: &EmailSpec) -> Vec<EnvVar> {
         ));
     }
     env
+}
+
+/// The Secrets that pods read when they start: those of their environment, and the certificates by which the collector of traces is known.
+/// What else is mounted the cluster brings up to date by itself.
+pub(super) fn secrets_read_by(pod: &PodSpec) -> impl Iterator<Item = &str> {
+    let all = pod.init_containers.iter().flatten().chain(&pod.containers);
+    let of_environment = all.flat_map(|container| {
+        let whole = container.env_from.iter().flatten();
+        let whole = whole.filter_map(|source| Some(source.secret_ref.as_ref()?.name.as_str()));
+        let env = container.env.as_deref().unwrap_or_default();
+        secrets_of(env).chain(whole)
+    });
+    of_environment.chain(telemetry::secret_of_certificates(pod))
 }
 
 /// The Secrets that variables come from.

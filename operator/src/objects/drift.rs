@@ -15,7 +15,7 @@ use crate::{
     progress::runs::note,
 };
 
-/// Says so on Deployments, Services, budgets and autoscalers. Network policies, ServiceAccounts and all of a database are made what they
+/// Says so on Deployments, Services, budgets and autoscalers. Network policies, ServiceAccounts, monitors and all of a database are made what they
 /// should be always, and so is all of a service of which a release is under way (`is_released`): it is judged as what was rendered.
 pub fn report(
     shop: &ValidShop,
@@ -33,6 +33,8 @@ pub fn report(
         jobs: _,
         disruption_budgets,
         autoscalers,
+        pod_monitors: _,
+        service_monitors: _,
     } = resources;
     let reports = |name: &ServiceName| {
         let service = shop.services.get(name);

@@ -46,7 +46,7 @@ pub(super) fn grpc_name(guest: &ValidService) -> String {
 }
 
 /// Those that run there, of all that may.
-fn among<'a>(
+pub(super) fn among<'a>(
     shop: &'a ValidShop,
     guests: &'a BTreeSet<ServiceName>,
 ) -> impl Iterator<Item = &'a ValidService> {
@@ -72,8 +72,7 @@ pub(super) fn guests_environment(
         let its = environment(shop, guest, stream_size).into_iter();
         let its = its.filter(|variable| {
             let is_set = addresses.iter().any(|set| set.name == variable.name);
-            let of_the_process = variable.name == "LOG" || variable.name.starts_with("OTEL_");
-            !is_set && !of_the_process
+            !is_set && !built_in::is_of_process(&variable.name)
         });
         let prefix = guest.name.as_str().to_ascii_uppercase();
         env.extend(addresses.iter().cloned().chain(its).map(|variable| EnvVar {

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{deployment::version_label, host, pod};
+use super::{deployment::version_label, host, pod, telemetry};
 use crate::{
     facts::migration::{CLAIM_ANNOTATION, SETTINGS_ANNOTATION, WRONG_SETTING, settings_of},
     model::{
@@ -95,6 +95,7 @@ fn template(shop: &ValidShop, service: &ValidService, carrier: &ValidService) ->
         ),
         pod::variable("LOG", &shop.log_level),
     ];
+    env.extend(telemetry::log_format(shop));
     // The image of the host migrates all that it hosts, unless it is told.
     if carrier.hosts {
         env.push(pod::variable(host::GUESTS, service.name.as_str()));

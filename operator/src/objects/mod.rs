@@ -9,6 +9,7 @@ pub mod disruption_budget;
 pub mod drift;
 mod host;
 pub mod migration;
+mod monitor;
 pub mod network_policy;
 mod overrides;
 mod pod;
@@ -16,13 +17,17 @@ pub mod resources;
 pub mod revision;
 pub mod service;
 pub mod service_account;
+mod telemetry;
 pub mod weakened;
 
 use kube::ResourceExt;
 
 use crate::{
     error::Error,
-    facts::{Contents, Facts, ServiceView, credentials::Credentials, database::incarnation},
+    facts::{
+        Contents, Facts, ServiceView, credentials::Credentials, database::incarnation,
+        monitors::Monitoring,
+    },
     objects::resources::{Rendered, Resources},
     progress::decide::{DatabaseDecision, Decision, ServiceDecision},
 };
@@ -48,11 +53,14 @@ pub fn render(facts: &Facts, decision: &Decision) -> Result<Resources<Rendered>,
     ));
     resources.secrets.push(configuration);
     let contents = facts.contents();
+    let monitoring = Monitoring::of(shop, facts.observed.monitors);
     for service in facts.services() {
         let Some(decided) = decision.services.get(service.name()) else {
             continue;
         };
         render_service(&service, decided, decision, &contents, &mut resources);
+        let (shop, wanted) = (service.shop, service.wanted);
+        monitor::render(shop, wanted, &decision.guests, &monitoring, &mut resources);
         render_migration(&service, decided, &mut resources);
         overrides::put_in(&service, &contents, &mut resources)?;
         if let Some(database) = &decided.database {

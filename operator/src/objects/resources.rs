@@ -11,6 +11,8 @@ use k8s_openapi::api::{
     policy::v1::PodDisruptionBudget,
 };
 
+use crate::cluster::{PodMonitor, ServiceMonitor};
+
 /// Where objects come from.
 pub trait State {
     /// An object in this state.
@@ -50,6 +52,10 @@ pub struct Resources<S: State> {
     pub disruption_budgets: Vec<S::Of<PodDisruptionBudget>>,
     /// Of services with `autoscaling`.
     pub autoscalers: Vec<S::Of<HorizontalPodAutoscaler>>,
+    /// Of services, where the Shop asks for them and the cluster has the kind.
+    pub pod_monitors: Vec<S::Of<PodMonitor>>,
+    /// The same.
+    pub service_monitors: Vec<S::Of<ServiceMonitor>>,
 }
 
 impl<S: State> Default for Resources<S> {
@@ -64,6 +70,8 @@ impl<S: State> Default for Resources<S> {
             jobs: Vec::new(),
             disruption_budgets: Vec::new(),
             autoscalers: Vec::new(),
+            pod_monitors: Vec::new(),
+            service_monitors: Vec::new(),
         }
     }
 }

@@ -4,13 +4,13 @@
 use k8s_openapi::{
     api::{
         apps::v1::{ControllerRevision, Deployment},
-        core::v1::{PodSpec, PodTemplateSpec},
+        core::v1::PodTemplateSpec,
     },
     apimachinery::pkg::runtime::RawExtension,
 };
 use kube::ResourceExt;
 
-use super::deployment::{SETTINGS_ANNOTATION, secret_contents, secrets_of};
+use super::deployment::{SETTINGS_ANNOTATION, secret_contents, secrets_read_by};
 use crate::{
     facts::Contents,
     hash::Fingerprint,
@@ -106,22 +106,11 @@ pub fn seal(deployment: &mut Deployment, contents: &Contents<'_>) {
         return;
     };
     let template = &mut spec.template;
-    let settings = secret_contents(template.spec.iter().flat_map(read_by), contents);
+    let settings = secret_contents(template.spec.iter().flat_map(secrets_read_by), contents);
     let annotations = template.metadata.get_or_insert_default();
     let annotations = annotations.annotations.get_or_insert_default();
     annotations.insert(SETTINGS_ANNOTATION.into(), settings);
     stamp(deployment);
-}
-
-/// The Secrets that are part of the environment of pods. What is mounted the cluster brings up to date by itself.
-fn read_by(pod: &PodSpec) -> impl Iterator<Item = &str> {
-    let all = pod.init_containers.iter().flatten().chain(&pod.containers);
-    all.flat_map(|container| {
-        let whole = container.env_from.iter().flatten();
-        let whole = whole.filter_map(|source| Some(source.secret_ref.as_ref()?.name.as_str()));
-        let env = container.env.as_deref().unwrap_or_default();
-        secrets_of(env).chain(whole)
-    })
 }
 
 /// Without what says which revision it is, and without the fingerprint of Secrets: their content cannot be taken back.

@@ -7,8 +7,9 @@ use k8s_openapi::{
 
 use kube::api::ObjectMeta;
 
-use super::host;
+use super::{host, monitor::ADMIN_PORT};
 use crate::{
+    api::Monitor,
     facts::location::ANSWERED_BY_ANNOTATION,
     model::{
         metadata,
@@ -48,6 +49,15 @@ pub fn service(shop: &ValidShop, service: &ValidService, answers: Place) -> Serv
         target_port: target(host::grpc_name(service), number),
         ..port("grpc", number)
     });
+    let leads_monitors = shop.metrics.monitor == Monitor::ServiceMonitor;
+    // Each port of such a Service is one of every node, and administration is for nobody outside.
+    let admin = (leads_monitors && node_port.is_none()).then(|| match at_host {
+        Some(_) => ServicePort {
+            target_port: Some(IntOrString::Int(host::ports(service).admin)),
+            ..port(ADMIN_PORT, numbers.admin)
+        },
+        None => port(ADMIN_PORT, numbers.admin),
+    });
     Service {
         metadata: ObjectMeta {
             annotations: answered_by.map(|answered_by| [answered_by].into()),
@@ -67,7 +77,7 @@ pub fn service(shop: &ValidShop, service: &ValidService, answers: Place) -> Serv
                 answering.name.as_str(),
                 Component::Service,
             )),
-            ports: Some([http].into_iter().chain(grpc).collect()),
+            ports: Some([http].into_iter().chain(grpc).chain(admin).collect()),
             ..ServiceSpec::default()
         }),
         status: None,

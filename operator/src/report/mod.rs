@@ -22,7 +22,7 @@ pub use events::{Notice, drifted, notices, reverted};
 use crate::{
     api::{BlockedBy, BrokerStatus, HoldReason, Phase, ReleaseStatus, ServiceStatus, ShopStatus},
     apply::Outcome,
-    facts::{Facts, ServiceView, trouble::Problem},
+    facts::{Facts, ServiceView, monitors::Monitoring, trouble::Problem},
     metrics::ShopFigures,
     naming::names::{self, ServiceName},
     progress::decide::{Decision, ServiceDecision},
@@ -36,6 +36,8 @@ const UPDATE_AVAILABLE: &str = "UpdateAvailable";
 const IGNORED: &str = "Ignored";
 /// The condition that is there while overrides take protection away.
 const WEAKENED: &str = "Weakened";
+/// The condition that is there while nobody is led to the metrics though the Shop asks for it.
+const UNMONITORED: &str = "Unmonitored";
 
 /// What makes pods and volumes takes seconds; what it has not done for this long it cannot do.
 const PATIENCE: SignedDuration = SignedDuration::from_secs(60);
@@ -173,6 +175,10 @@ pub fn status(
         let what = findings.weakened.join("; ");
         conditions.set(WEAKENED, Says::yes("Overrides", what));
     }
+    match Monitoring::of(&findings.facts.shop, findings.facts.observed.monitors) {
+        Monitoring::Lacking(why) => conditions.set(UNMONITORED, Says::yes("NoMonitor", why)),
+        Monitoring::Nothing | Monitoring::Pods | Monitoring::Services => {}
+    }
 
     ShopStatus {
         observed_generation: generation,
@@ -231,7 +237,7 @@ pub fn stopped(
     );
     conditions.keep("DatabasesReady");
     conditions.keep("BrokerReady");
-    for type_ in [UPDATE_AVAILABLE, IGNORED, WEAKENED] {
+    for type_ in [UPDATE_AVAILABLE, IGNORED, WEAKENED, UNMONITORED] {
         if previous.is_some_and(|status| condition(status, type_).is_some()) {
             conditions.keep(type_);
         }

@@ -11,9 +11,10 @@ use kube::ResourceExt;
 use super::{Findings, PATIENCE, ServiceFindings, backend, canary, edits::edited, is_overdue};
 use crate::{
     api::{HoldReason, MoveStatus, Phase, ServiceStatus},
+    definition::built_in::{OTLP_CERTIFICATE, OTLP_HEADERS},
     facts::{
         migration::ended_at,
-        observe::Found,
+        observe::{Found, Purpose, UserSecret},
         trouble::{Problem, of_pods},
     },
     model::{
@@ -517,26 +518,26 @@ fn no_return(findings: &Findings<'_>, service: &ServiceFindings<'_>) -> Option<S
     state.will_be_left_behind(service.view.wanted.schema()?.oldest)
 }
 
-/// The user's Secrets that this service reads.
+/// The first of the user's Secrets that this service reads and that it does not get.
 fn missing_secret(findings: &Findings<'_>, service: &ServiceFindings<'_>) -> Option<Problem> {
-    if !service.view.definition().sends_mail {
-        return None;
+    let mut secrets = findings.facts.observed.user_secrets.iter();
+    secrets.find_map(|secret| missing(secret).filter(|_| reads(service, secret.purpose)))
+}
+
+/// Whether the pods of a service read a Secret for this: what the Shop has in its place for one service that one reads.
+fn reads(service: &ServiceFindings<'_>, purpose: Purpose) -> bool {
+    let (carrier, _) = service.view.carrier();
+    let has_own = |name: &str| carrier.env.iter().any(|variable| variable.name == name);
+    match purpose {
+        Purpose::Mail => service.view.definition().sends_mail,
+        // The node does, and says so of its pods.
+        Purpose::Registry => false,
+        Purpose::OtlpHeaders => !has_own(OTLP_HEADERS),
+        Purpose::OtlpCa => !has_own(OTLP_CERTIFICATE),
     }
-    let login = findings
-        .facts
-        .shop
-        .email
-        .as_ref()?
-        .smtp
-        .as_ref()?
-        .credentials_from
-        .as_ref()?;
-    let secret = findings
-        .facts
-        .observed
-        .user_secrets
-        .iter()
-        .find(|secret| secret.name == login.name)?;
+}
+
+fn missing(secret: &UserSecret) -> Option<Problem> {
     let object = format!("Secret {}", secret.name);
     let (reason, what) = match &secret.found {
         Found::Usable(_) => return None,
@@ -546,7 +547,7 @@ fn missing_secret(findings: &Findings<'_>, service: &ServiceFindings<'_>) -> Opt
             return Some(Problem::blocked(Reason::SecretRefused, object, why.clone()));
         }
     };
-    let message = format!("{object}, named by {}, {what}", secret.field);
+    let message = format!("{object}, named by {}, {what}", secret.purpose.field());
     Some(Problem::blocked(reason, object, message))
 }
 
@@ -630,7 +631,8 @@ pub(super) fn with_missing_pull_secret(findings: &Findings<'_>, mut cause: Probl
         if let Some(secret) = missing {
             cause.message += &format!(
                 "; Secret {}, named by {}, does not exist",
-                secret.name, secret.field
+                secret.name,
+                secret.purpose.field()
             );
         }
     }

@@ -227,6 +227,8 @@ impl Plan {
             jobs,
             disruption_budgets,
             autoscalers,
+            pod_monitors,
+            service_monitors,
         } = &self.rendered;
         let shop = &self.facts.shop;
         let beyond = [
@@ -238,6 +240,8 @@ impl Plan {
             beyond(shop, &cluster.jobs, jobs),
             beyond(shop, &cluster.disruption_budgets, disruption_budgets),
             beyond(shop, &cluster.autoscalers, autoscalers),
+            beyond(shop, &cluster.pod_monitors, pod_monitors),
+            beyond(shop, &cluster.service_monitors, service_monitors),
         ];
         let mut all: Vec<_> = beyond.into_iter().flatten().collect();
         all.retain(|(kind, _, part)| self.goes(kind, part));
@@ -257,7 +261,11 @@ impl Plan {
             };
         }
         match kind {
-            "Job" | "PodDisruptionBudget" | "HorizontalPodAutoscaler" => true,
+            "Job"
+            | "PodDisruptionBudget"
+            | "HorizontalPodAutoscaler"
+            | "PodMonitor"
+            | "ServiceMonitor" => true,
             // One that may not run yet is not rendered either, and stays.
             "Deployment" => {
                 let decided = self.decision.services.get(name);

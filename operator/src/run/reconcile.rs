@@ -26,6 +26,7 @@ use crate::{
         departures::departures,
         http::Http,
         location::locate,
+        monitors::Monitoring,
         observe::observe,
         trouble::Problem,
         ways,
@@ -52,6 +53,8 @@ const RECHECK_MISSING_SECRET: Duration = Duration::from_secs(10);
 const RECHECK_BROKER: Duration = Duration::from_secs(60);
 /// Everything else is watched; this only catches what a watch may have lost.
 const RECHECK_WHILE_WORKING: Duration = Duration::from_secs(30);
+/// No watch tells that the cluster has got a kind of monitor.
+const RECHECK_MONITORS: Duration = Duration::from_secs(30);
 /// The same for a Shop where nothing is to be done.
 const RECHECK_SETTLED: Duration = Duration::from_secs(300);
 /// The same where it names Secrets of the user, whose content may change.
@@ -260,6 +263,10 @@ async fn gather(
 fn next_check(facts: &Facts, wake: Option<Duration>, settled: bool) -> Duration {
     let wait = wait_for_shop(facts, settled);
     let wait = wake.map_or(wait, |wake| wake.min(wait));
+    let wait = match Monitoring::of(&facts.shop, facts.observed.monitors) {
+        Monitoring::Lacking(_) => wait.min(RECHECK_MONITORS),
+        Monitoring::Nothing | Monitoring::Pods | Monitoring::Services => wait,
+    };
     if facts.fill.is_none() && facts.observed.broker.is_serving() {
         return wait.min(RECHECK_BROKER);
     }

@@ -30,5 +30,6 @@ mod scale;
 mod scaling;
 mod schema;
 mod services;
+mod telemetry;
 mod upgrade;
 mod watching;

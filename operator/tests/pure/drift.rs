@@ -61,6 +61,8 @@ fn marked(rendered: &Resources<Rendered>) -> Vec<String> {
         jobs,
         disruption_budgets,
         autoscalers,
+        pod_monitors,
+        service_monitors,
     } = rendered;
     of(service_accounts)
         .chain(of(services))
@@ -71,6 +73,8 @@ fn marked(rendered: &Resources<Rendered>) -> Vec<String> {
         .chain(of(jobs))
         .chain(of(disruption_budgets))
         .chain(of(autoscalers))
+        .chain(of(pod_monitors))
+        .chain(of(service_monitors))
         .collect()
 }
 

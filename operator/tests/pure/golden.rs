@@ -36,6 +36,8 @@ pub(crate) fn all_objects(resources: &Resources<Rendered>) -> Vec<Value> {
         .chain(documents(&resources.jobs))
         .chain(documents(&resources.disruption_budgets))
         .chain(documents(&resources.autoscalers))
+        .chain(documents(&resources.pod_monitors))
+        .chain(documents(&resources.service_monitors))
         .collect()
 }
 
@@ -45,7 +47,7 @@ pub(crate) fn of_app(shop: &ValidShop, app: &str) -> String {
         let mut observed = migrated(shop);
         observed.user_secrets = vec![shop_operator::facts::observe::UserSecret {
             name: "mail-login".into(),
-            field: "spec.email.smtp.credentialsFrom",
+            purpose: shop_operator::facts::observe::Purpose::Mail,
             found: shop_operator::facts::observe::Found::Usable("content-of-mail-login".into()),
         }];
         observed

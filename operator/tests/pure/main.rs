@@ -20,5 +20,6 @@ mod release_properties;
 mod report;
 mod schema;
 mod shop_release;
+mod telemetry;
 mod topology;
 mod validate;

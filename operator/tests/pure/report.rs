@@ -17,7 +17,7 @@ use shop_operator::{
         broker::Fill,
         database::DatabaseState,
         departures::{Departure, departure},
-        observe::{Found, UserSecret},
+        observe::{Found, Purpose, UserSecret},
     },
     naming::labels::{Component, Part},
     reason::Reason,
@@ -46,7 +46,7 @@ fn condition<'a>(status: &'a ShopStatus, type_: &str) -> &'a Condition {
         .expect("the condition")
 }
 
-fn service<'a>(status: &'a ShopStatus, name: &str) -> &'a ServiceStatus {
+pub(crate) fn service<'a>(status: &'a ShopStatus, name: &str) -> &'a ServiceStatus {
     status
         .services
         .iter()
@@ -55,7 +55,13 @@ fn service<'a>(status: &'a ShopStatus, name: &str) -> &'a ServiceStatus {
 }
 
 #[track_caller]
-fn assert_condition(status: &ShopStatus, type_: &str, value: &str, reason: &str, message: &str) {
+pub(crate) fn assert_condition(
+    status: &ShopStatus,
+    type_: &str,
+    value: &str,
+    reason: &str,
+    message: &str,
+) {
     let found = condition(status, type_);
     assert_eq!(
         (
@@ -664,7 +670,7 @@ fn a_missing_login_of_the_mail_server_fails_email_alone() {
     let mut scene = Scene::all_well(valid(json!({"version": "1.2.3", "email": smtp})));
     let secret = |found| UserSecret {
         name: "login".into(),
-        field: "spec.email.smtp.credentialsFrom",
+        purpose: Purpose::Mail,
         found,
     };
     scene.facts.observed.user_secrets = vec![secret(Found::Nothing)];
@@ -675,7 +681,7 @@ fn a_missing_login_of_the_mail_server_fails_email_alone() {
         "SecretMissing",
         "Secret login, named by spec.email.smtp.credentialsFrom, does not exist",
     );
-    scene.facts.observed.user_secrets = vec![secret(Found::Incomplete("password"))];
+    scene.facts.observed.user_secrets = vec![secret(Found::Incomplete("password".into()))];
     assert_condition(
         &scene.report(),
         "Ready",

@@ -18,6 +18,7 @@ use crate::{
     cli::{BackEndOptions, LogsOptions},
     cluster::Cluster,
     failure::{Failure, Outcome, asking},
+    links::{Links, Pages},
     order::{Story, is_trace},
     output::{self, Output},
     place::Place,
@@ -35,8 +36,10 @@ pub async fn run(
     match (&options.service, &options.order, &options.trace) {
         (Some(service), ..) => of_service(cluster, service, options, output).await,
         (None, Some(order), _) => {
-            let story = Story::ask(cluster, &cluster.shop().await?, order).await?;
-            of_all(cluster, &Wanted::of(&story), options, output).await
+            let shop = cluster.shop().await?;
+            let story = Story::ask(cluster, &shop, order).await?;
+            let links = Links::of(&shop).of_story(&story);
+            of_all(cluster, &Wanted::of(&story), &links, options, output).await
         }
         (None, None, trace) => {
             let trace = trace.as_deref().unwrap_or_default();
@@ -45,12 +48,15 @@ pub async fn run(
                     format!("'{trace}' is no id of a trace, which has 32 hexadecimal digits");
                 return Err(Failure::Refused(wrong));
             }
-            let traces = vec![trace.to_ascii_lowercase()];
+            let trace = trace.to_ascii_lowercase();
+            let shop = cluster.shop().await.ok();
+            let links = shop.as_ref().map(Links::of).unwrap_or_default();
+            let links = links.pages(None, &[&trace]);
             let wanted = Wanted {
                 order: None,
-                traces,
+                traces: vec![trace],
             };
-            of_all(cluster, &wanted, options, output).await
+            of_all(cluster, &wanted, &links, options, output).await
         }
     }
 }
@@ -59,6 +65,7 @@ pub async fn run(
 async fn of_all(
     cluster: &Cluster,
     wanted: &Wanted,
+    links: &Pages,
     options: &LogsOptions,
     output: Output,
 ) -> Result<Outcome, Failure> {
@@ -70,6 +77,9 @@ async fn of_all(
         }
     }
     output::complain(format!("{} lines from {asked}.", lines.len()));
+    if let Some(page) = &links.logs {
+        output::complain(format!("Logs: {page}"));
+    }
     Ok(Outcome::Good)
 }
 

@@ -43,6 +43,8 @@ pub(super) async fn sides(
         jobs,
         disruption_budgets,
         autoscalers,
+        pod_monitors,
+        service_monitors,
     } = &plan.rendered;
     let is_held = |part: &Part| match part {
         Part::Service(name) => held.contains_key(name),
@@ -67,6 +69,8 @@ pub(super) async fn sides(
     requests.extend(all(&cluster.jobs, new));
     requests.extend(all(&cluster.disruption_budgets, disruption_budgets));
     requests.extend(all(&cluster.autoscalers, autoscalers));
+    requests.extend(all(&cluster.pod_monitors, pod_monitors));
+    requests.extend(all(&cluster.service_monitors, service_monitors));
     let sides = stream::iter(requests).buffered(AT_ONCE);
     let mut sides: Vec<_> = sides.try_collect().await?;
     sides.iter_mut().for_each(|side| count(side, plan));

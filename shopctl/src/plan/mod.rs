@@ -14,6 +14,7 @@ use serde::Serialize;
 use serde_json::Value;
 use shop_operator::{
     api::{OnFailure, Shop},
+    facts::monitors::Monitoring,
     naming::names::ServiceName,
     objects::weakened::weakened,
     run::plan::{Plan, plan},
@@ -167,7 +168,16 @@ fn notes(plan: &Plan, shop: &Shop, sides: &[Side]) -> Vec<String> {
     made.chain(waves)
         .chain(edited(sides))
         .chain(weakened(&plan.facts.shop, &plan.rendered))
+        .chain(unmonitored(plan))
         .collect()
+}
+
+/// Why nobody is led to the metrics though the Shop asks for it. Whoever plans may see less than the operator does.
+fn unmonitored(plan: &Plan) -> Option<String> {
+    match Monitoring::of(&plan.facts.shop, plan.facts.observed.monitors) {
+        Monitoring::Lacking(why) => Some(why),
+        Monitoring::Nothing | Monitoring::Pods | Monitoring::Services => None,
+    }
 }
 
 /// What somebody else has changed, and what becomes of it.

@@ -16,6 +16,7 @@ use crate::{
     cli::TraceOptions,
     cluster::Cluster,
     failure::{Failure, Outcome},
+    links::{Links, Pages},
     order::{self, ORDERS, Story},
     output::{self, Output},
 };
@@ -29,6 +30,9 @@ struct Answer<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     order: Option<&'a Story>,
     traces: Vec<Value>,
+    /// Where people look at them.
+    #[serde(skip_serializing_if = "Pages::is_empty")]
+    links: Pages,
     /// Which back end has answered.
     #[serde(skip_serializing_if = "Option::is_none")]
     asked: Option<String>,
@@ -44,11 +48,29 @@ pub async fn run(
     output: Output,
 ) -> Result<Outcome, Failure> {
     let back_end = BackEnd::find(cluster, Kind::Traces, options.back_ends.traces.as_ref()).await;
-    let (story, traces, back_end) = if order::is_trace(&options.name) {
-        let back_end = back_end?;
-        let trace = by_id(&back_end, &options.name).await?;
-        let unknown = || Failure::Absent(unknown(&back_end, &options.name));
-        (None, vec![trace.ok_or_else(unknown)?], Some(back_end))
+    let (story, traces, back_end, links) = if order::is_trace(&options.name) {
+        // A trace is found without a Shop too.
+        let shop = cluster.shop().await.ok();
+        let links = shop.as_ref().map(Links::of).unwrap_or_default();
+        let links = links.pages(None, &[&options.name]);
+        match back_end {
+            Err(failure) if links.is_empty() => return Err(failure),
+            // What has the page may be asked by people alone.
+            Err(failure) => {
+                output::complain(failure);
+                (None, vec![], None, links)
+            }
+            Ok(back_end) => {
+                let trace = by_id(&back_end, &options.name).await?;
+                let unknown = || Failure::Absent(unknown(&back_end, &options.name));
+                (
+                    None,
+                    vec![trace.ok_or_else(unknown)?],
+                    Some(back_end),
+                    links,
+                )
+            }
+        }
     } else {
         let shop = cluster.shop().await?;
         let story = Story::ask(cluster, &shop, &options.name).await;
@@ -58,12 +80,14 @@ pub async fn run(
         };
         let (story, traces) = either(story, traces)?;
         let back_end = back_end.map_err(output::complain).ok();
-        (story, traces, back_end)
+        let links = links_of(&Links::of(&shop), story.as_ref(), &traces);
+        (story, traces, back_end, links)
     };
     show(
         story.as_ref(),
         &traces,
         back_end.as_ref(),
+        links,
         options.all,
         output,
     )?;
@@ -71,10 +95,22 @@ pub async fn run(
     Ok(Outcome::good_if(!traces.iter().any(failed)))
 }
 
+/// The pages of an order's traces, and of its logs.
+fn links_of(links: &Links, story: Option<&Story>, traces: &[Trace]) -> Pages {
+    match story {
+        Some(story) => links.of_story(story),
+        None => {
+            let ids: Vec<_> = traces.iter().map(|trace| trace.id.as_str()).collect();
+            links.pages(None, &ids)
+        }
+    }
+}
+
 fn show(
     story: Option<&Story>,
     traces: &[Trace],
     back_end: Option<&BackEnd>,
+    links: Pages,
     all: bool,
     output: Output,
 ) -> Result<(), Failure> {
@@ -83,6 +119,7 @@ fn show(
         return output::print_json(&Answer {
             order: story,
             traces: traces.iter().map(of).collect(),
+            links,
             asked: back_end.map(BackEnd::to_string),
         });
     }
@@ -90,6 +127,7 @@ fn show(
     for trace in traces {
         text += &of_tree(&trace.id, &trace.tree(), all);
     }
+    text += &links.text();
     output::print(&text)?;
     match back_end {
         Some(back_end) if traces.is_empty() => {

@@ -13,6 +13,7 @@ use crate::{
     cli::BackEndOptions,
     cluster::Cluster,
     failure::{Failure, Outcome},
+    links::{Links, Pages},
     logs::{self, Line, Wanted},
     order::{ORDERS, Story, Verdict, verdict},
     output::{self, BAD, GOOD, Output, escaped, wrapped},
@@ -36,6 +37,9 @@ struct Answer {
     /// The last warning of the service about it in the logs.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "raw")]
     line: Option<Line>,
+    /// Where people look at its traces and logs.
+    #[serde(skip_serializing_if = "Pages::is_empty")]
+    links: Pages,
     /// Who has answered.
     asked: Vec<String>,
 }
@@ -86,6 +90,7 @@ async fn answer(
         findings: vec![],
         span: None,
         line: None,
+        links: Links::of(shop).of_story(story),
         asked: vec![format!("the story at {ORDERS}")],
         verdict,
     };
@@ -183,6 +188,7 @@ fn text(answer: &Answer, now: Timestamp) -> String {
             answer.order
         );
     }
+    text += &answer.links.text();
     let _ = writeln!(text, "Asked: {}.", escaped(&answer.asked.join(", ")));
     text
 }

@@ -1,6 +1,7 @@
 //! What the admission rules take and refuse.
 
 mod pods;
+mod telemetry;
 mod texts;
 mod topology;
 

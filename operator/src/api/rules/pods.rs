@@ -22,6 +22,11 @@ fn every_reserved_variable_is_refused_and_others_are_not() {
         "ADMIN_EMAIL",
         "DATABASE_MAX_CONNECTIONS",
         "OTEL_TRACES_SAMPLER_ARG",
+        "OTEL_EXPORTER_OTLP_HEADERS",
+        "OTEL_EXPORTER_OTLP_CERTIFICATE",
+        "LOG_FORMAT",
+        "TRACE_LINK",
+        "LOGS_LINK",
         "ANYTHING",
     ] {
         assert!(with(name).is_ok(), "{name}");

@@ -174,6 +174,45 @@ fn what_is_logged_is_a_level_or_levels_of_modules() {
 }
 
 #[test]
+fn a_link_is_a_url_that_says_where_what_it_is_about_belongs() {
+    let of = |field: &'static str| move |link: &str| json!({"version": "1", "telemetry": {"links": {field: link}}});
+    let fine = [
+        "https://jaeger.example/trace/{traceId}",
+        "http://localhost:16686/trace/{traceId}?a=b&c=%7B%22d%22%7D#x",
+        "http://[::1]:3000/#/{traceId}/{traceId}",
+        "https://x?trace={traceId}",
+    ];
+    let wrong = [
+        "https://jaeger.example/trace/",
+        "{traceId}",
+        "https://{traceId}.example/",
+        "https://jaeger.example:{traceId}",
+        "ftp://jaeger.example/{traceId}",
+        "javascript:alert('{traceId}')",
+        "//jaeger.example/{traceId}",
+        "https:///{traceId}",
+        "https://somebody:password@jaeger.example/{traceId}",
+        "https://jaeger.example/{traceID}",
+        "https://jaeger.example/{traceId}/{spanId}",
+        "https://jaeger.example/{traceId}}",
+        "https://jaeger.example/{{traceId}}",
+        "https://jaeger.example/ {traceId}",
+        "https://jaeger.example/\"{traceId}\"",
+        "https://jaeger.example/{traceId}\n",
+        "https://jaeger.example/<{traceId}>",
+    ];
+    texts("spec.telemetry.links.trace", of("trace"), &fine, &wrong);
+    texts("spec.telemetry.links.logs", of("logs"), &fine, &wrong);
+
+    let of_order = [
+        "https://logs.example/?query=order_id:={orderId}",
+        "https://logs.example/{orderId}?trace={traceId}",
+    ];
+    texts("spec.telemetry.links.logs", of("logs"), &of_order, &[]);
+    texts("spec.telemetry.links.trace", of("trace"), &[], &of_order);
+}
+
+#[test]
 fn images_have_no_scheme() {
     texts(
         "spec.images.registry",

@@ -344,6 +344,7 @@ fn a_definition_sets_nothing_that_is_set_anyway_and_no_file_twice() {
         "LOG",
         "DATABASE_MAX_CONNECTIONS",
         "OTEL_TRACES_SAMPLER_ARG",
+        "LOG_FORMAT",
         "A_FILE",
     ] {
         let setting = json!([{"name": name, "value": "x"}]);

@@ -8,9 +8,13 @@ use k8s_openapi::api::core::v1::{
 };
 
 use crate::{
+    definition::built_in::OTLP_HEADERS,
     model::validate::{ValidService, ValidShop},
     naming::names,
-    objects::deployment::{environment, secrets_of},
+    objects::{
+        deployment::{environment, secrets_of},
+        telemetry::CA_VOLUME,
+    },
 };
 
 /// Before the name of a container: its profile of AppArmor, as it was said before pods had a field for it.
@@ -106,7 +110,8 @@ impl Protection {
         if tokens.any(|source| source.service_account_token.is_some()) {
             what.push(format!("volume {name} holds a token of the ServiceAccount"));
         }
-        let whole = volume.secret.iter();
+        // The certificates of the collector, for the same reason.
+        let whole = volume.secret.iter().filter(|_| name != CA_VOLUME);
         let whole = whole.filter_map(|secret| secret.secret_name.as_deref());
         let parts = sources.filter_map(|source| Some(source.secret.as_ref()?.name.as_str()));
         let foreign = whole.chain(parts).filter(|secret| !self.has(secret));
@@ -117,8 +122,10 @@ impl Protection {
     /// The Secrets that are not the service's own and that a container reads.
     fn read_by(&self, container: &Container) -> Vec<String> {
         let env = container.env.iter().flatten();
-        // The login of the mail server is the user's own, and the one that a template was kept with may be another one than today's.
+        // The login of the mail server and what is shown to the collector of traces are the user's own, and those that a template was kept
+        // with may be others than today's.
         let env = env.filter(|variable| !(self.sends_mail && variable.name.starts_with("SMTP_")));
+        let env = env.filter(|variable| variable.name != OTLP_HEADERS);
         let env: Vec<_> = env.cloned().collect();
         let single = secrets_of(&env);
         let all = container.env_from.iter().flatten();

@@ -10,7 +10,7 @@ use e2e::wait::until;
 use futures::{StreamExt, stream};
 use serde_json::Value;
 
-use crate::world::{Part, SHOWS_WITHIN, World, world};
+use crate::world::{PATIENCE, Part, SHOWS_WITHIN, World, world};
 
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 const RULES: &str = "charts/shop-operator/files/alerts.yaml";
@@ -62,7 +62,8 @@ async fn every_panel_that_ships_shows_something_after_traffic() -> Result<()> {
     let world = world().await?;
     let panels = panels()?;
     world.paid_order().await?;
-    until("each panel shows something", SHOWS_WITHIN, || async {
+    // Rates need two looks at what is counted, ten seconds apart, in a stack that may be new.
+    until("each panel shows something", PATIENCE, || async {
         let empty: Vec<_> = stream::iter(&panels)
             .filter_map(|panel| empty(&world, panel))
             .collect()

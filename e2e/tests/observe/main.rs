@@ -7,6 +7,7 @@ mod expressions;
 mod log_lines;
 mod one_trace;
 mod outage;
+mod planted;
 mod strangers;
 mod trace;
 mod world;

@@ -12,8 +12,8 @@ use kube::api::Api;
 
 use crate::world::{PATIENCE, World, world};
 
-/// From the failure to the alert.
-const ALERTS_WITHIN: Duration = Duration::from_secs(60);
+/// From the failure to the alert, and to who is named. Twice as long, and the orders are cancelled.
+const TOLD_WITHIN: Duration = Duration::from_secs(60);
 /// From the cure to the alert's end. What it looks back over has to pass first.
 const ENDS_WITHIN: Duration = Duration::from_secs(300);
 /// Enough that what fails is no single request.
@@ -80,11 +80,11 @@ async fn without_database(
         let order = world.shop.place_order(buyer, "away", "tok_approved");
         orders.push(text(&order.await?, "id")?);
     }
-    let alerted = until("an alert fires", ALERTS_WITHIN, || async {
+    let alerted = until("an alert fires", TOLD_WITHIN, || async {
         let firing = world.firing().await?;
         Ok((!firing.is_empty()).then_some(firing))
     });
-    let told = until("why names the database", PATIENCE, || async {
+    let told = until("why names the database", TOLD_WITHIN, || async {
         let answer = why(&orders[0]).await?;
         ensure!(answer.text.contains("payments-db"), "{}", answer.text);
         Ok(Some(answer))

@@ -4,12 +4,15 @@ use serde::Serialize;
 use shop_operator::{
     api::{BlockedBy, Phase, ServiceStatus, Shop},
     facts::broker::is_nearly_full,
+    naming::names,
 };
 
 use crate::{
     shop::{self, Truth, condition, truth},
     status,
 };
+
+const DATABASES: &str = "databases";
 
 /// Something that the status says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -50,7 +53,7 @@ enum Rank {
 
 /// What the status says about the Shop, or about one service.
 pub fn findings(shop: &Shop, service: Option<&str>) -> Vec<Finding> {
-    let backends = [("databases", "DatabasesReady"), ("broker", "BrokerReady")];
+    let backends = [(DATABASES, "DatabasesReady"), ("broker", "BrokerReady")];
     let backends = backends
         .into_iter()
         .filter_map(|(object, kind)| of_backend(shop, object, kind));
@@ -61,14 +64,24 @@ pub fn findings(shop: &Shop, service: Option<&str>) -> Vec<Finding> {
     all.extend(shop::services(shop).iter().flat_map(edited));
     all.extend(remark(shop, "Ignored", "says what has no effect"));
     all.extend(remark(shop, "Weakened", "takes protection away"));
+    all.extend(remark(shop, "Unmonitored", "lets nobody find its metrics"));
     all.sort_by_key(|finding| finding.rank);
     if let Some(service) = service {
-        let (whole, service) = (object_of_shop(shop), object_of(service));
+        let (whole, itself) = (object_of_shop(shop), object_of(service));
         all.retain(|finding| {
-            [&whole, &service].contains(&&finding.object) || finding.holds_up.contains(&service)
+            [&whole, &itself].contains(&&finding.object)
+                || finding.holds_up.contains(&itself)
+                || is_of_its_database(shop, service, finding)
         });
     }
     all
+}
+
+/// Its pods may run on while its database is away; the sentence on databases says which is.
+fn is_of_its_database(shop: &Shop, service: &str, finding: &Finding) -> bool {
+    let shop = shop.metadata.name.as_deref().unwrap_or_default();
+    let database = names::database(shop, &service.into());
+    finding.object == DATABASES && finding.message.contains(&database)
 }
 
 fn object_of(service: &str) -> String {

@@ -150,6 +150,24 @@ fn what_a_service_that_is_wrong_says_too_is_wrong() {
 }
 
 #[test]
+fn a_service_that_runs_on_without_its_database_is_told_of_that() {
+    let mut shop = shop("healthy");
+    let status = shop.status.as_mut().expect("a status");
+    let databases = status.conditions.iter_mut();
+    let databases = databases.filter(|condition| condition.type_ == "DatabasesReady");
+    for condition in databases {
+        (condition.status, condition.reason) = ("False".into(), "Unschedulable".into());
+        condition.message = "pod corner-email-db-0 fits on no node".into();
+    }
+    let told = findings(&shop, Some("email"));
+    assert!(
+        matches!(&told[..], [only] if only.wrong && only.message.contains("corner-email-db")),
+        "{told:?}"
+    );
+    assert_eq!(findings(&shop, Some("users")), []);
+}
+
+#[test]
 fn the_last_five_warnings_are_told_the_newest_first() {
     let many: Vec<_> = (0..9)
         .map(|n| event(n, "corner-email", "Warning", "Failed", &n.to_string()))

@@ -83,6 +83,20 @@ need_packages() { # PROGRAM:PACKAGE... : Debian packages for programs that are n
   DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
 }
 
+# Of Debian's package the one program: the package itself starts a Prometheus.
+need_promtool() {
+  local work
+  have promtool && return
+  have apt-get || die "promtool is missing: it is a part of Prometheus (https://prometheus.io/download/); put it on PATH"
+  say "fetching promtool"
+  work=$(mktemp -d)
+  (cd "$work" && { apt-get download -qq prometheus || { [ "$(id -u)" = 0 ] && apt-get update -qq && apt-get download -qq prometheus; }; }) >"$work/log" 2>&1 \
+    || { cat "$work/log" >&2; die "the Debian package prometheus cannot be fetched; put promtool on PATH"; }
+  dpkg-deb --fsys-tarfile "$work"/prometheus_*.deb | tar -x -C "$work" ./usr/bin/promtool
+  mv "$work/usr/bin/promtool" "$BIN/promtool"
+  rm -rf "$work"
+}
+
 need_port() { # PORT WHO : nobody listens on it
   ! (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null || die "port $1 of 127.0.0.1 is taken, and $2 needs it; stop what listens there"
 }

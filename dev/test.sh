@@ -32,6 +32,7 @@ one_tls()    { # one TLS stack (aws-lc-rs): neither of these may come in
 }
 generated()  { cargo xtask generate --check; }
 charts()     { "$ROOT/charts/test.sh" && "$ROOT/charts/wait-test.sh"; }
+alerts()     { "$ROOT/charts/rules-test.sh"; }
 fast_tests() { cargo test --quiet --locked --workspace --exclude e2e; }
 
 images()     { # and shopctl; email in Go, which the end-to-end tests give to email for a while; reviews, which one of them brings
@@ -120,6 +121,7 @@ main() { # read whole before it runs, so that an edit or a pull meanwhile does n
   step "Generated files" generated
   step "The page on a service of your own" "$DEV/your-own-service.sh"
   step "Charts" charts
+  step "Alerts and boards" alerts
   step "Unit and service tests" fast_tests
   [ "${1:-all}" = fast ] || step "Email in Go" "$DEV/email-go.sh" >&2
   [ "${1:-all}" = fast ] || step "A client in Go keeps the catalogue" "$DEV/contracts/grpc.sh" >&2

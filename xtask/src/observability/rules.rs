@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use anyhow::Result;
 
-use super::{Alert, Board, Group, Severity};
+use super::{Alert, Board, Group, Scope, Severity};
 
 const HEAD: &str = "\
 # Written by `cargo xtask generate` from xtask/src/observability/alerts.rs, which says why each is as it is. vmalert reads it as it stands;
@@ -51,9 +51,12 @@ fn rule(text: &mut String, alert: &Alert) -> Result<()> {
 }
 
 /// Of the board in a Grafana, with what the alert is about chosen.
-fn address(board: &Board) -> String {
-    let chosen = board.scope.labels().iter();
-    let chosen = chosen.map(|label| format!("var-{label}={{{{ $labels.{label} }}}}"));
+pub(super) fn address(board: &Board) -> String {
+    let chosen = board.scope.labels().iter().map(|label| match board.scope {
+        // An operator that is gone has no labels.
+        Scope::Operator => format!("var-{label}=RELEASE_NAMESPACE"),
+        Scope::Shop | Scope::Service => format!("var-{label}={{{{ $labels.{label} }}}}"),
+    });
     let chosen: Vec<_> = chosen.collect();
     format!("/d/{}?{}", board.uid(), chosen.join("&"))
 }

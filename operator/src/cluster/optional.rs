@@ -30,12 +30,17 @@ pub(super) fn changes_where_served<K: Kind>(
     stream::unfold((), move |()| {
         let (client, api, metrics) = (client.clone(), api.clone(), metrics.clone());
         async move {
+            let kind = K::kind(&());
             let looks = match is_served::<K>(&client).await {
                 Ok(true) => watched(api, metrics),
                 Ok(false) => told(Told::Absent),
-                Err(kube::Error::Api(answer)) if answer.is_forbidden() => told(Told::Forbidden),
+                Err(kube::Error::Api(answer)) if answer.code == 403 => told(Told::Forbidden),
+                // Who cannot say whether there is such a kind has none; nothing else waits for it.
+                Err(kube::Error::Api(answer)) => {
+                    tracing::warn!(%kind, answer = answer.message, "the API server does not say whether there is such a kind");
+                    told(Told::Absent)
+                }
                 Err(error) => {
-                    let kind = K::kind(&());
                     tracing::warn!(%kind, %error, "whether there is such a kind is not known yet");
                     pause(SHORTLY).boxed()
                 }
@@ -65,7 +70,8 @@ fn pause<T: Send + 'static>(time: Duration) -> impl Stream<Item = T> + Send {
 async fn is_served<K: Kind>(client: &Client) -> Result<bool, kube::Error> {
     match client.list_api_group_resources(&K::api_version(&())).await {
         Ok(found) => Ok(found.resources.iter().any(|it| it.name == K::plural(&()))),
-        Err(kube::Error::Api(answer)) if answer.is_not_found() => Ok(false),
+        // By its number: of a group that nobody has heard of it says so in plain text, without a reason.
+        Err(kube::Error::Api(answer)) if answer.code == 404 => Ok(false),
         Err(error) => Err(error),
     }
 }
@@ -73,7 +79,7 @@ async fn is_served<K: Kind>(client: &Client) -> Result<bool, kube::Error> {
 fn is_gone(error: &watcher::Error) -> bool {
     match error {
         watcher::Error::InitialListFailed(kube::Error::Api(answer))
-        | watcher::Error::WatchStartFailed(kube::Error::Api(answer)) => answer.is_not_found(),
+        | watcher::Error::WatchStartFailed(kube::Error::Api(answer)) => answer.code == 404,
         watcher::Error::InitialListFailed(_)
         | watcher::Error::WatchStartFailed(_)
         | watcher::Error::WatchError(_)

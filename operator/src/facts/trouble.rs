@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::{ContainerStateTerminated, ContainerStatus, Pod};
+use k8s_openapi::{
+    api::core::v1::{ContainerStateTerminated, ContainerStatus, Pod},
+    jiff::Timestamp,
+};
 use kube::ResourceExt;
 
 use crate::{
@@ -180,8 +183,12 @@ pub fn how_it_ended(end: &ContainerStateTerminated) -> String {
         code => format!("exit code {code}"),
     };
     let lines = end.message.as_deref().unwrap_or_default().lines();
-    // The sentence goes to stderr and log lines, in JSON, to stdout: either may come last.
-    let is_sentence = |line: &&str| !line.is_empty() && !line.starts_with('{');
+    // The sentence goes to stderr and log lines, in JSON or beginning with their time, to stdout: either may come last.
+    let is_logged = |line: &str| {
+        let first = line.split_whitespace().next().unwrap_or_default();
+        line.starts_with('{') || first.parse::<Timestamp>().is_ok()
+    };
+    let is_sentence = |line: &&str| !line.is_empty() && !is_logged(line);
     match lines.map(str::trim).rfind(is_sentence) {
         Some(last) => {
             let mut last = last.to_owned();

@@ -57,6 +57,8 @@ async fn a_plan_of_what_is_there_changes_nothing() {
         jobs,
         disruption_budgets,
         autoscalers,
+        pod_monitors,
+        service_monitors,
     } = &plan.rendered;
     assert_settled(&cluster.service_accounts, service_accounts);
     assert_settled(&cluster.services, services);
@@ -69,6 +71,7 @@ async fn a_plan_of_what_is_there_changes_nothing() {
         assert!(cluster.deployments.keeps_pods(deployment), "{name}");
     }
     assert!(disruption_budgets.is_empty() && autoscalers.is_empty());
+    assert!(pod_monitors.is_empty() && service_monitors.is_empty());
 }
 
 #[tokio::test]

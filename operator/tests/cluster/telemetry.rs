@@ -226,8 +226,9 @@ async fn monitors_are_made_changed_and_removed() {
     // What somebody changes on it goes back.
     let edit = Patch::Merge(json!({"spec": {"podMetricsEndpoints": []}}));
     let monitors = harness.api::<PodMonitor>();
-    let edited = monitors.patch("demo-orders", &PatchParams::default(), &edit);
-    edited.await.expect("edited");
+    let params = PatchParams::default();
+    let edited = monitors.patch("demo-orders", &params, &edit).await;
+    edited.expect("edited");
     harness
         .reconcile_until("it is as it was", || async {
             let orders = monitors.get("demo-orders").await.expect("a PodMonitor");

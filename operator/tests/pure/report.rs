@@ -307,6 +307,14 @@ fn the_last_line_of_a_container_that_ended_is_quoted() {
             "pod corner-orders-x crashes: it refuses its settings (exit code 2): MAIL_FROM: no address",
         ),
         (
+            // Lines with LOG_FORMAT=text.
+            ended(
+                2,
+                "MAIL_FROM: no address\n2026-11-28T13:00:00.123456Z  INFO orders: ends\n",
+            ),
+            "pod corner-orders-x crashes: it refuses its settings (exit code 2): MAIL_FROM: no address",
+        ),
+        (
             ended(
                 3,
                 "the schema of the database is behind: version 3 found, 5 needed\n{\"level\":\"INFO\"}",

@@ -14,6 +14,7 @@ use serde::Serialize;
 use serde_json::Value;
 use shop_operator::{
     api::{OnFailure, Shop},
+    cluster::Standing,
     facts::monitors::Monitoring,
     naming::names::ServiceName,
     objects::weakened::weakened,
@@ -174,7 +175,12 @@ fn notes(plan: &Plan, shop: &Shop, sides: &[Side]) -> Vec<String> {
 
 /// Why nobody is led to the metrics though the Shop asks for it. Whoever plans may see less than the operator does.
 fn unmonitored(plan: &Plan) -> Option<String> {
-    match Monitoring::of(&plan.facts.shop, plan.facts.observed.monitors) {
+    let kinds = plan.facts.observed.monitors;
+    let is_hidden = [kinds.pods, kinds.services].contains(&Standing::Forbidden);
+    match Monitoring::of(&plan.facts.shop, kinds) {
+        Monitoring::Lacking(_) if is_hidden => Some(
+            "what becomes of monitors is not told: you may not list PodMonitors and ServiceMonitors (monitoring.coreos.com) here".into(),
+        ),
         Monitoring::Lacking(why) => Some(why),
         Monitoring::Nothing | Monitoring::Pods | Monitoring::Services => None,
     }

@@ -8,6 +8,8 @@ use super::{Alert, Board, Panel, Scope, alerts, boards, files, grafana, rules, v
 const WORDS: [&str; 5] = ["by", "on", "unless", "and", "or"];
 /// Of which nobody registers anything: the scrape itself makes it.
 const OF_THE_SCRAPE: &str = "up";
+/// What the scrape adds, and what each bucket has.
+const OF_EACH_TARGET: [&str; 5] = ["namespace", "shop", "service", "job", "le"];
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..")
@@ -53,6 +55,26 @@ fn documented() -> BTreeSet<String> {
         ends.iter().map(move |end| format!("{name}{end}"))
     })
     .collect()
+}
+
+/// The labels in an expression: of lists, and of conditions on figures.
+fn labels_of(expr: &str) -> BTreeSet<String> {
+    let lists = ["by (", "on ("].map(|word| expr.split(word).skip(1));
+    let lists = lists.into_iter().flatten().filter_map(|rest| {
+        let (list, _) = rest.split_once(')')?;
+        Some(list.split(", ").map(str::to_owned))
+    });
+    let conditions = expr.split('"').step_by(2).filter_map(|part| {
+        let part = part
+            .strip_suffix("=~")
+            .or(part.strip_suffix("!~"))
+            .or(part.strip_suffix('='))?;
+        let part = part.trim_end_matches('!');
+        let start = part.rfind(['{', ' ', ','])?;
+        Some(part[start + 1..].to_owned())
+    });
+    let conditions = conditions.filter(|label| label.starts_with(char::is_alphabetic));
+    lists.flatten().chain(conditions).collect()
 }
 
 /// The names of metrics in an expression: words that are no function, label, text or time.
@@ -109,6 +131,38 @@ fn each_expression_asks_for_figures_that_there_are() {
         let unknown: Vec<_> = asked.difference(&there).collect();
         assert!(unknown.is_empty(), "{place}: {unknown:?}");
     }
+}
+
+#[test]
+fn each_expression_asks_for_labels_that_there_are() {
+    let page = page("metrics.md");
+    for (place, expr) in expressions() {
+        let mut there: BTreeSet<_> = OF_EACH_TARGET.map(str::to_owned).into();
+        for name in metrics_of(expr) {
+            let is_it = |row: &str| {
+                let (documented, _) = row.split_once(['{', '`']).unwrap_or_default();
+                let end = name.strip_prefix(documented);
+                end.is_some_and(|end| ["", "_bucket", "_count", "_sum"].contains(&end))
+            };
+            let rows = page.lines().filter_map(|line| line.strip_prefix("| `"));
+            let labels = rows.filter(|row| is_it(row)).filter_map(|row| {
+                let (_, rest) = row.split_once('`')?.0.split_once('{')?;
+                Some(rest.trim_end_matches('}').split(", ").map(str::to_owned))
+            });
+            there.extend(labels.flatten());
+        }
+        let asked = labels_of(&expr.replace(", $WHERE}", "}"));
+        let unknown: Vec<_> = asked.difference(&there).collect();
+        assert!(unknown.is_empty(), "{place}: {unknown:?}");
+    }
+}
+
+#[test]
+fn labels_are_found_in_expressions() {
+    let found =
+        labels_of(r#"sum by (a, b) (x{c=~"d|e{", f!="g"}[10m]) > 0.9 unless on (h) y{i="j"} == z"#);
+    let labels = ["a", "b", "c", "f", "h", "i"];
+    assert_eq!(found, labels.map(str::to_owned).into());
 }
 
 #[test]

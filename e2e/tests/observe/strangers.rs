@@ -12,12 +12,14 @@ use uuid::Uuid;
 use crate::world::{STACK, World, ended, world};
 
 /// A new pod is open for a moment, until the policies have reached its node: so a port counts as closed when it was so three times in a
-/// row. What listens there is not PostgreSQL, and psql says what it received from it.
-const ASK: &str = r#"for target in $TARGETS; do
+/// row. What listens there speaks HTTP, and psql says what it received from it; a line has to end in what it sends, here in the name.
+const ASK: &str = r#"name='a
+b'
+for target in $TARGETS; do
     host=${target%:*} port=${target##*:} closed=0 asked=0
     while [ $closed -lt 3 ] && [ $asked -lt 20 ]; do
         asked=$((asked + 1))
-        case $(PGSSLMODE=disable PGCONNECT_TIMEOUT=2 psql -w -h $host -p $port -c '' 2>&1) in
+        case $(PGSSLMODE=disable PGCONNECT_TIMEOUT=2 psql -w -U "$name" -h $host -p $port -c '' 2>&1) in
             *received*) closed=0 ;;
             *) closed=$((closed + 1)) ;;
         esac

@@ -21,10 +21,12 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer};
 
-pub(crate) use context::{continue_at_once, exported_trace_id_of, is_late, link, traceparent_of};
+pub(crate) use context::{
+    continue_at_once, continue_traceparent, exported_trace_id_of, is_late, link, traceparent_of,
+};
 pub use context::{
-    continue_trace, continue_traceparent, current_trace_id, current_traceparent, http_method,
-    inject, trace_id_of,
+    continue_since, continue_trace, current_trace_id, current_traceparent, http_method, inject,
+    trace_id_of,
 };
 pub(crate) use counts::SpanCounts;
 use export::Export;

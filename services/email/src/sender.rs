@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use chassis::CancellationToken;
 use chassis::db::{self, Db};
-use chassis::telemetry::continue_traceparent;
+use chassis::telemetry::continue_since;
+use time::OffsetDateTime;
 use tokio::task::JoinSet;
 use tracing::Instrument;
 
@@ -148,7 +149,8 @@ impl Run {
             kind = %mail.kind,
             order_id = mail.order_id.map(tracing::field::display),
         );
-        continue_traceparent(&span, mail.traceparent.as_deref());
+        let (cause, now) = (mail.traceparent.as_deref(), OffsetDateTime::now_utc());
+        continue_since(&span, cause, mail.created_at, now);
         let mut route = match self.free.pop() {
             Some(route) => route,
             None => self.sender.destination.route(),

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use chassis::CancellationToken;
-use chassis::telemetry::continue_traceparent;
+use chassis::telemetry::continue_since;
 use futures::future::join_all;
+use time::OffsetDateTime;
 use tracing::Instrument;
 
 use crate::app::App;
@@ -46,7 +47,8 @@ async fn round(app: &App) -> Result<usize, store::Error> {
 /// One attempt. What goes wrong with it holds no other up; its lease ends and it is taken again.
 async fn bring_on(app: &App, attempt: &Attempt) {
     let span = tracing::info_span!("ask provider again", order_id = %attempt.order_id, operation = attempt.operation.into_str());
-    continue_traceparent(&span, attempt.traceparent.as_deref());
+    let (cause, now) = (attempt.traceparent.as_deref(), OffsetDateTime::now_utc());
+    continue_since(&span, cause, attempt.created_at, now);
     let carried_out = carry_out(app, attempt).instrument(span.clone()).await;
     if let Err(error) = carried_out {
         span.in_scope(|| tracing::warn!(payment_id = %attempt.payment_id, %error, "the answer could not be stored"));

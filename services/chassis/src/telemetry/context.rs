@@ -21,8 +21,23 @@ pub fn continue_trace(span: &Span, headers: &HeaderMap) {
     }
 }
 
+/// Makes `span` part of what was asked for `at` that time: a child of the stored `traceparent` and linked to it. An hour later it is only
+/// linked and begins a trace of its own, so that what is tried for days does not make up one trace without end.
+pub fn continue_since(
+    span: &Span,
+    traceparent: Option<&str>,
+    at: OffsetDateTime,
+    now: OffsetDateTime,
+) {
+    if is_late(at, now) {
+        link(span, traceparent);
+    } else {
+        continue_traceparent(span, traceparent);
+    }
+}
+
 /// Makes `span` a child of, and links it to, the trace of a stored `traceparent`.
-pub fn continue_traceparent(span: &Span, traceparent: Option<&str>) {
+pub(crate) fn continue_traceparent(span: &Span, traceparent: Option<&str>) {
     if let Some(parent) = stored(traceparent) {
         span.add_link(parent.span().span_context().clone());
         // As above: at worst the root of a trace of its own, still linked.
@@ -109,5 +124,40 @@ pub fn http_method(method: &Method) -> &'static str {
         Method::HEAD => "HEAD",
         Method::OPTIONS => "OPTIONS",
         _ => "_OTHER",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use opentelemetry::trace::TracerProvider;
+    use opentelemetry_sdk::trace::SdkTracerProvider;
+    use tracing_subscriber::layer::SubscriberExt;
+
+    use super::*;
+
+    const CAUSE: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+
+    #[test]
+    fn what_is_done_within_an_hour_is_of_the_same_trace_and_what_comes_later_is_not() {
+        let tracer = SdkTracerProvider::default().tracer("test");
+        let spans = tracing_opentelemetry::layer().with_tracer(tracer);
+        let subscriber = tracing_subscriber::registry().with(spans);
+        let at = OffsetDateTime::UNIX_EPOCH;
+        tracing::subscriber::with_default(subscriber, || {
+            for (later, same) in [
+                (Duration::ZERO, true),
+                (SAME_TRACE, true),
+                (SAME_TRACE + Duration::SECOND, false),
+            ] {
+                let span = tracing::info_span!("try");
+                continue_since(&span, Some(CAUSE), at, at + later);
+                let traceparent = traceparent_of(&span).unwrap();
+                assert_eq!(
+                    trace_id_of(&traceparent) == trace_id_of(CAUSE),
+                    same,
+                    "{later}"
+                );
+            }
+        });
     }
 }

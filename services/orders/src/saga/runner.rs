@@ -98,7 +98,8 @@ impl Runner {
             otel.name = format!("saga {}", step.into_str()),
             order_id = %claimed.order_id,
         );
-        telemetry::continue_traceparent(&span, claimed.traceparent.as_deref());
+        let (cause, now) = (claimed.traceparent.as_deref(), OffsetDateTime::now_utc());
+        telemetry::continue_since(&span, cause, claimed.started_at, now);
         let work = async {
             let started = Instant::now();
             let outcome = self.ask_payments(&claimed).await;

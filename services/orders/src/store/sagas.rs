@@ -18,6 +18,7 @@ pub(crate) struct Claimed {
     /// There while payments has not taken it.
     pub(crate) token: Option<SecretString>,
     pub(crate) traceparent: Option<String>,
+    pub(crate) started_at: OffsetDateTime,
     /// How often the provider refused a step.
     pub(crate) refusals: i32,
     version: i64,
@@ -71,6 +72,7 @@ pub(crate) async fn claim(
          from due, orders
          where sagas.order_id = due.order_id and orders.id = due.order_id
          returning sagas.order_id, step, attempt, payment_id, payment_token, deadline, sagas.version, traceparent,
+                   started_at,
                    refusals, buyer_id, total_amount, currency",
         &[&now, &limit, &lease_until],
     )
@@ -99,6 +101,7 @@ fn claimed(row: &Row) -> Result<Claimed, db::Error> {
             .get::<_, Option<String>>("payment_token")
             .map(SecretString::from),
         traceparent: row.get("traceparent"),
+        started_at: row.get("started_at"),
         refusals: row.get("refusals"),
         version: row.get("version"),
     })

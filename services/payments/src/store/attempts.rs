@@ -5,6 +5,7 @@ use std::time::Duration;
 use chassis::db::{self, Client, Row, Transaction};
 use chassis::idempotency::Fingerprint;
 use chassis::telemetry::current_traceparent;
+use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{Error, corrupt, payments};
@@ -23,6 +24,7 @@ pub(crate) struct Attempt {
     pub(crate) unclear: u32,
     /// The trace of the request that asked for it.
     pub(crate) traceparent: Option<String>,
+    pub(crate) created_at: OffsetDateTime,
     pub(crate) instruction: Instruction,
 }
 
@@ -73,9 +75,9 @@ async fn insert(
                                   next_check_at, traceparent, fingerprint)
             values ($1, $2, (select coalesce(max(sequence), 0) + 1 from attempts where payment_id = $2), $3, $4, $5, $6,
                     $7, now() + make_interval(secs => $8), $9, $10)
-            returning id, payment_id, sequence, operation, amount, token, unclear, traceparent
+            returning id, payment_id, sequence, operation, amount, token, unclear, traceparent, created_at
         )
-        select a.id, payment_id, sequence, operation, a.amount, token, unclear, traceparent,
+        select a.id, payment_id, sequence, operation, a.amount, token, unclear, traceparent, a.created_at,
                p.currency::text as currency, p.order_id
         from attempt a join payments p on p.id = a.payment_id";
     let status = match lease {
@@ -115,7 +117,7 @@ pub(crate) async fn lease_due(
         )
         update attempts a set next_check_at = now() + make_interval(secs => $2)
         from due, payments p where a.id = due.id and p.id = a.payment_id
-        returning a.id, payment_id, sequence, operation, a.amount, token, unclear, traceparent,
+        returning a.id, payment_id, sequence, operation, a.amount, token, unclear, traceparent, a.created_at,
                   p.currency::text as currency, p.order_id";
     let rows = db::query(client, SQL, &[&limit, &lease.as_secs_f64()]).await?;
     rows.iter().map(attempt).collect()
@@ -224,6 +226,7 @@ fn attempt(row: &Row) -> Result<Attempt, Error> {
         operation,
         unclear: unclear.unsigned_abs(),
         traceparent: row.try_get("traceparent")?,
+        created_at: row.try_get("created_at")?,
         instruction: Instruction {
             key: format!("{payment_id}:{}:{sequence}", operation.into_str()),
             operation,

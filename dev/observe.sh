@@ -64,7 +64,9 @@ await_stack() {
 # have applied this manager's too.)
 shop_sends() {
   local there otlp
-  there=$(kube get shop "$shop" -n "$namespace" -o 'jsonpath={.spec.telemetry.otlp.endpoint}' 2>/dev/null) || { say "there is no Shop '$shop' that could send traces"; return 0; }
+  there=$(kube get shop "$shop" -n "$namespace" --ignore-not-found -o 'jsonpath=found {.spec.telemetry.otlp.endpoint}') || return 1
+  [ -n "$there" ] || { say "there is no Shop '$shop' that could send traces"; return 0; }
+  there=${there#found }
   case $1,$there in
     yes,)          otlp="{\"endpoint\": \"$collector\"}" ;;
     no,"$collector") otlp=null ;;
@@ -94,9 +96,17 @@ Y
 
 down() {
   need_cluster
-  shop_sends no
+  shop_sends no || say "the Shop is not Ready; the stack is removed all the same"
   kube delete namespace observability --ignore-not-found >&2
   kube delete clusterrole,clusterrolebinding --selector app.kubernetes.io/part-of=shopkeeper-observability --ignore-not-found >&2
+}
+
+# What a proof that was broken off has left: nodes that take no pods, and nobody who takes traces.
+mended() {
+  local status=$? node
+  for node in $(kind get nodes --name "$cluster"); do kube uncordon "$node" >/dev/null || true; done
+  kube -n observability scale deployment/traces --replicas=1 >/dev/null || true
+  exit "$status"
 }
 
 proof() {
@@ -105,6 +115,8 @@ proof() {
   [ -x "$STATE/bin/shopctl" ] || die "there is no $STATE/bin/shopctl; \`make up\` puts it there"
   cd "$ROOT"
   unset RUST_BACKTRACE
+  trap mended EXIT
+  trap 'exit 130' INT TERM
   cargo test --quiet --locked --package e2e --test observe -- --ignored --test-threads=1
 }
 

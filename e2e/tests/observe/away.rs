@@ -23,9 +23,9 @@ async fn nothing_fails_or_gets_slower_while_nobody_takes_the_traces() -> Result<
     let failed_before = server_errors(&world).await?;
     let traffic = Traffic::start(&world.shop, &world.admin).await?;
     let watched = watch(&world).await;
-    let requests = traffic.stop().await?;
     // Whatever happened: the next one wants traces again.
     scale(&world, 1).await?;
+    let requests = traffic.stop().await?;
     let [begin, without, with, end] = watched?;
 
     let before = requests.between(begin, without);
@@ -65,6 +65,12 @@ async fn watch(world: &World) -> Result<[Instant; 4]> {
     scale(world, 0).await?;
     let without = Instant::now();
     tokio::time::sleep(PART).await;
+    // What is lost is counted, so that nobody has to guess.
+    until("lost spans are counted", PATIENCE, || async {
+        let lost = "sum(increase(telemetry_spans_dropped_total[1m])) > 0";
+        Ok((!world.series(lost).await?.is_empty()).then_some(()))
+    })
+    .await?;
     let with = Instant::now();
     scale(world, 1).await?;
     let measured = Instant::now();

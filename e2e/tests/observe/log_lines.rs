@@ -19,7 +19,7 @@ async fn as_many_lines_of_an_order_are_found_as_the_pods_have_written() -> Resul
     let world = world().await?;
     let (_, order) = world.paid_order().await?;
     let query = format!("_time:1h order_id:=\"{order}\"");
-    let lines = until("each line is found", SHOWS_WITHIN, || async {
+    until("each line is found", SHOWS_WITHIN, || async {
         let lines = world.lines(&query).await?;
         let mut found = BTreeMap::new();
         for line in &lines {
@@ -30,14 +30,13 @@ async fn as_many_lines_of_an_order_are_found_as_the_pods_have_written() -> Resul
         ensure!(found == written, "found {found:?}, written {written:?}");
         let all = ["orders", "payments", "email"].map(str::to_owned);
         ensure!(found.keys().eq(BTreeSet::from(all).iter()), "{found:?}");
-        Ok(Some(lines))
+        for line in &lines {
+            let trace = line["trace_id"].as_str().unwrap_or_default();
+            ensure!(world.trace(trace).await.is_ok(), "of no trace: {line}");
+        }
+        Ok(Some(()))
     })
-    .await?;
-    for line in lines {
-        let trace = line["trace_id"].as_str().unwrap_or_default();
-        ensure!(world.trace(trace).await.is_ok(), "of no trace: {line}");
-    }
-    Ok(())
+    .await
 }
 
 /// How many lines the pods of each service have written that hold this word.

@@ -187,6 +187,9 @@ fn found(secret: &Planted, folders: &[&str]) -> Result<Vec<String>> {
         std::io::Write::write_all(&mut input, secret.value.as_bytes())?;
         drop(input);
         let output = grep.wait_with_output()?;
+        // 1 where nothing has it, 2 where a file is gone meanwhile or a node has none of the folders; more where nothing was searched.
+        let searched = matches!(output.status.code(), Some(0..=2));
+        ensure!(searched, "{node} could not be searched: {}", output.status);
         files.extend(
             String::from_utf8(output.stdout)?
                 .lines()

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use e2e::cluster::{Cluster, SHOP};
+use e2e::cluster::{Cluster, NAMESPACE, SHOP};
 use e2e::shop::{Account, Shop, text};
 use e2e::wait::until;
 use k8s_openapi::api::apps::v1::StatefulSet;
@@ -116,11 +116,14 @@ impl World {
         series.with_context(|| format!("{expression}: {answer}"))
     }
 
-    /// The alerts that fire.
+    /// The alerts that fire of this Shop.
     pub(crate) async fn firing(&self) -> Result<Vec<String>> {
         let answer = self.ask_json(Part::Alerts, "/api/v1/alerts", &[]).await?;
         let alerts = answer["data"]["alerts"].as_array().context("alerts")?;
-        let firing = alerts.iter().filter(|alert| alert["state"] == "firing");
+        let firing = alerts.iter().filter(|alert| {
+            let labels = &alert["labels"];
+            alert["state"] == "firing" && labels["namespace"] == NAMESPACE && labels["shop"] == SHOP
+        });
         firing.map(|alert| text(alert, "name")).collect()
     }
 

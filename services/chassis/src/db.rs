@@ -120,7 +120,7 @@ impl Db {
     /// # Errors
     /// [`Error::Unavailable`]: absent, or busy for longer than the caller waits.
     pub async fn get(&self) -> Result<Connection, Error> {
-        let (patience, asked) = (patience(), Instant::now());
+        let (patience, wait) = (patience(), self.waits.begin());
         let connected = tokio::select! {
             biased;
             connected = tokio::time::timeout(patience, self.connection()) => {
@@ -134,7 +134,7 @@ impl Db {
                 Err(Error::Unavailable("the server cannot be reached".to_owned()))
             }
         };
-        self.waits.note(asked.elapsed(), connected.is_ok());
+        wait.end(connected.is_ok());
         connected.inspect_err(spans::no_connection)
     }
 

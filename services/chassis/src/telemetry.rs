@@ -45,6 +45,9 @@ fn is_traced(m: &Metadata<'_>) -> bool {
         && !m.target().starts_with("reqwest")
 }
 
+/// What libraries say. Of spans that get nowhere the exporter tells itself, a line once in a while and not two for each batch.
+const QUIET: &str = "info,async_nats=warn,refinery_core=warn,tantivy=warn,opentelemetry=off,opentelemetry_sdk=off,opentelemetry-otlp=off";
+
 /// The target of spans that leave nothing in the logs: there are many of them, and their fields say nothing of what is worked on.
 pub(crate) const ONLY_TRACED: &str = "only_traced";
 
@@ -100,16 +103,16 @@ impl Telemetry {
     /// never a request.
     pub(crate) fn install(services: &[Identity], env: &Env) -> Result<Self, SettingError> {
         let filter: String = env.or("LOG", "info".to_owned())?;
-        let filter: EnvFilter =
-            format!("info,async_nats=warn,refinery_core=warn,tantivy=warn,{filter}")
-                .parse()
-                .map_err(|e| wrong("LOG", e))?;
+        let filter: EnvFilter = format!("{QUIET},{filter}")
+            .parse()
+            .map_err(|e| wrong("LOG", e))?;
         let ratio: f64 = env.or("OTEL_TRACES_SAMPLER_ARG", 1.0)?;
         if !(0.0..=1.0).contains(&ratio) {
             return Err(wrong("OTEL_TRACES_SAMPLER_ARG", "give a ratio from 0 to 1"));
         }
         let mut tracer = SdkTracerProvider::builder().with_sampler(sampler(ratio));
         if let Some(export) = Export::read(env)? {
+            context::traces_are_exported();
             for service in services {
                 tracer = tracer.with_span_processor(export.spans_of(*service)?);
             }
@@ -122,6 +125,7 @@ impl Telemetry {
             .with_tracer(tracer.tracer("chassis"))
             // Of every span, and of use to nobody who looks for a request.
             .with_location(false)
+            .with_target(false)
             .with_threads(false)
             .with_tracked_inactivity(false)
             .with_filter(filter_fn(is_traced));

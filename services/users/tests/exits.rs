@@ -19,6 +19,7 @@ async fn a_wrong_setting_ends_the_start_with_code_2_and_one_sentence() {
         ("LOG_FORMAT", "yaml"),
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://x y"),
         ("OTEL_EXPORTER_OTLP_HEADERS", "a-token-alone"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "name=a-token%0A"),
         ("OTEL_EXPORTER_OTLP_CERTIFICATE", "/dev/null"),
         ("OTEL_BSP_MAX_QUEUE_SIZE", "0"),
         ("OTEL_TRACES_SAMPLER_ARG", "2"),

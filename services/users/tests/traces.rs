@@ -83,6 +83,9 @@ async fn a_quiet_log_does_not_quieten_the_traces() {
         .unwrap();
     let problem: Value = answer.json().await.unwrap();
     assert_eq!(problem["trace_id"], TRACE);
+    // Nobody could look at it.
+    let metrics = users.metrics().await;
+    assert!(!metrics.contains("# {trace_id="), "{metrics}");
     users.terminate();
     users.end().await;
 }
@@ -135,21 +138,29 @@ async fn a_collector_that_is_slow_or_fails_costs_spans_which_are_counted_and_no_
         ];
         let users = Process::start(&backends, "serve", &settings);
         let api = users.ready().await;
+        // Shorter than the slow one takes.
+        let http = reqwest::Client::builder()
+            .timeout(Duration::from_secs(1))
+            .build()
+            .unwrap();
         for _ in 0..300 {
-            let keys = reqwest::get(format!("http://{api}/.well-known/jwks.json")).await;
+            let keys = http
+                .get(format!("http://{api}/.well-known/jwks.json"))
+                .send()
+                .await;
             assert!(keys.unwrap().status().is_success());
         }
-        let beginning = format!("telemetry_spans_dropped_total{{reason=\"{reason}\"}} ");
-        eventually("the lost spans are counted", || async {
-            let metrics = users.metrics().await;
-            let count = metrics
-                .lines()
-                .find_map(|line| line.strip_prefix(&beginning));
-            (count? != "0").then_some(())
-        })
-        .await;
+        until_lost(&users, reason).await;
         users.terminate();
-        users.end().await;
+        let logs = users.end().await;
+        let lines = logs
+            .lines()
+            .map(|line| serde_json::from_str::<Value>(line).unwrap());
+        let told: Vec<_> = lines.filter(|line| line["level"] == "WARN").collect();
+        assert!(told.len() < 5, "once in a while: {told:?}");
+        let named = |line: &Value| line["service.name"] == "users" && line["message"].is_string();
+        assert!(told.iter().all(named), "{told:?}");
+        assert!(matches!(answer, Answer::Slow) || !told.is_empty(), "{logs}");
     }
 }
 
@@ -179,11 +190,26 @@ async fn a_collector_with_an_authority_of_its_own_is_shown_the_headers() {
 
     // Without it the certificate leads nowhere, which costs the spans.
     let users = Process::start(&backends, "serve", &settings[..2]);
-    users.ready().await;
+    let api = users.ready().await;
     collector.shown.lock().unwrap().clear();
+    let keys = reqwest::get(format!("http://{api}/.well-known/jwks.json")).await;
+    assert!(keys.unwrap().status().is_success());
+    until_lost(&users, "not_taken").await;
     users.terminate();
     users.end().await;
     assert!(collector.shown.lock().unwrap().is_empty());
+}
+
+/// Waits until spans are counted that were lost for this reason.
+async fn until_lost(users: &Process, reason: &str) {
+    let beginning = format!("telemetry_spans_dropped_total{{reason=\"{reason}\"}} ");
+    eventually("the lost spans are counted", || async {
+        let metrics = users.metrics().await;
+        let mut lines = metrics.lines();
+        let count = lines.find_map(|line| line.strip_prefix(&beginning));
+        (count? != "0").then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -1,14 +1,14 @@
 //! How long callers wait for a connection: the first sign of a database or a pool that is too small.
 
-use std::time::Duration;
+use std::time::Instant;
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
-/// Bucket bounds in seconds; nobody waits for longer than some seconds.
-const SECONDS: [f64; 8] = [0.001, 0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.5];
+/// Bucket bounds in seconds; nobody waits for longer than ten.
+const SECONDS: [f64; 10] = [0.001, 0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
 /// Cheap to clone; all clones count together.
 #[derive(Clone)]
@@ -35,9 +35,33 @@ impl Waits {
         );
     }
 
-    pub(super) fn note(&self, waited: Duration, got_one: bool) {
-        let outcome = if got_one { "connected" } else { "unavailable" };
-        let waits = self.0.get_or_create(&Labels { outcome });
-        waits.observe(waited.as_secs_f64());
+    /// Somebody waits from now on. A caller that goes away meanwhile is counted when this is dropped.
+    pub(super) fn begin(&self) -> Wait<'_> {
+        Wait {
+            waits: self,
+            began: Instant::now(),
+            outcome: "given_up",
+        }
+    }
+}
+
+/// One who waits.
+pub(super) struct Wait<'a> {
+    waits: &'a Waits,
+    began: Instant,
+    outcome: &'static str,
+}
+
+impl Wait<'_> {
+    pub(super) fn end(mut self, got_one: bool) {
+        self.outcome = if got_one { "connected" } else { "unavailable" };
+    }
+}
+
+impl Drop for Wait<'_> {
+    fn drop(&mut self) {
+        let outcome = self.outcome;
+        let waits = self.waits.0.get_or_create(&Labels { outcome });
+        waits.observe(self.began.elapsed().as_secs_f64());
     }
 }

@@ -79,6 +79,8 @@ impl Consumer {
     ) -> anyhow::Result<()> {
         let batch = durable.batch().max_messages(BATCH).expires(ASK_AGAIN);
         let messages = batch.messages().await;
+        // A figure of before would point at the service, and not at the broker.
+        let messages = messages.inspect_err(|_| self.forget_pending());
         let mut batch = messages.context("the broker gives no events")?;
         let mut came = 0;
         let outcome = loop {
@@ -91,7 +93,10 @@ impl Consumer {
                         self.note_pending(message.info().map_or(0, |info| info.pending));
                         begun.push(self.handle(message, stop).boxed());
                     }
-                    Some(Err(error)) => break Err(anyhow::anyhow!(error)).context("the events broke off"),
+                    Some(Err(error)) => {
+                        self.forget_pending();
+                        break Err(anyhow::anyhow!(error)).context("the events broke off");
+                    }
                     None => {
                         // The time ran out before it was full: whatever is left, another replica has it.
                         if came < BATCH {
@@ -107,11 +112,19 @@ impl Consumer {
     }
 
     fn note_pending(&self, events: u64) {
-        let labels = SubjectLabels {
-            subject: self.kind.to_owned(),
-        };
-        let pending = self.processor.metrics.pending.get_or_create(&labels);
+        let pending = &self.processor.metrics.pending;
+        let pending = pending.get_or_create(&self.labels());
         pending.set(i64::try_from(events).unwrap_or(i64::MAX));
+    }
+
+    fn forget_pending(&self) {
+        self.processor.metrics.pending.remove(&self.labels());
+    }
+
+    fn labels(&self) -> SubjectLabels {
+        SubjectLabels {
+            subject: self.kind.to_owned(),
+        }
     }
 
     /// Made by whoever comes first, at the beginning of the stream: what was published before is handled too, and the inbox

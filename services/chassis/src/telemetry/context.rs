@@ -1,6 +1,7 @@
 //! W3C trace context: in from HTTP headers and event rows, out to both.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::http::{HeaderMap, Method};
 use opentelemetry::Context;
@@ -94,8 +95,18 @@ pub fn current_trace_id() -> Option<String> {
     span.is_valid().then(|| span.trace_id().to_string())
 }
 
-/// The id of the trace of `span`, where it is one that is kept.
+/// Whether spans of this process go anywhere.
+static EXPORTED: AtomicBool = AtomicBool::new(false);
+
+pub(super) fn traces_are_exported() {
+    EXPORTED.store(true, Ordering::Relaxed);
+}
+
+/// The id of the trace of `span`, where it can be looked at.
 pub(crate) fn exported_trace_id_of(span: &Span) -> Option<String> {
+    if !EXPORTED.load(Ordering::Relaxed) {
+        return None;
+    }
     let context = span.context();
     let span = context.span();
     let span = span.span_context();

@@ -18,7 +18,7 @@ const NOT_TAKEN: &str = "not_taken";
 pub(crate) struct SpanCounts {
     exported: Counter,
     dropped: Family<Labels, Counter>,
-    /// In the queue, or with the exporter.
+    /// In the queue.
     waiting: Arc<AtomicUsize>,
 }
 
@@ -66,9 +66,13 @@ impl SpanCounts {
         entered
     }
 
-    /// So many spans were given to the collector, which has taken them or not.
-    pub(super) fn leave(&self, spans: usize, taken: bool) {
+    /// So many spans have left the queue for the collector.
+    pub(super) fn leave(&self, spans: usize) {
         self.waiting.fetch_sub(spans, Ordering::Relaxed);
+    }
+
+    /// The collector has taken so many spans, or has not.
+    pub(super) fn ended(&self, spans: usize, taken: bool) {
         if taken {
             self.exported.inc_by(spans as u64);
         } else {
@@ -90,9 +94,11 @@ mod tests {
     fn every_span_is_exported_or_dropped_for_a_reason_and_the_queue_has_an_end() {
         let counts = SpanCounts::default();
         assert_eq!((0..5).filter(|_| counts.enter(3)).count(), 3);
-        counts.leave(2, true);
+        counts.leave(2);
+        counts.ended(2, true);
         assert_eq!((0..5).filter(|_| counts.enter(3)).count(), 2);
-        counts.leave(3, false);
+        counts.leave(3);
+        counts.ended(3, false);
         let mut registry = Registry::default();
         counts.register(&mut registry);
         let mut text = String::new();

@@ -8,17 +8,17 @@ use http::{HeaderName, HeaderValue};
 use opentelemetry::Context;
 use opentelemetry_otlp::{SpanExporter as OtlpExporter, WithHttpConfig};
 use opentelemetry_sdk::Resource;
-use opentelemetry_sdk::error::OTelSdkResult;
+use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
 use opentelemetry_sdk::trace::{
     BatchConfigBuilder, BatchSpanProcessor, Span, SpanData, SpanExporter, SpanProcessor,
 };
+use percent_encoding::percent_decode_str;
 use reqwest::Certificate;
 use reqwest::blocking::Client;
-use secrecy::ExposeSecret;
 
-use super::Identity;
 use super::counts::SpanCounts;
-use super::identity::current;
+use super::identity::{current, work_for};
+use super::{Identity, LogLimit};
 use crate::application::{CORRELATION, CORRELATION_ATTRIBUTE};
 use crate::settings::{Env, SettingError, wrong};
 
@@ -32,6 +32,7 @@ const QUEUE: &str = "OTEL_BSP_MAX_QUEUE_SIZE";
 /// Where spans go, as the environment says.
 pub(super) struct Export {
     client: Option<Client>,
+    /// Spans in the queue.
     most_waiting: usize,
 }
 
@@ -64,6 +65,7 @@ impl Export {
         }
         let counts = SpanCounts::of(service.name);
         let counted = Counted {
+            service: service.name,
             inner: exporter.build().map_err(|e| wrong(ENDPOINT, e))?,
             counts: counts.clone(),
         };
@@ -104,19 +106,19 @@ fn client(env: &Env) -> Result<Option<Client>, SettingError> {
         .map_err(|e| wrong(CERTIFICATE, e))
 }
 
-/// The exporter passes over what it cannot read, and the collector would then refuse every span without a word of why.
+/// The exporter reads them itself, passes over what it cannot read, and the collector would then refuse every span without a word of why.
 fn check_headers(env: &Env) -> Result<(), SettingError> {
-    let Some(headers) = env.optional_secret(HEADERS)? else {
+    let Some(headers) = env.optional::<String>(HEADERS)? else {
         return Ok(());
     };
     let is_header = |pair: &str| {
         pair.split_once('=').is_some_and(|(name, value)| {
+            let value = percent_decode_str(value.trim()).decode_utf8();
             name.trim().parse::<HeaderName>().is_ok()
-                && !value.trim().is_empty()
-                && HeaderValue::from_str(value.trim()).is_ok()
+                && value.is_ok_and(|v| !v.is_empty() && HeaderValue::from_str(&v).is_ok())
         })
     };
-    if headers.expose_secret().split(',').all(is_header) {
+    if headers.trim_end_matches(',').split(',').all(is_header) {
         Ok(())
     } else {
         Err(wrong(
@@ -170,18 +172,34 @@ impl SpanProcessor for SpansOf {
     }
 }
 
-/// Counts what the collector takes.
+/// Counts what the collector takes, and says once in a while that it takes nothing.
 #[derive(Debug)]
 struct Counted {
+    service: &'static str,
     inner: OtlpExporter,
     counts: SpanCounts,
+}
+
+impl Counted {
+    fn tell(&self, spans: usize, error: &OTelSdkError) {
+        static LIMIT: LogLimit = LogLimit::new();
+        // The thread is one that the library has started.
+        work_for(self.service);
+        if let Some(left_out) = LIMIT.due() {
+            tracing::warn!(%error, spans, left_out, "the collector has not taken spans");
+        }
+    }
 }
 
 impl SpanExporter for Counted {
     async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
         let spans = batch.len();
+        self.counts.leave(spans);
         let outcome = self.inner.export(batch).await;
-        self.counts.leave(spans, outcome.is_ok());
+        self.counts.ended(spans, outcome.is_ok());
+        if let Err(error) = &outcome {
+            self.tell(spans, error);
+        }
         outcome
     }
 

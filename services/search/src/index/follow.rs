@@ -135,6 +135,7 @@ impl Follower {
         let as_of = Instant::now();
         let connection = self.db.get().await?;
         let changes = changes::since(&connection, position.horizon()).await?;
+        let told = Instant::now();
         let news = position.new_in(&changes)?;
         let count = news.len();
         if count > 0 {
@@ -148,7 +149,7 @@ impl Follower {
         drop(connection);
         if count > 0 {
             writer.write(Write::Commit).await?;
-            let ages = news.iter().map(|(_, age)| *age + as_of.elapsed());
+            let ages = news.iter().map(|(_, age)| *age + told.elapsed());
             self.freshness.found(ages);
         }
         position.advance(changes);

@@ -179,10 +179,11 @@ pub static LOG_LEVEL: Format = Format::new(
     "must be off, error, warn, info, debug or trace, also for single modules, for example warn,shop_orders=debug; several are divided by commas without spaces",
 );
 
-/// What may follow the host in a link, but for what is filled in.
+/// What may follow the host in a link, but for what is filled in. No `$`: the kubelet puts other variables in place of `$(NAME)`, passwords
+/// among them.
 macro_rules! link_character {
     () => {
-        r"[A-Za-z0-9._~!$&()*+,;=:@%/?#\[\]-]"
+        r"[A-Za-z0-9._~!&()*+,;=:@%/?#\[\]-]"
     };
 }
 

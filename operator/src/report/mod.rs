@@ -281,12 +281,17 @@ pub fn figures(status: &ShopStatus) -> ShopFigures {
     });
     let broker = status.broker.as_ref();
     let ready = condition(status, "Ready");
-    let is_true = |type_| condition(status, type_).is_some_and(|c| c.status == "True");
+    // A database that is to change serves until it is its turn, or for as long as the change is refused.
+    let still = [Reason::Queued, Reason::MajorVersion].map(Reason::as_str);
+    let serves = |type_| {
+        let condition = condition(status, type_);
+        condition.is_some_and(|c| c.status == "True" || still.contains(&c.reason.as_str()))
+    };
     let has_pods = |service: &ServiceStatus| service.ready > 0 || service.desired == 0;
     ShopFigures {
         ready: is_ready(status),
-        serving: is_true("DatabasesReady")
-            && is_true("BrokerReady")
+        serving: serves("DatabasesReady")
+            && serves("BrokerReady")
             && status.services.iter().all(has_pods),
         reason: ready.map(|ready| ready.reason.clone()).unwrap_or_default(),
         broker_filled: broker.map(|broker| f64::from(broker.filled_percent) / 100.0),

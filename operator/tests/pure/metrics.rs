@@ -150,3 +150,20 @@ fn the_figures_of_a_shop_are_those_of_its_status() {
     };
     assert_eq!(figures(&status), troubled);
 }
+
+#[test]
+fn a_database_that_waits_for_its_turn_or_whose_change_is_refused_serves() {
+    let mut status = Scene::all_well(plain()).report();
+    for (reason, serves) in [
+        ("Queued", true),
+        ("MajorVersion", true),
+        ("Starting", false),
+        ("VolumeDeleted", false),
+    ] {
+        let databases = status.conditions.iter_mut();
+        let mut databases = databases.filter(|condition| condition.type_ == "DatabasesReady");
+        let databases = databases.next().expect("it is told");
+        (databases.status, databases.reason) = ("False".into(), reason.into());
+        assert_eq!(figures(&status).serving, serves, "{reason}");
+    }
+}

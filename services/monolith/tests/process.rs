@@ -87,6 +87,10 @@ impl Monolith {
             (answer.ok()?.status() == StatusCode::OK).then_some(())
         })
         .await;
+        // A scrape of the process itself finds it there.
+        let figures = reqwest::get(format!("http://{}:9099/metrics", self.host)).await;
+        let figures = figures.expect("an answer").text().await;
+        assert_eq!(figures.expect("a text"), "# EOF\n");
     }
 
     /// Asks the process to stop, and returns its exit code.

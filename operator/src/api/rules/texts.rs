@@ -200,6 +200,7 @@ fn a_link_is_a_url_that_says_where_what_it_is_about_belongs() {
         "https://jaeger.example/\"{traceId}\"",
         "https://jaeger.example/{traceId}\n",
         "https://jaeger.example/<{traceId}>",
+        "https://jaeger.example/$(DATABASE_URL)/{traceId}",
     ];
     texts("spec.telemetry.links.trace", of("trace"), &fine, &wrong);
     texts("spec.telemetry.links.logs", of("logs"), &fine, &wrong);

@@ -15,6 +15,7 @@ use crate::db::Db;
 use crate::events::admin as events;
 use crate::events::processor::Processor;
 use crate::health::Health;
+use crate::metrics::CONTENT_TYPE;
 
 pub(super) fn routes(
     health: Health,
@@ -49,13 +50,7 @@ fn metrics(registry: &Registry, db: &Db) -> impl IntoResponse + use<> {
     let mut pool_text = String::new();
     let _ = prometheus_client::encoding::text::encode(&mut pool_text, &pool);
     let text = text.trim_end_matches("# EOF\n").to_owned() + &pool_text;
-    (
-        [(
-            header::CONTENT_TYPE,
-            "application/openmetrics-text; version=1.0.0; charset=utf-8",
-        )],
-        text,
-    )
+    ([(header::CONTENT_TYPE, CONTENT_TYPE)], text)
 }
 
 /// The pool's connections at the moment of the scrape.

@@ -13,13 +13,14 @@ pub(super) const ALL: &[Alert] = &[
         description: "It is down, or its figures are not reached. Which of the two: shopctl -n {{ $labels.namespace }} --shop {{ $labels.shop }} why {{ $labels.service }}",
         board: &boards::SERVICE,
     },
-    // Not for a pool that is empty because its service rests: connections are asked for in vain too. One that comes back ends it at once.
+    // Not for a pool that is empty because its service rests: connections are asked for in vain too, within a time that holds two scrapes
+    // a minute apart. One that comes back ends it at once.
     Alert {
         name: "ShopDatabaseAway",
         expr: "\
 max by (namespace, shop, service) (db_connections) == 0
 and on (namespace, shop, service)
-sum by (namespace, shop, service) (rate(db_connection_wait_seconds_count{outcome=\"unavailable\"}[1m])) > 0",
+sum by (namespace, shop, service) (rate(db_connection_wait_seconds_count{outcome=\"unavailable\"}[2m])) > 0",
         hold: "30s",
         severity: Severity::Critical,
         summary: "{{ $labels.service }} in Shop {{ $labels.namespace }}/{{ $labels.shop }} gets no connection to its database",

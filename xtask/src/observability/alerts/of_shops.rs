@@ -15,14 +15,14 @@ and on (namespace, shop) max by (namespace, shop) (max_over_time(shop_operator_s
         description: "A service, a database or the broker has no pod that is ready. Which: shopctl -n {{ $labels.namespace }} --shop {{ $labels.shop }} why",
         board: &boards::SHOP,
     },
-    // While all serve: not where somebody holds a release or its time has not come, nor where all that waits for help is told by one
-    // of the next two, because what ran before runs.
+    // While all serve: not where a release is under way, held or waits for its time (one that gets stuck has another reason), nor where all
+    // that waits for help is told by one of the next two, because what ran before runs.
     Alert {
         name: "ShopNotReady",
         expr: "\
 max by (namespace, shop) (max_over_time(shop_operator_shop_serving[3m])) == 0
 or on (namespace, shop)
-max by (namespace, shop) (max_over_time(shop_operator_shop_ready{reason!~\"Held|WaitsForWave|WaitsForPromotion|Canary|Migrating\"}[3m])) == 0
+max by (namespace, shop) (max_over_time(shop_operator_shop_ready{reason!~\"Held|WaitsForWave|WaitsForPromotion|Canary|Migrating|MigratingAgain|Rolling|Moving|Queued\"}[3m])) == 0
 unless on (namespace, shop) (
   max by (namespace, shop) (shop_operator_service_blocked{reason=~\"TakenBack|MigrationFailed\"})
   unless on (namespace, shop) max by (namespace, shop) (shop_operator_service_blocked{reason!~\"TakenBack|MigrationFailed\"})

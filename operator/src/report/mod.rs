@@ -26,6 +26,7 @@ use crate::{
     metrics::ShopFigures,
     naming::names::{self, ServiceName},
     progress::decide::{Decision, ServiceDecision},
+    reason::Reason,
     release::{ShopRelease, State},
 };
 use conditions::{Conditions, Says};

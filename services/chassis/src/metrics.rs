@@ -16,8 +16,7 @@ use crate::telemetry::exported_trace_id_of;
 pub use prometheus_client;
 
 /// Of what `/metrics` answers: OpenMetrics 1.0.
-pub(crate) const CONTENT_TYPE: &str =
-    "application/openmetrics-text; version=1.0.0; charset=utf-8";
+pub(crate) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// Durations of requests, of which one in each bucket names its trace (OpenMetrics, "Exemplars").
 pub(crate) type Durations = HistogramWithExemplars<Exemplar>;

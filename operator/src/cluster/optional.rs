@@ -1,7 +1,13 @@
-//! The watch of a kind that a cluster need not have: it begins when the API server serves the kind, and ends when it does no longer.
-//! Until then nothing is watched, so that nothing fails.
+//! The watch of a kind that a cluster need not have: it begins when the API server serves the kind, and ends when it does no longer, or
+//! when we may no longer look. Until then nothing is watched, so that nothing fails.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use futures::{
     Stream, StreamExt,
@@ -27,34 +33,67 @@ pub(super) fn changes_where_served<K: Kind>(
     api: Api<K>,
     metrics: Metrics,
 ) -> impl Stream<Item = Told<K>> + Send {
-    stream::unfold((), move |()| {
+    stream::unfold(false, move |is_known| {
         let (client, api, metrics) = (client.clone(), api.clone(), metrics.clone());
         async move {
             let kind = K::kind(&());
-            let looks = match is_served::<K>(&client).await {
-                Ok(true) => watched(api, metrics),
-                Ok(false) => told(Told::Absent),
-                Err(kube::Error::Api(answer)) if answer.code == 403 => told(Told::Forbidden),
-                // Who cannot say whether there is such a kind has none; nothing else waits for it.
-                Err(kube::Error::Api(answer)) => {
-                    tracing::warn!(%kind, answer = answer.message, "the API server does not say whether there is such a kind");
-                    told(Told::Absent)
-                }
-                Err(error) => {
-                    tracing::warn!(%kind, %error, "whether there is such a kind is not known yet");
-                    pause(SHORTLY).boxed()
-                }
+            let answer = is_served::<K>(&client).await;
+            let next = next(&answer, is_known);
+            if let (Err(error), Next::Absent | Next::Wait(_)) = (&answer, &next) {
+                tracing::warn!(%kind, %error, "the API server does not say whether there is such a kind");
+            }
+            let is_known = is_known || !matches!(next, Next::Wait(_));
+            let looks = match next {
+                Next::Watch => watched(api, metrics),
+                Next::Absent => told(Told::Absent),
+                Next::Forbidden => told(Told::Forbidden),
+                Next::Wait(time) => pause(time).boxed(),
             };
-            Some((looks, ()))
+            Some((looks, is_known))
         }
     })
     .flatten()
 }
 
-/// Until the API server knows nothing of the kind any more.
+/// What follows an answer to whether there is such a kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Next {
+    Watch,
+    Absent,
+    Forbidden,
+    Wait(Duration),
+}
+
+fn next(answer: &Result<bool, kube::Error>, is_known: bool) -> Next {
+    match answer {
+        Ok(true) => Next::Watch,
+        Ok(false) => Next::Absent,
+        Err(kube::Error::Api(answer)) if answer.code == 403 => Next::Forbidden,
+        // What was known may be so still.
+        Err(kube::Error::Api(_)) if is_known => Next::Wait(LOOK_AGAIN),
+        // Nothing else waits for this kind.
+        Err(kube::Error::Api(_)) => Next::Absent,
+        Err(_) => Next::Wait(SHORTLY),
+    }
+}
+
+/// Until the API server knows nothing of the kind any more, or we may not look: a watch that may not go on where it was does not list
+/// again by itself, and so would never say that it may.
 fn watched<K: Kind>(api: Api<K>, metrics: Metrics) -> BoxStream<'static, Told<K>> {
-    changes(api, metrics, is_forbidden, is_gone)
-        .chain(pause(SHORTLY))
+    let refused = Arc::new(AtomicBool::new(false));
+    let ended = refused.clone();
+    let is_end = move |error: &_| {
+        refused.fetch_or(is_forbidden(error), Ordering::Relaxed);
+        is_forbidden(error) || is_gone(error)
+    };
+    let after = stream::once(async move {
+        match ended.load(Ordering::Relaxed) {
+            true => told(Told::Forbidden),
+            false => pause(SHORTLY).boxed(),
+        }
+    });
+    changes(api, metrics, |_| false, is_end)
+        .chain(after.flatten())
         .boxed()
 }
 
@@ -85,5 +124,34 @@ fn is_gone(error: &watcher::Error) -> bool {
         | watcher::Error::WatchError(_)
         | watcher::Error::WatchFailed(_)
         | watcher::Error::NoResourceVersion => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_an_answer_that_says_so_takes_a_kind_away_that_was_there() {
+        let api = |code| {
+            let answer = kube::core::Status::failure("any", "any").with_code(code);
+            Err(kube::Error::Api(Box::new(answer)))
+        };
+        for (answer, known, unknown) in [
+            (Ok(true), Next::Watch, Next::Watch),
+            (Ok(false), Next::Absent, Next::Absent),
+            (api(403), Next::Forbidden, Next::Forbidden),
+            // The very first look holds up nothing.
+            (api(500), Next::Wait(LOOK_AGAIN), Next::Absent),
+            (api(429), Next::Wait(LOOK_AGAIN), Next::Absent),
+            (
+                Err(kube::Error::LinesCodecMaxLineLengthExceeded),
+                Next::Wait(SHORTLY),
+                Next::Wait(SHORTLY),
+            ),
+        ] {
+            assert_eq!(next(&answer, true), known, "{answer:?}");
+            assert_eq!(next(&answer, false), unknown, "{answer:?}");
+        }
     }
 }

@@ -114,7 +114,14 @@ impl<K: Kind> Tracked<K> {
                     let told = |listed: &mut HashMap<_, _>| {
                         listed.insert(number, standing) != Some(standing)
                     };
-                    sender.send_if_modified(told);
+                    let is_new = sender.send_if_modified(told);
+                    if is_new && standing == Standing::Forbidden {
+                        tracing::warn!(
+                            kind = K::kind(&()).as_ref(),
+                            namespace,
+                            "the operator may not look at a kind of objects"
+                        );
+                    }
                 }
                 stream::iter(changed)
             })

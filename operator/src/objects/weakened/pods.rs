@@ -26,6 +26,9 @@ pub(super) struct Protection {
     account: String,
     /// The Secrets that are made for the service, and those that the Shop lets it read.
     secrets: BTreeSet<String>,
+    /// Those that the Shop names for the collector of traces.
+    headers: Option<String>,
+    certificates: Option<String>,
     sends_mail: bool,
 }
 
@@ -46,6 +49,8 @@ impl Protection {
         Self {
             account: names::service(&shop.name, name),
             secrets: reads.chain(made).collect(),
+            headers: shop.otlp_headers.as_ref().map(|from| from.name.clone()),
+            certificates: shop.otlp_ca.as_ref().map(|from| from.name.clone()),
             sends_mail: service.hosts || service.definition.sends_mail,
         }
     }
@@ -110,9 +115,10 @@ impl Protection {
         if tokens.any(|source| source.service_account_token.is_some()) {
             what.push(format!("volume {name} holds a token of the ServiceAccount"));
         }
-        // The certificates of the collector, for the same reason.
-        let whole = volume.secret.iter().filter(|_| name != CA_VOLUME);
+        let whole = volume.secret.iter();
         let whole = whole.filter_map(|secret| secret.secret_name.as_deref());
+        let certificates = self.certificates.as_deref();
+        let whole = whole.filter(|secret| name != CA_VOLUME || certificates != Some(*secret));
         let parts = sources.filter_map(|source| Some(source.secret.as_ref()?.name.as_str()));
         let foreign = whole.chain(parts).filter(|secret| !self.has(secret));
         what.extend(foreign.map(|secret| format!("volume {name} holds Secret {secret}")));
@@ -122,10 +128,12 @@ impl Protection {
     /// The Secrets that are not the service's own and that a container reads.
     fn read_by(&self, container: &Container) -> Vec<String> {
         let env = container.env.iter().flatten();
-        // The login of the mail server and what is shown to the collector of traces are the user's own, and those that a template was kept
-        // with may be others than today's.
+        // The login of the mail server is the user's own, and the one that a template was kept with may be another than today's.
         let env = env.filter(|variable| !(self.sends_mail && variable.name.starts_with("SMTP_")));
-        let env = env.filter(|variable| variable.name != OTLP_HEADERS);
+        let env = env.filter(|variable| {
+            let mut read = secrets_of(std::slice::from_ref(*variable));
+            variable.name != OTLP_HEADERS || read.next() != self.headers.as_deref()
+        });
         let env: Vec<_> = env.cloned().collect();
         let single = secrets_of(&env);
         let all = container.env_from.iter().flatten();
@@ -275,6 +283,8 @@ mod tests {
             secrets: ["db", "broker", "keys"]
                 .map(|of| format!("demo-own-{of}"))
                 .into(),
+            headers: Some("headers".into()),
+            certificates: Some("certificates".into()),
             sends_mail: false,
         };
         let mut job = Job {
@@ -303,6 +313,12 @@ mod tests {
         container(json!({"env": [{"name": "A", "valueFrom": source}]}))
     }
 
+    /// What a container is told to show to the collector of traces.
+    fn headers(from: Value) -> Value {
+        let source = json!({"secretKeyRef": from});
+        container(json!({"env": [{"name": "OTEL_EXPORTER_OTLP_HEADERS", "valueFrom": source}]}))
+    }
+
     #[test]
     fn what_takes_nothing_is_not_told() {
         let beside = json!({"name": "beside", "securityContext": pod::container_security()});
@@ -319,6 +335,8 @@ mod tests {
             ]}),
             variable(json!({"secretKeyRef": {"name": "demo-own-broker", "key": "url"}})),
             variable(json!({"configMapKeyRef": {"name": "any", "key": "k"}})),
+            json!({"volumes": [{"name": "otlp-ca", "secret": {"secretName": "certificates"}}]}),
+            headers(json!({"name": "headers", "key": "k"})),
             context(json!({"procMount": "Default"})),
         ] {
             assert_eq!(of(template.clone()), [""; 0], "{template}");
@@ -359,6 +377,10 @@ mod tests {
             (
                 json!({"volumes": [{"name": "v", "secret": {"secretName": "demo-other-keys"}}]}),
                 "volume v holds Secret demo-other-keys",
+            ),
+            (
+                json!({"volumes": [{"name": "otlp-ca", "secret": {"secretName": "theirs"}}]}),
+                "volume otlp-ca holds Secret theirs",
             ),
             (
                 json!({"volumes": [{"name": "v", "projected": {"sources": [{"secret": {"name": "theirs"}}]}}]}),
@@ -450,6 +472,10 @@ mod tests {
             ),
             (
                 variable(json!({"secretKeyRef": theirs})),
+                "reads Secret theirs",
+            ),
+            (
+                headers(json!({"name": "theirs", "key": "k"})),
                 "reads Secret theirs",
             ),
             (

@@ -48,11 +48,14 @@ pub async fn run(
     output: Output,
 ) -> Result<Outcome, Failure> {
     let back_end = BackEnd::find(cluster, Kind::Traces, options.back_ends.traces.as_ref()).await;
-    let (story, traces, back_end, links) = if order::is_trace(&options.name) {
+    let is_trace = order::is_trace(&options.name);
+    let (story, traces, back_end, links) = if is_trace {
+        // As all back ends write it.
+        let id = options.name.to_ascii_lowercase();
         // A trace is found without a Shop too.
         let shop = cluster.shop().await.ok();
         let links = shop.as_ref().map(Links::of).unwrap_or_default();
-        let links = links.pages(None, &[&options.name]);
+        let links = links.pages(None, &[&id]);
         match back_end {
             Err(failure) if links.is_empty() => return Err(failure),
             // What has the page may be asked by people alone.
@@ -61,8 +64,8 @@ pub async fn run(
                 (None, vec![], None, links)
             }
             Ok(back_end) => {
-                let trace = by_id(&back_end, &options.name).await?;
-                let unknown = || Failure::Absent(unknown(&back_end, &options.name));
+                let trace = by_id(&back_end, &id).await?;
+                let unknown = || Failure::Absent(unknown(&back_end, &id));
                 (
                     None,
                     vec![trace.ok_or_else(unknown)?],
@@ -91,8 +94,14 @@ pub async fn run(
         options.all,
         output,
     )?;
+    Ok(outcome(is_trace, &traces))
+}
+
+/// A page where people may look is not yet the trace that was asked for; of an order there is the story.
+fn outcome(is_trace: bool, traces: &[Trace]) -> Outcome {
     let failed = |trace: &Trace| origin_of_failure(&trace.tree()).is_some();
-    Ok(Outcome::good_if(!traces.iter().any(failed)))
+    let is_told = !is_trace || !traces.is_empty();
+    Outcome::good_if(is_told && !traces.iter().any(failed))
 }
 
 /// The pages of an order's traces, and of its logs.
@@ -210,4 +219,15 @@ pub fn percent_encoded(text: &str) -> String {
         byte => format!("%{byte:02X}"),
     };
     text.bytes().map(of).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trace_that_nobody_tells_is_not_good_and_an_order_without_traces_is() {
+        assert_eq!(outcome(true, &[]), Outcome::Bad);
+        assert_eq!(outcome(false, &[]), Outcome::Good);
+    }
 }

@@ -13,7 +13,7 @@ use crate::{
         Outcome,
         refusals::{Failure, Refusals},
     },
-    cluster::{Cluster, Kind, Tracked},
+    cluster::{Cluster, Kind, Standing, Tracked},
     facts::Facts,
     model::{metadata::is_ours, validate::ValidShop},
     naming::{
@@ -54,13 +54,28 @@ pub async fn prune(
     };
     let (budgets, autoscalers) = (&cluster.disruption_budgets, &cluster.autoscalers);
     let (pods, behind) = (&cluster.pod_monitors, &cluster.service_monitors);
+    let kinds = facts.observed.monitors;
     let (deployments, jobs, budgets, autoscalers, pods, behind) = tokio::join!(
         without_pods(shop, cluster, decision, states, spared, withheld),
         superfluous(shop, &cluster.jobs, &applied.jobs, spared, withheld),
         superfluous(shop, budgets, &applied.disruption_budgets, spared, withheld),
         superfluous(shop, autoscalers, &applied.autoscalers, spared, withheld),
-        superfluous(shop, pods, &applied.pod_monitors, spared, withheld),
-        superfluous(shop, behind, &applied.service_monitors, spared, withheld),
+        monitors(
+            facts,
+            pods,
+            kinds.pods,
+            &applied.pod_monitors,
+            spared,
+            withheld
+        ),
+        monitors(
+            facts,
+            behind,
+            kinds.services,
+            &applied.service_monitors,
+            spared,
+            withheld
+        ),
     );
     [deployments, jobs, budgets, autoscalers, pods, behind]
         .into_iter()
@@ -119,6 +134,21 @@ impl Spared<'_> {
             || self.failures.iter().any(|failure| failure.part == part)
             || self.jobs.contains(&object.name_any())
     }
+}
+
+async fn monitors<K: Kind>(
+    facts: &Facts,
+    tracked: &Tracked<K>,
+    standing: Standing,
+    applied: &[Arc<K>],
+    spared: &Spared<'_>,
+    withheld: &Refusals,
+) -> Vec<Failure> {
+    let shop = &facts.shop;
+    if !facts.observed.monitors.lets_go(shop, standing) {
+        return Vec::new();
+    }
+    superfluous(shop, tracked, applied, spared, withheld).await
 }
 
 async fn superfluous<K: Kind>(

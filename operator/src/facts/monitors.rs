@@ -23,8 +23,19 @@ pub enum Monitoring {
     Pods,
     /// ServiceMonitors.
     Services,
-    /// Nothing, though the Shop asks for it: why, and what to do.
+    /// Nothing as long as the cluster stays as it is, though the Shop asks for it: why, and what to do.
     Lacking(String),
+    /// What leads nowhere, because the Shop asks for what cannot be: why, and what to do.
+    Useless(String),
+}
+
+impl MonitorKinds {
+    /// Whether monitors of a kind of this standing go that the Shop does not ask for. What cannot be looked at is left alone, and
+    /// nothing goes before what is to come in its place can be made.
+    pub fn lets_go(self, shop: &ValidShop, standing: Standing) -> bool {
+        let lacks = matches!(Monitoring::of(shop, self), Monitoring::Lacking(_));
+        standing == Standing::Served && !lacks
+    }
 }
 
 impl Monitoring {
@@ -33,7 +44,7 @@ impl Monitoring {
         let asked = shop.metrics.monitor;
         let (kind, standing, made) = match asked {
             Monitor::Annotations if shop.host().is_some() => {
-                return Self::Lacking(ONE_PORT.into());
+                return Self::Useless(ONE_PORT.into());
             }
             Monitor::None | Monitor::Annotations => return Self::Nothing,
             Monitor::Auto | Monitor::PodMonitor => ("PodMonitor", kinds.pods, Self::Pods),

@@ -35,7 +35,7 @@ pub(super) fn render(
     resources: &mut Resources<Rendered>,
 ) {
     match monitoring {
-        Monitoring::Nothing | Monitoring::Lacking(_) => {}
+        Monitoring::Nothing | Monitoring::Lacking(_) | Monitoring::Useless(_) => {}
         Monitoring::Pods => resources
             .pod_monitors
             .extend(pod_monitor(shop, service, guests)),

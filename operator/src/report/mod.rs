@@ -177,7 +177,9 @@ pub fn status(
         conditions.set(WEAKENED, Says::yes("Overrides", what));
     }
     match Monitoring::of(&findings.facts.shop, findings.facts.observed.monitors) {
-        Monitoring::Lacking(why) => conditions.set(UNMONITORED, Says::yes("NoMonitor", why)),
+        Monitoring::Lacking(why) | Monitoring::Useless(why) => {
+            conditions.set(UNMONITORED, Says::yes("NoMonitor", why));
+        }
         Monitoring::Nothing | Monitoring::Pods | Monitoring::Services => {}
     }
 

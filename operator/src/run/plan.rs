@@ -253,6 +253,7 @@ impl Plan {
         let Part::Service(name) = part else {
             return false;
         };
+        let kinds = self.facts.observed.monitors;
         if !self.facts.shop.services.contains_key(name) {
             let departure = self.facts.departures.get(name);
             return match departure {
@@ -261,11 +262,9 @@ impl Plan {
             };
         }
         match kind {
-            "Job"
-            | "PodDisruptionBudget"
-            | "HorizontalPodAutoscaler"
-            | "PodMonitor"
-            | "ServiceMonitor" => true,
+            "Job" | "PodDisruptionBudget" | "HorizontalPodAutoscaler" => true,
+            "PodMonitor" => kinds.lets_go(&self.facts.shop, kinds.pods),
+            "ServiceMonitor" => kinds.lets_go(&self.facts.shop, kinds.services),
             // One that may not run yet is not rendered either, and stays.
             "Deployment" => {
                 let decided = self.decision.services.get(name);

@@ -265,7 +265,9 @@ fn next_check(facts: &Facts, wake: Option<Duration>, settled: bool) -> Duration 
     let wait = wake.map_or(wait, |wake| wake.min(wait));
     let wait = match Monitoring::of(&facts.shop, facts.observed.monitors) {
         Monitoring::Lacking(_) => wait.min(RECHECK_MONITORS),
-        Monitoring::Nothing | Monitoring::Pods | Monitoring::Services => wait,
+        Monitoring::Nothing | Monitoring::Pods | Monitoring::Services | Monitoring::Useless(_) => {
+            wait
+        }
     };
     if facts.fill.is_none() && facts.observed.broker.is_serving() {
         return wait.min(RECHECK_BROKER);

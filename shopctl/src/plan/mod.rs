@@ -181,7 +181,7 @@ fn unmonitored(plan: &Plan) -> Option<String> {
         Monitoring::Lacking(_) if is_hidden => Some(
             "what becomes of monitors is not told: you may not list PodMonitors and ServiceMonitors (monitoring.coreos.com) here".into(),
         ),
-        Monitoring::Lacking(why) => Some(why),
+        Monitoring::Lacking(why) | Monitoring::Useless(why) => Some(why),
         Monitoring::Nothing | Monitoring::Pods | Monitoring::Services => None,
     }
 }

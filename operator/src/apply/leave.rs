@@ -84,7 +84,7 @@ impl Leaving<'_> {
         let login = names::broker_login(shop, self.service);
         refused.extend(self.delete(&cluster.secrets, &login).await);
         refused.extend(self.delete_jobs(cluster).await);
-        if !refused.is_empty() {
+        if !refused.iter().all(Failure::is_of_monitor) {
             return refused;
         }
         refused.extend(self.delete(&cluster.stateful_sets, &database).await);
@@ -93,10 +93,10 @@ impl Leaving<'_> {
         }
         if self.with_data {
             refused.extend(self.delete_data(cluster, &database).await);
-            // By what comes next it is found again.
-            if !refused.is_empty() {
-                return refused;
-            }
+        }
+        // By what comes next it is found again.
+        if !refused.is_empty() {
+            return refused;
         }
         refused.extend(self.delete(&cluster.services, &name).await);
         refused.extend(self.delete(&cluster.network_policies, &name).await);

@@ -52,6 +52,14 @@ pub struct Outcome {
     pub edited: Vec<Edited>,
 }
 
+impl Outcome {
+    /// What was refused and keeps something from being as asked: monitors keep nothing.
+    pub fn hindrances(&self) -> impl Iterator<Item = &Failure> {
+        let failures = self.failures.iter();
+        failures.filter(|failure| !failure.is_of_monitor())
+    }
+}
+
 /// An object of ours on which others have set something.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Edited {

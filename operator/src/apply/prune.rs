@@ -11,7 +11,7 @@ use kube::ResourceExt;
 use crate::{
     apply::{
         Outcome,
-        refusals::{Failure, Refusals},
+        refusals::{Failure, Refusals, is_monitor},
     },
     cluster::{Cluster, Kind, Standing, Tracked},
     facts::Facts,
@@ -125,13 +125,15 @@ struct Spared<'a> {
 impl Spared<'_> {
     fn contains<K: Kind>(&self, object: &K) -> bool {
         let part = part_of(object);
+        // What is missing among the monitors says nothing of what is no monitor.
+        let spares = |failure: &Failure| !failure.is_of_monitor() || is_monitor(&K::kind(&()));
         // What leaves has an order of its own.
         let has_left = match &part {
             Part::Service(service) => !self.shop.services.contains_key(service),
             Part::Broker => false,
         };
         has_left
-            || self.failures.iter().any(|failure| failure.part == part)
+            || self.failures.iter().any(|it| it.part == part && spares(it))
             || self.jobs.contains(&object.name_any())
     }
 }

@@ -22,6 +22,16 @@ impl Failure {
         let words: Vec<_> = self.write.split(' ').take(2).collect();
         words.join(" ")
     }
+
+    /// It is about what leads Prometheus to the pods, without which they are and serve all the same.
+    pub fn is_of_monitor(&self) -> bool {
+        self.write.split(' ').next().is_some_and(is_monitor)
+    }
+}
+
+/// Whether objects of this kind lead Prometheus to pods.
+pub fn is_monitor(kind: &str) -> bool {
+    matches!(kind, "PodMonitor" | "ServiceMonitor")
 }
 
 impl From<&Failure> for Problem {
@@ -99,6 +109,23 @@ mod tests {
                 ..refused.clone()
             };
             assert_eq!(refused.object(), "Service a");
+        }
+    }
+
+    #[test]
+    fn what_is_about_a_monitor_is_known_by_its_kind() {
+        for (write, is) in [
+            ("PodMonitor a", true),
+            ("ServiceMonitor a is deleted", true),
+            ("Service a", false),
+            ("Deployment PodMonitor", false),
+        ] {
+            let refused = Failure {
+                part: Part::Broker,
+                write: write.into(),
+                error: Error::Invalid("no".into()),
+            };
+            assert_eq!(refused.is_of_monitor(), is, "{write}");
         }
     }
 }

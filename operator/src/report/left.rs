@@ -15,7 +15,7 @@ pub(super) fn refused(findings: &Findings<'_>) -> Option<Problem> {
         Part::Service(service) => !services.contains_key(service),
         Part::Broker => false,
     };
-    let mut failures = findings.outcome.failures.iter();
+    let mut failures = findings.outcome.hindrances();
     failures
         .find(|failure| has_left(&failure.part))
         .map(Into::into)

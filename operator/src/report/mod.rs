@@ -176,11 +176,8 @@ pub fn status(
         let what = findings.weakened.join("; ");
         conditions.set(WEAKENED, Says::yes("Overrides", what));
     }
-    match Monitoring::of(&findings.facts.shop, findings.facts.observed.monitors) {
-        Monitoring::Lacking(why) | Monitoring::Useless(why) => {
-            conditions.set(UNMONITORED, Says::yes("NoMonitor", why));
-        }
-        Monitoring::Nothing | Monitoring::Pods | Monitoring::Services => {}
+    if let Some(says) = unmonitored(findings) {
+        conditions.set(UNMONITORED, says);
     }
 
     ShopStatus {
@@ -197,6 +194,25 @@ pub fn status(
         release: Some(findings.release.to_status()),
         releases: releases(findings.releases),
     }
+}
+
+/// Why nobody is led to the metrics, or what of monitors was refused. That makes no service unready.
+fn unmonitored(findings: &Findings<'_>) -> Option<Says> {
+    let lacks = match Monitoring::of(&findings.facts.shop, findings.facts.observed.monitors) {
+        Monitoring::Lacking(why) | Monitoring::Useless(why) => Some(why),
+        Monitoring::Nothing | Monitoring::Pods | Monitoring::Services => None,
+    };
+    let failures = findings.outcome.failures.iter();
+    let refused = failures.filter(|failure| failure.is_of_monitor());
+    let refused: Vec<Problem> = refused.map(Into::into).collect();
+    let reason = match (&lacks, refused.first()) {
+        (Some(_), _) => "NoMonitor",
+        (None, Some(first)) => first.reason.as_str(),
+        (None, None) => return None,
+    };
+    let refused = refused.into_iter().map(|problem| problem.message);
+    let what: Vec<_> = lacks.into_iter().chain(refused).collect();
+    Some(Says::yes(reason, what.join("; ")))
 }
 
 /// What the operator alone would change, by service.

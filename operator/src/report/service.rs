@@ -193,8 +193,7 @@ fn phase(
     let failed = |problem: Problem| (Phase::Failed, Some(problem));
     if let Some(failure) = findings
         .outcome
-        .failures
-        .iter()
+        .hindrances()
         .find(|failure| failure.part == Part::Service(service.view.name().clone()))
     {
         return held_up(Phase::Rolling, failure.into());

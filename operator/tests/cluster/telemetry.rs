@@ -6,12 +6,13 @@ use k8s_openapi::{
     api::{
         apps::v1::Deployment,
         core::v1::{Secret, Service},
+        policy::v1::PodDisruptionBudget,
     },
     apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
 };
 use kube::{
     Api, Client, ResourceExt,
-    api::{DeleteParams, Patch, PatchParams},
+    api::{DeleteParams, Patch, PatchParams, PostParams},
     runtime::{conditions, wait::await_condition},
 };
 use serde_json::{Value, json};
@@ -247,6 +248,60 @@ async fn monitors_are_made_changed_and_removed() {
     assert_eq!(names::<ServiceMonitor>(&harness).await, BTreeSet::new());
     assert!(!has_admin_port(&harness).await);
     assert_eq!(templates(&harness).await, old, "no pod has been replaced");
+}
+
+#[tokio::test]
+async fn a_monitor_of_somebody_else_is_named_and_left_alone_and_the_shop_is_ready_all_the_same() {
+    let _stays = monitors_are_there().await;
+    let harness = Harness::new().await;
+    harness
+        .apply(shop(json!({"metrics": {"monitor": "None"}})))
+        .await;
+    harness.bring_up().await;
+    let monitors = harness.api::<PodMonitor>();
+    let theirs = json!({
+        "apiVersion": "monitoring.coreos.com/v1", "kind": "PodMonitor", "metadata": {"name": "demo-orders"},
+        "spec": {"selector": {"matchLabels": {"app": "theirs"}}},
+    });
+    let theirs: PodMonitor = serde_json::from_value(theirs).expect("a PodMonitor");
+    let made = monitors.create(&PostParams::default(), &theirs).await;
+    let made = made.expect("made");
+
+    // A second pod brings a budget, which goes again though the monitor is refused.
+    let spec = |replicas: u32| {
+        json!({
+            "version": "1", "telemetry": {"metrics": {"monitor": "PodMonitor"}},
+            "services": {"orders": {"replicas": replicas}},
+        })
+    };
+    for (replicas, budgets) in [(2, 1), (1, 0)] {
+        harness.apply(spec(replicas)).await;
+        harness
+            .reconcile_until("the Shop is Ready, and says it", || async {
+                harness.roll_all().await;
+                let status = harness.status().await;
+                let of_orders = harness.list::<PodDisruptionBudget>().await.into_iter();
+                let of_orders = of_orders.filter(|budget| budget.name_any() == "demo-orders");
+                is_ready(&status)
+                    && condition(&status, "Unmonitored").1 == "NameTaken"
+                    && of_orders.count() == budgets
+            })
+            .await;
+        let (_, _, message) = condition(&harness.status().await, "Unmonitored");
+        assert!(
+            message.contains("PodMonitor demo-orders exists and does not belong to this Shop"),
+            "{message}"
+        );
+    }
+    assert_eq!(names::<PodMonitor>(&harness).await.len(), 5);
+    let still = monitors.get("demo-orders").await.expect("a PodMonitor");
+    assert_eq!(still.spec, made.spec);
+
+    let params = DeleteParams::default();
+    let deleted = monitors.delete("demo-orders", &params).await;
+    drop(deleted.expect("deleted"));
+    harness.settle().await;
+    assert_eq!(condition(&harness.status().await, "Unmonitored").0, "");
 }
 
 async fn has_admin_port(harness: &Harness) -> bool {

@@ -4,12 +4,15 @@ use k8s_openapi::api::core::v1::{Container, EnvVar, PodSpec, PodTemplateSpec};
 use serde_json::{Value, json};
 use shop_operator::{
     api::Phase,
+    apply::refusals::Failure,
     cluster::Standing,
+    error::Error,
     facts::{
-        monitors::MonitorKinds,
+        monitors::{MonitorKinds, Monitoring},
         observe::{Found, Observed, Purpose, UserSecret},
     },
     model::validate::{ValidShop, validate},
+    naming::labels::Part,
     objects::{
         resources::{Rendered, Resources},
         weakened::weakened,
@@ -407,6 +410,51 @@ fn where_the_cluster_lacks_the_kind_the_shop_says_so_and_is_ready_all_the_same()
     }
 }
 
+#[test]
+fn a_monitor_that_is_refused_is_said_and_holds_up_nothing() {
+    let mut scene = Scene::all_well(with(json!({"metrics": {"monitor": "PodMonitor"}})));
+    scene.facts.observed.monitors = served();
+    let taken = Error::NameTaken {
+        kind: "PodMonitor".into(),
+        name: "corner-orders".into(),
+    };
+    let message = taken.to_string();
+    scene.fail(Failure {
+        part: Part::Service(ORDERS.into()),
+        write: "PodMonitor corner-orders".into(),
+        error: taken.clone(),
+    });
+    let status = scene.report();
+    assert_condition(&status, "Unmonitored", "True", "NameTaken", &message);
+    assert_condition(&status, "Ready", "True", "Running", "all services run");
+    assert_eq!(service(&status, ORDERS).phase, Phase::Running);
+    // Nor does one of a service that leaves.
+    scene.fail(Failure {
+        part: Part::Service("gone".into()),
+        write: "ServiceMonitor corner-gone is deleted".into(),
+        error: taken,
+    });
+    let status = scene.report();
+    assert_condition(&status, "Ready", "True", "Running", "all services run");
+}
+
+#[test]
+fn monitors_go_only_where_they_can_be_seen_and_made() {
+    let of = |monitor: &str| with(json!({"metrics": {"monitor": monitor}}));
+    for standing in [Standing::Absent, Standing::Forbidden] {
+        let kinds = MonitorKinds {
+            services: standing,
+            ..served()
+        };
+        assert!(!kinds.lets_go(&of("None"), kinds.services));
+        assert!(kinds.lets_go(&of("None"), kinds.pods));
+        assert!(kinds.lets_go(&of("PodMonitor"), kinds.pods));
+        // The other kind is not there yet.
+        assert!(!kinds.lets_go(&of("ServiceMonitor"), kinds.pods));
+    }
+    assert!(served().lets_go(&of("ServiceMonitor"), Standing::Served));
+}
+
 fn is_monitored(scene: &Scene) -> bool {
     let conditions = scene.report().conditions;
     conditions.iter().all(|it| it.type_ != "Unmonitored")
@@ -423,6 +471,13 @@ fn annotations_of_the_process_of_several_services_lead_nowhere_and_that_is_said(
         .iter()
         .flat_map(|annotations| annotations.keys());
     assert!(!keys.any(|key| key.starts_with("prometheus.io/")));
+    // However the cluster changes: nobody need look again.
+    for kinds in [MonitorKinds::default(), served()] {
+        assert!(matches!(
+            Monitoring::of(&shop, kinds),
+            Monitoring::Useless(_)
+        ));
+    }
     assert!(!is_monitored(&Scene::all_well(shop)));
     assert!(is_monitored(&Scene::all_well(with(metrics))));
 }

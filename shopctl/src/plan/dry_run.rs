@@ -9,6 +9,7 @@ use kube::{
 };
 use serde_json::Value;
 use shop_operator::{
+    apply::refusals::is_monitor,
     cluster::{Cluster, Edits, FIELD_MANAGER, Kind, Tracked, drift, is_conflict},
     naming::{
         labels::{MANAGED_BY_LABEL, OPERATOR, Part, part_of},
@@ -24,14 +25,15 @@ use crate::failure::{Failure, asking};
 /// Requests at a time.
 const AT_ONCE: usize = 8;
 
-type Request<'a> = BoxFuture<'a, Result<Side, Failure>>;
+/// Nothing of a monitor that whoever plans may not look at or try: the operator may all the same.
+type Request<'a> = BoxFuture<'a, Result<Option<Side>, Failure>>;
 
-/// All objects of a plan. The Deployments of `held` stay as they are.
+/// All objects of a plan, and whether monitors are missing among them. The Deployments of `held` stay as they are.
 pub(super) async fn sides(
     cluster: &Cluster,
     plan: &Plan,
     held: &BTreeMap<ServiceName, String>,
-) -> Result<Vec<Side>, Failure> {
+) -> Result<(Vec<Side>, bool), Failure> {
     // No `..`: an object that is rendered and forgotten here must not compile.
     let Resources {
         service_accounts,
@@ -72,10 +74,12 @@ pub(super) async fn sides(
     requests.extend(all(&cluster.pod_monitors, pod_monitors));
     requests.extend(all(&cluster.service_monitors, service_monitors));
     let sides = stream::iter(requests).buffered(AT_ONCE);
-    let mut sides: Vec<_> = sides.try_collect().await?;
+    let sides: Vec<_> = sides.try_collect().await?;
+    let hides_monitors = sides.iter().any(Option::is_none);
+    let mut sides: Vec<_> = sides.into_iter().flatten().collect();
     sides.iter_mut().for_each(|side| count(side, plan));
     sides.extend(plan.superfluous(cluster).into_iter().map(gone));
-    Ok(sides)
+    Ok((sides, hides_monitors))
 }
 
 fn all<'a, K: Kind>(
@@ -90,30 +94,41 @@ fn all<'a, K: Kind>(
     objects.map(request).collect()
 }
 
-async fn one<K: Kind>(api: Api<K>, object: &K) -> Result<Side, Failure> {
+async fn one<K: Kind>(api: Api<K>, object: &K) -> Result<Option<Side>, Failure> {
     let (kind, name) = (K::kind(&()), object.name_any());
     let asked = asking(format!("{kind} {name}"));
-    let live = api.get_opt(&name).await.map_err(asked)?;
+    let live = match api.get_opt(&name).await {
+        Err(error) if is_hidden(&kind, &error) => return Ok(None),
+        live => live.map_err(asked)?,
+    };
     let is_ours =
         |live: &K| live.labels().get(MANAGED_BY_LABEL).map(String::as_str) == Some(OPERATOR);
     let then = match &live {
         Some(live) if !is_ours(live) => Err(format!(
             "{kind} {name} belongs to somebody else, and the operator would leave it alone"
         )),
-        Some(_) | None => applied(&api, object, live.as_ref()).await?,
+        Some(_) | None => match applied(&api, object, live.as_ref()).await {
+            Err(error) if is_hidden(&kind, &error) => return Ok(None),
+            then => then.map_err(asking(format!("a dry run of {kind} {name}")))?,
+        },
     };
     let (then, edits) = then.map_or_else(
         |refused| (Err(refused), Edits::default()),
         |(then, edits)| (Ok(then), edits),
     );
-    Ok(Side {
+    Ok(Some(Side {
         edits,
         service: service(&part_of(object)),
         live: live.as_ref().map(json),
         then: then.map(Some),
         kind: kind.into_owned(),
         name,
-    })
+    }))
+}
+
+fn is_hidden(kind: &str, error: &kube::Error) -> bool {
+    let is_forbidden = matches!(error, kube::Error::Api(answer) if answer.is_forbidden());
+    is_forbidden && is_monitor(kind)
 }
 
 /// What the API server would make of it, and what others have set on it; or why it would refuse.
@@ -121,7 +136,7 @@ async fn applied<K: Kind>(
     api: &Api<K>,
     object: &K,
     live: Option<&K>,
-) -> Result<Result<(Value, Edits), String>, Failure> {
+) -> Result<Result<(Value, Edits), String>, kube::Error> {
     let mut params = PatchParams::apply(FIELD_MANAGER).validation_strict();
     params.dry_run = true;
     let name = object.name_any();
@@ -149,10 +164,7 @@ async fn applied<K: Kind>(
         Err(kube::Error::Api(answer)) if matches!(answer.code, 400 | 409 | 422) => {
             Ok(Err(answer.message.clone()))
         }
-        Err(error) => {
-            let action = format!("a dry run of {} {name}", K::kind(&()));
-            Err(asking(action)(error))
-        }
+        Err(error) => Err(error),
     }
 }
 

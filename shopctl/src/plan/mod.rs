@@ -35,6 +35,9 @@ use crate::{
     output::{self, Output},
 };
 
+const HIDDEN_MONITORS: &str = "what becomes of monitors is not told: you may not list, get and patch PodMonitors and ServiceMonitors \
+                               (monitoring.coreos.com) here";
+
 /// What applying a Shop would do.
 #[derive(Debug, Serialize)]
 pub struct Answer {
@@ -130,7 +133,7 @@ async fn make(cluster: &Cluster, document: &Value, operator: &Deployment) -> Res
         &made.migrations,
         now,
     );
-    let mut sides = dry_run::sides(&seen, &made, &held).await?;
+    let (mut sides, hides_monitors) = dry_run::sides(&seen, &made, &held).await?;
     pump.abort();
     sides.insert(0, ask::own(live.as_ref(), &merged));
     let mut waits = paused(&shop, now);
@@ -144,7 +147,7 @@ async fn make(cluster: &Cluster, document: &Value, operator: &Deployment) -> Res
     let answer = Answer {
         shop: merged.metadata.name.clone().unwrap_or_default(),
         services: summaries(&shop, &made, &sides, &held),
-        notes: notes(&made, &shop, &sides),
+        notes: notes(&made, &shop, &sides, hides_monitors),
         waits,
         objects,
     };
@@ -162,27 +165,27 @@ fn show(answer: &Answer, output: Output) -> Result<(), Failure> {
     }
 }
 
-fn notes(plan: &Plan, shop: &Shop, sides: &[Side]) -> Vec<String> {
+fn notes(plan: &Plan, shop: &Shop, sides: &[Side], hides_monitors: bool) -> Vec<String> {
     let made = plan.secrets.iter();
     let made = made.map(|name| format!("Secret {name} is made, with what nobody knows yet"));
     let waves = in_waves(&plan.waves(shop), plan.facts.shop.rollout.on_failure);
     made.chain(waves)
         .chain(edited(sides))
         .chain(weakened(&plan.facts.shop, &plan.rendered))
-        .chain(unmonitored(plan))
+        .chain(unmonitored(plan, hides_monitors))
         .collect()
 }
 
 /// Why nobody is led to the metrics though the Shop asks for it. Whoever plans may see less than the operator does.
-fn unmonitored(plan: &Plan) -> Option<String> {
+fn unmonitored(plan: &Plan, hides_monitors: bool) -> Option<String> {
     let kinds = plan.facts.observed.monitors;
     let is_hidden = [kinds.pods, kinds.services].contains(&Standing::Forbidden);
     match Monitoring::of(&plan.facts.shop, kinds) {
-        Monitoring::Lacking(_) if is_hidden => Some(
-            "what becomes of monitors is not told: you may not list PodMonitors and ServiceMonitors (monitoring.coreos.com) here".into(),
-        ),
+        Monitoring::Lacking(_) if is_hidden => Some(HIDDEN_MONITORS.into()),
         Monitoring::Lacking(why) | Monitoring::Useless(why) => Some(why),
-        Monitoring::Nothing | Monitoring::Pods | Monitoring::Services => None,
+        Monitoring::Nothing | Monitoring::Pods | Monitoring::Services => {
+            hides_monitors.then(|| HIDDEN_MONITORS.into())
+        }
     }
 }
 

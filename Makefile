@@ -20,7 +20,7 @@ observe: ## Traces, logs and metrics of that cluster, in a namespace of their ow
 observe-down: ## Remove them
 	@dev/observe.sh down
 
-observe-proof: ## Prove that they tell all: an order's trace, its lines, alerts, boards; breaks and mends the shop (6 minutes)
+observe-proof: ## Prove that they tell all: an order's trace, its lines, alerts, boards; breaks and mends the shop (3 to 6 minutes)
 	@dev/observe.sh proof
 
 demo: ## A buyer registers, searches with a typo, orders and pays; told as a story

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use e2e::traffic::{Seen, Traffic};
+use e2e::traffic::Traffic;
 use e2e::wait::until;
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::api::{Api, Patch, PatchParams};
@@ -11,7 +11,7 @@ use serde_json::json;
 
 use crate::world::{PATIENCE, SHOWS_WITHIN, STACK, World, world};
 
-/// How long each part is looked at: with, without, and with the back end of traces again.
+/// How long each part is looked at, at least: with, without, and with the back end of traces again.
 const PART: Duration = Duration::from_secs(15);
 /// Machines of tests do other things too.
 const NOISE: f64 = 2.0;
@@ -28,23 +28,29 @@ async fn nothing_fails_or_gets_slower_while_nobody_takes_the_traces() -> Result<
     let requests = traffic.stop().await?;
     let [begin, without, with, end] = watched?;
 
-    let before = requests.between(begin, without);
-    let away = requests.between(without, with);
-    let after = requests.between(with, end);
-    for (part, seen) in [("before", &before), ("away", &away), ("after", &after)] {
-        println!(
-            "{part}: {:.0} requests a second, p99 {:.0} ms",
-            per_second(seen),
-            seen.p99() * 1000.0
-        );
+    let part = |from, to| {
+        let seen = requests.between(from, to);
+        let per_second = seen.requests() as f64 / (to - from).as_secs_f64();
+        (seen, per_second)
+    };
+    let (before, before_rate) = part(begin, without);
+    let (away, away_rate) = part(without, with);
+    let (after, after_rate) = part(with, end);
+    for (part, seen, rate) in [
+        ("before", &before, before_rate),
+        ("away", &away, away_rate),
+        ("after", &after, after_rate),
+    ] {
+        let p99 = seen.p99() * 1000.0;
+        println!("{part}: {rate:.0} requests a second, p99 {p99:.0} ms");
         ensure!(seen.failures.is_empty(), "{part}: {:?}", seen.failures);
         ensure!(seen.requests() > 100, "{part}: {}", seen.requests());
     }
     // Either part with the back end is as good a measure as the other.
     let p99 = f64::max(before.p99(), after.p99());
-    let throughput = f64::min(per_second(&before), per_second(&after));
+    let throughput = f64::min(before_rate, after_rate);
     ensure!(away.p99() < p99 * NOISE, "{} s, else {p99} s", away.p99());
-    ensure!(per_second(&away) > throughput / NOISE);
+    ensure!(away_rate > throughput / NOISE, "{away_rate}, {throughput}");
 
     // Answers that were tried again are no failures to those who ask, but would be here.
     let failed = server_errors(&world).await?;
@@ -93,10 +99,6 @@ async fn scale(world: &World, replicas: i32) -> Result<()> {
         Ok((ready == replicas && there == replicas).then_some(()))
     })
     .await
-}
-
-fn per_second(seen: &Seen) -> f64 {
-    seen.requests() as f64 / PART.as_secs_f64()
 }
 
 /// How many requests the services have answered with 500 or above, as it was scraped at last.

@@ -67,6 +67,13 @@ macro_rules! port {
     };
 }
 
+/// Where a URL leads, before its path.
+macro_rules! server {
+    () => {
+        concat!("(", host!(), r"|\[", ipv6!(), r"\])", port!())
+    };
+}
+
 /// One part of an image's path between two slashes.
 macro_rules! path_component {
     () => {
@@ -160,12 +167,8 @@ pub static SMTP_HOST: Format = Format::new(
 /// `spec.telemetry.otlp.endpoint`.
 pub static OTLP_ENDPOINT: Format = Format::new(
     &[concat!(
-        "^https?://(",
-        host!(),
-        r"|\[",
-        ipv6!(),
-        r"\])",
-        port!(),
+        "^https?://",
+        server!(),
         r"(/[A-Za-z0-9._~!$&()*+,;=:@%/-]*)?$"
     )],
     "must be a URL with a host and, where needed, a port and a path, for example http://collector.observability:4318",
@@ -191,12 +194,8 @@ macro_rules! link_character {
 pub static TRACE_LINK: Format = Format::new(
     &[
         concat!(
-            "^https?://(",
-            host!(),
-            r"|\[",
-            ipv6!(),
-            r"\])",
-            port!(),
+            "^https?://",
+            server!(),
             "([/?#](",
             link_character!(),
             r"|\{traceId\})*)?$"
@@ -210,12 +209,8 @@ pub static TRACE_LINK: Format = Format::new(
 pub static LOGS_LINK: Format = Format::new(
     &[
         concat!(
-            "^https?://(",
-            host!(),
-            r"|\[",
-            ipv6!(),
-            r"\])",
-            port!(),
+            "^https?://",
+            server!(),
             "([/?#](",
             link_character!(),
             r"|\{traceId\}|\{orderId\})*)?$"

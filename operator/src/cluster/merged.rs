@@ -11,6 +11,7 @@ use futures::{
 };
 use kube::{
     Api, Resource,
+    core::Status,
     runtime::{
         WatchStreamExt,
         reflector::{Lookup, ObjectRef, Store},
@@ -140,14 +141,19 @@ fn first_list<K: Watched>(sources: &[Source<K>], store: &Store<K>) -> Vec<Item<K
 }
 
 pub(super) fn is_forbidden(error: &watcher::Error) -> bool {
+    refusal(error).is_some_and(Status::is_forbidden)
+}
+
+/// What the API server answers that lets no watch begin.
+pub(super) fn refusal(error: &watcher::Error) -> Option<&Status> {
     match error {
         watcher::Error::InitialListFailed(kube::Error::Api(status))
-        | watcher::Error::WatchStartFailed(kube::Error::Api(status)) => status.is_forbidden(),
+        | watcher::Error::WatchStartFailed(kube::Error::Api(status)) => Some(status),
         watcher::Error::InitialListFailed(_)
         | watcher::Error::WatchStartFailed(_)
         | watcher::Error::WatchError(_)
         | watcher::Error::WatchFailed(_)
-        | watcher::Error::NoResourceVersion => false,
+        | watcher::Error::NoResourceVersion => None,
     }
 }
 
@@ -155,7 +161,7 @@ pub(super) fn is_forbidden(error: &watcher::Error) -> bool {
 mod tests {
     use futures::{FutureExt, channel::mpsc};
     use k8s_openapi::api::core::v1::Secret;
-    use kube::{core::Status, runtime::reflector};
+    use kube::runtime::reflector;
     use serde_json::json;
 
     use super::*;

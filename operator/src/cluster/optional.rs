@@ -17,7 +17,7 @@ use kube::{Api, Client, runtime::watcher};
 
 use super::{
     kind::Kind,
-    merged::is_forbidden,
+    merged::{is_forbidden, refusal},
     tracked::{Told, changes},
 };
 use crate::metrics::Metrics;
@@ -116,15 +116,7 @@ async fn is_served<K: Kind>(client: &Client) -> Result<bool, kube::Error> {
 }
 
 fn is_gone(error: &watcher::Error) -> bool {
-    match error {
-        watcher::Error::InitialListFailed(kube::Error::Api(answer))
-        | watcher::Error::WatchStartFailed(kube::Error::Api(answer)) => answer.code == 404,
-        watcher::Error::InitialListFailed(_)
-        | watcher::Error::WatchStartFailed(_)
-        | watcher::Error::WatchError(_)
-        | watcher::Error::WatchFailed(_)
-        | watcher::Error::NoResourceVersion => false,
-    }
+    refusal(error).is_some_and(|answer| answer.code == 404)
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use crate::row;
 
 const ROUNDS: usize = 2;
 const SEARCHES: usize = 6000;
-const ORDERS: usize = 800;
+const ORDERS: usize = 400;
 
 /// What was measured with traces, or without, in every round.
 #[derive(Default)]

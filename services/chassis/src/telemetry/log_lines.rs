@@ -1,6 +1,6 @@
-//! One line for each event on standard output: a JSON object, or for people who read it at a terminal a text, with `trace_id`, `span_id` and every field of the enclosing spans at the top
-//! level (OpenTelemetry, "Trace Context in non-OTLP Log Formats"). Written here because the crates that write JSON logs
-//! nest the ids, and a nested id is one that on-call cannot search for.
+//! One line for each event on standard output: a JSON object, or a text for people who read along. `trace_id`, `span_id` and every field of
+//! the enclosing spans stand at the top level (OpenTelemetry, "Trace Context in non-OTLP Log Formats"). Written here because the crates that
+//! write JSON logs nest the ids, and a nested id is one that on-call cannot search for.
 
 use std::fmt::{self, Write as _};
 use std::io::Write as _;

@@ -65,8 +65,7 @@ fn families(text: &str) -> BTreeMap<String, Shape> {
 
 /// Whether there are samples already, and not the family's name alone.
 fn was_counted(text: &str, name: &str) -> bool {
-    let samples = text.lines().filter(|line| !line.starts_with('#'));
-    samples.into_iter().any(|line| line.starts_with(name))
+    text.lines().any(|line| line.starts_with(name))
 }
 
 fn labels_of(text: &str, sample: &str) -> BTreeSet<String> {

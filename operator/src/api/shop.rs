@@ -58,7 +58,8 @@ pub struct ShopSpec {
     pub images: Option<ImagesSpec>,
 
     /// The services by name: what is special about the built-in ones (a built-in service that is not named here runs with the
-    /// defaults), and services of your own, each with its definition and image. At most 32 in all.
+    /// defaults, but for an optional one, which is there only where it is named: `{}` suffices), and services of your own, each with
+    /// its definition and image. At most 32 in all.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = MOST_SERVICES, "default" = {}))]
     #[x_kube(
@@ -73,7 +74,8 @@ pub struct ShopSpec {
         validation = topology::chosen_protocols(),
         validation = topology::no_circle(),
         validation = topology::subscriptions(),
-        validation = topology::callers_of_what_is_off()
+        validation = topology::callers_of_what_is_off(),
+        validation = topology::env_of_optional()
     )]
     pub services: BTreeMap<String, ServiceSpec>,
 

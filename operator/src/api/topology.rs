@@ -1,6 +1,8 @@
 //! Admission rules about the services of a Shop together: who there is, who calls whom, who hears what. `topology` judges the same
 //! again, for Shops that were stored under an older CRD, and says more exactly what is wrong.
 
+use std::iter;
+
 use kube::core::Rule;
 
 use super::MOST_SERVICES;
@@ -14,6 +16,18 @@ pub const DEEPEST_CALLS: usize = 8;
 
 fn built_in() -> String {
     list(built_in::services().keys().map(|name| name.as_str()))
+}
+
+/// Those that are there in a Shop that says nothing of them.
+fn in_every_shop() -> String {
+    let names = built_in::services().keys().map(|name| name.as_str());
+    list(names.filter(|name| built_in::is_in_every_shop(name)))
+}
+
+/// Those that a Shop must name.
+fn optional() -> impl Iterator<Item = &'static str> {
+    let names = built_in::services().keys().map(|name| name.as_str());
+    names.filter(|name| !built_in::is_in_every_shop(name))
 }
 
 /// The host too, of which a Shop may say something though it is no service of its own.
@@ -33,6 +47,14 @@ fn built_in_names() -> String {
 /// CEL: the service `name` of the map `self` is switched off.
 fn off(name: &str) -> String {
     format!("({name} in self && has(self[{name}].enabled) && !self[{name}].enabled)")
+}
+
+/// CEL: the service `name`, which may be built in and not in the map `self`, is not there.
+fn away(name: &str) -> String {
+    let optional = list(optional());
+    format!(
+        "({name} in self ? has(self[{name}].enabled) && !self[{name}].enabled : {name} in {optional})"
+    )
 }
 
 /// CEL: this holds for each `each` in the list `field` of the definition of the service `name`. The API server reckons what a rule
@@ -99,7 +121,7 @@ pub(super) fn host() -> Rule {
 
 /// Not more than may be, those that are not named counted too.
 pub(super) fn number() -> Rule {
-    let built_in = built_in();
+    let built_in = in_every_shop();
     Rule::new(format!(
         "self.size() + {built_in}.filter(name, !(name in self)).size() <= {MOST_SERVICES}"
     ))
@@ -120,13 +142,18 @@ pub(super) fn named_as_defined() -> Rule {
 /// Calls go to services that are there.
 pub(super) fn calls() -> Rule {
     let built_in = built_in();
-    let (caller_off, callee_off) = (off("name"), off("call.service"));
+    let (caller_off, callee_away) = (off("name"), away("call.service"));
     let is_there = format!(
-        "call.service != name && (call.service in {built_in} || call.service in self) && !{callee_off}"
+        "call.service != name && (call.service in {built_in} || call.service in self) && !{callee_away}"
     );
     let all_there = all("name", "calls", "call", &is_there);
-    Rule::new(format!("self.all(name, {caller_off} || {all_there})"))
-        .message("definition.calls must name other services of this Shop that are not switched off")
+    let named = optional()
+        .map(|name| format!("; {name} is there only where services names it: add `{name}: {{}}`"));
+    let named: String = named.collect();
+    Rule::new(format!("self.all(name, {caller_off} || {all_there})")).message(
+        format!("definition.calls must name other services of this Shop that are not switched off{named}")
+            .as_str(),
+    )
 }
 
 /// What a caller shows is a key that the called service gives to its callers.
@@ -237,14 +264,14 @@ pub(super) fn subscriptions() -> Rule {
     )
 }
 
-/// A built-in service is switched off only with those that call it.
+/// A built-in service is switched off only with those that call it. Who is not there calls nobody.
 pub(super) fn callers_of_what_is_off() -> Rule {
     let calls = built_in::services().iter().flat_map(|(caller, service)| {
         let callees = service.definition.calls.iter();
         callees.map(move |call| list([caller.as_str(), &call.service]))
     });
     let calls: Vec<_> = calls.collect();
-    let (caller_off, callee_off) = (off("call[0]"), off("call[1]"));
+    let (caller_away, callee_off) = (away("call[0]"), off("call[1]"));
     let told: Vec<_> = built_in::services()
         .values()
         .filter(|service| !service.definition.calls.is_empty())
@@ -263,7 +290,7 @@ pub(super) fn callers_of_what_is_off() -> Rule {
         })
         .collect();
     Rule::new(format!(
-        "[{}].all(call, !{callee_off} || {caller_off})",
+        "[{}].all(call, !{callee_off} || {caller_away})",
         calls.join(", ")
     ))
     .message(
@@ -277,11 +304,25 @@ pub(super) fn callers_of_what_is_off() -> Rule {
 
 /// A port belongs to a service that is there. For the whole specification.
 pub(super) fn node_ports() -> Rule {
-    let (built_in, host) = (built_in(), built_in::host_name());
+    let (built_in, host) = (in_every_shop(), built_in::host_name());
     Rule::new(format!(
         "!has(self.exposure) || !has(self.exposure.nodePorts) || self.exposure.nodePorts.all(name, name in {built_in} || (name != '{host}' && has(self.services) && name in self.services))"
     ))
     .message("exposure.nodePorts must name services of this Shop, each by its own name wherever it runs")
+}
+
+/// `env` of an optional service leaves alone what follows from its document. Elsewhere these variables are anyone's.
+pub(super) fn env_of_optional() -> Rule {
+    let of_each = optional().map(|name| {
+        let definition = &built_in::services()[name].definition;
+        let variables = list(built_in::variables_of(definition));
+        let env = format!("self['{name}'].env");
+        format!(
+            "(!('{name}' in self) || !has({env}) || {env}.all(variable, !(variable.name in {variables})))"
+        )
+    });
+    let all: Vec<_> = iter::once("true".to_owned()).chain(of_each).collect();
+    Rule::new(all.join(" && ")).message("env must not set a variable that follows from calls, keys or scratch of the service's document")
 }
 
 /// `env` leaves alone what follows from the definition. For a service.

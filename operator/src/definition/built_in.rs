@@ -29,6 +29,9 @@ pub struct BuiltIn {
     /// Under `topology: Monolith` its process hosts the others. One does, and it is no service of the shop otherwise.
     #[serde(default)]
     pub hosts: bool,
+    /// It is there only in a Shop that names it. One that comes after Shops are there is so: their versions name images from before it.
+    #[serde(default)]
+    pub optional: bool,
 }
 
 static DOCUMENTS: &[&str] = include!(concat!(env!("OUT_DIR"), "/built_in.rs"));
@@ -58,6 +61,13 @@ static BUILT_IN: LazyLock<All> = LazyLock::new(|| {
 /// The services that come with the operator, by name.
 pub fn services() -> &'static BTreeMap<ServiceName, BuiltIn> {
     &BUILT_IN.services
+}
+
+/// Whether a built-in service of this name is there in a Shop that says nothing of it.
+pub fn is_in_every_shop(name: &str) -> bool {
+    services()
+        .get(name)
+        .is_some_and(|service| !service.optional)
 }
 
 /// The process that hosts them under `topology: Monolith`.
@@ -132,9 +142,11 @@ pub fn is_of_process(variable: &str) -> bool {
 }
 
 /// Variables that the operator sets and a Shop must not: those of any service, and those that follow from the documents of the
-/// built-in ones. A secret may also be given as a file, under the name with `_FILE`.
+/// built-in ones that are in every Shop. A secret may also be given as a file, under the name with `_FILE`. Those of an optional one are
+/// its own: a Shop from before it may have set them elsewhere.
 pub fn reserved() -> impl Iterator<Item = String> {
-    let definitions = services().values().map(|service| &service.definition);
+    let in_every_shop = services().values().filter(|service| !service.optional);
+    let definitions = in_every_shop.map(|service| &service.definition);
     let of_documents: BTreeSet<String> = definitions.flat_map(variables_of).collect();
     let fixed = SET_FOR_ANY.into_iter().map(str::to_owned);
     fixed.chain(of_documents)
@@ -189,6 +201,7 @@ mod tests {
             fields.remove("limitsStream");
             fields.remove("hosts");
             fields.remove("guestPort");
+            fields.remove("optional");
             serde_json::from_value::<Definition>(document).expect("a definition");
         }
     }
@@ -250,6 +263,22 @@ mod tests {
         assert!(!limiting[0].definition.public);
     }
 
+    /// A Shop that does not name it has all that it had before.
+    #[test]
+    fn nobody_needs_an_optional_service() {
+        let optional: Vec<_> = services().values().filter(|s| s.optional).collect();
+        for service in &optional {
+            let name = &service.definition.name;
+            assert!(!is_in_every_shop(name) && !service.limits_stream, "{name}");
+            for other in definitions() {
+                let calls = other.calls.iter().any(|call| call.service == *name);
+                let mut kinds = other.subscribes.iter();
+                let hears = kinds.any(|kind| service.definition.publishes.contains(kind));
+                assert!(!calls && !hears, "{} needs {name}", other.name);
+            }
+        }
+    }
+
     #[test]
     fn every_token_of_a_call_is_a_generated_key_of_the_callee() {
         for definition in definitions() {
@@ -274,6 +303,8 @@ mod tests {
         ] {
             assert!(is_reserved(name), "{name}");
         }
-        assert!(!is_reserved("ADMIN_EMAIL"));
+        for name in ["ADMIN_EMAIL", "SEARCH_URL", "ORDERS_URL"] {
+            assert!(!is_reserved(name), "{name}");
+        }
     }
 }

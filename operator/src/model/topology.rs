@@ -13,13 +13,14 @@ use crate::{
     naming::names::ServiceName,
 };
 
-/// The services that are to be there, by name: the built-in ones and those that the Shop brings, without those that are switched
-/// off. All that is wrong goes to `wrong`, each as one sentence that begins with the field's path.
+/// The services that are to be there, by name: the built-in ones and those that the Shop brings, without optional ones that it does not
+/// name and without those that are switched off. All that is wrong goes to `wrong`, each as one sentence that begins with the field's path.
 pub fn services(
     specs: &BTreeMap<String, ServiceSpec>,
     wrong: &mut Vec<String>,
 ) -> BTreeMap<ServiceName, BuiltIn> {
     let mut services = built_in::services().clone();
+    services.retain(|name, service| !service.optional || specs.contains_key(name.as_str()));
     for (name, spec) in specs {
         check_name(name, spec, wrong);
         if let Some(definition) = &spec.definition {
@@ -29,6 +30,7 @@ pub fn services(
                 limits_stream: false,
                 guest_port: 0,
                 hosts: false,
+                optional: false,
             };
             services.entry(name.as_str().into()).or_insert(own);
         }
@@ -63,15 +65,17 @@ pub fn services(
     services
 }
 
-/// Where the one that brings the stream to its limits is switched off, another built-in one does.
+/// Where the one that brings the stream to its limits is switched off, another built-in one does that has to do with events.
 fn limit_stream(services: &mut BTreeMap<ServiceName, BuiltIn>) {
     if services.values().any(|service| service.limits_stream) {
         return;
     }
-    let mut built_in = services
-        .iter_mut()
-        .filter(|(name, _)| built_in::services().contains_key(*name));
-    if let Some((_, service)) = built_in.next() {
+    let mut able = services.iter_mut().filter(|(name, service)| {
+        let definition = &service.definition;
+        let has_events = !definition.publishes.is_empty() || !definition.subscribes.is_empty();
+        has_events && built_in::services().contains_key(*name)
+    });
+    if let Some((_, service)) = able.next() {
         service.limits_stream = true;
     }
 }
@@ -231,17 +235,7 @@ fn check_calls(
     let path = format!("spec.services.{caller}.definition.calls");
     for call in &definition.calls {
         let Some(callee) = services.get(call.service.as_str()) else {
-            wrong.push(match built_in::services().contains_key(caller.as_str()) {
-                true => format!(
-                    "spec.services.{}.enabled: {caller} calls it: switch {caller} off too, or leave it on",
-                    call.service
-                ),
-                false => format!(
-                    "{path}: there is no service {}; there are {}",
-                    call.service,
-                    names(services.keys())
-                ),
-            });
+            wrong.push(nobody_to_call(caller, &call.service, services));
             continue;
         };
         if call.service == *caller {
@@ -263,6 +257,29 @@ fn check_calls(
                 call.service, token.key
             ));
         }
+    }
+}
+
+/// What is said of a call to a service that is not there.
+fn nobody_to_call(caller: &str, callee: &str, services: &BTreeMap<ServiceName, BuiltIn>) -> String {
+    let path = format!("spec.services.{caller}.definition.calls");
+    if built_in::services().contains_key(caller) {
+        format!(
+            "spec.services.{callee}.enabled: {caller} calls it: switch {caller} off too, or leave it on"
+        )
+    } else if built_in::services()
+        .get(callee)
+        .is_some_and(|callee| callee.optional)
+    {
+        format!(
+            "{path}: {callee} is there only where the Shop names it and does not switch it off: add spec.services.{callee}: {{}}, or leave \
+             the call out"
+        )
+    } else {
+        format!(
+            "{path}: there is no service {callee}; there are {}",
+            names(services.keys())
+        )
     }
 }
 
@@ -327,5 +344,13 @@ mod tests {
         }
         assert!(wrong.is_empty(), "{wrong:?}");
         assert!(services(&BTreeMap::new(), &mut wrong).len() >= 5 && wrong.is_empty());
+    }
+
+    #[test]
+    fn a_service_without_events_does_not_bring_the_stream_to_its_limits() {
+        let mut services = built_in::services().clone();
+        services.retain(|name, _| ["storefront", "users"].contains(&name.as_str()));
+        limit_stream(&mut services);
+        assert!(services["users"].limits_stream && !services["storefront"].limits_stream);
     }
 }

@@ -396,7 +396,7 @@ fn waves(
             let path = format!("spec.rollout.waves[{number}]");
             let is_known = services.contains_key(name.as_str())
                 || spec.services.contains_key(name)
-                || built_in::services().contains_key(name.as_str());
+                || built_in::is_in_every_shop(name);
             if !is_known {
                 wrong.push(format!("{path}: this Shop has no service {name}"));
             }
@@ -513,6 +513,7 @@ fn valid_service(
         limits_stream,
         hosts,
         guest_port: _,
+        optional: _,
     }: BuiltIn,
     registry: Option<&str>,
     config: &Config,
@@ -713,7 +714,7 @@ fn check_node_ports(
         let name = name.as_str();
         let is_known = services.contains_key(name)
             || spec.services.contains_key(name)
-            || built_in::services().contains_key(name);
+            || built_in::is_in_every_shop(name);
         if name == built_in::host_name() {
             wrong.push(format!(
                 "spec.exposure.nodePorts.{name}: name each service by its own name, wherever it runs"

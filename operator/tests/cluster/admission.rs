@@ -278,6 +278,21 @@ async fn a_wrong_shop_is_refused_with_the_path_and_the_reason() {
             "orders calls",
         ),
         (
+            reviews(json!({"calls": [{"service": "storefront", "url": "PEER_URL"}]})),
+            "spec.services",
+            "storefront is there only where services names it",
+        ),
+        (
+            json!({"version": "1", "services": {"storefront": {}, "search": {"enabled": false}}}),
+            "spec.services",
+            "storefront calls",
+        ),
+        (
+            json!({"version": "1", "services": {"storefront": {"env": [{"name": "SEARCH_URL", "value": "x"}]}}}),
+            "spec.services",
+            "env must not set",
+        ),
+        (
             json!({"version": "1", "exposure": {"type": "NodePort", "nodePorts": {"serch": 30081}}}),
             "spec",
             "must name services of this Shop",

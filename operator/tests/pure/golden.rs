@@ -9,7 +9,6 @@ use kube::api::ObjectMeta;
 use serde::Serialize;
 use serde_json::{Value, json};
 use shop_operator::{
-    definition::built_in,
     model::validate::ValidShop,
     objects::{
         network_policy, render,
@@ -285,7 +284,7 @@ fn a_service_that_sends_mail() {
 fn the_golden_files_cover_every_kind() {
     let shop = with_everything();
     let resources = fixtures::render_all(&shop);
-    let count = built_in::services().len();
+    let count = fixtures::in_every_shop().count();
     assert_eq!(resources.service_accounts.len(), count);
     assert_eq!(resources.services.len(), 2 * count + 1);
     assert_eq!(resources.network_policies.len(), 2 * count + 1);
@@ -336,7 +335,7 @@ fn a_claim_template_stays_as_it_was_made_when_the_volume_grows() {
         live.stateful_set = Some(Arc::new(set));
     }
     let sets = fixtures::render_for(&grown, &observed).stateful_sets;
-    assert_eq!(sets.len(), built_in::services().len() + 1);
+    assert_eq!(sets.len(), fixtures::in_every_shop().count() + 1);
     for set in sets {
         let templates = json!(set.spec.expect("a spec").volume_claim_templates);
         assert_eq!(

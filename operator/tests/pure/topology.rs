@@ -158,6 +158,18 @@ fn wrong() -> Vec<(Value, &'static str)> {
             json!({"users": off, "orders": off}),
             "users.enabled: search calls it",
         ),
+        (
+            reviews(calls("storefront")),
+            "storefront is there only where the Shop names it and does not switch it off",
+        ),
+        (
+            json!({"storefront": {}, "search": off}),
+            "search.enabled: storefront calls it",
+        ),
+        (
+            json!({"storefront": {"env": [{"name": "SEARCH_URL", "value": "http://elsewhere"}]}}),
+            "storefront.env[SEARCH_URL]: this name is set by the operator",
+        ),
     ]
 }
 
@@ -198,6 +210,8 @@ fn right() -> Vec<Value> {
             "ratings": own("ratings", json!({"ports": {"grpc": 9000}})),
         }),
         json!({"reviews": own("reviews", calls("payments")), "search": {"enabled": true}}),
+        json!({"reviews": own("reviews", calls("storefront")), "storefront": {}}),
+        json!({"search": {"enabled": false}, "orders": {"env": [{"name": "SEARCH_URL", "value": "http://elsewhere"}]}}),
     ]
 }
 
@@ -215,14 +229,17 @@ fn the_example_brings_reviews_as_its_document_says_and_else_the_demo_shop() {
     let with_reviews = example("shop-with-reviews.yaml").pop().expect("a Shop");
     let mut spec = with_reviews["spec"].clone();
     assert!(validate(&shop(spec.clone()), &config()).is_ok());
-    let reviews = spec["services"]["reviews"].take();
+    let services = spec["services"].as_object_mut().expect("services");
+    let reviews = services.remove("reviews").expect("reviews");
     assert_eq!(
         [reviews["definition"].clone()][..],
         example("reviews/service.yaml")
     );
 
-    let demo = example("shop.yaml").pop().expect("a Shop");
-    spec.as_object_mut().expect("fields").remove("services");
+    let mut demo = example("shop.yaml").pop().expect("a Shop");
+    assert!(validate(&shop(demo["spec"].clone()), &config()).is_ok());
+    let of_demo = demo["spec"].as_object_mut().expect("fields");
+    of_demo.entry("services").or_insert(json!({}));
     assert_eq!(
         (&spec, &with_reviews["metadata"]),
         (&demo["spec"], &demo["metadata"])

@@ -381,7 +381,8 @@ fn built_in_services_count_among_those_that_a_shop_may_have() {
         let service = |n: usize| (format!("s{n}"), own(&format!("s{n}"), json!({})));
         with(Value::Object((0..count).map(service).collect()))
     };
-    let built_in = crate::definition::built_in::services().len();
+    let built_in = crate::definition::built_in::services().values();
+    let built_in = built_in.filter(|service| !service.optional).count();
     let most = crate::api::MOST_SERVICES as usize;
     assert!(some(most - built_in).is_ok());
     refused(
@@ -389,6 +390,61 @@ fn built_in_services_count_among_those_that_a_shop_may_have() {
         "spec.services",
         "at most 32 services",
     );
+}
+
+#[test]
+fn an_optional_service_is_there_where_it_is_named() {
+    let reviews = own("reviews", calls("storefront"));
+    let with_reviews = |storefront: Value| {
+        let mut services = json!({"reviews": reviews});
+        if !storefront.is_null() {
+            services["storefront"] = storefront;
+        }
+        with(services)
+    };
+    assert!(with_reviews(json!({})).is_ok());
+    assert!(with_reviews(json!({"enabled": true, "replicas": 2})).is_ok());
+    for away in [json!(null), json!({"enabled": false})] {
+        let reason = "storefront is there only where services names it: add `storefront: {}`";
+        refused(with_reviews(away), "spec.services", reason);
+    }
+    let port = |services: Value| {
+        let exposure = json!({"type": "NodePort", "nodePorts": {"storefront": 30080}});
+        shop(json!({"version": "1", "services": services, "exposure": exposure})).validate_cel()
+    };
+    assert!(port(json!({"storefront": {}})).is_ok());
+    refused(
+        port(json!({"search": {}})),
+        "spec",
+        "must name services of this Shop",
+    );
+}
+
+/// Shops from before it have services of their own up to the bound, switch off those that it calls, and set its variables elsewhere.
+#[test]
+fn an_optional_service_that_is_not_named_asks_nothing_of_anybody() {
+    let off = json!({"enabled": false});
+    let url = |name: &str| json!([{"name": name, "value": "http://elsewhere"}]);
+    let mut reviews = own("reviews", json!({}));
+    reviews["env"] = url("SEARCH_URL");
+    let mut services = json!({
+        "search": off, "orders": off, "email": {"env": url("ORDERS_URL")}, "reviews": reviews,
+    });
+    assert!(with(services.clone()).is_ok());
+    services["storefront"] = off.clone();
+    assert!(with(services.clone()).is_ok());
+    services["storefront"] = json!({});
+    refused(
+        with(services),
+        "spec.services",
+        "storefront calls users and search and orders",
+    );
+    refused(
+        with(json!({"storefront": {"env": url("SEARCH_URL")}})),
+        "spec.services",
+        "follows from calls, keys or scratch of the service's document",
+    );
+    assert!(with(json!({"storefront": {"env": url("TITLE")}})).is_ok());
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use backon::{ExponentialBuilder, Retryable};
-use reqwest::{Method, StatusCode};
+use reqwest::{Method, StatusCode, header};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -14,7 +14,7 @@ use url::Url;
 use uuid::Uuid;
 
 use crate::deadline;
-use crate::http::{IdempotencyKey, Problem};
+use crate::http::{ClientIp, IdempotencyKey, Problem};
 use crate::telemetry::{failed, inject};
 
 /// The longest wait for one answer when there is no shorter deadline.
@@ -107,13 +107,25 @@ impl Peer {
         self.call(Method::POST, path)
     }
 
+    pub fn put(&self, path: &str) -> Call<'_> {
+        self.call(Method::PUT, path)
+    }
+
+    pub fn delete(&self, path: &str) -> Call<'_> {
+        self.call(Method::DELETE, path)
+    }
+
     fn call(&self, method: Method, path: &str) -> Call<'_> {
         Call {
             peer: self,
             method,
             path: path.to_owned(),
+            template: None,
             body: None,
             key: None,
+            token: None,
+            client: None,
+            if_match: None,
         }
     }
 }
@@ -123,11 +135,43 @@ pub struct Call<'a> {
     peer: &'a Peer,
     method: Method,
     path: String,
+    template: Option<&'static str>,
     body: Option<Result<serde_json::Value, String>>,
     key: Option<String>,
+    token: Option<SecretString>,
+    client: Option<ClientIp>,
+    if_match: Option<String>,
 }
 
 impl Call<'_> {
+    /// What it is called in traces, where the path holds more that differs from call to call than ids: `/products/{sku}`.
+    #[must_use]
+    pub fn template(mut self, template: &'static str) -> Self {
+        self.template = Some(template);
+        self
+    }
+
+    /// Shows the token of whoever it is done for, in place of the neighbour's own.
+    #[must_use]
+    pub fn bearer(mut self, token: &SecretString) -> Self {
+        self.token = Some(token.clone());
+        self
+    }
+
+    /// Only if what is asked about still is at this version (RFC 9110, 13.1.1).
+    #[must_use]
+    pub fn if_match(mut self, etag: impl Into<String>) -> Self {
+        self.if_match = Some(etag.into());
+        self
+    }
+
+    /// Says for which client it is done, to a neighbour that trusts this process with that (`TRUSTED_PROXIES`).
+    #[must_use]
+    pub fn on_behalf_of(mut self, client: ClientIp) -> Self {
+        self.client = Some(client);
+        self
+    }
+
     /// The JSON body. What cannot be written as JSON is a mistake of the caller and answers as `Malformed` when sent.
     #[must_use]
     pub fn json(mut self, body: &impl Serialize) -> Self {
@@ -142,16 +186,20 @@ impl Call<'_> {
         self
     }
 
-    /// Sends and reads the answer. A GET and a request with a key are tried up to three times within the deadline and
+    /// Sends and reads the answer; `()` where there is none. A GET, a PUT, a DELETE and a request with a key are tried up to three times within the deadline and
     /// the neighbour's retry budget; any other once.
     pub async fn send<T: DeserializeOwned>(self) -> Result<T, PeerError> {
-        let repeatable = self.method == Method::GET || self.key.is_some();
+        // RFC 9110, 9.2.2
+        let repeatable = self.method.is_idempotent() || self.key.is_some();
         repeatedly(&self.peer.budget, repeatable, |try_| self.traced(try_)).await
     }
 
     /// One try, in a span of its own.
     async fn traced<T: DeserializeOwned>(&self, try_: u32) -> Result<T, PeerError> {
-        let template = template(&self.path);
+        let template = match self.template {
+            Some(template) => template.to_owned(),
+            None => template(&self.path),
+        };
         let span = tracing::info_span!(
             "call",
             otel.name = format!("{} {template}", self.method),
@@ -195,8 +243,14 @@ impl Call<'_> {
         if let Some(key) = &self.key {
             request = request.header(IdempotencyKey::HEADER, key);
         }
-        if let Some(token) = &self.peer.token {
+        if let Some(token) = self.token.as_ref().or(self.peer.token.as_ref()) {
             request = request.bearer_auth(token.expose_secret());
+        }
+        if let Some(etag) = &self.if_match {
+            request = request.header(header::IF_MATCH, etag);
+        }
+        if let Some(ClientIp(address)) = self.client {
+            request = request.header(ClientIp::FORWARDED, address.to_string());
         }
         let mut request = request.build().map_err(|e| malformed(e.to_string()))?;
         inject(request.headers_mut());
@@ -226,7 +280,12 @@ impl Call<'_> {
                 problem: serde_json::from_slice(&body).ok(),
             });
         }
-        serde_json::from_slice(&body).map_err(|e| malformed(e.to_string()))
+        let body = if status == StatusCode::NO_CONTENT {
+            b"null"
+        } else {
+            &body[..]
+        };
+        serde_json::from_slice(body).map_err(|e| malformed(e.to_string()))
     }
 }
 

@@ -11,7 +11,7 @@ use utoipa::openapi::{LicenseBuilder, Server};
 
 use crate::http::{FieldError, Problem};
 use crate::process::{Hosted, Process, WRONG_SETTING, exit, install_crypto};
-use crate::service::Service;
+use crate::service::{Service, Stateless};
 use crate::settings::Env;
 
 #[derive(Parser)]
@@ -30,6 +30,18 @@ enum Command {
     Openapi,
     /// Write the schemas and examples of the events into a folder.
     Events { folder: PathBuf },
+}
+
+#[derive(Parser)]
+struct StatelessArguments {
+    #[command(subcommand)]
+    command: Option<StatelessCommand>,
+}
+
+#[derive(Subcommand)]
+enum StatelessCommand {
+    /// Serve requests until SIGTERM (the default).
+    Serve,
 }
 
 /// What to give in place of what is no command.
@@ -52,6 +64,17 @@ pub fn run<S: Service>() -> ExitCode {
         Command::Openapi => openapi::<S>(),
         Command::Events { folder } => events::<S>(&folder),
     })
+}
+
+/// The whole `main` of a service that keeps nothing.
+pub fn run_stateless<S: Stateless>() -> ExitCode {
+    install_crypto();
+    if let Err(refused) = StatelessArguments::try_parse() {
+        return refuse(&refused, "serve");
+    }
+    let env = Env::of_process();
+    let process = Process::new(S::NAME, vec![(Hosted::stateless::<S>(), env.clone())], &env);
+    exit(process.and_then(|process| process.serve(|_| std::future::pending())))
 }
 
 /// The command that the arguments name, the program's name before them.

@@ -130,11 +130,12 @@ impl Readiness {
 #[derive(Clone)]
 pub(crate) struct Health {
     readiness: Readiness,
-    schema: Schema,
+    /// Of its database, where it has one.
+    schema: Option<Schema>,
 }
 
 impl Health {
-    pub(crate) fn new(readiness: Readiness, schema: Schema) -> Self {
+    pub(crate) fn new(readiness: Readiness, schema: Option<Schema>) -> Self {
         Self { readiness, schema }
     }
 
@@ -146,7 +147,8 @@ impl Health {
     /// # Errors
     /// Why it is not ready.
     pub(crate) fn is_ready(&self) -> Result<(), String> {
-        match (self.readiness.is_ready(), self.schema.trouble()) {
+        let trouble = self.schema.as_ref().and_then(Schema::trouble);
+        match (self.readiness.is_ready(), trouble) {
             (Ok(()), None) => Ok(()),
             // It was current before, so its condition stays met.
             (Ok(()), Some(trouble)) => Err(trouble.to_string()),

@@ -18,7 +18,7 @@ mod transport;
 pub use client_ip::{ClientIp, TrustedProxies};
 pub(crate) use connection::{HEAD_BYTES, LIFE, Server, max_age};
 pub use decode::{DecodeError, from_json, from_value};
-pub(crate) use edge::{BODY_LIMIT, CONCURRENCY, EdgeSettings, LONGEST, layer};
+pub(crate) use edge::{BODY_LIMIT, CONCURRENCY, EdgeSettings, LONGEST, api, layer};
 pub use extract::{IdempotencyKey, Json, Path, Query, body_problem, validated};
 pub(crate) use listener::Listener;
 pub(crate) use observe::{HttpMetrics, SECONDS};

@@ -29,13 +29,13 @@ pub mod testing;
 mod together;
 mod worker;
 
-pub use command::run;
+pub use command::{run, run_stateless};
 pub use events::contract::{Event, EventContract};
 pub use events::handler::{Handler, Outcome, Received};
 pub use events::{inbox, outbox, parked};
 pub use health::Condition;
 pub use process::Hosted;
-pub use service::{Chassis, Service};
+pub use service::{Chassis, Service, Stateless, StatelessChassis};
 pub use settings::{Env, SettingError};
 pub use together::run_together;
 pub use tokio_util::sync::CancellationToken;

@@ -14,7 +14,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::db::{self, Behind, Db, MaxConnections, Range};
 use crate::health::Health;
 use crate::server::{self, Running};
-use crate::service::Service;
+use crate::service::{Service, Stateless};
 use crate::settings::{Env, SettingError};
 use crate::telemetry::{Identity, Telemetry, work_for};
 
@@ -30,16 +30,26 @@ const TERMINATION_MESSAGE: &str = "/dev/termination-log";
 pub struct Hosted {
     identity: Identity,
     start: fn(Env) -> BoxFuture<'static, anyhow::Result<Running>>,
-    migrate: fn(Env) -> BoxFuture<'static, anyhow::Result<Range>>,
+    /// Where it has a database.
+    migrate: Option<fn(Env) -> BoxFuture<'static, anyhow::Result<Range>>>,
 }
 
 impl Hosted {
     /// `S`, to be run in a process beside others.
     pub fn new<S: Service>() -> Self {
         Self {
-            identity: Identity::of::<S>(),
+            identity: Identity::new(S::NAME, S::VERSION),
             start: |env| async move { server::start::<S>(&env).await }.boxed(),
-            migrate: |env| migrate_one::<S>(env).boxed(),
+            migrate: Some(|env| migrate_one::<S>(env).boxed()),
+        }
+    }
+
+    /// `S`, which keeps nothing.
+    pub fn stateless<S: Stateless>() -> Self {
+        Self {
+            identity: Identity::new(S::NAME, S::VERSION),
+            start: |env| async move { server::start_stateless::<S>(&env).await }.boxed(),
+            migrate: None,
         }
     }
 
@@ -124,7 +134,10 @@ impl Process {
     pub(crate) fn migrate(self) -> anyhow::Result<()> {
         let outcome = self.runtime.block_on(async {
             for guest in &self.guests {
-                let range = guest.run(guest.hosted.migrate).await?;
+                let Some(migrate) = guest.hosted.migrate else {
+                    continue;
+                };
+                let range = guest.run(migrate).await?;
                 if !guest.has_company {
                     say(&range);
                 }

@@ -11,7 +11,6 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tonic::service::Routes;
 
 use crate::db::{self, Behind, Db, MaxConnections, Schema};
 use crate::events::broker::{Broker, StreamSize};
@@ -19,21 +18,22 @@ use crate::events::consumer::{CONCURRENCY, Consumer};
 use crate::events::housekeeping::Housekeeping;
 use crate::events::processor::Processor;
 use crate::events::relay::Relay;
-use crate::events::retries;
 use crate::events::subscriptions::Subscriptions;
+use crate::events::{self, retries};
 use crate::grpc::{GrpcMetrics, HealthService, Observer};
-use crate::health::{Condition, Health, Readiness};
-use crate::http::{EdgeSettings, HttpMetrics};
+use crate::health::{Condition, Health};
+use crate::http::{self, EdgeSettings, HttpMetrics};
 use crate::metrics::EventMetrics;
-use crate::service::{Chassis, Service};
+use crate::service::{Chassis, Service, StatelessChassis};
 use crate::settings::{Env, SettingError};
-use crate::telemetry::SpanCounts;
 use crate::worker::Worker;
 
 mod admin;
 mod ports;
+mod stateless;
 
-use ports::{Ports, Served};
+use ports::{Grpc, Ports, Served};
+pub(crate) use stateless::start as start_stateless;
 
 /// Within a grace period of 30 s less 5 s of `preStop`: clients move on; requests and the work beside them end, side by
 /// side; then the relay.
@@ -71,12 +71,27 @@ struct Stops {
     admin: CancellationToken,
 }
 
-/// The settings that every service has.
-struct Basics {
+/// Where what it keeps and says goes.
+struct Stores {
     database_url: SecretString,
     most_connections: MaxConnections,
     broker_url: SecretString,
     stream_size: Option<StreamSize>,
+}
+
+impl Stores {
+    fn read(env: &Env) -> Result<Self, SettingError> {
+        Ok(Self {
+            database_url: env.secret("DATABASE_URL", db::URL_HINT)?,
+            most_connections: env.or("DATABASE_MAX_CONNECTIONS", MaxConnections::default())?,
+            broker_url: env.secret("NATS_URL", "nats://user:password@host:4222")?,
+            stream_size: env.optional("EVENTS_MAX_BYTES")?,
+        })
+    }
+}
+
+/// The settings that every service has.
+struct Basics {
     api: SocketAddr,
     admin: SocketAddr,
     grpc: SocketAddr,
@@ -86,10 +101,6 @@ struct Basics {
 impl Basics {
     fn read(env: &Env) -> Result<Self, SettingError> {
         Ok(Self {
-            database_url: env.secret("DATABASE_URL", db::URL_HINT)?,
-            most_connections: env.or("DATABASE_MAX_CONNECTIONS", MaxConnections::default())?,
-            broker_url: env.secret("NATS_URL", "nats://user:password@host:4222")?,
-            stream_size: env.optional("EVENTS_MAX_BYTES")?,
             api: env.or("HTTP_ADDR", SocketAddr::from(([0, 0, 0, 0], 8080)))?,
             admin: env.or("ADMIN_ADDR", SocketAddr::from(([0, 0, 0, 0], 9090)))?,
             grpc: env.or("GRPC_ADDR", SocketAddr::from(([0, 0, 0, 0], 8081)))?,
@@ -101,32 +112,28 @@ impl Basics {
 /// Starts `S` with the settings of `env`. Returns as soon as its ports listen.
 pub(crate) async fn start<S: Service>(env: &Env) -> anyhow::Result<Running> {
     let basics = Basics::read(env)?;
+    let stores = Stores::read(env)?;
     let settings = S::settings(env)?;
-    let (url, most) = (basics.database_url.clone(), basics.most_connections);
+    let (url, most) = (stores.database_url, stores.most_connections);
     let db = Db::new(S::NAME, url, most, S::LISTENERS)?;
     let schema = Schema::of::<S>(db.clone());
-    let broker = Broker::connect(S::NAME, &basics.broker_url, basics.stream_size).await?;
+    let broker = Broker::connect(S::NAME, &stores.broker_url, stores.stream_size).await?;
 
-    let mut registry = Registry::default();
-    let http_metrics = HttpMetrics::new(&mut registry);
-    let events = EventMetrics::new(&mut registry);
-    db.register(&mut registry);
-    SpanCounts::of(S::NAME).register(&mut registry);
-    let readiness = Readiness::default();
-    let migrated = readiness.condition("database");
-    let connected = readiness.condition("broker");
     let stops = Stops::default();
+    let mut common = StatelessChassis::new(S::NAME, &stops);
+    let http_metrics = HttpMetrics::new(&mut common.registry);
+    let events = EventMetrics::new(&mut common.registry);
+    db.register(&mut common.registry);
+    let migrated = common.readiness("database");
+    let connected = common.readiness("broker");
     let mut chassis = Chassis {
         db: db.clone(),
-        registry,
-        readiness: readiness.clone(),
-        workers: vec![],
         subscriptions: Subscriptions::default(),
-        stop: stops.work.clone(),
+        common,
     };
     let state = S::start(settings, &mut chassis)?;
-    let health = Health::new(readiness, schema.clone());
-    let grpc = grpc_api::<S>(state.clone(), &mut chassis, &health)?;
+    let health = Health::new(chassis.common.readiness.clone(), Some(schema.clone()));
+    let grpc = grpc_api::<S>(state.clone(), &mut chassis, &health, &schema)?;
     let background = Background {
         service: S::NAME,
         processor: Arc::new(Processor {
@@ -143,21 +150,21 @@ pub(crate) async fn start<S: Service>(env: &Env) -> anyhow::Result<Running> {
 
     let administration = S::administration(state.clone());
     let routes = S::routes().with_state(state).split_for_parts().0;
+    let registry = chassis.common.registry;
     let ports = Ports::listen(&basics, grpc.is_some()).await?;
     let (api, admin, grpc_address) = ports.addresses()?;
     let served = Served {
         edge: basics.edge,
-        routes,
+        routes: http::api(routes, background.schema.clone()),
         admin_routes: background
-            .admin_routes(health.clone(), chassis.registry)
+            .admin_routes(health.clone(), registry)
             .merge(administration),
         grpc,
         metrics: http_metrics,
-        schema: background.schema.clone(),
     };
     let requests = ports.serve(served, &stops);
     let relay = background.relay(connected);
-    let mut workers = chassis.workers;
+    let mut workers = chassis.common.workers;
     workers.extend(background.workers());
     let schema = background.schema;
     let grpc = grpc_address.map(tracing::field::display);
@@ -186,7 +193,8 @@ fn grpc_api<S: Service>(
     state: S::State,
     chassis: &mut Chassis,
     health: &Health,
-) -> anyhow::Result<Option<(Routes, Observer)>> {
+    schema: &Schema,
+) -> anyhow::Result<Option<Grpc>> {
     let Some(api) = S::grpc(state) else {
         return Ok(None);
     };
@@ -197,10 +205,14 @@ fn grpc_api<S: Service>(
     };
     let (routes, methods) = api.routes(health)?;
     let observer = Observer {
-        metrics: GrpcMetrics::new(&mut chassis.registry),
+        metrics: GrpcMetrics::new(chassis.metrics()),
         methods: Arc::new(methods),
     };
-    Ok(Some((routes, observer)))
+    Ok(Some(Grpc {
+        routes,
+        observer,
+        schema: schema.clone(),
+    }))
 }
 
 /// What runs beside the requests is made of.
@@ -215,8 +227,8 @@ struct Background {
 
 impl Background {
     fn admin_routes(&self, health: Health, registry: Registry) -> Router {
-        let (db, processor) = (self.db.clone(), self.processor.clone());
-        admin::routes(health, Arc::new(registry), db, processor)
+        let events = events::admin::routes(self.processor.clone());
+        admin::routes(health, registry, Some(self.db.clone())).merge(events)
     }
 
     fn relay(&self, connected: Condition) -> Arc<Relay> {

@@ -1,4 +1,4 @@
-//! The trait a service implements, and what it is given to start with.
+//! The traits of services, and what they are given to start with.
 
 use std::future::Future;
 use std::time::Duration;
@@ -51,14 +51,33 @@ pub trait Service: Send + Sync + 'static {
     fn start(settings: Self::Settings, chassis: &mut Chassis) -> anyhow::Result<Self::State>;
 }
 
-/// What a service is given to start with.
-pub struct Chassis {
-    pub(crate) db: Db,
+/// A service that keeps nothing: it has no database, and neither publishes events nor subscribes to any.
+pub trait Stateless: Send + Sync + 'static {
+    /// As [`Service::NAME`].
+    const NAME: &'static str;
+    /// As [`Service::VERSION`].
+    const VERSION: &'static str;
+    type Settings: Send + 'static;
+
+    /// Reads and checks the service's own settings.
+    fn settings(env: &Env) -> Result<Self::Settings, SettingError>;
+    /// Builds all that it answers, also to paths that there are not. Must not wait for a neighbour.
+    fn start(settings: Self::Settings, chassis: &mut StatelessChassis) -> anyhow::Result<Router>;
+}
+
+/// What a service that keeps nothing is given to start with.
+pub struct StatelessChassis {
     pub(crate) registry: Registry,
     pub(crate) readiness: Readiness,
     pub(crate) workers: Vec<Worker>,
-    pub(crate) subscriptions: Subscriptions,
     pub(crate) stop: CancellationToken,
+}
+
+/// What a service is given to start with.
+pub struct Chassis {
+    pub(crate) db: Db,
+    pub(crate) subscriptions: Subscriptions,
+    pub(crate) common: StatelessChassis,
 }
 
 impl Chassis {
@@ -67,17 +86,48 @@ impl Chassis {
         self.db.clone()
     }
 
-    /// A condition of its own that must be met once before the service is ready.
-    pub fn readiness(&mut self, name: &'static str) -> Condition {
-        self.readiness.condition(name)
-    }
-
     /// Subscribes to the kind of event that `handler` handles; one handler for each kind.
     pub fn subscribe(&mut self, handler: impl Handler) {
         self.subscriptions.add(handler);
     }
 
-    /// Runs `work` beside the requests, from the moment the database is there until the stop. Work that fails or panics is
+    /// As [`StatelessChassis::readiness`].
+    pub fn readiness(&mut self, name: &'static str) -> Condition {
+        self.common.readiness(name)
+    }
+
+    /// As [`StatelessChassis::worker`], but only from the moment the database is there.
+    pub fn worker<F, Fut>(&mut self, name: &'static str, work: F)
+    where
+        F: Fn(CancellationToken) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = anyhow::Result<()>> + Send + 'static,
+    {
+        self.common.worker(name, work);
+    }
+
+    /// As [`StatelessChassis::metrics`].
+    pub fn metrics(&mut self) -> &mut Registry {
+        self.common.metrics()
+    }
+
+    /// As [`StatelessChassis::verifier`].
+    pub fn verifier(&mut self, issuer: Url) -> Verifier {
+        self.common.verifier(issuer)
+    }
+
+    /// As [`StatelessChassis::stop`].
+    pub fn stop(&self) -> CancellationToken {
+        self.common.stop()
+    }
+}
+
+impl StatelessChassis {
+    /// A condition of its own that must be met once before the service is ready.
+    pub fn readiness(&mut self, name: &'static str) -> Condition {
+        self.readiness.condition(name)
+    }
+
+    /// Runs `work` beside the requests, until the stop. Work that fails or panics is
     /// started again with a growing pause (0.2 s to 10 s).
     pub fn worker<F, Fut>(&mut self, name: &'static str, work: F)
     where

@@ -35,7 +35,6 @@ pub(crate) use identity::work_for;
 pub(crate) use log_limit::LogLimit;
 use log_lines::{LogFormat, LogLines};
 
-use crate::service::Service;
 use crate::settings::{Env, SettingError, wrong};
 
 /// The exporter's own HTTP client must not make spans that are exported again.
@@ -59,11 +58,8 @@ pub(crate) struct Identity {
 }
 
 impl Identity {
-    pub(crate) fn of<S: Service>() -> Self {
-        Self {
-            name: S::NAME,
-            version: S::VERSION,
-        }
+    pub(crate) fn new(name: &'static str, version: &'static str) -> Self {
+        Self { name, version }
     }
 
     fn resource(self) -> Resource {

@@ -26,7 +26,7 @@ use url::Url;
 
 use crate::db::{self, Db};
 use crate::server::{self, Running};
-use crate::service::Service;
+use crate::service::{Service, Stateless};
 use crate::settings::Env;
 
 /// Gives requests a trace each, as in a process of the service, from now on and in all tests of this file: with a subscriber
@@ -89,21 +89,36 @@ pub async fn start_unmigrated<S: Service>(
     ];
     let env = Env::of(usual.into_iter().chain(settings.iter().copied()));
     let running = server::start::<S>(&env).await.expect("the service starts");
-    let url = |scheme: &str, address: SocketAddr| -> Url {
-        format!("{scheme}://{address}")
-            .parse()
-            .expect("an address is a URL")
-    };
-    TestService {
-        url: url("http", running.api),
-        admin_url: url("http", running.admin),
-        grpc_url: running.grpc.map(|address| url("grpc", address)),
-        http: reqwest::Client::new(),
-        running: Some(running),
-    }
+    TestService::of(running)
+}
+
+/// Starts `S`, which keeps nothing, and returns when it is ready.
+pub async fn start_stateless<S: Stateless>(settings: &[(&str, &str)]) -> TestService {
+    crate::process::install_crypto();
+    let usual = [("HTTP_ADDR", "127.0.0.1:0"), ("ADMIN_ADDR", "127.0.0.1:0")];
+    let env = Env::of(usual.into_iter().chain(settings.iter().copied()));
+    let running = server::start_stateless::<S>(&env).await;
+    let service = TestService::of(running.expect("the service starts"));
+    service.ready().await;
+    service
 }
 
 impl TestService {
+    fn of(running: Running) -> Self {
+        let url = |scheme: &str, address: SocketAddr| -> Url {
+            format!("{scheme}://{address}")
+                .parse()
+                .expect("an address is a URL")
+        };
+        Self {
+            url: url("http", running.api),
+            admin_url: url("http", running.admin),
+            grpc_url: running.grpc.map(|address| url("grpc", address)),
+            http: reqwest::Client::new(),
+            running: Some(running),
+        }
+    }
+
     /// The full URL of a path of the public API.
     pub fn at(&self, path: &str) -> Url {
         self.url.join(path).expect("a path")

@@ -11,8 +11,6 @@ use ipnet::IpNet;
 
 use super::problem::Problem;
 
-const FORWARDED_FOR: &str = "x-forwarded-for";
-
 /// The proxies whose `X-Forwarded-For` is believed. None of them by default: then a client is whoever connects.
 ///
 /// Written here and not taken from `axum-client-ip`, which believes the header whoever sends it, and only the last of its
@@ -49,7 +47,7 @@ impl TrustedProxies {
     /// itself. What stands before that one may be invented.
     pub(crate) fn client(&self, peer: IpAddr, headers: &HeaderMap) -> ClientIp {
         let mut client = peer.to_canonical();
-        let noted = headers.get_all(FORWARDED_FOR).iter();
+        let noted = headers.get_all(ClientIp::FORWARDED).iter();
         let noted: Vec<_> = noted.filter_map(|value| value.to_str().ok()).collect();
         let mut hops = noted.iter().rev().flat_map(|value| value.rsplit(','));
         while self.contains(client)
@@ -80,6 +78,9 @@ fn address(text: &str) -> Option<IpAddr> {
 pub struct ClientIp(pub IpAddr);
 
 impl ClientIp {
+    /// The header in which proxies note it.
+    pub(crate) const FORWARDED: &str = "x-forwarded-for";
+
     /// What counts as one client: an IPv4 address, or the /64 of IPv6 that one household has.
     pub fn network(self) -> IpAddr {
         match self.0.to_canonical() {
@@ -107,7 +108,7 @@ mod tests {
         let trusted: TrustedProxies = "10.0.0.0/8, ::1".parse().unwrap();
         let mut headers = HeaderMap::new();
         for value in forwarded {
-            headers.append(FORWARDED_FOR, value.parse().unwrap());
+            headers.append(ClientIp::FORWARDED, value.parse().unwrap());
         }
         trusted
             .client(peer.parse().unwrap(), &headers)

@@ -1,5 +1,5 @@
 //! What every request passes through, outermost first: observation, the connection's end, other origins, compression, what
-//! no request may be, panic guard, load limit, deadline, schema, body limit.
+//! no request may be, panic guard, load limit, deadline, body limit; of an API, schema.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tower_http::CompressionLevel;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
-use tower_http::compression::predicate::SizeAbove;
+use tower_http::compression::predicate::{NotForContentType, Predicate, SizeAbove};
 
 use super::client_ip::TrustedProxies;
 use super::connection::{Connection, announce_close};
@@ -53,16 +53,9 @@ impl EdgeSettings {
     }
 }
 
-/// Wraps the routes of a service. From `leaving` on, each answer asks its client to take another connection.
-pub(crate) fn layer(
-    routes: Router,
-    settings: EdgeSettings,
-    metrics: Arc<HttpMetrics>,
-    schema: Schema,
-    leaving: CancellationToken,
-) -> Router {
-    let load = Arc::new(Semaphore::new(CONCURRENCY));
-    let routes = routes
+/// What an API answers beside its routes: problems for what it does not have, and for a schema that is behind.
+pub(crate) fn api(routes: Router, schema: Schema) -> Router {
+    routes
         .fallback(async || Problem::not_found("There is nothing at this path."))
         .method_not_allowed_fallback(async || {
             Problem::new(
@@ -71,8 +64,19 @@ pub(crate) fn layer(
                 "This resource does not take this method.",
             )
         })
-        .layer(DefaultBodyLimit::max(BODY_LIMIT))
         .layer(from_fn_with_state(schema, tell_behind))
+}
+
+/// Wraps what a process answers. From `leaving` on, each answer asks its client to take another connection.
+pub(crate) fn layer(
+    routes: Router,
+    settings: EdgeSettings,
+    metrics: Arc<HttpMetrics>,
+    leaving: CancellationToken,
+) -> Router {
+    let load = Arc::new(Semaphore::new(CONCURRENCY));
+    let routes = routes
+        .layer(DefaultBodyLimit::max(BODY_LIMIT))
         .layer(from_fn(keep_deadline))
         .layer(from_fn_with_state(load, limit_load))
         .layer(CatchPanicLayer::custom(|_| {
@@ -82,7 +86,8 @@ pub(crate) fn layer(
         .layer(
             CompressionLayer::new()
                 .quality(CompressionLevel::Fastest)
-                .compress_when(SizeAbove::new(COMPRESSED_ABOVE)),
+                // What is said bit by bit is to arrive so.
+                .compress_when(SizeAbove::new(COMPRESSED_ABOVE).and(NotForContentType::SSE)),
         );
     let routes = match settings.origins {
         Some(origins) => routes.layer(origins.layer()),

@@ -1,4 +1,4 @@
-//! The administration port: health, metrics, events that were not applied. Never exposed outside the cluster.
+//! The administration port: health and metrics. Never exposed outside the cluster.
 
 use std::sync::Arc;
 
@@ -12,26 +12,19 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 
 use crate::db::Db;
-use crate::events::admin as events;
-use crate::events::processor::Processor;
 use crate::health::Health;
 use crate::metrics::CONTENT_TYPE;
 
-pub(super) fn routes(
-    health: Health,
-    registry: Arc<Registry>,
-    db: Db,
-    processor: Arc<Processor>,
-) -> Router {
-    let connections = Arc::new(db);
+/// `db`: whose connections are counted, where there is one.
+pub(super) fn routes(health: Health, registry: Registry, db: Option<Db>) -> Router {
+    let shared = Arc::new((registry, db));
     Router::new()
         .route("/livez", get(async || "ok"))
         .route("/readyz", get(async move || ready(&health)))
         .route(
             "/metrics",
-            get(async move || metrics(&registry, &connections)),
+            get(async move || metrics(&shared.0, shared.1.as_ref())),
         )
-        .merge(events::routes(processor))
 }
 
 fn ready(health: &Health) -> impl IntoResponse + use<> {
@@ -41,12 +34,14 @@ fn ready(health: &Health) -> impl IntoResponse + use<> {
     }
 }
 
-fn metrics(registry: &Registry, db: &Db) -> impl IntoResponse + use<> {
+fn metrics(registry: &Registry, db: Option<&Db>) -> impl IntoResponse + use<> {
     let mut text = String::new();
     // Writing to a string does not fail.
     let _ = prometheus_client::encoding::text::encode(&mut text, registry);
     let mut pool = Registry::default();
-    pool.register_collector(Box::new(Pool { usage: db.usage() }));
+    if let Some(db) = db {
+        pool.register_collector(Box::new(Pool { usage: db.usage() }));
+    }
     let mut pool_text = String::new();
     let _ = prometheus_client::encoding::text::encode(&mut pool_text, &pool);
     let text = text.trim_end_matches("# EOF\n").to_owned() + &pool_text;

@@ -26,8 +26,14 @@ pub(super) struct Served {
     pub(super) edge: EdgeSettings,
     pub(super) routes: Router,
     pub(super) admin_routes: Router,
-    pub(super) grpc: Option<(Routes, Observer)>,
+    pub(super) grpc: Option<Grpc>,
     pub(super) metrics: Arc<HttpMetrics>,
+}
+
+/// What the gRPC port answers and measures.
+pub(super) struct Grpc {
+    pub(super) routes: Routes,
+    pub(super) observer: Observer,
     pub(super) schema: Schema,
 }
 
@@ -64,23 +70,22 @@ impl Ports {
             admin_routes,
             grpc,
             metrics,
-            schema,
         } = served;
         let proxies = edge.proxies.clone();
         let refused = || metrics.refused_connections.clone();
         let requests = TaskTracker::new();
-        if let Some((socket, (routes, observer))) = self.grpc.zip(grpc) {
-            let refused = observer.metrics.refused_connections.clone();
+        if let Some((socket, grpc)) = self.grpc.zip(grpc) {
+            let refused = grpc.observer.metrics.refused_connections.clone();
             let server = grpc::Server {
                 listener: Listener::new(socket, proxies.clone(), refused),
-                routes: grpc::layer(routes, proxies.clone(), observer, schema.clone()),
+                routes: grpc::layer(grpc.routes, proxies.clone(), grpc.observer, grpc.schema),
                 max_age: http::max_age(),
             };
             requests.spawn(server.serve(stops.work.clone()));
         }
         let api = http::Server {
             listener: Listener::new(self.api, proxies, refused()),
-            routes: http::layer(routes, edge, metrics.clone(), schema, stops.leaving.clone()),
+            routes: http::layer(routes, edge, metrics.clone(), stops.leaving.clone()),
         };
         let admin = http::Server {
             listener: Listener::new(self.admin, TrustedProxies::default(), refused()),

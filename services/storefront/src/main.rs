@@ -1,0 +1,3 @@
+fn main() -> std::process::ExitCode {
+    chassis::run_stateless::<shop_storefront::Storefront>()
+}

@@ -1,0 +1,118 @@
+//! What the page after a redirect says: words of few kinds and numbers, never a text, because they travel in a cookie.
+
+use std::fmt;
+
+use crate::texts::Texts;
+
+/// Something to be said once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Notice {
+    AddedToCart,
+    CartChanged,
+    CartFull,
+    NotSold,
+    MixedCurrencies,
+    LoggedIn,
+    LoggedOut,
+    Registered,
+    /// At log-in: lines of the guest's cart that are in the cart of the account now, and those that were left out.
+    CartMerged {
+        taken: u16,
+        left: u16,
+    },
+    /// At log-in: the account's cart could not be reached; the guest's is kept.
+    CartNotMerged,
+}
+
+impl Notice {
+    /// As the cookie holds it.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        if let Some(numbers) = text.strip_prefix("merged.") {
+            let (taken, left) = numbers.split_once('.')?;
+            let (taken, left) = (taken.parse().ok()?, left.parse().ok()?);
+            return Some(Self::CartMerged { taken, left });
+        }
+        let all = [
+            Self::AddedToCart,
+            Self::CartChanged,
+            Self::CartFull,
+            Self::NotSold,
+            Self::MixedCurrencies,
+            Self::LoggedIn,
+            Self::LoggedOut,
+            Self::Registered,
+            Self::CartNotMerged,
+        ];
+        all.into_iter().find(|notice| notice.to_string() == text)
+    }
+
+    /// In words.
+    pub(crate) fn shown(self, texts: &Texts) -> String {
+        match self {
+            Self::AddedToCart => texts.added_to_cart.to_owned(),
+            Self::CartChanged => texts.cart_changed.to_owned(),
+            Self::CartFull => texts.cart_full.to_owned(),
+            Self::NotSold => texts.not_sold.to_owned(),
+            Self::MixedCurrencies => texts.mixed_currencies.to_owned(),
+            Self::LoggedIn => texts.logged_in.to_owned(),
+            Self::LoggedOut => texts.logged_out.to_owned(),
+            Self::Registered => texts.registered.to_owned(),
+            Self::CartMerged { taken, left: 0 } => {
+                texts.cart_merged.replace("{taken}", &taken.to_string())
+            }
+            Self::CartMerged { taken, left } => texts
+                .cart_merged_in_part
+                .replace("{taken}", &taken.to_string())
+                .replace("{left}", &left.to_string()),
+            Self::CartNotMerged => texts.cart_not_merged.to_owned(),
+        }
+    }
+}
+
+impl fmt::Display for Notice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AddedToCart => f.write_str("added"),
+            Self::CartChanged => f.write_str("changed"),
+            Self::CartFull => f.write_str("full"),
+            Self::NotSold => f.write_str("not-sold"),
+            Self::MixedCurrencies => f.write_str("currencies"),
+            Self::LoggedIn => f.write_str("in"),
+            Self::LoggedOut => f.write_str("out"),
+            Self::Registered => f.write_str("registered"),
+            Self::CartMerged { taken, left } => write!(f, "merged.{taken}.{left}"),
+            Self::CartNotMerged => f.write_str("not-merged"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::texts::ENGLISH;
+
+    #[test]
+    fn a_notice_comes_back_as_it_went_and_nothing_else_is_one() {
+        for notice in [
+            Notice::AddedToCart,
+            Notice::CartNotMerged,
+            Notice::CartMerged { taken: 2, left: 1 },
+        ] {
+            assert_eq!(Notice::parse(&notice.to_string()), Some(notice));
+        }
+        for planted in ["<b>", "merged.1", "merged.a.b", "merged.99999999.1", ""] {
+            assert_eq!(Notice::parse(planted), None, "{planted}");
+        }
+    }
+
+    #[test]
+    fn a_merged_cart_is_told_with_what_was_left_out() {
+        let whole = Notice::CartMerged { taken: 2, left: 0 }.shown(&ENGLISH);
+        let part = Notice::CartMerged { taken: 2, left: 1 }.shown(&ENGLISH);
+        assert!(whole.contains('2') && !whole.contains('{'), "{whole}");
+        assert!(
+            part.contains('2') && part.contains('1') && !part.contains('{'),
+            "{part}"
+        );
+    }
+}

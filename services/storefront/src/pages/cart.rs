@@ -1,0 +1,267 @@
+//! The cart: of an account, or of a guest.
+
+use askama::Template;
+use axum::extract::State as Of;
+use axum::response::Response;
+use chassis::client::PeerError;
+use futures::future::join_all;
+use serde::Deserialize;
+
+use super::{State, go_and_say, page};
+use crate::cookies::{Change, Name};
+use crate::failure::Failure;
+use crate::form::{Sent, own_path};
+use crate::guest_cart::{GuestCart, Line, is_sku};
+use crate::money::Money;
+use crate::notice::Notice;
+use crate::texts::Texts;
+use crate::upstream::orders::Cart;
+use crate::upstream::{Service, refusal};
+use crate::visitor::Visitor;
+
+#[derive(Template)]
+#[template(path = "cart.html")]
+struct CartPage<'a> {
+    v: &'a Visitor,
+    t: &'static Texts,
+    title: &'static str,
+    lines: Vec<CartLine>,
+    total: Option<Money>,
+    /// What is wrong with it, after a try to order it.
+    trouble: Option<&'static str>,
+}
+
+/// A line as it is shown.
+struct CartLine {
+    sku: String,
+    title: String,
+    quantity: u32,
+    /// Of one, and of all; `None` where search is away.
+    prices: Option<(Money, Money)>,
+    /// `None` where orders is away.
+    available: Option<u32>,
+    is_removed: bool,
+}
+
+impl CartLine {
+    /// How many can be had of more that are wanted.
+    fn shortage(&self) -> Option<u32> {
+        self.available
+            .filter(|available| *available < self.quantity && !self.is_removed)
+    }
+}
+
+pub(super) async fn show(Of(state): Of<State>, visitor: Visitor) -> Result<Response, Failure> {
+    let Some(member) = visitor.known()? else {
+        return Ok(of_guest(&state, &visitor).await);
+    };
+    let cart = state.orders.cart(&member.token).await;
+    let cart = cart.map_err(|error| Failure::of(Service::Orders, &error))?;
+    Ok(of_member(&visitor, cart, None))
+}
+
+/// The page of an account's cart.
+pub(super) fn of_member(visitor: &Visitor, cart: Cart, trouble: Option<&'static str>) -> Response {
+    let lines = cart.items.into_iter().map(|item| CartLine {
+        sku: item.sku,
+        title: item.title,
+        quantity: item.quantity,
+        prices: Some((item.unit_price, item.line_total)),
+        available: Some(item.available),
+        is_removed: item.removed,
+    });
+    page(&CartPage {
+        v: visitor,
+        t: visitor.texts,
+        title: visitor.texts.cart,
+        lines: lines.collect(),
+        total: cart.total,
+        trouble,
+    })
+}
+
+async fn of_guest(state: &State, visitor: &Visitor) -> Response {
+    let lines = visitor.guest_cart.lines().iter();
+    let lines = join_all(lines.map(|line| guest_line(state, line))).await;
+    let total = sum(&lines);
+    page(&CartPage {
+        v: visitor,
+        t: visitor.texts,
+        title: visitor.texts.cart,
+        lines,
+        total,
+        trouble: None,
+    })
+}
+
+/// A product of a guest's cart at today's price.
+async fn guest_line(state: &State, Line { sku, quantity }: &Line) -> CartLine {
+    let (product, available) = tokio::join!(state.search.product(sku), state.orders.available(sku));
+    let is_removed = match &product {
+        Ok(_) => false,
+        Err(error) => refusal(error).is_some(),
+    };
+    let product = product.ok();
+    let title = product
+        .as_ref()
+        .map_or(sku, |product| &product.title)
+        .clone();
+    let prices = product.and_then(|product| {
+        let all = product.price.times(*quantity)?;
+        Some((product.price, all))
+    });
+    CartLine {
+        sku: sku.clone(),
+        title,
+        quantity: *quantity,
+        prices,
+        available: available.ok(),
+        is_removed,
+    }
+}
+
+/// Of what is still sold, where that has one currency and all prices are known.
+fn sum(lines: &[CartLine]) -> Option<Money> {
+    let sold = lines.iter().filter(|line| !line.is_removed);
+    let mut total: Option<Money> = None;
+    for line in sold {
+        let (_, price) = line.prices.as_ref()?;
+        total = Some(match total {
+            None => price.clone(),
+            Some(total) if total.currency == price.currency => Money {
+                amount: total.amount.checked_add(price.amount)?,
+                ..total
+            },
+            Some(_) => return None,
+        });
+    }
+    total
+}
+
+#[derive(Deserialize)]
+pub(super) struct Wanted {
+    sku: String,
+    quantity: u32,
+    /// Where to go on.
+    #[serde(default)]
+    back: String,
+}
+
+/// Puts more of a product into the cart.
+pub(super) async fn add(
+    Of(state): Of<State>,
+    visitor: Visitor,
+    Sent(wanted): Sent<Wanted>,
+) -> Result<Response, Failure> {
+    let back = own_path(&wanted.back).unwrap_or("/cart");
+    if !is_sku(&wanted.sku) || wanted.quantity == 0 {
+        return Err(Failure::Refused);
+    }
+    let Some(member) = visitor.known()? else {
+        let quantity = visitor.guest_cart.quantity(&wanted.sku);
+        let quantity = quantity.saturating_add(wanted.quantity);
+        return Ok(keep(visitor.guest_cart, &wanted.sku, quantity, back));
+    };
+    let outcome = state
+        .orders
+        .add(&member.token, &wanted.sku, wanted.quantity);
+    let notice = told(outcome.await, Notice::AddedToCart)?;
+    Ok(go_and_say(back, notice))
+}
+
+/// Sets how many of a product are wanted.
+pub(super) async fn change(
+    Of(state): Of<State>,
+    visitor: Visitor,
+    Sent(wanted): Sent<Wanted>,
+) -> Result<Response, Failure> {
+    if !is_sku(&wanted.sku) {
+        return Err(Failure::Refused);
+    }
+    let Some(member) = visitor.known()? else {
+        return Ok(keep(
+            visitor.guest_cart,
+            &wanted.sku,
+            wanted.quantity,
+            "/cart",
+        ));
+    };
+    let outcome = state
+        .orders
+        .set(&member.token, &wanted.sku, wanted.quantity);
+    let notice = told(outcome.await, Notice::CartChanged)?;
+    Ok(go_and_say("/cart", notice))
+}
+
+/// What a visitor is told of a change of an account's cart.
+fn told(outcome: Result<Cart, PeerError>, done: Notice) -> Result<Notice, Failure> {
+    let error = match outcome {
+        Ok(_) => return Ok(done),
+        Err(error) => error,
+    };
+    match refusal(&error) {
+        // It was taken out in another tab.
+        Some((_, "not_in_cart")) => Ok(done),
+        Some((_, "offer_removed" | "unknown_sku")) => Ok(Notice::NotSold),
+        Some((_, "cart_full")) => Ok(Notice::CartFull),
+        Some((_, "mixed_currencies")) => Ok(Notice::MixedCurrencies),
+        Some(_) | None => Err(Failure::of(Service::Orders, &error)),
+    }
+}
+
+fn keep(mut cart: GuestCart, sku: &str, quantity: u32, back: &str) -> Response {
+    let notice = match (cart.quantity(sku) < quantity, cart.set(sku, quantity)) {
+        (true, Ok(())) => Notice::AddedToCart,
+        (false, Ok(())) => Notice::CartChanged,
+        (_, Err(_)) => Notice::CartFull,
+    };
+    let mut response = go_and_say(back, notice);
+    Change::set(Name::Cart, cart.text()).apply(&mut response);
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(amount: i64, currency: &str, is_removed: bool) -> CartLine {
+        let money = Money {
+            amount,
+            currency: currency.to_owned(),
+        };
+        CartLine {
+            sku: "mug".into(),
+            title: "Mug".into(),
+            quantity: 2,
+            prices: Some((money.clone(), money)),
+            available: Some(1),
+            is_removed,
+        }
+    }
+
+    #[test]
+    fn a_total_is_of_one_currency_and_of_what_is_sold() {
+        let total = |lines: &[CartLine]| sum(lines).map(|total| total.amount);
+        assert_eq!(total(&[]), None);
+        assert_eq!(
+            total(&[line(2, "EUR", false), line(3, "EUR", false)]),
+            Some(5)
+        );
+        assert_eq!(
+            total(&[line(2, "EUR", false), line(3, "EUR", true)]),
+            Some(2)
+        );
+        assert_eq!(total(&[line(2, "EUR", false), line(3, "USD", false)]), None);
+        let unknown = CartLine {
+            prices: None,
+            ..line(1, "EUR", false)
+        };
+        assert_eq!(total(&[line(2, "EUR", false), unknown]), None);
+    }
+
+    #[test]
+    fn a_shortage_is_told_of_what_is_sold() {
+        assert_eq!(line(1, "EUR", false).shortage(), Some(1));
+        assert_eq!(line(1, "EUR", true).shortage(), None);
+    }
+}

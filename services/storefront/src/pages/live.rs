@@ -1,0 +1,81 @@
+//! The story of an order while it happens, as server-sent events: the part of the page anew whenever it has grown.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use askama::Template;
+use axum::extract::State as Of;
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use chassis::http::Path;
+use futures::Stream;
+use secrecy::SecretString;
+use uuid::Uuid;
+
+use super::State;
+use super::orders::Story;
+use crate::failure::Failure;
+use crate::texts::Texts;
+use crate::upstream::Service;
+use crate::visitor::Visitor;
+
+/// Between two looks at the story.
+const PAUSE: Duration = Duration::from_secs(1);
+/// A story without news for so many looks in a final state has ended: the mail about it has gone out by then.
+const QUIET: u32 = 15;
+/// The browser asks again then, with a new access token where the old one has ended.
+const LONGEST: u32 = 300;
+
+pub(super) async fn follow(
+    Of(state): Of<State>,
+    visitor: Visitor,
+    Path(id): Path<Uuid>,
+) -> Result<Response, Failure> {
+    let member = visitor.known()?.ok_or(Failure::NotFound)?;
+    let token = member.token.clone();
+    let first = state.orders.timeline(&token, id).await;
+    first.map_err(|error| Failure::of(Service::Orders, &error))?;
+    let place = state.live.try_take(visitor.client);
+    let place = place.ok_or(Failure::Away(Service::Orders))?;
+    let stories = stories(state, token, id, visitor.texts);
+    // The place is taken as long as somebody listens.
+    let held = futures::StreamExt::map(stories, move |event| {
+        let _held = &place;
+        event
+    });
+    Ok(Sse::new(held)
+        .keep_alive(KeepAlive::default())
+        .into_response())
+}
+
+fn stories(
+    state: State,
+    token: SecretString,
+    id: Uuid,
+    texts: &'static Texts,
+) -> impl Stream<Item = Result<Event, Infallible>> {
+    async_stream::stream! {
+        let (mut last, mut quiet) = (String::new(), 0);
+        for _ in 0..LONGEST {
+            // An orders that is away for a moment is asked again like one that has no news.
+            if let Ok(timeline) = state.orders.timeline(&token, id).await {
+                let is_final = matches!(timeline.state.as_str(), "paid" | "cancelled");
+                let html = Story::new(texts, timeline).render().unwrap_or_default();
+                quiet = if html == last && is_final { quiet + 1 } else { 0 };
+                if html != last {
+                    yield Ok(Event::default().event("story").data(&html));
+                    last = html;
+                }
+            }
+            if quiet >= QUIET {
+                yield Ok(Event::default().event("end").data(""));
+                return;
+            }
+            tokio::select! {
+                () = tokio::time::sleep(PAUSE) => {}
+                // Another replica answers when the browser asks again.
+                () = state.stop.cancelled() => return,
+            }
+        }
+    }
+}

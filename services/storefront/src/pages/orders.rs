@@ -1,0 +1,141 @@
+//! A buyer's orders, and the story of one.
+
+use askama::Template;
+use axum::extract::{Query, State as Of};
+use axum::response::Response;
+use chassis::http::Path;
+use serde::Deserialize;
+use uuid::Uuid;
+
+use super::{State, log_in_first, page};
+use crate::failure::{Failure, away};
+use crate::moment::Moment;
+use crate::texts::Texts;
+use crate::upstream::Service;
+use crate::upstream::orders::{Entry, Order, OrderList, Timeline};
+use crate::visitor::Visitor;
+
+#[derive(Template)]
+#[template(path = "orders.html")]
+struct OrdersPage<'a> {
+    v: &'a Visitor,
+    t: &'static Texts,
+    title: &'static str,
+    orders: &'a OrderList,
+}
+
+#[derive(Template)]
+#[template(path = "order.html")]
+struct OrderPage<'a> {
+    v: &'a Visitor,
+    t: &'static Texts,
+    title: String,
+    order: &'a Order,
+    story: Result<Story, &'static str>,
+}
+
+/// The part of the page that is sent again while it grows.
+#[derive(Template)]
+#[template(path = "story.html")]
+pub(super) struct Story {
+    t: &'static Texts,
+    timeline: Timeline,
+}
+
+impl Story {
+    pub(super) fn new(t: &'static Texts, timeline: Timeline) -> Self {
+        Self { t, timeline }
+    }
+}
+
+impl Order {
+    pub(super) fn is_pending(&self) -> bool {
+        !matches!(self.state.as_str(), "paid" | "cancelled")
+    }
+
+    fn placed(&self) -> Moment {
+        Moment::new(self.placed_at)
+    }
+
+    fn is_refunded(&self) -> bool {
+        self.refunded.amount > 0
+    }
+
+    fn reason_in<'a>(&'a self, t: &'a Texts) -> Option<&'a str> {
+        let reason = self.reason.as_deref()?;
+        Some(match reason {
+            "payment_declined" => t.reason_declined,
+            "payment_refused" => t.reason_refused,
+            "timed_out" => t.reason_timed_out,
+            // Of a later version of orders.
+            other => other,
+        })
+    }
+}
+
+impl Entry {
+    fn moment(&self) -> Moment {
+        Moment::new(self.at)
+    }
+}
+
+/// A state in words.
+pub(super) fn state_in<'a>(state: &'a str, t: &'a Texts) -> &'a str {
+    match state {
+        "pending" => t.state_pending,
+        "confirmed" => t.state_confirmed,
+        "paid" => t.state_paid,
+        "cancelled" => t.state_cancelled,
+        other => other,
+    }
+}
+
+#[derive(Deserialize)]
+pub(super) struct Part {
+    cursor: Option<Uuid>,
+}
+
+pub(super) async fn list(
+    Of(state): Of<State>,
+    visitor: Visitor,
+    Query(Part { cursor }): Query<Part>,
+) -> Result<Response, Failure> {
+    let Some(member) = visitor.known()? else {
+        return Ok(log_in_first("/orders"));
+    };
+    let orders = state.orders.list(&member.token, cursor).await;
+    let orders = orders.map_err(|error| Failure::of(Service::Orders, &error))?;
+    Ok(page(&OrdersPage {
+        v: &visitor,
+        t: visitor.texts,
+        title: visitor.texts.orders,
+        orders: &orders,
+    }))
+}
+
+pub(super) async fn show(
+    Of(state): Of<State>,
+    visitor: Visitor,
+    Path(id): Path<Uuid>,
+) -> Result<Response, Failure> {
+    let Some(member) = visitor.known()? else {
+        return Ok(log_in_first(&visitor.at));
+    };
+    let (order, timeline) = tokio::join!(
+        state.orders.order(&member.token, id),
+        state.orders.timeline(&member.token, id)
+    );
+    let order = order.map_err(|error| Failure::of(Service::Orders, &error))?;
+    let t = visitor.texts;
+    let story = match timeline {
+        Ok(timeline) => Ok(Story::new(t, timeline)),
+        Err(_) => Err(away(Service::Orders, t)),
+    };
+    Ok(page(&OrderPage {
+        v: &visitor,
+        t,
+        title: format!("{} {}", t.order, order.number),
+        order: &order,
+        story,
+    }))
+}

@@ -1,0 +1,30 @@
+//! The services that the pages are made of, as their contracts have them (`contracts/openapi`).
+
+pub(crate) mod orders;
+pub(crate) mod search;
+pub(crate) mod users;
+
+use chassis::client::PeerError;
+use http::StatusCode;
+
+/// Who a part of a page comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Service {
+    Users,
+    Search,
+    Orders,
+}
+
+/// The stable code of a refusal, with its status; `None` where the service is away or does not keep its contract.
+pub(crate) fn refusal(error: &PeerError) -> Option<(StatusCode, &str)> {
+    match error {
+        PeerError::Status {
+            status,
+            problem: Some(problem),
+            ..
+        } if status.is_client_error() => Some((*status, problem.code.as_str())),
+        PeerError::Status { .. } | PeerError::Unreachable { .. } | PeerError::Malformed { .. } => {
+            None
+        }
+    }
+}

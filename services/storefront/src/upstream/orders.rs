@@ -1,0 +1,226 @@
+//! Carts, orders, stock.
+
+use chassis::client::{Peer, PeerError};
+use http::StatusCode;
+use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use time::OffsetDateTime;
+use url::Url;
+use uuid::Uuid;
+
+use super::refusal;
+use crate::guest_cart::MOST_UNITS;
+use crate::money::Money;
+
+#[derive(Clone)]
+pub(crate) struct Orders(Peer);
+
+/// A cart at today's prices.
+#[derive(Deserialize)]
+pub(crate) struct Cart {
+    pub(crate) version: i64,
+    pub(crate) items: Vec<CartItem>,
+    pub(crate) total: Option<Money>,
+}
+
+#[derive(Deserialize)]
+pub(crate) struct CartItem {
+    pub(crate) sku: String,
+    pub(crate) title: String,
+    pub(crate) quantity: u32,
+    pub(crate) available: u32,
+    pub(crate) unit_price: Money,
+    pub(crate) line_total: Money,
+    /// No longer sold.
+    pub(crate) removed: bool,
+}
+
+/// What the buyer saw, and what it is to be paid with.
+#[derive(Serialize)]
+pub(crate) struct Checkout {
+    pub(crate) payment_token: String,
+    pub(crate) cart_version: i64,
+    pub(crate) expected_total: Money,
+}
+
+#[derive(Deserialize)]
+pub(crate) struct OrderList {
+    pub(crate) items: Vec<Order>,
+    pub(crate) next_cursor: Option<Uuid>,
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Order {
+    pub(crate) id: Uuid,
+    pub(crate) number: String,
+    pub(crate) state: String,
+    pub(crate) items: Vec<OrderItem>,
+    pub(crate) total: Money,
+    pub(crate) refunded: Money,
+    #[serde(with = "time::serde::rfc3339")]
+    pub(crate) placed_at: OffsetDateTime,
+    #[serde(default)]
+    pub(crate) reason: Option<String>,
+}
+
+#[derive(Deserialize)]
+pub(crate) struct OrderItem {
+    pub(crate) sku: String,
+    pub(crate) title: String,
+    pub(crate) quantity: u32,
+    pub(crate) unit_price: Money,
+    pub(crate) line_total: Money,
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Timeline {
+    pub(crate) state: String,
+    pub(crate) entries: Vec<Entry>,
+    /// For staff.
+    #[serde(default)]
+    pub(crate) links: Option<Links>,
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Entry {
+    #[serde(with = "time::serde::rfc3339")]
+    pub(crate) at: OffsetDateTime,
+    pub(crate) service: String,
+    pub(crate) step: String,
+    pub(crate) outcome: String,
+    pub(crate) detail: String,
+    #[serde(default)]
+    pub(crate) attempt: Option<u32>,
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Links {
+    #[serde(default)]
+    pub(crate) trace: Option<String>,
+    #[serde(default)]
+    pub(crate) logs: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Stock {
+    available: u32,
+}
+
+/// Other changes of a cart come between at most so often.
+const TRIES: usize = 3;
+
+impl Orders {
+    pub(crate) fn new(base: Url) -> Self {
+        Self(Peer::new("orders", base, None))
+    }
+
+    pub(crate) async fn cart(&self, token: &SecretString) -> Result<Cart, PeerError> {
+        self.0.get("/cart").bearer(token).send().await
+    }
+
+    /// Puts more of a product into a cart. Two tabs that do so at once both count.
+    pub(crate) async fn add(
+        &self,
+        token: &SecretString,
+        sku: &str,
+        quantity: u32,
+    ) -> Result<Cart, PeerError> {
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let cart = self.cart(token).await?;
+            let there = cart.items.iter().find(|item| item.sku == sku);
+            let there = there.map_or(0, |item| item.quantity);
+            let wanted = there.saturating_add(quantity).min(MOST_UNITS);
+            let outcome = self.set_at(token, sku, wanted, Some(cart.version)).await;
+            let is_overtaken = |error: &PeerError| {
+                refusal(error).is_some_and(|(status, _)| status == StatusCode::PRECONDITION_FAILED)
+            };
+            match outcome {
+                Err(error) if is_overtaken(&error) && tries < TRIES => {}
+                outcome => return outcome,
+            }
+        }
+    }
+
+    /// Sets how many of a product are in a cart; none takes it out.
+    pub(crate) async fn set(
+        &self,
+        token: &SecretString,
+        sku: &str,
+        quantity: u32,
+    ) -> Result<Cart, PeerError> {
+        self.set_at(token, sku, quantity, None).await
+    }
+
+    async fn set_at(
+        &self,
+        token: &SecretString,
+        sku: &str,
+        quantity: u32,
+        version: Option<i64>,
+    ) -> Result<Cart, PeerError> {
+        let path = format!("/cart/items/{sku}");
+        let mut call = match quantity {
+            0 => self.0.delete(&path),
+            _ => self.0.put(&path).json(&json!({ "quantity": quantity })),
+        };
+        if let Some(version) = version {
+            call = call.if_match(format!("\"{version}\""));
+        }
+        let call = call.bearer(token).template("/cart/items/{sku}");
+        call.send().await
+    }
+
+    /// The same `key` gets the same order.
+    pub(crate) async fn place(
+        &self,
+        token: &SecretString,
+        key: &str,
+        checkout: &Checkout,
+    ) -> Result<Order, PeerError> {
+        let call = self.0.post("/orders").bearer(token);
+        call.idempotency_key(key).json(checkout).send().await
+    }
+
+    pub(crate) async fn list(
+        &self,
+        token: &SecretString,
+        cursor: Option<Uuid>,
+    ) -> Result<OrderList, PeerError> {
+        let path = match cursor {
+            Some(cursor) => format!("/orders?limit=20&cursor={cursor}"),
+            None => "/orders?limit=20".to_owned(),
+        };
+        self.0.get(&path).bearer(token).send().await
+    }
+
+    pub(crate) async fn order(&self, token: &SecretString, id: Uuid) -> Result<Order, PeerError> {
+        self.0
+            .get(&format!("/orders/{id}"))
+            .bearer(token)
+            .send()
+            .await
+    }
+
+    pub(crate) async fn timeline(
+        &self,
+        token: &SecretString,
+        id: Uuid,
+    ) -> Result<Timeline, PeerError> {
+        let path = format!("/orders/{id}/timeline");
+        self.0.get(&path).bearer(token).send().await
+    }
+
+    /// Units that can be ordered now; none for a product that orders does not know.
+    pub(crate) async fn available(&self, sku: &str) -> Result<u32, PeerError> {
+        let call = self.0.get(&format!("/stock/{sku}"));
+        let stock: Result<Stock, _> = call.template("/stock/{sku}").send().await;
+        match stock {
+            Ok(stock) => Ok(stock.available),
+            Err(error) if refusal(&error).is_some() => Ok(0),
+            Err(error) => Err(error),
+        }
+    }
+}

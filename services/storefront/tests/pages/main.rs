@@ -1,0 +1,9 @@
+//! The pages, made from the real users, search, orders and payments, each behind a proxy that can be cut.
+
+mod account;
+mod away;
+mod browser;
+mod buying;
+mod catalogue;
+mod safety;
+mod shop;

@@ -1,0 +1,230 @@
+//! A whole shop in the test's process.
+
+use chassis::testing::{self, Backends, Proxy, TestService, eventually};
+use reqwest::Method;
+use serde_json::{Value, json};
+use shop_orders::Orders;
+use shop_payments::Payments;
+use shop_search::Search;
+use shop_storefront::Storefront;
+use shop_users::Users;
+use url::Url;
+
+use crate::browser::{Browser, Page};
+
+pub(crate) const PASSWORD: &str = "correct horse battery staple";
+const ADMIN: &str = "admin@shop.example";
+
+pub(crate) struct Shop {
+    storefront: TestService,
+    pub(crate) search: TestService,
+    orders: TestService,
+    admin: String,
+    /// In front of the neighbours of the storefront.
+    pub(crate) users_proxy: Proxy,
+    pub(crate) search_proxy: Proxy,
+    pub(crate) orders_proxy: Proxy,
+    _others: [TestService; 2],
+    _backends: Vec<Backends>,
+    _index: tempfile::TempDir,
+}
+
+impl Shop {
+    pub(crate) async fn open() -> Self {
+        let mut backends = Vec::new();
+        for _ in 0..4 {
+            backends.push(Backends::new().await);
+        }
+        let events = backends[0].nats_url().to_owned();
+        let events = ("NATS_URL", events.as_str());
+        let seed = "5".repeat(64);
+        let users_settings = [
+            ("SIGNING_SEED", seed.as_str()),
+            ("ADMIN_EMAIL", ADMIN),
+            ("ADMIN_PASSWORD", PASSWORD),
+            // The storefront says for whom it asks.
+            ("TRUSTED_PROXIES", "127.0.0.1"),
+            events,
+        ];
+        let users = testing::start::<Users>(&backends[0], &users_settings).await;
+        let users_url = ("USERS_URL", users.url.as_str());
+        let index = tempfile::tempdir().unwrap();
+        let index_dir = ("INDEX_DIR", index.path().to_str().unwrap());
+        let search = testing::start::<Search>(&backends[1], &[users_url, index_dir, events]).await;
+        let token = ("API_TOKEN", "between services");
+        let payments = testing::start::<Payments>(&backends[2], &[token, events]).await;
+        let payments_url = ("PAYMENTS_URL", payments.url.as_str());
+        let payments_token = ("PAYMENTS_TOKEN", token.1);
+        let settings = [users_url, payments_url, payments_token, events];
+        let orders = testing::start::<Orders>(&backends[3], &settings).await;
+
+        let users_proxy = in_front_of(&users).await;
+        let search_proxy = in_front_of(&search).await;
+        let orders_proxy = in_front_of(&orders).await;
+        let [users_at, search_at, orders_at] =
+            [&users_proxy, &search_proxy, &orders_proxy].map(address);
+        let storefront = testing::start_stateless::<Storefront>(&[
+            ("USERS_URL", &users_at),
+            ("SEARCH_URL", &search_at),
+            ("ORDERS_URL", &orders_at),
+        ])
+        .await;
+        let admin = log_in(&users, ADMIN).await;
+        Self {
+            storefront,
+            search,
+            orders,
+            admin,
+            users_proxy,
+            search_proxy,
+            orders_proxy,
+            _others: [users, payments],
+            _backends: backends,
+            _index: index,
+        }
+    }
+
+    pub(crate) fn url(&self) -> &Url {
+        &self.storefront.url
+    }
+
+    pub(crate) fn browser(&self) -> Browser {
+        Browser::new(self.url())
+    }
+
+    /// Puts a product into the catalogue, and units of it on the shelf, and waits until both can be bought.
+    pub(crate) async fn sells(&self, sku: &str, product: Value, units: u32) {
+        self.put(&self.search, &format!("products/{sku}"), &product)
+            .await;
+        self.put(
+            &self.orders,
+            &format!("stock/{sku}"),
+            &json!({ "on_hand": units }),
+        )
+        .await;
+        self.offers(sku).await;
+    }
+
+    /// Waits until a page shows what is to be seen of the catalogue: a search learns of it a moment after it was written.
+    pub(crate) async fn shows(&self, path: &str, text: &str) -> Page {
+        let browser = self.browser();
+        eventually(&format!("{path} shows {text}"), || async {
+            let page = browser.get(path).await;
+            page.has(text).then_some(page)
+        })
+        .await
+    }
+
+    /// A plain product.
+    pub(crate) async fn sells_mugs(&self, sku: &str, amount: i64, units: u32) {
+        self.sells(sku, mug(amount), units).await;
+    }
+
+    pub(crate) async fn changes_price(&self, sku: &str, amount: i64) {
+        self.put(&self.search, &format!("products/{sku}"), &mug(amount))
+            .await;
+    }
+
+    async fn put(&self, service: &TestService, path: &str, body: &Value) {
+        let request = service.http.request(Method::PUT, service.at(path));
+        let answer = request
+            .bearer_auth(&self.admin)
+            .json(body)
+            .send()
+            .await
+            .unwrap();
+        let status = answer.status();
+        assert!(
+            status.is_success(),
+            "{path}: {status} {}",
+            answer.text().await.unwrap()
+        );
+    }
+
+    /// Waits until orders has heard of a product.
+    async fn offers(&self, sku: &str) {
+        let body = json!({ "quantity": 1 });
+        eventually("orders has heard of it", || async {
+            let path = format!("cart/items/{sku}");
+            let request = self.orders.http.request(Method::PUT, self.orders.at(&path));
+            let answer = request
+                .bearer_auth(&self.admin)
+                .json(&body)
+                .send()
+                .await
+                .ok()?;
+            answer.status().is_success().then_some(())
+        })
+        .await;
+    }
+
+    /// Somebody who has just registered.
+    pub(crate) async fn buyer(&self, name: &str) -> Browser {
+        let browser = self.browser();
+        self.register(&browser, name)
+            .await
+            .says("Your account is there");
+        browser
+    }
+
+    pub(crate) async fn register(&self, browser: &Browser, name: &str) -> Page {
+        let form = browser.get("/register").await;
+        let fields = [
+            ("key", form.field("key")),
+            ("email", format!("{name}@shop.example")),
+            ("password", PASSWORD.to_owned()),
+            ("name", "Ada Lovelace".to_owned()),
+            ("next", "/".to_owned()),
+        ];
+        let fields: Vec<_> = fields
+            .iter()
+            .map(|(name, value)| (*name, value.as_str()))
+            .collect();
+        browser.post("/register", &fields).await
+    }
+}
+
+/// Of a checkout, as the page holds it.
+pub(crate) async fn pay(browser: &Browser, checkout: &Page, card: &str) -> Page {
+    let fields = ["key", "cart_version", "amount", "currency"];
+    let values = fields.map(|name| (name, checkout.field(name)));
+    let mut fields: Vec<_> = values
+        .iter()
+        .map(|(name, value)| (*name, value.as_str()))
+        .collect();
+    fields.push(("card", card));
+    browser.post("/checkout", &fields).await
+}
+
+pub(crate) fn mug(amount: i64) -> Value {
+    json!({
+        "title": "Blue Mug",
+        "description": "Holds coffee.",
+        "brand": "Nordlys",
+        "category": "Kitchen",
+        "price": { "amount": amount, "currency": "EUR" },
+        "attributes": { "colour": "blue" },
+    })
+}
+
+async fn in_front_of(service: &TestService) -> Proxy {
+    let port = service.url.port().unwrap();
+    Proxy::start(&format!("127.0.0.1:{port}")).await
+}
+
+fn address(proxy: &Proxy) -> String {
+    format!("http://127.0.0.1:{}", proxy.port())
+}
+
+async fn log_in(users: &TestService, email: &str) -> String {
+    let credentials = json!({ "email": email, "password": PASSWORD });
+    let answer = users
+        .http
+        .post(users.at("/sessions"))
+        .json(&credentials)
+        .send()
+        .await
+        .unwrap();
+    let tokens: Value = answer.json().await.unwrap();
+    tokens["access_token"].as_str().unwrap().to_owned()
+}

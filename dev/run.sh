@@ -3,7 +3,7 @@
 # next run finds its data again, as long as the containers live.
 . "$(dirname "$0")/common.sh"
 cd "$ROOT"
-ports=32 password=keeper-of-shops services=(users search orders email payments)
+ports=32 password=keeper-of-shops services=(users search orders email payments storefront)
 psql() { docker exec -i shopkeeper-run-postgres psql -qAtU postgres "$@"; }
 
 back_ends() { local exports; exports=$("$DEV/backends.sh" up run); eval "$exports"; }
@@ -14,15 +14,18 @@ settings() {
   local n=0 service name
   export ADMIN_ADDR=127.0.0.1:${ports}090 LOG=${LOG:-warn}
   export NATS_URL=${TEST_NATS_URL/:\/\//:\/\/t0:t@} EVENTS_MAX_BYTES=268435456
-  export USERS_URL=http://127.0.0.1:${ports}081 PAYMENTS_URL=http://127.0.0.1:${ports}085
+  export USERS_URL=http://127.0.0.1:${ports}081 SEARCH_URL=http://127.0.0.1:${ports}082 ORDERS_URL=http://127.0.0.1:${ports}083
+  export PAYMENTS_URL=http://127.0.0.1:${ports}085
   export API_TOKEN=between-services PAYMENTS_TOKEN=between-services
   export ADMIN_EMAIL=admin@shop.example ADMIN_PASSWORD=$password INDEX_DIR=$STATE/run-index
   SIGNING_SEED=$(printf shopkeeper | sha256sum | cut -c1-64); export SIGNING_SEED
   mkdir -p "$INDEX_DIR"
   for service in "${services[@]}"; do
     n=$((n + 1)) name=${service^^}
-    psql -c "select 1 from pg_database where datname = '$service'" | grep -q 1 || psql -c "create database $service"
-    export "${name}__DATABASE_URL=${TEST_DATABASE_URL%/*}/$service"
+    if [ "$service" != storefront ]; then # it keeps nothing
+      psql -c "select 1 from pg_database where datname = '$service'" | grep -q 1 || psql -c "create database $service"
+      export "${name}__DATABASE_URL=${TEST_DATABASE_URL%/*}/$service"
+    fi
     export "${name}__HTTP_ADDR=127.0.0.1:${ports}08$n" "${name}__ADMIN_ADDR=127.0.0.1:${ports}09$n"
     export "${name}__GRPC_ADDR=127.0.0.1:${ports}07$n"
   done
@@ -40,6 +43,7 @@ await_ready() {
 welcome() { cat <<X1
 
 The shop runs in one process ($(awk '/VmRSS/ {printf "%d MiB", $2 / 1024}' "/proc/$JOB/status")); Ctrl-C ends it. PostgreSQL and NATS stay: dev/backends.sh down run
+  the shop http://127.0.0.1:${ports}086
   users    http://127.0.0.1:${ports}081      search   http://127.0.0.1:${ports}082
   orders   http://127.0.0.1:${ports}083      email    http://127.0.0.1:${ports}084
   and over gRPC search 127.0.0.1:${ports}072, payments 127.0.0.1:${ports}075

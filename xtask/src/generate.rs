@@ -81,7 +81,11 @@ fn generated(workspace: &Workspace) -> Result<Files> {
         "docs/shop-api.md".into(),
         output(workspace, SHOP_API, &["reference"])?,
     );
-    for service in &workspace.services() {
+    for service in workspace
+        .services()
+        .iter()
+        .filter(|s| workspace.keeps_something(s))
+    {
         let document = output(workspace, &service.binary, &["openapi"])?;
         let file = format!("openapi/{}.json", service.binary);
         files.insert(contracts(service).join(file), document);

@@ -91,9 +91,19 @@ impl Workspace {
     }
 
     fn hosts(&self, program: &Program) -> bool {
+        self.says(program, "hosts: true")
+    }
+
+    /// What keeps nothing has no API of its own to describe, and says nothing to others.
+    pub(crate) fn keeps_something(&self, service: &Program) -> bool {
+        self.says(service, "database: PostgreSQL")
+    }
+
+    /// Whether its document has this line.
+    fn says(&self, program: &Program, wanted: &str) -> bool {
         let document = self.root.join(&program.folder).join("service.yaml");
         let text = fs::read_to_string(document).unwrap_or_default();
-        text.lines().any(|line| line == "hosts: true")
+        text.lines().any(|line| line == wanted)
     }
 
     /// Crates with a document beside their manifest.

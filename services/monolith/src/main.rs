@@ -1,4 +1,4 @@
-//! The whole shop in one process: the five services as they are, each with its settings, ports, database and workers.
+//! The whole shop in one process: its services as they are, each with its settings, ports, database and workers.
 
 use chassis::Hosted;
 
@@ -11,6 +11,7 @@ fn main() -> std::process::ExitCode {
             Hosted::new::<shop_payments::Payments>(),
             Hosted::new::<shop_orders::Orders>(),
             Hosted::new::<shop_email::Email>(),
+            Hosted::stateless::<shop_storefront::Storefront>(),
         ],
     )
 }

@@ -1,4 +1,4 @@
-//! The program as it is started: five services behind one process.
+//! The program as it is started: all services behind one process.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -10,7 +10,14 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-const SERVICES: [&str; 5] = ["users", "search", "orders", "email", "payments"];
+const SERVICES: [&str; 6] = [
+    "users",
+    "search",
+    "orders",
+    "email",
+    "payments",
+    "storefront",
+];
 const PASSWORD: &str = "correct horse battery staple";
 
 /// One process with all back ends of its own. Its addresses are on a loopback address of its own, so that no two tests meet.
@@ -47,6 +54,8 @@ impl Monolith {
             ("EVENTS_MAX_BYTES", "16777216".to_owned()),
             ("ADMIN_ADDR", format!("{host}:9099")),
             ("USERS_URL", format!("http://{host}:8080")),
+            ("SEARCH_URL", format!("http://{host}:8081")),
+            ("ORDERS_URL", format!("http://{host}:8082")),
             ("PAYMENTS_URL", format!("http://{host}:8084")),
             ("PAYMENTS_TOKEN", "between services".to_owned()),
             ("PAYMENTS__API_TOKEN", "between services".to_owned()),
@@ -215,7 +224,7 @@ impl Drop for Monolith {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn five_services_in_one_process_are_the_shop() {
+async fn the_services_in_one_process_are_the_shop() {
     let mut monolith = Monolith::new().await;
     let collector = Collector::start().await;
     let endpoint = (

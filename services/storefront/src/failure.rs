@@ -4,9 +4,10 @@ use askama::Template;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use chassis::client::PeerError;
+use chassis::http::Problem;
 
 use crate::pages::page;
-use crate::texts::Texts;
+use crate::texts::{ENGLISH, Texts};
 use crate::upstream::{Service, refusal};
 use crate::visitor::Visitor;
 
@@ -68,10 +69,17 @@ pub(crate) const fn away(service: Service, texts: &Texts) -> &'static str {
     }
 }
 
-/// The page is made where the visitor is known, see [`as_page`].
+/// A problem, as other programs expect it. The page is made where the visitor is known, see [`as_page`].
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
-        let mut response = self.status().into_response();
+        let problem = match self {
+            Self::NotFound => Problem::not_found("There is nothing at this path."),
+            Self::Away(service) => Problem::unavailable(away(service, &ENGLISH)).retry_after(5),
+            Self::Refused => Problem::new(self.status(), "refused", ENGLISH.try_again),
+            Self::Foreign => Problem::forbidden(ENGLISH.foreign_form),
+            Self::Ours => Problem::internal("a page could not be made"),
+        };
+        let mut response = problem.into_response();
         response.extensions_mut().insert(self);
         response
     }
@@ -86,7 +94,7 @@ struct FailurePage<'a> {
     detail: &'static str,
 }
 
-/// A page in place of a failure: one of ours, or what reads a request has refused it.
+/// A page in place of a failure, for a browser: one of ours, or what reads a request has refused it.
 pub(crate) fn as_page(response: Response, visitor: &Visitor) -> Response {
     let Some(failure) = found_in(&response) else {
         return response;

@@ -27,8 +27,40 @@ impl Settings {
 }
 
 fn url(env: &Env, name: &'static str, service: &str) -> Result<Url, SettingError> {
-    env.required(
-        name,
-        &format!("the base URL of {service}, like http://{service}:8080"),
-    )
+    let hint = format!("the base URL of {service}, like http://{service}:8080");
+    let url: Url = env.required(name, &hint)?;
+    if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
+        return Err(wrong(
+            name,
+            "it must begin with http:// and name a host: the pages ask over HTTP alone",
+        ));
+    }
+    Ok(url)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wrong_setting_is_named() {
+        let with = |name: &'static str, value: &'static str| {
+            let usual = [
+                ("USERS_URL", "http://users:8080"),
+                ("SEARCH_URL", "http://search:8080"),
+                ("ORDERS_URL", "http://orders:8080"),
+            ];
+            let settings = Settings::read(&Env::of(usual.into_iter().chain([(name, value)])));
+            settings.err().map(|error| error.to_string())
+        };
+        assert_eq!(with("CURRENCY", "USD"), None);
+        for (name, value) in [
+            ("CURRENCY", "euro"),
+            ("SEARCH_URL", "grpc://search:8081"),
+            ("USERS_URL", ""),
+        ] {
+            let error = with(name, value).expect("an error");
+            assert!(error.contains(name), "{error}");
+        }
+    }
 }

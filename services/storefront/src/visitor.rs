@@ -94,8 +94,11 @@ pub(crate) async fn accompany(
     let (visitor, changes) = recognise(&state, client, &parts).await;
     parts.extensions.insert(visitor.clone());
     let is_shown = parts.method == Method::GET;
-    let request = Request::from_parts(parts, body);
-    let mut response = as_page(next.run(request).await, &visitor);
+    let is_browser = reads_pages(&parts.headers);
+    let mut response = next.run(Request::from_parts(parts, body)).await;
+    if is_browser {
+        response = as_page(response, &visitor);
+    }
     for change in changes {
         change.apply_under(&mut response);
     }
@@ -127,6 +130,14 @@ async fn recognise(state: &State, client: ClientIp, parts: &Parts) -> (Visitor, 
         at: at.map_or_else(|| "/".to_owned(), ToString::to_string),
     };
     (visitor, changes)
+}
+
+/// Browsers say so; to other programs a failure is a problem document.
+fn reads_pages(headers: &HeaderMap) -> bool {
+    let accepted = headers.get_all(header::ACCEPT).iter();
+    accepted
+        .filter_map(|value| value.to_str().ok())
+        .any(|value| value.contains("text/html"))
 }
 
 fn language(headers: &HeaderMap) -> &'static Texts {

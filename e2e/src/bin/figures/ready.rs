@@ -135,7 +135,7 @@ async fn stages_done(client: &Client, namespace: &str) -> Result<Vec<(&'static s
         ),
         (
             "services ready",
-            deployments.len() == 5 && deployments.iter().all(rolled),
+            deployments.len() == 6 && deployments.iter().all(rolled),
         ),
     ])
 }

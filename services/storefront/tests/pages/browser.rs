@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use reqwest::header::{COOKIE, HeaderMap, LOCATION, SET_COOKIE};
+use reqwest::header::{ACCEPT, COOKIE, HeaderMap, LOCATION, SET_COOKIE};
 use reqwest::{Method, RequestBuilder, StatusCode, redirect};
 use url::Url;
 
@@ -55,7 +55,10 @@ impl Browser {
         let cookies: Vec<_> = cookies.iter().map(|(k, v)| format!("{k}={v}")).collect();
         let url = self.base.join(path).unwrap();
         let request = self.http.request(method, url);
-        request.header(COOKIE, cookies.join("; "))
+        let accepted = "text/html,application/xhtml+xml,*/*;q=0.8";
+        request
+            .header(COOKIE, cookies.join("; "))
+            .header(ACCEPT, accepted)
     }
 
     pub(crate) async fn get(&self, path: &str) -> Page {

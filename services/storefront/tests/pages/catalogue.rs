@@ -101,4 +101,10 @@ async fn what_there_is_not_is_a_page_that_leads_on() {
         );
         page.says("To the shop");
     }
+    let program = shop.plain("/nothing").await;
+    assert_eq!(program.status(), StatusCode::NOT_FOUND);
+    assert_eq!(
+        program.headers()["content-type"],
+        "application/problem+json"
+    );
 }

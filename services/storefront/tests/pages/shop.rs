@@ -88,6 +88,12 @@ impl Shop {
         &self.storefront.url
     }
 
+    /// As another program asks.
+    pub(crate) async fn plain(&self, path: &str) -> reqwest::Response {
+        let request = self.storefront.http.get(self.storefront.at(path));
+        request.send().await.expect("an answer")
+    }
+
     pub(crate) fn browser(&self) -> Browser {
         Browser::new(self.url())
     }

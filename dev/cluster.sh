@@ -37,6 +37,16 @@ wake() { # the nodes may have been stopped, for instance by a restart of the mac
   done
 }
 
+# Ports of a cluster are chosen when it is made. Making it anew would take its shops and their data away: that is for people to decide.
+need_ports() {
+  local port mapped
+  mapped=$(docker port "$name-control-plane")
+  for port in $(grep -oE 'containerPort: [0-9]+' "$ROOT/kind-config.yaml" | awk '{print $2}'); do
+    grep -q "^$port/" <<< "$mapped" ||
+      die "the cluster '$name' was made without port $port, which kind-config.yaml has now: remove it ('dev/cluster.sh down $name'), which removes its shops and their data, and make it again"
+  done
+}
+
 stand_ins() { # the images that the nodes cannot pull
   local image node
   part "PostgreSQL image" "$DEV/postgres/image.sh"
@@ -54,7 +64,7 @@ up() {
     say "the cluster '$name' was left half made; making it again"
     kind delete cluster -q --name "$name"
   fi
-  if exists; then wake; else part "kind" create; fi
+  if exists; then wake; need_ports; else part "kind" create; fi
   [ "$SHOPKEEPER_IMAGES" = published ] || stand_ins
   kube apply -f "$DEV/metrics-server.yaml" >/dev/null
   kube wait --for=condition=Ready node --all --timeout=120s >/dev/null

@@ -48,7 +48,9 @@ seed() { (cd "$ROOT" && cargo xtask run demo seed) >&2; }
 
 welcome() { cat <<X
 
-The shop runs (context kind-$cluster, namespace $namespace):
+The shop: http://127.0.0.1:30080
+
+It runs (context kind-$cluster, namespace $namespace), and its services answer too:
   users    http://127.0.0.1:30081      search   http://127.0.0.1:30082
   orders   http://127.0.0.1:30083      email    http://127.0.0.1:30084
 

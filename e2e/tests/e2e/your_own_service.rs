@@ -26,7 +26,7 @@ async fn a_service_of_ones_own_joins_a_running_shop_ships_alone_and_leaves() -> 
     let reviews = example()?;
     bring(&world, reviews.clone()).await?;
     let shop = world.cluster.ready(PATIENCE).await?;
-    assert_eq!(shop["status"]["servicesReady"], "6/6");
+    assert_eq!(shop["status"]["servicesReady"], "7/7");
 
     let (buyer, sku) = a_buyer_writes_and_a_stranger_cannot(&world).await?;
     a_second_version_ships_alone(&world, reviews).await?;
@@ -36,7 +36,7 @@ async fn a_service_of_ones_own_joins_a_running_shop_ships_alone_and_leaves() -> 
     bring(&world, Value::Null).await?;
     nothing_but_data_is_left(&world).await?;
     let shop = world.cluster.ready(PATIENCE).await?;
-    assert_eq!(shop["status"]["servicesReady"], "5/5");
+    assert_eq!(shop["status"]["servicesReady"], "6/6");
     assert_eq!(pods_of(&world, "orders").await?, orders, "others go on");
     // An order goes through after all that.
     let buyer = world.shop.register("Nora").await?;

@@ -1,6 +1,6 @@
 # The few commands people type. What they do lies in dev/, xtask/ and e2e/.
 .DEFAULT_GOAL := help
-.PHONY: help run up down observe observe-down observe-proof demo demo-release ship figures bench-operator test test-fast contract contracts-fuzz fmt lint generate clean-cache
+.PHONY: help run up down observe observe-down observe-proof browser-proof demo demo-release ship figures bench-operator test test-fast contract contracts-fuzz fmt lint generate clean-cache
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -22,6 +22,9 @@ observe-down: ## Remove them
 
 observe-proof: ## Prove that they tell all: an order's trace, its lines, alerts, boards; breaks and mends the shop (3 to 6 minutes)
 	@dev/observe.sh proof
+
+browser-proof: ## The pages of the running shop in a real browser, with screenshots (a minute; installs Chromium)
+	@dev/browser.sh
 
 demo: ## A buyer registers, searches with a typo, orders and pays; told as a story
 	@cargo xtask run demo story

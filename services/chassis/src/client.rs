@@ -1,7 +1,9 @@
 //! Asking a neighbour: deadlines that shrink from hop to hop, the trace passed on, retries only where they are safe.
 
+mod metrics;
+
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use backon::{ExponentialBuilder, Retryable};
 use reqwest::{Method, StatusCode, header};
@@ -17,8 +19,12 @@ use crate::deadline;
 use crate::http::{ClientIp, IdempotencyKey, Problem};
 use crate::telemetry::{failed, inject};
 
+pub use metrics::CallMetrics;
+
 /// The longest wait for one answer when there is no shorter deadline.
 const LONGEST: Duration = Duration::from_secs(5);
+/// Between two tries: the second pause of those below, with what is added by chance.
+const LONGEST_PAUSE: Duration = Duration::from_millis(200);
 /// Kept back for the way home of the answer.
 const MARGIN: Duration = Duration::from_millis(50);
 /// An answer larger than this is not read.
@@ -72,6 +78,7 @@ pub struct Peer {
     token: Option<SecretString>,
     http: reqwest::Client,
     budget: Arc<TpsBudget>,
+    metrics: CallMetrics,
 }
 
 /// An HTTP client with the time-outs of a neighbour.
@@ -89,13 +96,19 @@ pub(crate) fn plain_http() -> reqwest::Client {
 
 impl Peer {
     /// `base` is the neighbour's base URL; `token` is shown as bearer token.
-    pub fn new(name: &'static str, base: Url, token: Option<SecretString>) -> Self {
+    pub fn new(
+        name: &'static str,
+        base: Url,
+        token: Option<SecretString>,
+        metrics: CallMetrics,
+    ) -> Self {
         Self {
             name,
             base,
             token,
             http: plain_http(),
             budget: Arc::new(budget()),
+            metrics,
         }
     }
 
@@ -186,11 +199,13 @@ impl Call<'_> {
         self
     }
 
-    /// Sends and reads the answer; `()` where there is none. A GET, a PUT, a DELETE and a request with a key are tried up to three times within the deadline and
+    /// Sends and reads the answer; `()` where there is none. A GET, a PUT or DELETE without a condition, and a request with a key are tried up to three times within the deadline and
     /// the neighbour's retry budget; any other once.
     pub async fn send<T: DeserializeOwned>(self) -> Result<T, PeerError> {
         // RFC 9110, 9.2.2
-        let repeatable = self.method.is_idempotent() || self.key.is_some();
+        // Under a condition a request that was done is refused the second time, as if somebody else had done it.
+        let is_idempotent = self.method.is_idempotent() && self.if_match.is_none();
+        let repeatable = is_idempotent || self.key.is_some();
         repeatedly(&self.peer.budget, repeatable, |try_| self.traced(try_)).await
     }
 
@@ -213,14 +228,26 @@ impl Call<'_> {
             url.full = tracing::field::Empty,
             url.template = template,
         );
+        let started = Instant::now();
         let answer = self.once().instrument(span.clone()).await;
-        if let Err(error) = &answer {
-            failed(&span, error.kind());
+        let outcome = match &answer {
+            Ok((status, _)) => status.as_str().to_owned(),
+            Err(error) => error.kind(),
+        };
+        if answer.is_err() {
+            failed(&span, outcome.clone());
         }
-        answer
+        let labels = metrics::Labels {
+            peer: self.peer.name,
+            method: self.method.to_string(),
+            route: template,
+            outcome,
+        };
+        self.peer.metrics.observe(&labels, started.elapsed(), &span);
+        answer.map(|(_, answer)| answer)
     }
 
-    async fn once<T: DeserializeOwned>(&self) -> Result<T, PeerError> {
+    async fn once<T: DeserializeOwned>(&self) -> Result<(StatusCode, T), PeerError> {
         let name = self.peer.name;
         let unreachable = |cause: String| PeerError::Unreachable { peer: name, cause };
         let malformed = |cause: String| PeerError::Malformed { peer: name, cause };
@@ -285,7 +312,8 @@ impl Call<'_> {
         } else {
             &body[..]
         };
-        serde_json::from_slice(body).map_err(|e| malformed(e.to_string()))
+        let answer = serde_json::from_slice(body).map_err(|e| malformed(e.to_string()))?;
+        Ok((status, answer))
     }
 }
 
@@ -339,7 +367,11 @@ where
                 .with_max_times(2)
                 .with_jitter(),
         )
-        .when(|error: &PeerError| repeatable && error.is_transient() && budget.withdraw())
+        // A pause that outlasts the deadline would take the time in which the caller can say what went wrong.
+        .when(|error: &PeerError| {
+            let has_time = patience().is_some_and(|left| left > LONGEST_PAUSE);
+            repeatable && error.is_transient() && has_time && budget.withdraw()
+        })
         .notify(|error, _| tracing::debug!(%error, "asking again"))
         .await
 }

@@ -25,13 +25,16 @@ const SCHEMA_BEHIND: u8 = 3;
 /// The file in which Kubernetes looks for the last words of a container.
 const TERMINATION_MESSAGE: &str = "/dev/termination-log";
 
+/// What a service does with its settings.
+type Work<T> = fn(Env) -> BoxFuture<'static, anyhow::Result<T>>;
+
 /// A service as a process holds it.
 #[derive(Clone, Copy)]
 pub struct Hosted {
     identity: Identity,
-    start: fn(Env) -> BoxFuture<'static, anyhow::Result<Running>>,
+    start: Work<Running>,
     /// Where it has a database.
-    migrate: Option<fn(Env) -> BoxFuture<'static, anyhow::Result<Range>>>,
+    migrate: Option<Work<Range>>,
 }
 
 impl Hosted {
@@ -157,10 +160,7 @@ impl Process {
 
 impl Guest {
     /// Runs `work` on the threads of the service.
-    async fn run<T: Send + 'static>(
-        &self,
-        work: fn(Env) -> BoxFuture<'static, anyhow::Result<T>>,
-    ) -> anyhow::Result<T> {
+    async fn run<T: Send + 'static>(&self, work: Work<T>) -> anyhow::Result<T> {
         let outcome = self.runtime.spawn(work(self.env.clone())).await;
         self.named(outcome.context("it panicked").and_then(|outcome| outcome))
     }

@@ -10,6 +10,7 @@ use url::Url;
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::auth::Verifier;
+use crate::client::CallMetrics;
 use crate::db::Db;
 use crate::events::contract::EventContract;
 use crate::events::handler::Handler;
@@ -68,6 +69,7 @@ pub trait Stateless: Send + Sync + 'static {
 /// What a service that keeps nothing is given to start with.
 pub struct StatelessChassis {
     pub(crate) registry: Registry,
+    pub(crate) calls: Option<CallMetrics>,
     pub(crate) readiness: Readiness,
     pub(crate) workers: Vec<Worker>,
     pub(crate) stop: CancellationToken,
@@ -110,6 +112,11 @@ impl Chassis {
         self.common.metrics()
     }
 
+    /// As [`StatelessChassis::calls`].
+    pub fn calls(&mut self) -> CallMetrics {
+        self.common.calls()
+    }
+
     /// As [`StatelessChassis::verifier`].
     pub fn verifier(&mut self, issuer: Url) -> Verifier {
         self.common.verifier(issuer)
@@ -140,6 +147,13 @@ impl StatelessChassis {
     /// The registry behind `/metrics`.
     pub fn metrics(&mut self) -> &mut Registry {
         &mut self.registry
+    }
+
+    /// Where calls to neighbours are measured, in the registry behind `/metrics`.
+    pub fn calls(&mut self) -> CallMetrics {
+        let registry = &mut self.registry;
+        let calls = self.calls.get_or_insert_with(|| CallMetrics::new(registry));
+        calls.clone()
     }
 
     /// Checks access tokens offline with the keys that `issuer` publishes, kept fresh in the background.

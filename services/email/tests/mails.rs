@@ -46,7 +46,10 @@ async fn without_a_mail_server_every_mail_is_kept_and_said_so() {
             .all(|mail| mail["to"] == "zoe@home.example" && mail["sent_at"].is_null())
     );
 
-    is_as_documented(&service.metrics().await, &["All services", "email"]);
+    is_as_documented(
+        &service.metrics().await,
+        &["All services", "Services with a database", "email"],
+    );
 
     let published = support::published(&backends, support::EMAIL_SENT, 3).await;
     let of_order: Vec<&Value> = published

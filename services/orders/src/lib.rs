@@ -88,7 +88,11 @@ impl Service for Orders {
         subscriptions::subscribe(chassis, &state.signals);
         let runner = Runner {
             db: state.db.clone(),
-            payments: PaymentsClient::new(settings.payments_url, settings.payments_token)?,
+            payments: PaymentsClient::new(
+                settings.payments_url,
+                settings.payments_token,
+                chassis.calls(),
+            )?,
             signals: state.signals.clone(),
             metrics: state.metrics.clone(),
         };

@@ -5,7 +5,7 @@ mod grpc;
 mod http;
 
 use ::http::StatusCode;
-use chassis::client::{Peer, PeerError};
+use chassis::client::{CallMetrics, Peer, PeerError};
 use chassis::grpc::GrpcPeer;
 use secrecy::SecretString;
 use url::Url;
@@ -45,11 +45,11 @@ enum Change {
 
 impl PaymentsClient {
     /// Over gRPC where the URL says `grpc://`, over HTTP otherwise.
-    pub(crate) fn new(url: Url, token: SecretString) -> anyhow::Result<Self> {
+    pub(crate) fn new(url: Url, token: SecretString, calls: CallMetrics) -> anyhow::Result<Self> {
         const NAME: &str = "payments";
         Ok(match url.scheme() {
             "grpc" => Self::Grpc(grpc::Client::new(GrpcPeer::new(NAME, &url, Some(&token))?)),
-            _ => Self::Http(http::Client::new(Peer::new(NAME, url, Some(token)))),
+            _ => Self::Http(http::Client::new(Peer::new(NAME, url, Some(token), calls))),
         })
     }
 

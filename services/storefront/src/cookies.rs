@@ -77,6 +77,12 @@ impl Change {
         Self(cookie)
     }
 
+    /// Whether it gives an access token that a browser keeps for a while.
+    pub(crate) fn begins_a_session(&self) -> bool {
+        let lives = self.0.max_age().is_some_and(Duration::is_positive);
+        self.0.name() == Name::Access.text() && lives
+    }
+
     pub(crate) fn remove(name: Name) -> Self {
         let mut cookie = basic(name, String::new());
         cookie.set_max_age(Duration::ZERO);

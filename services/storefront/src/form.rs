@@ -26,7 +26,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Sent<T> {
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
         let (mut parts, body) = request.into_parts();
         let visitor = Visitor::from_request_parts(&mut parts, state).await?;
-        let is_of_other_site = comes_from_another_site(&parts.headers);
+        let site = Site::of(&parts.headers);
         let request = Request::from_parts(parts, body);
         let misfilled = |status| {
             let detail = "The form was not filled as this page sends it.";
@@ -36,7 +36,12 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Sent<T> {
         let RawForm(body) = body.map_err(|error| misfilled(error.status()))?;
         let shown = form_urlencoded::parse(&body).find(|(name, _)| name == FIELD);
         let shown = shown.map(|(_, value)| value).unwrap_or_default();
-        if is_of_other_site || !is_same(&shown, &visitor.csrf) {
+        let is_ours = match site {
+            Site::Ours => true,
+            Site::Another => false,
+            Site::Unsaid => is_same(&shown, &visitor.csrf),
+        };
+        if !is_ours {
             return Err(foreign());
         }
         let fields = serde_urlencoded::from_bytes(&body);
@@ -51,9 +56,22 @@ pub(crate) fn new_token() -> String {
     letters.map(char::from).collect()
 }
 
-fn comes_from_another_site(headers: &HeaderMap) -> bool {
-    let site = headers.get(SITE);
-    site.is_some_and(|site| site != "same-origin")
+/// Where a browser says that a request comes from (Fetch Metadata, 2.3).
+#[derive(Debug, PartialEq, Eq)]
+enum Site {
+    Ours,
+    Another,
+    Unsaid,
+}
+
+impl Site {
+    fn of(headers: &HeaderMap) -> Self {
+        match headers.get(SITE) {
+            None => Self::Unsaid,
+            Some(site) if site == "same-origin" => Self::Ours,
+            Some(_) => Self::Another,
+        }
+    }
 }
 
 fn is_same(shown: &str, expected: &str) -> bool {
@@ -89,10 +107,10 @@ mod tests {
             }
             headers
         };
-        assert!(!comes_from_another_site(&headers(Some("same-origin"))));
-        assert!(!comes_from_another_site(&headers(None)));
+        assert_eq!(Site::of(&headers(Some("same-origin"))), Site::Ours);
+        assert_eq!(Site::of(&headers(None)), Site::Unsaid);
         for site in ["cross-site", "same-site", "none"] {
-            assert!(comes_from_another_site(&headers(Some(site))), "{site}");
+            assert_eq!(Site::of(&headers(Some(site))), Site::Another, "{site}");
         }
     }
 

@@ -41,19 +41,20 @@ pub(crate) struct State {
     pub(crate) stop: CancellationToken,
 }
 
-/// Stories that are followed at once, in all and by one client: each holds a connection and asks orders once a second.
-const FOLLOWED: usize = 128;
-const FOLLOWED_BY_ONE: usize = 8;
+/// Stories that are followed at once, in all and from one address, which many buyers may share: each holds a connection and asks
+/// orders once a second. Whoever gets no place loads the page anew.
+const FOLLOWED: usize = 256;
+const FOLLOWED_FROM_ONE: usize = 64;
 
 impl State {
     pub(crate) fn new(settings: Settings, chassis: &mut StatelessChassis) -> Self {
         Self {
-            users: Users::new(settings.users_url.clone()),
-            search: Search::new(settings.search_url),
-            orders: Orders::new(settings.orders_url),
+            users: Users::new(settings.users_url.clone(), chassis.calls()),
+            search: Search::new(settings.search_url, chassis.calls()),
+            orders: Orders::new(settings.orders_url, chassis.calls()),
             verifier: chassis.verifier(settings.users_url),
             currency: settings.currency,
-            live: Places::new(FOLLOWED, FOLLOWED_BY_ONE),
+            live: Places::new(FOLLOWED, FOLLOWED_FROM_ONE),
             stop: chassis.stop(),
         }
     }
@@ -92,7 +93,7 @@ pub(crate) fn page(template: &impl Template) -> Response {
 }
 
 /// Shows another page after something was done, so that loading it again does nothing twice. `path` is one of this shop.
-fn go_to(path: &str) -> Response {
+pub(crate) fn go_to(path: &str) -> Response {
     // What a header cannot hold is no path of ours.
     let path = HeaderValue::from_str(path).unwrap_or(HeaderValue::from_static("/"));
     (StatusCode::SEE_OTHER, [(header::LOCATION, path)]).into_response()

@@ -137,6 +137,9 @@ pub(crate) struct Texts {
     pub(crate) went_wrong: &'static str,
     pub(crate) try_again: &'static str,
     pub(crate) foreign_form: &'static str,
+    pub(crate) order_unknown: &'static str,
+    pub(crate) order_again: &'static str,
+    pub(crate) nothing_to_order: &'static str,
     pub(crate) to_start: &'static str,
 }
 

@@ -2,7 +2,7 @@
 
 use axum::extract::{FromRequestParts, Request, State as Of};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::Response;
 use chassis::http::{ClientIp, Problem};
@@ -14,7 +14,7 @@ use crate::failure::{Failure, as_page};
 use crate::form;
 use crate::guest_cart::GuestCart;
 use crate::notice::Notice;
-use crate::pages::State;
+use crate::pages::{State, go_to};
 use crate::texts::Texts;
 use crate::upstream::users::Tokens;
 use crate::upstream::{Service, refusal};
@@ -92,15 +92,26 @@ pub(crate) async fn accompany(
 ) -> Response {
     let (mut parts, body) = request.into_parts();
     let (visitor, changes) = recognise(&state, client, &parts).await;
-    parts.extensions.insert(visitor.clone());
     let is_shown = parts.method == Method::GET;
     let is_browser = reads_pages(&parts.headers);
+    if is_shown && is_browser && changes.iter().any(Change::begins_a_session) {
+        return first_keep(&changes, &visitor);
+    }
+    parts.extensions.insert(visitor.clone());
     let mut response = next.run(Request::from_parts(parts, body)).await;
     if is_browser {
         response = as_page(response, &visitor);
     }
     for change in changes {
         change.apply_under(&mut response);
+    }
+    if visitor.is_member() {
+        // Not to be found under "back" by whoever uses the machine next.
+        let never = HeaderValue::from_static("private, no-store");
+        response
+            .headers_mut()
+            .entry(header::CACHE_CONTROL)
+            .or_insert(never);
     }
     if is_shown && visitor.notice.is_some() && response.status() == StatusCode::OK {
         Change::remove(Name::Notice).apply_under(&mut response);
@@ -119,7 +130,11 @@ async fn recognise(state: &State, client: ClientIp, parts: &Parts) -> (Visitor, 
     });
     let cart = cookies::read(headers, Name::Cart).unwrap_or_default();
     let notice = cookies::read(headers, Name::Notice);
-    let at = parts.uri.path_and_query();
+    // What was sent cannot be gone back to.
+    let at = parts
+        .uri
+        .path_and_query()
+        .filter(|_| parts.method == Method::GET);
     let visitor = Visitor {
         texts: language(headers),
         who,
@@ -130,6 +145,16 @@ async fn recognise(state: &State, client: ClientIp, parts: &Parts) -> (Visitor, 
         at: at.map_or_else(|| "/".to_owned(), ToString::to_string),
     };
     (visitor, changes)
+}
+
+/// Has the browser keep the new tokens before a page is made, which may take long: one that does not wait for it would come back with the
+/// used token, and too late for users to take it.
+fn first_keep(changes: &[Change], visitor: &Visitor) -> Response {
+    let mut response = go_to(&visitor.at);
+    for change in changes {
+        change.apply(&mut response);
+    }
+    response
 }
 
 /// Browsers say so; to other programs a failure is a problem document.

@@ -14,7 +14,10 @@ async fn the_page_has_each_metric_with_its_type_and_labels_and_no_other() {
     let shop = Shop::open().await;
     let body = json!({"email": "ada@shop.example", "password": PASSWORD, "name": "Ada"});
     assert_eq!(shop.post("/users", &body).await.status(), 201);
-    is_as_documented(&shop.users.metrics().await, &["All services", "users"]);
+    is_as_documented(
+        &shop.users.metrics().await,
+        &["All services", "Services with a database", "users"],
+    );
 }
 
 #[tokio::test]

@@ -17,6 +17,7 @@ impl StatelessChassis {
         SpanCounts::of(name).register(&mut registry);
         Self {
             registry,
+            calls: None,
             readiness: Readiness::default(),
             workers: vec![],
             stop: stops.work.clone(),

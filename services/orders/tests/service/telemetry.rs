@@ -11,7 +11,15 @@ async fn the_page_has_each_metric_with_its_type_and_labels_and_no_other() {
     shop.sell("mug", 100, 10).await;
     let order = shop.buy(&Person::buyer(), "mug", 1).await;
     shop.until(order, "paid").await;
-    is_as_documented(&shop.service.metrics().await, &["All services", "orders"]);
+    is_as_documented(
+        &shop.service.metrics().await,
+        &[
+            "All services",
+            "Services with a database",
+            "Services that call others",
+            "orders",
+        ],
+    );
 }
 
 #[tokio::test]

@@ -2,8 +2,9 @@
 
 use std::time::Instant;
 
-use chassis::client::Peer;
+use chassis::client::{CallMetrics, Peer};
 use chassis::grpc::GrpcPeer;
+use chassis::metrics::prometheus_client::registry::Registry;
 use futures::StreamExt;
 use secrecy::SecretString;
 use serde_json::Value;
@@ -28,7 +29,9 @@ async fn cpu_per_authorisation() {
     let shop = Shop::open().await;
     let token = SecretString::from(TOKEN);
     // As services call one another.
-    let over_http = Peer::new("payments", shop.service.url.clone(), Some(token.clone()));
+    let metrics = CallMetrics::new(&mut Registry::default());
+    let url = shop.service.url.clone();
+    let over_http = Peer::new("payments", url, Some(token.clone()), metrics);
     let url = shop.service.grpc_url.as_ref().expect("a gRPC port");
     let over_grpc = GrpcPeer::new("payments", url, Some(&token)).expect("a peer");
     let (mut http, mut grpc) = (f64::INFINITY, f64::INFINITY);

@@ -12,7 +12,12 @@ async fn the_page_has_each_metric_with_its_type_and_labels_and_no_other() {
     let metrics = shop.service.metrics().await;
     is_as_documented(
         &metrics,
-        &["All services", "Services with gRPC", "payments"],
+        &[
+            "All services",
+            "Services with a database",
+            "Services with gRPC",
+            "payments",
+        ],
     );
 }
 

@@ -33,7 +33,12 @@ async fn a_write_is_visible_on_every_replica_and_a_removal_too() {
         let seconds = replica.metric("shop_search_index_delay_seconds_sum").await;
         assert!(seconds > 0.0 && seconds < 30.0, "{seconds}");
     }
-    let sections = ["All services", "Services with gRPC", "search"];
+    let sections = [
+        "All services",
+        "Services with a database",
+        "Services with gRPC",
+        "search",
+    ];
     is_as_documented(&one.service.metrics().await, &sections);
     one.stop().await;
     two.stop().await;

@@ -2,7 +2,7 @@
 
 use askama::Template;
 use axum::extract::{Query, State as Of};
-use axum::http::StatusCode;
+use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use chassis::client::PeerError;
 use secrecy::{ExposeSecret, SecretString};
@@ -165,9 +165,16 @@ async fn merge(
     let mut rest = guest.clone();
     let (mut taken, mut left) = (0, 0);
     for line in guest.lines() {
-        match state.orders.add(token, &line.sku, line.quantity).await {
+        // Not added: a log-in that is sent twice, or again after its answer was lost, must not double the cart.
+        let outcome = state.orders.at_least(token, &line.sku, line.quantity).await;
+        match outcome
+            .as_ref()
+            .map_err(|error| refusal(error).map(|(_, code)| code))
+        {
             Ok(_) => taken += 1,
-            Err(error) if refusal(&error).is_some() => left += 1,
+            Err(Some("offer_removed" | "unknown_sku" | "cart_full" | "mixed_currencies")) => {
+                left += 1
+            }
             Err(_) => return (rest, Some(Notice::CartNotMerged)),
         }
         // Taking a line out always succeeds.
@@ -270,5 +277,9 @@ pub(super) async fn log_out(
     for name in [Name::Access, Name::Refresh] {
         Change::remove(name).apply(&mut response);
     }
+    // Whoever uses the machine next does not find the pages of before under "back".
+    let cache = HeaderValue::from_static("\"cache\"");
+    let name = HeaderName::from_static("clear-site-data");
+    response.headers_mut().insert(name, cache);
     response
 }

@@ -4,7 +4,7 @@ use askama::Template;
 use axum::extract::State as Of;
 use axum::response::Response;
 use chassis::client::PeerError;
-use futures::future::join_all;
+use futures::{StreamExt, stream};
 use serde::Deserialize;
 
 use super::{State, go_and_say, page};
@@ -28,7 +28,7 @@ struct CartPage<'a> {
     lines: Vec<CartLine>,
     total: Option<Money>,
     /// What is wrong with it, after a try to order it.
-    trouble: Option<&'static str>,
+    trouble: Option<String>,
 }
 
 /// A line as it is shown.
@@ -61,7 +61,7 @@ pub(super) async fn show(Of(state): Of<State>, visitor: Visitor) -> Result<Respo
 }
 
 /// The page of an account's cart.
-pub(super) fn of_member(visitor: &Visitor, cart: Cart, trouble: Option<&'static str>) -> Response {
+pub(super) fn of_member(visitor: &Visitor, cart: Cart, trouble: Option<String>) -> Response {
     let lines = cart.items.into_iter().map(|item| CartLine {
         sku: item.sku,
         title: item.title,
@@ -80,9 +80,13 @@ pub(super) fn of_member(visitor: &Visitor, cart: Cart, trouble: Option<&'static 
     })
 }
 
+/// Products of a guest's cart that are asked for at once: whoever writes a full cart into his cookie must not keep the neighbours busy.
+const AT_ONCE: usize = 4;
+
 async fn of_guest(state: &State, visitor: &Visitor) -> Response {
-    let lines = visitor.guest_cart.lines().iter();
-    let lines = join_all(lines.map(|line| guest_line(state, line))).await;
+    let lines = visitor.guest_cart.lines().to_vec().into_iter();
+    let lines = stream::iter(lines.map(|line| guest_line(state, line)));
+    let lines: Vec<_> = lines.buffered(AT_ONCE).collect().await;
     let total = sum(&lines);
     page(&CartPage {
         v: visitor,
@@ -95,8 +99,9 @@ async fn of_guest(state: &State, visitor: &Visitor) -> Response {
 }
 
 /// A product of a guest's cart at today's price.
-async fn guest_line(state: &State, Line { sku, quantity }: &Line) -> CartLine {
-    let (product, available) = tokio::join!(state.search.product(sku), state.orders.available(sku));
+async fn guest_line(state: &State, Line { sku, quantity }: Line) -> CartLine {
+    let (product, available) =
+        tokio::join!(state.search.product(&sku), state.orders.available(&sku));
     let is_removed = match &product {
         Ok(_) => false,
         Err(error) => refusal(error).is_some(),
@@ -104,16 +109,16 @@ async fn guest_line(state: &State, Line { sku, quantity }: &Line) -> CartLine {
     let product = product.ok();
     let title = product
         .as_ref()
-        .map_or(sku, |product| &product.title)
+        .map_or(&sku, |product| &product.title)
         .clone();
     let prices = product.and_then(|product| {
-        let all = product.price.times(*quantity)?;
+        let all = product.price.times(quantity)?;
         Some((product.price, all))
     });
     CartLine {
-        sku: sku.clone(),
+        sku,
         title,
-        quantity: *quantity,
+        quantity,
         prices,
         available: available.ok(),
         is_removed,

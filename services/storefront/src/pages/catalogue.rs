@@ -10,9 +10,10 @@ use self::wish::Wish;
 use super::{State, page};
 use crate::failure::{Failure, away};
 use crate::marked::{Piece, pieces};
+use crate::picture::hash;
 use crate::texts::Texts;
 use crate::upstream::Service;
-use crate::upstream::search::{FacetValue, Found, Hit};
+use crate::upstream::search::{FacetValue, Facets, Found, Hit};
 use crate::visitor::Visitor;
 
 #[derive(Template)]
@@ -24,13 +25,13 @@ struct Catalogue<'a> {
     wish: &'a Wish,
     /// A price that was typed and is none.
     has_wrong_price: bool,
+    facets: [Facet; 2],
     results: Result<Results, &'static str>,
 }
 
 /// What was found, ready to be shown.
 struct Results {
     found: Found,
-    facets: [Facet; 2],
     next: Option<String>,
 }
 
@@ -43,8 +44,16 @@ struct Facet {
 
 struct Choice {
     value: String,
-    count: u64,
+    /// `None` where nothing is found with it.
+    count: Option<u64>,
     is_chosen: bool,
+}
+
+impl Choice {
+    /// The same for a value wherever it stands: what is chosen keeps its focus while the page changes around it.
+    fn id(&self) -> String {
+        format!("{:08x}", hash(&self.value))
+    }
 }
 
 impl Hit {
@@ -69,8 +78,8 @@ pub(super) async fn show(
     let wish = Wish::parse(query.as_deref().unwrap_or_default());
     let (query, has_wrong_price) = wish.query(state.currency);
     let found = state.search.find(&query).await;
-    let results = match found {
-        Ok(found) => Ok(results(found, &wish, t)),
+    let mut results = match found {
+        Ok(found) => Ok(results(found, &wish)),
         Err(error) => Err(match Failure::of(Service::Search, &error) {
             Failure::Away(service) => away(service, t),
             // A link that somebody has changed.
@@ -79,42 +88,39 @@ pub(super) async fn show(
             }
         }),
     };
+    let facets = facets(results.as_mut().ok(), &wish, t);
     page(&Catalogue {
         v: &visitor,
         t,
         title: t.search,
         wish: &wish,
         has_wrong_price,
+        facets,
         results,
     })
 }
 
-fn results(mut found: Found, wish: &Wish, t: &'static Texts) -> Results {
+fn results(mut found: Found, wish: &Wish) -> Results {
     let next = found.next_cursor.take();
-    let facet = |name, legend, values: Vec<FacetValue>, chosen: &[String]| Facet {
+    Results {
+        found,
+        next: next.map(|cursor| wish.link(Some(&cursor))),
+    }
+}
+
+/// What can be chosen among: without an answer of search, what is chosen.
+fn facets(results: Option<&mut Results>, wish: &Wish, t: &'static Texts) -> [Facet; 2] {
+    let facets = results.map(|results| std::mem::take(&mut results.found.facets));
+    let Facets { category, brand } = facets.unwrap_or_default();
+    let facet = |name, legend, values, chosen: &[String]| Facet {
         name,
         legend,
         choices: choices(values, chosen),
     };
-    let facets = [
-        facet(
-            "category",
-            t.category,
-            std::mem::take(&mut found.facets.category),
-            &wish.category,
-        ),
-        facet(
-            "brand",
-            t.brand,
-            std::mem::take(&mut found.facets.brand),
-            &wish.brand,
-        ),
-    ];
-    Results {
-        found,
-        facets,
-        next: next.map(|cursor| wish.link(Some(&cursor))),
-    }
+    [
+        facet("category", t.category, category, &wish.category),
+        facet("brand", t.brand, brand, &wish.brand),
+    ]
 }
 
 /// The most frequent values, and all that are chosen, also those that nothing is found with.
@@ -126,7 +132,7 @@ fn choices(values: Vec<FacetValue>, chosen: &[String]) -> Vec<Choice> {
     let missing: Vec<_> = missing
         .map(|value| Choice {
             value: value.clone(),
-            count: 0,
+            count: None,
             is_chosen: true,
         })
         .collect();
@@ -135,7 +141,7 @@ fn choices(values: Vec<FacetValue>, chosen: &[String]) -> Vec<Choice> {
     let shown = shown.map(|(_, FacetValue { value, count })| Choice {
         is_chosen: is_chosen(&value),
         value,
-        count,
+        count: Some(count),
     });
     shown.chain(missing).collect()
 }
@@ -155,6 +161,6 @@ mod tests {
         assert_eq!(choices.len(), CHOICES + 2);
         let chosen: Vec<_> = choices.iter().filter(|choice| choice.is_chosen).collect();
         let chosen: Vec<_> = chosen.iter().map(|c| (c.value.as_str(), c.count)).collect();
-        assert_eq!(chosen, [("brand 19", 1), ("nobody's", 0)]);
+        assert_eq!(chosen, [("brand 19", Some(1)), ("nobody's", None)]);
     }
 }

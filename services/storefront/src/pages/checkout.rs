@@ -21,12 +21,14 @@ use crate::visitor::{Member, Visitor};
 const HERE: &str = "/checkout";
 
 /// What the simulator of payments makes of a token.
-const CARDS: [(&str, fn(&Texts) -> &'static str); 4] = [
-    ("tok_approved", |t| t.card_good),
-    ("tok_declined", |t| t.card_declined),
-    ("tok_slow", |t| t.card_slow),
-    ("tok_unknown", |t| t.card_unclear),
-];
+const fn cards(t: &Texts) -> [(&'static str, &'static str); 4] {
+    [
+        ("tok_approved", t.card_good),
+        ("tok_declined", t.card_declined),
+        ("tok_slow", t.card_slow),
+        ("tok_unknown", t.card_unclear),
+    ]
+}
 
 #[derive(Template)]
 #[template(path = "checkout.html")]
@@ -67,11 +69,22 @@ fn checkout_page(visitor: &Visitor, cart: Cart, trouble: Option<String>) -> Resp
             cart: &cart,
             total,
             key: Uuid::new_v4(),
-            cards: CARDS.map(|(token, label)| (token, label(t))),
+            cards: cards(t),
             trouble,
         }),
-        Some(_) | None => cart::of_member(visitor, cart, None),
+        Some(_) | None => cart::of_member(visitor, cart, trouble),
     }
+}
+
+/// That it is not known whether it was ordered.
+#[derive(Template)]
+#[template(path = "unknown.html")]
+struct UnknownPage<'a> {
+    v: &'a Visitor,
+    t: &'static Texts,
+    title: &'static str,
+    /// The same form again.
+    fields: [(&'static str, String); 5],
 }
 
 #[derive(Deserialize)]
@@ -93,18 +106,37 @@ pub(super) async fn order(
     };
     let seen = Money {
         amount: agreed.amount,
-        currency: agreed.currency,
+        currency: agreed.currency.clone(),
     };
     let checkout = Checkout {
-        payment_token: agreed.card,
+        payment_token: agreed.card.clone(),
         cart_version: agreed.cart_version,
         expected_total: seen.clone(),
     };
-    let key = agreed.key.to_string();
-    match state.orders.place(&member.token, &key, &checkout).await {
+    let (key, client) = (agreed.key.to_string(), visitor.client);
+    let outcome = state.orders.place(&member.token, &key, &checkout, client);
+    match outcome.await {
         Ok(order) => Ok(go_to(&format!("/orders/{}", order.id))),
+        Err(error) if refusal(&error).is_none() => Ok(unknown(&visitor, agreed)),
         Err(error) => refused(&state, &visitor, member, &seen, &error).await,
     }
+}
+
+fn unknown(visitor: &Visitor, agreed: Agreed) -> Response {
+    let t = visitor.texts;
+    let shown = page(&UnknownPage {
+        v: visitor,
+        t,
+        title: t.check_out,
+        fields: [
+            ("key", agreed.key.to_string()),
+            ("card", agreed.card),
+            ("cart_version", agreed.cart_version.to_string()),
+            ("amount", agreed.amount.to_string()),
+            ("currency", agreed.currency),
+        ],
+    });
+    (StatusCode::SERVICE_UNAVAILABLE, shown).into_response()
 }
 
 /// Nothing was ordered: says why, with the cart as it is now.
@@ -129,16 +161,18 @@ async fn refused(
             let cart = read(state, member).await?;
             checkout_page(visitor, cart, Some(t.too_many_unpaid.to_owned()))
         }
-        "out_of_stock" | "offer_removed" => {
-            cart::of_member(visitor, read(state, member).await?, Some(t.not_enough))
-        }
+        "out_of_stock" | "offer_removed" => cart::of_member(
+            visitor,
+            read(state, member).await?,
+            Some(t.not_enough.to_owned()),
+        ),
         "mixed_currencies" => cart::of_member(
             visitor,
             read(state, member).await?,
-            Some(t.mixed_currencies),
+            Some(t.mixed_currencies.to_owned()),
         ),
         // It was ordered in another tab.
-        "cart_empty" => return Ok(go_and_say("/orders", Notice::CartChanged)),
+        "cart_empty" => return Ok(go_and_say("/orders", Notice::NothingToOrder)),
         _ => return Err(Failure::of(Service::Orders, error)),
     };
     // A browser shows the page whatever the status says; a page that was made wins over one that was not.

@@ -16,7 +16,7 @@ use super::State;
 use super::orders::Story;
 use crate::failure::Failure;
 use crate::texts::Texts;
-use crate::upstream::Service;
+use crate::upstream::{Service, refusal};
 use crate::visitor::Visitor;
 
 /// Between two looks at the story.
@@ -57,8 +57,13 @@ fn stories(
     async_stream::stream! {
         let (mut last, mut quiet) = (String::new(), 0);
         for _ in 0..LONGEST {
+            let timeline = state.orders.timeline(&token, id).await;
+            // The access token has ended: the browser comes back with a new one.
+            if timeline.as_ref().is_err_and(|error| refusal(error).is_some()) {
+                return;
+            }
             // An orders that is away for a moment is asked again like one that has no news.
-            if let Ok(timeline) = state.orders.timeline(&token, id).await {
+            if let Ok(timeline) = timeline {
                 let is_final = matches!(timeline.state.as_str(), "paid" | "cancelled");
                 let html = Story::new(texts, timeline).render().unwrap_or_default();
                 quiet = if html == last && is_final { quiet + 1 } else { 0 };
@@ -68,7 +73,7 @@ fn stories(
                 }
             }
             if quiet >= QUIET {
-                yield Ok(Event::default().event("end").data(""));
+                yield Ok(Event::default().event("end").data("."));
                 return;
             }
             tokio::select! {

@@ -1,6 +1,7 @@
 //! Carts, orders, stock.
 
-use chassis::client::{Peer, PeerError};
+use chassis::client::{CallMetrics, Peer, PeerError};
+use chassis::http::ClientIp;
 use http::StatusCode;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
@@ -111,8 +112,8 @@ struct Stock {
 const TRIES: usize = 3;
 
 impl Orders {
-    pub(crate) fn new(base: Url) -> Self {
-        Self(Peer::new("orders", base, None))
+    pub(crate) fn new(base: Url, calls: CallMetrics) -> Self {
+        Self(Peer::new("orders", base, None, calls))
     }
 
     pub(crate) async fn cart(&self, token: &SecretString) -> Result<Cart, PeerError> {
@@ -126,14 +127,34 @@ impl Orders {
         sku: &str,
         quantity: u32,
     ) -> Result<Cart, PeerError> {
+        let more = |there: u32| there.saturating_add(quantity).min(MOST_UNITS);
+        self.change(token, sku, more).await
+    }
+
+    /// Sees to it that so many of a product at least are in a cart. Done twice it is the same.
+    pub(crate) async fn at_least(
+        &self,
+        token: &SecretString,
+        sku: &str,
+        quantity: u32,
+    ) -> Result<Cart, PeerError> {
+        self.change(token, sku, |there| there.max(quantity)).await
+    }
+
+    async fn change(
+        &self,
+        token: &SecretString,
+        sku: &str,
+        wanted: impl Fn(u32) -> u32,
+    ) -> Result<Cart, PeerError> {
         let mut tries = 0;
         loop {
             tries += 1;
             let cart = self.cart(token).await?;
             let there = cart.items.iter().find(|item| item.sku == sku);
             let there = there.map_or(0, |item| item.quantity);
-            let wanted = there.saturating_add(quantity).min(MOST_UNITS);
-            let outcome = self.set_at(token, sku, wanted, Some(cart.version)).await;
+            let outcome = self.set_at(token, sku, wanted(there), Some(cart.version));
+            let outcome = outcome.await;
             let is_overtaken = |error: &PeerError| {
                 refusal(error).is_some_and(|(status, _)| status == StatusCode::PRECONDITION_FAILED)
             };
@@ -179,8 +200,9 @@ impl Orders {
         token: &SecretString,
         key: &str,
         checkout: &Checkout,
+        client: ClientIp,
     ) -> Result<Order, PeerError> {
-        let call = self.0.post("/orders").bearer(token);
+        let call = self.0.post("/orders").bearer(token).on_behalf_of(client);
         call.idempotency_key(key).json(checkout).send().await
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use chassis::client::{Peer, PeerError};
+use chassis::client::{CallMetrics, Peer, PeerError};
 use serde::Deserialize;
 use url::Url;
 
@@ -39,7 +39,7 @@ pub(crate) struct Highlight {
     pub(crate) description: String,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 pub(crate) struct Facets {
     pub(crate) category: Vec<FacetValue>,
     pub(crate) brand: Vec<FacetValue>,
@@ -64,8 +64,8 @@ pub(crate) struct Product {
 }
 
 impl Search {
-    pub(crate) fn new(base: Url) -> Self {
-        Self(Peer::new("search", base, None))
+    pub(crate) fn new(base: Url, calls: CallMetrics) -> Self {
+        Self(Peer::new("search", base, None, calls))
     }
 
     /// `query` as the contract has it.

@@ -1,6 +1,6 @@
 //! Accounts and sessions.
 
-use chassis::client::{Peer, PeerError};
+use chassis::client::{CallMetrics, Peer, PeerError};
 use chassis::http::ClientIp;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
@@ -20,8 +20,8 @@ pub(crate) struct Tokens {
 }
 
 impl Users {
-    pub(crate) fn new(base: Url) -> Self {
-        Self(Peer::new("users", base, None))
+    pub(crate) fn new(base: Url, calls: CallMetrics) -> Self {
+        Self(Peer::new("users", base, None, calls))
     }
 
     pub(crate) async fn log_in(

@@ -151,3 +151,39 @@ async fn the_limits_of_users_count_who_is_before_the_browser() {
     owner.get("/login").await;
     assert_eq!(try_from(&owner, PASSWORD).await, StatusCode::OK);
 }
+
+/// Two clicks on "log in", or one whose answer was lost.
+#[tokio::test]
+async fn a_log_in_that_is_sent_twice_does_not_double_the_cart() {
+    let shop = Shop::open().await;
+    shop.sells_mugs("MUG-1", 1999, 50).await;
+    shop.buyer("ada").await;
+    let browser = shop.browser();
+    browser.get("/login").await;
+    browser
+        .post("/cart", &[("sku", "MUG-1"), ("quantity", "2")])
+        .await;
+    let fields = [("email", "ada@shop.example"), ("password", PASSWORD)];
+    let log_in = || browser.post("/login", &fields);
+    tokio::join!(log_in(), log_in());
+    browser
+        .get("/cart")
+        .await
+        .says("name=\"quantity\" value=\"2\"");
+}
+
+#[tokio::test]
+async fn pages_of_members_are_not_kept_for_who_comes_after_them() {
+    let shop = Shop::open().await;
+    let browser = shop.buyer("ada").await;
+    let orders = browser.get("/orders").await;
+    assert_eq!(orders.headers["cache-control"], "private, no-store");
+    let token = browser.cookie("__Host-csrf").unwrap();
+    let request = browser.request(reqwest::Method::POST, "/logout");
+    let body = crate::browser::form(&[("csrf", &token)]);
+    let kind = "application/x-www-form-urlencoded";
+    let out = browser
+        .once(request.header("content-type", kind).body(body))
+        .await;
+    assert_eq!(out.headers["clear-site-data"], "\"cache\"");
+}

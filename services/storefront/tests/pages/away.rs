@@ -108,3 +108,23 @@ async fn without_users_guests_look_around_and_sessions_that_are_good_go_on() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn what_neighbours_take_and_fail_is_measured() {
+    let shop = Shop::open().await;
+    let browser = shop.browser();
+    browser.get("/").await;
+    browser.get("/products/NONE").await;
+    shop.orders_proxy.cut();
+    browser.get("/products/NONE").await;
+    let metrics = shop.metrics().await;
+    chassis::testing::is_as_documented(&metrics, &["All services", "Services that call others"]);
+    let all = [
+        r#"peer="search",method="GET",route="/products",outcome="200""#,
+        r#"peer="search",method="GET",route="/products/{sku}",outcome="404""#,
+        r#"peer="orders",method="GET",route="/stock/{sku}",outcome="unreachable""#,
+    ];
+    for labels in all {
+        assert!(metrics.contains(labels), "{labels}: {metrics}");
+    }
+}

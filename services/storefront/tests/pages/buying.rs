@@ -207,3 +207,25 @@ async fn a_story_is_told_while_it_happens() {
         "nobody follows another's order"
     );
 }
+
+#[tokio::test]
+async fn an_answer_that_is_lost_is_asked_for_again_and_is_one_order() {
+    let shop = Shop::open().await;
+    shop.sells_mugs("MUG-1", 1999, 5).await;
+    let browser = shop.buyer("ada").await;
+    browser
+        .post("/cart", &[("sku", "MUG-1"), ("quantity", "1")])
+        .await;
+    let checkout = browser.get("/checkout").await;
+    shop.orders_proxy.cut();
+    let unknown = pay(&browser, &checkout, "tok_approved").await;
+    assert_eq!(unknown.status, StatusCode::SERVICE_UNAVAILABLE);
+    unknown.says("it is not known whether your order was placed");
+    assert_eq!(unknown.field("key"), checkout.field("key"));
+    shop.orders_proxy.heal();
+    let card = unknown.field("card");
+    let order = pay(&browser, &unknown, &card).await;
+    assert!(order.at.path().starts_with("/orders/"), "{}", order.at);
+    let again = pay(&browser, &unknown, &card).await;
+    assert_eq!(again.at, order.at);
+}

@@ -88,6 +88,10 @@ impl Shop {
         &self.storefront.url
     }
 
+    pub(crate) async fn metrics(&self) -> String {
+        self.storefront.metrics().await
+    }
+
     /// As another program asks.
     pub(crate) async fn plain(&self, path: &str) -> reqwest::Response {
         let request = self.storefront.http.get(self.storefront.at(path));

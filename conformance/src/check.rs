@@ -17,6 +17,8 @@ pub(crate) enum Need {
     /// The document says which schema it needs.
     Schema,
     Subscribes,
+    /// It publishes or subscribes to something.
+    Events,
     Publishes,
     Mail,
     Grpc,
@@ -49,6 +51,10 @@ impl Need {
                 "its document does not say which schema it needs",
             ),
             Self::Subscribes => (!document.subscribes.is_empty(), "it subscribes to nothing"),
+            Self::Events => (
+                !document.publishes.is_empty() || !document.subscribes.is_empty(),
+                "it needs no broker",
+            ),
             Self::Publishes => (!document.publishes.is_empty(), "it publishes nothing"),
             Self::Mail => (document.sends_mail, "it sends no mail"),
             Self::Grpc => (document.ports.grpc.is_some(), "it has no port for gRPC"),

@@ -13,6 +13,9 @@ pub struct Service {
     pub name: String,
     #[serde(default)]
     pub calls: Vec<Call>,
+    /// A Shop has it that names it.
+    #[serde(default)]
+    pub optional: bool,
     /// The kinds of its events.
     #[serde(default)]
     pub publishes: Vec<String>,

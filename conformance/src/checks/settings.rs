@@ -43,7 +43,7 @@ pub(super) static SETTINGS: Scenario = Scenario {
         Check {
             line: "settings.file-unreadable",
             expects: "with a NATS_URL_FILE that is not there it ends with 2, and the last line on standard error names it",
-            needs: &[],
+            needs: &[Need::Events],
             run: |scene| Box::pin(unreadable(scene)),
         },
         Check {

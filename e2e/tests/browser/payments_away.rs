@@ -16,7 +16,7 @@ async fn kubectl(arguments: &[&str]) -> Result<()> {
 
 async fn take_away() -> Result<()> {
     kubectl(&["scale", "deployment/demo-payments", "--replicas=0"]).await?;
-    let pods = "--selector=app.kubernetes.io/instance=demo,app.kubernetes.io/component=payments";
+    let pods = "--selector=app.kubernetes.io/instance=demo,app.kubernetes.io/name=payments,app.kubernetes.io/component=service";
     kubectl(&["wait", "--for=delete", "pod", pods, "--timeout=60s"]).await
 }
 

@@ -79,7 +79,7 @@ async fn split_and_put_together(world: &World) -> Result<()> {
 
     // All leave: those that left before are not touched.
     change(world, json!({ "topology": "Services" })).await?;
-    until_runs(world, &["email", "orders", "payments", "search", "users"]).await?;
+    until_runs(world, &ALL).await?;
     assert_eq!(pods_of(world, "search").await?, four);
     let (_, stores) = workloads(world).await?;
     assert_eq!(
@@ -94,7 +94,7 @@ async fn split_and_put_together(world: &World) -> Result<()> {
     let before = pods(world).await?;
     let over_http = json!({ "services": { "orders": { "protocols": null } } });
     change(world, over_http).await?;
-    until_runs(world, &["email", "orders", "payments", "search", "users"]).await?;
+    until_runs(world, &ALL).await?;
     let gone: Vec<_> = before.difference(&pods(world).await?).cloned().collect();
     let orders = format!("{SHOP}-orders-");
     ensure!(gone.len() == 1 && gone[0].starts_with(&orders), "{gone:?}");
@@ -106,6 +106,9 @@ async fn split_and_put_together(world: &World) -> Result<()> {
     until_runs(world, &[HOST]).await?;
     asked_over_grpc(world, HOST, 9093).await
 }
+
+/// Those of the example.
+const ALL: [&str; 6] = ["email", "orders", "payments", "search", "storefront", "users"];
 
 fn over_grpc() -> Value {
     json!({ "protocols": { "payments": "Grpc" } })
@@ -143,7 +146,7 @@ fn specification() -> Result<Value> {
         .find(|document| document["kind"] == "Shop");
     let mut spec = shop.context("a Shop")?["spec"].take();
     spec["topology"] = json!("Monolith");
-    spec["services"] = json!({ "orders": over_grpc() });
+    spec["services"] = json!({ "orders": over_grpc(), "storefront": {} });
     Ok(spec)
 }
 

@@ -25,10 +25,11 @@ pub(crate) async fn footprint(world: &World, service: &str) -> Result<BTreeMap<S
         format!("{:?}", deployment.metadata.generation),
     );
     let database = format!("{name}-db");
-    let stateful_set = world.cluster.api::<StatefulSet>().get(&database).await?;
+    // Not each has one.
+    let stateful_set = world.cluster.api::<StatefulSet>().get_opt(&database).await?;
     footprint.insert(
         format!("database {database}"),
-        format!("{:?}", stateful_set.metadata.generation),
+        format!("{:?}", stateful_set.map(|set| set.metadata.generation)),
     );
     let labels = format!("app.kubernetes.io/instance={SHOP},app.kubernetes.io/name={service}");
     let pods = world

@@ -108,7 +108,14 @@ async fn split_and_put_together(world: &World) -> Result<()> {
 }
 
 /// Those of the example.
-const ALL: [&str; 6] = ["email", "orders", "payments", "search", "storefront", "users"];
+const ALL: [&str; 6] = [
+    "email",
+    "orders",
+    "payments",
+    "search",
+    "storefront",
+    "users",
+];
 
 fn over_grpc() -> Value {
     json!({ "protocols": { "payments": "Grpc" } })

@@ -26,7 +26,11 @@ pub(crate) async fn footprint(world: &World, service: &str) -> Result<BTreeMap<S
     );
     let database = format!("{name}-db");
     // Not each has one.
-    let stateful_set = world.cluster.api::<StatefulSet>().get_opt(&database).await?;
+    let stateful_set = world
+        .cluster
+        .api::<StatefulSet>()
+        .get_opt(&database)
+        .await?;
     footprint.insert(
         format!("database {database}"),
         format!("{:?}", stateful_set.map(|set| set.metadata.generation)),

@@ -21,6 +21,8 @@ need_rust
 need_packages chromium:chromium chromedriver:chromium-driver curl:curl
 curl -sfo /dev/null "$E2E_SHOP_URL/" || die "no shop answers at $E2E_SHOP_URL; 'make up' makes one"
 cd "$ROOT"
+ADMIN_PASSWORD=$(kubectl --context "$KUBE_CONTEXT" --namespace demo get secret demo-users-keys -o 'jsonpath={.data.ADMIN_PASSWORD}' | base64 -d)
+export ADMIN_PASSWORD
 cargo xtask run demo --ports "$ports" seed >&2
 rm -rf "$E2E_SCREENSHOTS"
 driver

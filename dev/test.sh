@@ -69,7 +69,6 @@ clients_buy() { # in the Shop that the end-to-end tests use too, applied as they
   "$DEV/await-shop.sh" demo
   "$DEV/contracts/flow.sh" 31 >&2
 }
-browser() { PORTS=31 "$DEV/browser.sh" >&2; }
 end_to_end() { E2E_KUBECONFIG=$KUBECONFIG cargo test --locked --package e2e -- --test-threads=1; }
 
 # What is worth a look after a failure, in one folder.
@@ -138,7 +137,6 @@ main() { # read whole before it runs, so that an edit or a pull meanwhile does n
     step "Clients of the contracts buy" clients_buy
     step "Images of services of one's own" own_services
     step "End-to-end tests" end_to_end
-    step "The pages in a browser" browser
   fi
 }
 main "$@"; exit

@@ -199,11 +199,10 @@ impl Call<'_> {
         self
     }
 
-    /// Sends and reads the answer; `()` where there is none. A GET, a PUT or DELETE without a condition, and a request with a key are tried up to three times within the deadline and
-    /// the neighbour's retry budget; any other once.
+    /// Sends and reads the answer; `()` where there is none. A GET, a PUT or DELETE without a condition, and a request with a key are
+    /// tried up to three times within the deadline and the neighbour's retry budget; any other once.
     pub async fn send<T: DeserializeOwned>(self) -> Result<T, PeerError> {
-        // RFC 9110, 9.2.2
-        // Under a condition a request that was done is refused the second time, as if somebody else had done it.
+        // RFC 9110, 9.2.2. Under a condition a request that was done is refused the second time, as if somebody else had done it.
         let is_idempotent = self.method.is_idempotent() && self.if_match.is_none();
         let repeatable = is_idempotent || self.key.is_some();
         repeatedly(&self.peer.budget, repeatable, |try_| self.traced(try_)).await

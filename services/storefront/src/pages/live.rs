@@ -7,7 +7,7 @@ use askama::Template;
 use axum::extract::State as Of;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
-use chassis::http::Path;
+use chassis::http::{Path, Taken};
 use futures::Stream;
 use secrecy::SecretString;
 use uuid::Uuid;
@@ -16,6 +16,7 @@ use super::State;
 use super::orders::Story;
 use crate::failure::Failure;
 use crate::texts::Texts;
+use crate::upstream::orders::{Timeline, is_final};
 use crate::upstream::{Service, refusal};
 use crate::visitor::Visitor;
 
@@ -34,16 +35,11 @@ pub(super) async fn follow(
     let member = visitor.known()?.ok_or(Failure::NotFound)?;
     let token = member.token.clone();
     let first = state.orders.timeline(&token, id).await;
-    first.map_err(|error| Failure::of(Service::Orders, &error))?;
+    let first = first.map_err(|error| Failure::of(Service::Orders, &error))?;
     let place = state.live.try_take(visitor.client);
     let place = place.ok_or(Failure::Away(Service::Orders))?;
-    let stories = stories(state, token, id, visitor.texts);
-    // The place is taken as long as somebody listens.
-    let held = futures::StreamExt::map(stories, move |event| {
-        let _held = &place;
-        event
-    });
-    Ok(Sse::new(held)
+    let stories = stories(state, token, id, visitor.texts, first, place);
+    Ok(Sse::new(stories)
         .keep_alive(KeepAlive::default())
         .into_response())
 }
@@ -53,18 +49,22 @@ fn stories(
     token: SecretString,
     id: Uuid,
     texts: &'static Texts,
+    first: Timeline,
+    place: Taken,
 ) -> impl Stream<Item = Result<Event, Infallible>> {
     async_stream::stream! {
+        // It is taken as long as somebody listens.
+        let _place = place;
+        let mut timeline = Ok(first);
         let (mut last, mut quiet) = (String::new(), 0);
         for _ in 0..LONGEST {
-            let timeline = state.orders.timeline(&token, id).await;
             // The access token has ended: the browser comes back with a new one.
             if timeline.as_ref().is_err_and(|error| refusal(error).is_some()) {
                 return;
             }
             // An orders that is away for a moment is asked again like one that has no news.
             if let Ok(timeline) = timeline {
-                let is_final = matches!(timeline.state.as_str(), "paid" | "cancelled");
+                let is_final = is_final(&timeline.state);
                 let html = Story::new(texts, timeline).render().unwrap_or_default();
                 quiet = if html == last && is_final { quiet + 1 } else { 0 };
                 if html != last {
@@ -81,6 +81,7 @@ fn stories(
                 // Another replica answers when the browser asks again.
                 () = state.stop.cancelled() => return,
             }
+            timeline = state.orders.timeline(&token, id).await;
         }
     }
 }

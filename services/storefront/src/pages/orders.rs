@@ -12,7 +12,7 @@ use crate::failure::{Failure, away};
 use crate::moment::Moment;
 use crate::texts::Texts;
 use crate::upstream::Service;
-use crate::upstream::orders::{Entry, Order, OrderList, Timeline};
+use crate::upstream::orders::{Entry, Order, OrderList, Timeline, is_final};
 use crate::visitor::Visitor;
 
 #[derive(Template)]
@@ -50,7 +50,7 @@ impl Story {
 
 impl Order {
     pub(super) fn is_pending(&self) -> bool {
-        !matches!(self.state.as_str(), "paid" | "cancelled")
+        !is_final(&self.state)
     }
 
     fn placed(&self) -> Moment {

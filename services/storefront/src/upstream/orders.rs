@@ -108,6 +108,11 @@ struct Stock {
     available: u32,
 }
 
+/// Whether nothing becomes of an order any more that stands so.
+pub(crate) fn is_final(state: &str) -> bool {
+    matches!(state, "paid" | "cancelled")
+}
+
 /// Other changes of a cart come between at most so often.
 const TRIES: usize = 3;
 

@@ -3,7 +3,7 @@
 use chassis::testing::eventually;
 use reqwest::{Method, StatusCode};
 
-use crate::shop::{Shop, pay};
+use crate::shop::{Shop, check_out, pay};
 
 #[tokio::test]
 async fn a_guest_fills_a_cart_registers_and_buys_what_was_in_it() {
@@ -59,13 +59,8 @@ async fn a_guest_fills_a_cart_registers_and_buys_what_was_in_it() {
 
 #[tokio::test]
 async fn two_clicks_on_pay_are_one_order() {
-    let shop = Shop::open().await;
-    shop.sells_mugs("MUG-1", 1999, 5).await;
-    let browser = shop.buyer("ada").await;
-    browser
-        .post("/cart", &[("sku", "MUG-1"), ("quantity", "1")])
-        .await;
-    let checkout = browser.get("/checkout").await;
+    let (_shop, browser) = Shop::with_a_buyer(5).await;
+    let checkout = check_out(&browser, "MUG-1", 1).await;
     let clicks = tokio::join!(
         pay(&browser, &checkout, "tok_approved"),
         pay(&browser, &checkout, "tok_approved")
@@ -82,13 +77,8 @@ async fn two_clicks_on_pay_are_one_order() {
 
 #[tokio::test]
 async fn nobody_pays_another_price_than_the_one_that_was_seen() {
-    let shop = Shop::open().await;
-    shop.sells_mugs("MUG-1", 1999, 5).await;
-    let browser = shop.buyer("ada").await;
-    browser
-        .post("/cart", &[("sku", "MUG-1"), ("quantity", "1")])
-        .await;
-    let checkout = browser.get("/checkout").await;
+    let (shop, browser) = Shop::with_a_buyer(5).await;
+    let checkout = check_out(&browser, "MUG-1", 1).await;
     shop.changes_price("MUG-1", 2999).await;
     eventually("orders knows the new price", || async {
         browser.get("/cart").await.has("€29.99").then_some(())
@@ -137,13 +127,8 @@ async fn more_than_there_is_cannot_be_ordered_and_the_line_says_so() {
 
 #[tokio::test]
 async fn a_declined_card_is_told_and_the_cart_is_full_again() {
-    let shop = Shop::open().await;
-    shop.sells_mugs("MUG-1", 1999, 5).await;
-    let browser = shop.buyer("ada").await;
-    browser
-        .post("/cart", &[("sku", "MUG-1"), ("quantity", "2")])
-        .await;
-    let checkout = browser.get("/checkout").await;
+    let (_shop, browser) = Shop::with_a_buyer(5).await;
+    let checkout = check_out(&browser, "MUG-1", 2).await;
     let order = pay(&browser, &checkout, "tok_declined").await;
     eventually("it is cancelled", || async {
         browser
@@ -175,13 +160,8 @@ async fn two_tabs_that_add_at_once_both_count() {
 
 #[tokio::test]
 async fn a_story_is_told_while_it_happens() {
-    let shop = Shop::open().await;
-    shop.sells_mugs("MUG-1", 1999, 5).await;
-    let browser = shop.buyer("ada").await;
-    browser
-        .post("/cart", &[("sku", "MUG-1"), ("quantity", "1")])
-        .await;
-    let checkout = browser.get("/checkout").await;
+    let (shop, browser) = Shop::with_a_buyer(5).await;
+    let checkout = check_out(&browser, "MUG-1", 1).await;
     let order = pay(&browser, &checkout, "tok_slow").await;
     let live = format!("{}/live", order.at.path());
     let mut stream = browser.request(Method::GET, &live).send().await.unwrap();
@@ -194,6 +174,11 @@ async fn a_story_is_told_while_it_happens() {
             .expect("news in time")
             .unwrap()
             .expect("it goes on until then");
+        heard.push_str(&String::from_utf8_lossy(&chunk));
+    }
+    // What a browser hears has data.
+    while !heard.contains("event: end\ndata: .") {
+        let chunk = stream.chunk().await.unwrap().expect("it says that it ends");
         heard.push_str(&String::from_utf8_lossy(&chunk));
     }
     assert!(
@@ -210,13 +195,8 @@ async fn a_story_is_told_while_it_happens() {
 
 #[tokio::test]
 async fn an_answer_that_is_lost_is_asked_for_again_and_is_one_order() {
-    let shop = Shop::open().await;
-    shop.sells_mugs("MUG-1", 1999, 5).await;
-    let browser = shop.buyer("ada").await;
-    browser
-        .post("/cart", &[("sku", "MUG-1"), ("quantity", "1")])
-        .await;
-    let checkout = browser.get("/checkout").await;
+    let (shop, browser) = Shop::with_a_buyer(5).await;
+    let checkout = check_out(&browser, "MUG-1", 1).await;
     shop.orders_proxy.cut();
     let unknown = pay(&browser, &checkout, "tok_approved").await;
     assert_eq!(unknown.status, StatusCode::SERVICE_UNAVAILABLE);

@@ -87,9 +87,7 @@ async fn a_script_in_any_field_stays_text_on_every_page() {
 
 #[tokio::test]
 async fn a_form_from_elsewhere_changes_nothing() {
-    let shop = Shop::open().await;
-    shop.sells_mugs("MUG-1", 1999, 5).await;
-    let browser = shop.buyer("ada").await;
+    let (_shop, browser) = Shop::with_a_buyer(5).await;
     let token = browser.cookie("__Host-csrf").unwrap();
     let send = async |token: &str, site: Option<&str>| {
         let mut request = browser.request(Method::POST, "/cart");

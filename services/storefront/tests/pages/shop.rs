@@ -84,6 +84,14 @@ impl Shop {
         }
     }
 
+    /// One that sells so many mugs (`MUG-1`, for 19.99), and somebody who has registered.
+    pub(crate) async fn with_a_buyer(units: u32) -> (Self, Browser) {
+        let shop = Self::open().await;
+        shop.sells_mugs("MUG-1", 1999, units).await;
+        let browser = shop.buyer("ada").await;
+        (shop, browser)
+    }
+
     pub(crate) fn url(&self) -> &Url {
         &self.storefront.url
     }
@@ -192,6 +200,14 @@ impl Shop {
             .collect();
         browser.post("/register", &fields).await
     }
+}
+
+/// Puts so many of a product into the cart and goes to the checkout.
+pub(crate) async fn check_out(browser: &Browser, sku: &str, quantity: u32) -> Page {
+    let quantity = quantity.to_string();
+    let fields = [("sku", sku), ("quantity", quantity.as_str())];
+    browser.post("/cart", &fields).await;
+    browser.get("/checkout").await
 }
 
 /// Of a checkout, as the page holds it.

@@ -79,6 +79,7 @@ pub struct Peer {
     http: reqwest::Client,
     budget: Arc<TpsBudget>,
     metrics: CallMetrics,
+    proxy_token: Option<SecretString>,
 }
 
 /// An HTTP client with the time-outs of a neighbour.
@@ -109,7 +110,15 @@ impl Peer {
             http: plain_http(),
             budget: Arc::new(budget()),
             metrics,
+            proxy_token: None,
         }
+    }
+
+    /// Proves with the neighbour's `PROXY_TOKEN` that this process may say for which client a call is, see [`Call::on_behalf_of`].
+    #[must_use]
+    pub fn speaking_for_clients(mut self, token: SecretString) -> Self {
+        self.proxy_token = Some(token);
+        self
     }
 
     pub fn get(&self, path: &str) -> Call<'_> {
@@ -178,7 +187,7 @@ impl Call<'_> {
         self
     }
 
-    /// Says for which client it is done, to a neighbour that trusts this process with that (`TRUSTED_PROXIES`).
+    /// Says for which client it is done, to a neighbour that trusts this process with that.
     #[must_use]
     pub fn on_behalf_of(mut self, client: ClientIp) -> Self {
         self.client = Some(client);
@@ -277,6 +286,9 @@ impl Call<'_> {
         }
         if let Some(ClientIp(address)) = self.client {
             request = request.header(ClientIp::FORWARDED, address.to_string());
+            if let Some(token) = &self.peer.proxy_token {
+                request = request.header(ClientIp::TOKEN, token.expose_secret());
+            }
         }
         let mut request = request.build().map_err(|e| malformed(e.to_string()))?;
         inject(request.headers_mut());

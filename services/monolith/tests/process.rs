@@ -56,6 +56,8 @@ impl Monolith {
             ("USERS_URL", format!("http://{host}:8080")),
             ("SEARCH_URL", format!("http://{host}:8081")),
             ("ORDERS_URL", format!("http://{host}:8082")),
+            ("USERS_TOKEN", "of the pages".to_owned()),
+            ("ORDERS_TOKEN", "of the pages".to_owned()),
             ("PAYMENTS_URL", format!("http://{host}:8084")),
             ("PAYMENTS_TOKEN", "between services".to_owned()),
             ("PAYMENTS__API_TOKEN", "between services".to_owned()),

@@ -49,9 +49,13 @@ const FOLLOWED_FROM_ONE: usize = 64;
 impl State {
     pub(crate) fn new(settings: Settings, chassis: &mut StatelessChassis) -> Self {
         Self {
-            users: Users::new(settings.users_url.clone(), chassis.calls()),
+            users: Users::new(
+                settings.users_url.clone(),
+                settings.users_token,
+                chassis.calls(),
+            ),
             search: Search::new(settings.search_url, chassis.calls()),
-            orders: Orders::new(settings.orders_url, chassis.calls()),
+            orders: Orders::new(settings.orders_url, settings.orders_token, chassis.calls()),
             verifier: chassis.verifier(settings.users_url),
             currency: settings.currency,
             live: Places::new(FOLLOWED, FOLLOWED_FROM_ONE),

@@ -3,10 +3,14 @@
 use chassis::settings::wrong;
 use chassis::{Env, SettingError};
 use iso_currency::Currency;
+use secrecy::SecretString;
 use url::Url;
 
 pub struct Settings {
     pub(crate) users_url: Url,
+    /// `USERS_TOKEN` and `ORDERS_TOKEN`: their `PROXY_TOKEN`, which proves that it is the storefront that says who a client is.
+    pub(crate) users_token: SecretString,
+    pub(crate) orders_token: SecretString,
     pub(crate) search_url: Url,
     pub(crate) orders_url: Url,
     /// `CURRENCY`: of prices that a visitor types, and by which products are sorted.
@@ -18,6 +22,8 @@ impl Settings {
         let code: String = env.or("CURRENCY", "EUR".to_owned())?;
         Ok(Self {
             users_url: url(env, "USERS_URL", "users")?,
+            users_token: env.secret("USERS_TOKEN", "the PROXY_TOKEN of users")?,
+            orders_token: env.secret("ORDERS_TOKEN", "the PROXY_TOKEN of orders")?,
             search_url: url(env, "SEARCH_URL", "search")?,
             orders_url: url(env, "ORDERS_URL", "orders")?,
             currency: Currency::from_code(&code)
@@ -49,6 +55,8 @@ mod tests {
                 ("USERS_URL", "http://users:8080"),
                 ("SEARCH_URL", "http://search:8080"),
                 ("ORDERS_URL", "http://orders:8080"),
+                ("USERS_TOKEN", "between services"),
+                ("ORDERS_TOKEN", "between services"),
             ];
             let settings = Settings::read(&Env::of(usual.into_iter().chain([(name, value)])));
             settings.err().map(|error| error.to_string())

@@ -10,6 +10,7 @@ use axum::http::request::Parts;
 use ipnet::IpNet;
 
 use super::problem::Problem;
+use crate::auth::ApiToken;
 
 /// The proxies whose `X-Forwarded-For` is believed. None of them by default: then a client is whoever connects.
 ///
@@ -46,17 +47,44 @@ impl TrustedProxies {
     /// The client behind `peer`: of the addresses that trusted proxies have noted, the last that is no trusted proxy
     /// itself. What stands before that one may be invented.
     pub(crate) fn client(&self, peer: IpAddr, headers: &HeaderMap) -> ClientIp {
+        self.behind(peer, self.contains(peer), headers)
+    }
+
+    /// As [`Self::client`], where it is known whether `peer` speaks for others.
+    fn behind(&self, peer: IpAddr, speaks_for_others: bool, headers: &HeaderMap) -> ClientIp {
         let mut client = peer.to_canonical();
+        let mut is_proxy = speaks_for_others;
         let noted = headers.get_all(ClientIp::FORWARDED).iter();
         let noted: Vec<_> = noted.filter_map(|value| value.to_str().ok()).collect();
         let mut hops = noted.iter().rev().flat_map(|value| value.rsplit(','));
-        while self.contains(client)
+        while is_proxy
             && let Some(hop) = hops.next()
             && let Some(address) = address(hop.trim())
         {
             client = address;
+            is_proxy = self.contains(client);
         }
         ClientIp(client)
+    }
+}
+
+/// Who may say for whom a request is.
+#[derive(Clone)]
+pub(crate) struct Speakers {
+    pub(crate) proxies: TrustedProxies,
+    /// `PROXY_TOKEN`
+    pub(crate) token: Option<ApiToken>,
+}
+
+impl Speakers {
+    /// The client behind whoever connected from `peer`.
+    pub(crate) fn client(&self, peer: IpAddr, headers: &HeaderMap) -> ClientIp {
+        let shown = headers.get(ClientIp::TOKEN);
+        let shown = shown.and_then(|value| value.to_str().ok());
+        let proves_it = shown.zip(self.token.as_ref());
+        let proves_it = proves_it.is_some_and(|(shown, token)| token.is(shown));
+        let speaks = proves_it || self.proxies.contains(peer);
+        self.proxies.behind(peer, speaks, headers)
     }
 }
 
@@ -80,6 +108,9 @@ pub struct ClientIp(pub IpAddr);
 impl ClientIp {
     /// The header in which proxies note it.
     pub(crate) const FORWARDED: &str = "x-forwarded-for";
+    /// The header in which a caller of the shop itself proves that it may note it, with the `PROXY_TOKEN` of the one that is called.
+    /// By its address nobody could be told: that is one of all pods.
+    pub(crate) const TOKEN: &str = "x-proxy-token";
 
     /// What counts as one client: an IPv4 address, or the /64 of IPv6 that one household has.
     pub fn network(self) -> IpAddr {
@@ -133,6 +164,29 @@ mod tests {
         assert_eq!(client("::ffff:10.0.0.1", &["192.0.2.7:4711"]), "192.0.2.7");
         assert_eq!(client("10.0.0.1", &["[2001:db8::7]:4711"]), "2001:db8::7");
         assert_eq!(client("10.0.0.1", &[]), "10.0.0.1");
+    }
+
+    #[test]
+    fn a_caller_with_the_token_speaks_for_its_clients_wherever_it_is() {
+        let speakers = Speakers {
+            proxies: TrustedProxies::default(),
+            token: Some(ApiToken::new("open sesame".to_owned().into())),
+        };
+        let client = |token: Option<&'static str>| {
+            let mut headers = HeaderMap::new();
+            headers.insert(
+                ClientIp::FORWARDED,
+                "198.51.100.1, 192.0.2.7".parse().unwrap(),
+            );
+            if let Some(token) = token {
+                headers.insert(ClientIp::TOKEN, token.parse().unwrap());
+            }
+            let peer = "10.244.1.9".parse().unwrap();
+            speakers.client(peer, &headers).0.to_string()
+        };
+        assert_eq!(client(Some("open sesame")), "192.0.2.7");
+        assert_eq!(client(Some("open barley")), "10.244.1.9");
+        assert_eq!(client(None), "10.244.1.9");
     }
 
     #[test]

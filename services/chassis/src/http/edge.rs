@@ -16,11 +16,12 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::{NotForContentType, Predicate, SizeAbove};
 
-use super::client_ip::TrustedProxies;
+use super::client_ip::{Speakers, TrustedProxies};
 use super::connection::{Connection, announce_close};
 use super::cors::Origins;
 use super::observe::{HttpMetrics, observe};
 use super::problem::{Problem, SomethingMissing};
+use crate::auth::ApiToken;
 use crate::db::Schema;
 use crate::deadline;
 use crate::settings::{Env, SettingError};
@@ -38,8 +39,8 @@ const COMPRESSED_ABOVE: u64 = 1400;
 
 /// The settings of the edge.
 pub(crate) struct EdgeSettings {
-    /// `TRUSTED_PROXIES`
-    pub(crate) proxies: TrustedProxies,
+    /// `TRUSTED_PROXIES` and `PROXY_TOKEN`
+    pub(crate) speakers: Speakers,
     /// `CORS_ORIGINS`
     pub(crate) origins: Option<Origins>,
 }
@@ -47,7 +48,10 @@ pub(crate) struct EdgeSettings {
 impl EdgeSettings {
     pub(crate) fn read(env: &Env) -> Result<Self, SettingError> {
         Ok(Self {
-            proxies: env.or("TRUSTED_PROXIES", TrustedProxies::default())?,
+            speakers: Speakers {
+                proxies: env.or("TRUSTED_PROXIES", TrustedProxies::default())?,
+                token: env.optional_secret("PROXY_TOKEN")?.map(ApiToken::new),
+            },
             origins: env.optional("CORS_ORIGINS")?,
         })
     }
@@ -95,18 +99,18 @@ pub(crate) fn layer(
     };
     routes
         .layer(from_fn_with_state(leaving, announce_close))
-        .layer(from_fn_with_state(settings.proxies, name_client))
+        .layer(from_fn_with_state(settings.speakers, name_client))
         .layer(from_fn_with_state(metrics, observe))
 }
 
 /// Notes who the client is, for limits.
 async fn name_client(
-    State(proxies): State<TrustedProxies>,
+    State(speakers): State<Speakers>,
     mut request: Request,
     next: Next,
 ) -> Response {
     if let Some(connection) = request.extensions().get::<Connection>() {
-        let client = proxies.client(connection.peer, request.headers());
+        let client = speakers.client(connection.peer, request.headers());
         request.extensions_mut().insert(client);
     }
     next.run(request).await

@@ -71,7 +71,7 @@ impl Ports {
             grpc,
             metrics,
         } = served;
-        let proxies = edge.proxies.clone();
+        let proxies = edge.speakers.proxies.clone();
         let refused = || metrics.refused_connections.clone();
         let requests = TaskTracker::new();
         if let Some((socket, grpc)) = self.grpc.zip(grpc) {

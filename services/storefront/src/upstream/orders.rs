@@ -117,8 +117,9 @@ pub(crate) fn is_final(state: &str) -> bool {
 const TRIES: usize = 3;
 
 impl Orders {
-    pub(crate) fn new(base: Url, calls: CallMetrics) -> Self {
-        Self(Peer::new("orders", base, None, calls))
+    pub(crate) fn new(base: Url, token: SecretString, calls: CallMetrics) -> Self {
+        let peer = Peer::new("orders", base, None, calls);
+        Self(peer.speaking_for_clients(token))
     }
 
     pub(crate) async fn cart(&self, token: &SecretString) -> Result<Cart, PeerError> {

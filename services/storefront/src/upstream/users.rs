@@ -20,8 +20,9 @@ pub(crate) struct Tokens {
 }
 
 impl Users {
-    pub(crate) fn new(base: Url, calls: CallMetrics) -> Self {
-        Self(Peer::new("users", base, None, calls))
+    pub(crate) fn new(base: Url, token: SecretString, calls: CallMetrics) -> Self {
+        let peer = Peer::new("users", base, None, calls);
+        Self(peer.speaking_for_clients(token))
     }
 
     pub(crate) async fn log_in(

@@ -43,7 +43,7 @@ impl Shop {
             ("ADMIN_EMAIL", ADMIN),
             ("ADMIN_PASSWORD", PASSWORD),
             // The storefront says for whom it asks.
-            ("TRUSTED_PROXIES", "127.0.0.1"),
+            ("PROXY_TOKEN", "of users"),
             events,
         ];
         let users = testing::start::<Users>(&backends[0], &users_settings).await;
@@ -55,7 +55,8 @@ impl Shop {
         let payments = testing::start::<Payments>(&backends[2], &[token, events]).await;
         let payments_url = ("PAYMENTS_URL", payments.url.as_str());
         let payments_token = ("PAYMENTS_TOKEN", token.1);
-        let settings = [users_url, payments_url, payments_token, events];
+        let proxy_token = ("PROXY_TOKEN", "of orders");
+        let settings = [users_url, payments_url, payments_token, proxy_token, events];
         let orders = testing::start::<Orders>(&backends[3], &settings).await;
 
         let users_proxy = in_front_of(&users).await;
@@ -67,6 +68,8 @@ impl Shop {
             ("USERS_URL", &users_at),
             ("SEARCH_URL", &search_at),
             ("ORDERS_URL", &orders_at),
+            ("USERS_TOKEN", "of users"),
+            ("ORDERS_TOKEN", "of orders"),
         ])
         .await;
         let admin = log_in(&users, ADMIN).await;

@@ -15,7 +15,7 @@ settings() {
   export ADMIN_ADDR=127.0.0.1:${ports}090 LOG=${LOG:-warn}
   export NATS_URL=${TEST_NATS_URL/:\/\//:\/\/t0:t@} EVENTS_MAX_BYTES=268435456
   export USERS_URL=http://127.0.0.1:${ports}081 SEARCH_URL=http://127.0.0.1:${ports}082 ORDERS_URL=http://127.0.0.1:${ports}083
-  export PAYMENTS_URL=http://127.0.0.1:${ports}085
+  export EMAIL_URL=http://127.0.0.1:${ports}084 PAYMENTS_URL=http://127.0.0.1:${ports}085
   export API_TOKEN=between-services PAYMENTS_TOKEN=between-services PROXY_TOKEN=of-the-pages USERS_TOKEN=of-the-pages ORDERS_TOKEN=of-the-pages
   export ADMIN_EMAIL=admin@shop.example ADMIN_PASSWORD=$password INDEX_DIR=$STATE/run-index
   SIGNING_SEED=$(printf shopkeeper | sha256sum | cut -c1-64); export SIGNING_SEED

@@ -401,15 +401,54 @@ async fn old_mails_are_removed_and_failed_ones_later() {
 }
 
 #[tokio::test]
-async fn only_administrators_read_mails() {
+async fn whoever_a_mail_was_sent_to_reads_it_and_nobody_else() {
+    let backends = Backends::new().await;
+    let service = support::start(&backends, &[]).await;
+    let zoe = support::register(&backends, "zoe@home.example", "Zoe").await;
+    let max = support::register(&backends, "max@home.example", "Max").await;
+    let mails = support::mails_with(&service, &format!("user_id={zoe}"), 1, "kept").await;
+    support::mails_with(&service, &format!("user_id={max}"), 1, "kept").await;
+    let id = mails[0]["id"].as_str().unwrap();
+    let get = async |who: Uuid, path: &str| {
+        let token = testing::token(who, &["buyer"]);
+        let request = service.http.get(service.at(path)).bearer_auth(token);
+        request.send().await.unwrap()
+    };
+    for path in ["/mails".to_owned(), format!("/mails?user_id={zoe}")] {
+        let list: Value = get(zoe, &path).await.json().await.unwrap();
+        let items = list["items"].as_array().unwrap();
+        assert_eq!(items.len(), 1, "{path}: {list}");
+        assert_eq!(items[0]["id"], id, "{path}");
+    }
+    for path in [format!("/mails/{id}"), format!("/mails/{id}/preview")] {
+        assert_eq!(get(zoe, &path).await.status(), StatusCode::OK, "{path}");
+        assert_eq!(
+            get(max, &path).await.status(),
+            StatusCode::NOT_FOUND,
+            "{path}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn only_administrators_read_mails_of_others() {
     let backends = Backends::new().await;
     let service = support::start(&backends, &[]).await;
     let id = Uuid::now_v7();
-    for path in [
-        "/mails".to_owned(),
-        format!("/mails/{id}"),
-        format!("/mails/{id}/preview"),
-        "/delivery".to_owned(),
+    let buyer = Uuid::now_v7();
+    for (path, status, code) in [
+        (
+            format!("/mails?user_id={id}"),
+            StatusCode::FORBIDDEN,
+            "forbidden",
+        ),
+        (format!("/mails/{id}"), StatusCode::NOT_FOUND, "not_found"),
+        (
+            format!("/mails/{id}/preview"),
+            StatusCode::NOT_FOUND,
+            "not_found",
+        ),
+        ("/delivery".to_owned(), StatusCode::FORBIDDEN, "forbidden"),
     ] {
         let ask = || service.http.get(service.at(&path));
         assert_eq!(
@@ -417,10 +456,10 @@ async fn only_administrators_read_mails() {
             StatusCode::UNAUTHORIZED,
             "{path}"
         );
-        let buyer = ask().bearer_auth(testing::token(Uuid::now_v7(), &["buyer"]));
+        let buyer = ask().bearer_auth(testing::token(buyer, &["buyer"]));
         let answer = buyer.send().await.unwrap();
-        assert_eq!(answer.status(), StatusCode::FORBIDDEN, "{path}");
-        assert_eq!(answer.json::<Value>().await.unwrap()["code"], "forbidden");
+        assert_eq!(answer.status(), status, "{path}");
+        assert_eq!(answer.json::<Value>().await.unwrap()["code"], code);
     }
     for (path, code) in [
         (format!("/mails/{id}"), "not_found"),

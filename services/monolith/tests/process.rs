@@ -56,6 +56,7 @@ impl Monolith {
             ("USERS_URL", format!("http://{host}:8080")),
             ("SEARCH_URL", format!("http://{host}:8081")),
             ("ORDERS_URL", format!("http://{host}:8082")),
+            ("EMAIL_URL", format!("http://{host}:8083")),
             ("USERS_TOKEN", "of the pages".to_owned()),
             ("ORDERS_TOKEN", "of the pages".to_owned()),
             ("PAYMENTS_URL", format!("http://{host}:8084")),

@@ -66,6 +66,7 @@ pub(crate) const fn away(service: Service, texts: &Texts) -> &'static str {
         Service::Users => texts.users_away,
         Service::Search => texts.search_away,
         Service::Orders => texts.orders_away,
+        Service::Email => texts.email_away,
     }
 }
 

@@ -6,6 +6,7 @@ mod catalogue;
 mod checkout;
 mod language;
 mod live;
+mod mails;
 mod orders;
 mod product;
 
@@ -23,6 +24,7 @@ use crate::cookies::{Change, Name};
 use crate::failure::Failure;
 use crate::notice::Notice;
 use crate::settings::Settings;
+use crate::upstream::email::Email;
 use crate::upstream::orders::Orders;
 use crate::upstream::search::Search;
 use crate::upstream::users::Users;
@@ -33,6 +35,7 @@ pub(crate) struct State {
     pub(crate) users: Users,
     pub(crate) search: Search,
     pub(crate) orders: Orders,
+    pub(crate) email: Email,
     pub(crate) verifier: Verifier,
     pub(crate) currency: Currency,
     /// For stories that are followed while they happen.
@@ -56,6 +59,7 @@ impl State {
             ),
             search: Search::new(settings.search_url, chassis.calls()),
             orders: Orders::new(settings.orders_url, settings.orders_token, chassis.calls()),
+            email: Email::new(settings.email_url, chassis.calls()),
             verifier: chassis.verifier(settings.users_url),
             currency: settings.currency,
             live: Places::new(FOLLOWED, FOLLOWED_FROM_ONE),
@@ -80,6 +84,8 @@ pub(crate) fn routes() -> Router<State> {
         .route("/orders", get(orders::list))
         .route("/orders/{id}", get(orders::show))
         .route("/orders/{id}/live", get(live::follow))
+        .route("/mails/{id}", get(mails::show))
+        .route("/mails/{id}/content", get(mails::content))
         .route("/language", post(language::choose))
         .fallback(async || Failure::NotFound)
         .method_not_allowed_fallback(async || Failure::NotFound)

@@ -13,6 +13,7 @@ pub struct Settings {
     pub(crate) orders_token: SecretString,
     pub(crate) search_url: Url,
     pub(crate) orders_url: Url,
+    pub(crate) email_url: Url,
     /// `CURRENCY`: of prices that a visitor types, and by which products are sorted.
     pub(crate) currency: Currency,
 }
@@ -26,6 +27,7 @@ impl Settings {
             orders_token: env.secret("ORDERS_TOKEN", "the PROXY_TOKEN of orders")?,
             search_url: url(env, "SEARCH_URL", "search")?,
             orders_url: url(env, "ORDERS_URL", "orders")?,
+            email_url: url(env, "EMAIL_URL", "email")?,
             currency: Currency::from_code(&code)
                 .ok_or_else(|| wrong("CURRENCY", "it must be an ISO 4217 code like EUR"))?,
         })
@@ -55,6 +57,7 @@ mod tests {
                 ("USERS_URL", "http://users:8080"),
                 ("SEARCH_URL", "http://search:8080"),
                 ("ORDERS_URL", "http://orders:8080"),
+                ("EMAIL_URL", "http://email:8080"),
                 ("USERS_TOKEN", "between services"),
                 ("ORDERS_TOKEN", "between services"),
             ];

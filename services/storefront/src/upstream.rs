@@ -1,5 +1,6 @@
 //! The services that the pages are made of, as their contracts have them (`contracts/openapi`).
 
+pub(crate) mod email;
 pub(crate) mod orders;
 pub(crate) mod search;
 pub(crate) mod users;
@@ -13,6 +14,7 @@ pub(crate) enum Service {
     Users,
     Search,
     Orders,
+    Email,
 }
 
 /// The stable code of a refusal, with its status; `None` where the service is away or does not keep its contract.

@@ -1,4 +1,4 @@
-// Package api is the HTTP API: what was sent, and whether mails go out; for administrators.
+// Package api is the HTTP API: what was sent, to whoever it was sent to and to administrators; whether mails go out.
 package api
 
 import (
@@ -29,19 +29,15 @@ type API struct {
 
 // AddRoutes adds the paths of contracts/openapi/email.json.
 func (a *API) AddRoutes(routes *web.Routes, verifier *auth.Verifier) {
-	for _, route := range []struct {
-		method, pattern string
-		handler         web.Handler
-	}{
-		{"GET", "/mails", a.list},
-		{"GET", "/mails/{id}", a.read},
-		{"GET", "/mails/{id}/preview", a.preview},
-		{"POST", "/mails/{id}/retry", a.retry},
-		{"GET", "/delivery", a.delivery},
-	} {
-		routes.Add(route.method, route.pattern, verifier.Require("admin", route.handler))
-	}
+	routes.Add("GET", "/mails", verifier.Authenticated(a.list))
+	routes.Add("GET", "/mails/{id}", verifier.Authenticated(a.read))
+	routes.Add("GET", "/mails/{id}/preview", verifier.Authenticated(a.preview))
+	routes.Add("POST", "/mails/{id}/retry", verifier.Require(admin, a.retry))
+	routes.Add("GET", "/delivery", verifier.Require(admin, a.delivery))
 }
+
+// Who sees the mails of all.
+const admin = "admin"
 
 // mailList is mails, newest first.
 type mailList struct {
@@ -50,7 +46,7 @@ type mailList struct {
 	NextCursor *uuid.UUID `json:"next_cursor,omitempty"`
 }
 
-func (a *API) list(w http.ResponseWriter, r *http.Request) error {
+func (a *API) list(who auth.Principal, w http.ResponseWriter, r *http.Request) error {
 	query := web.QueryOf(r)
 	filter := store.Filter{
 		Before:  query.UUID("cursor"),
@@ -62,6 +58,12 @@ func (a *API) list(w http.ResponseWriter, r *http.Request) error {
 	limit := query.Number("limit", 20, 1, 100)
 	if err := query.Err(); err != nil {
 		return err
+	}
+	if !who.Has(admin) {
+		if filter.UserID != nil && *filter.UserID != who.ID {
+			return web.NewProblem(http.StatusForbidden, "forbidden", "Mails of another user are for administrators.")
+		}
+		filter.UserID = &who.ID
 	}
 	var answer mailList
 	err := a.DB.Do(r.Context(), func(ctx context.Context, q database.Querier) (err error) {
@@ -79,8 +81,8 @@ func (a *API) list(w http.ResponseWriter, r *http.Request) error {
 	return web.WriteJSON(w, answer)
 }
 
-func (a *API) read(w http.ResponseWriter, r *http.Request) error {
-	found, err := a.find(r)
+func (a *API) read(who auth.Principal, w http.ResponseWriter, r *http.Request) error {
+	found, err := a.findFor(who, r)
 	if err != nil {
 		return err
 	}
@@ -89,8 +91,8 @@ func (a *API) read(w http.ResponseWriter, r *http.Request) error {
 
 // preview shows a mail as its reader sees it. The page is ours and escaped; should something slip through, it still cannot run,
 // fetch or be framed.
-func (a *API) preview(w http.ResponseWriter, r *http.Request) error {
-	found, err := a.find(r)
+func (a *API) preview(who auth.Principal, w http.ResponseWriter, r *http.Request) error {
+	found, err := a.findFor(who, r)
 	if err != nil {
 		return err
 	}
@@ -132,6 +134,17 @@ func (a *API) retry(w http.ResponseWriter, r *http.Request) error {
 		fmt.Sprintf("The mail %s is %s; only one that has failed or was kept is sent again.", id, found.Status))
 }
 
+// findFor finds a mail that whoever asks may read; one of somebody else is none to them.
+func (a *API) findFor(who auth.Principal, r *http.Request) (*store.Whole, error) {
+	found, err := a.find(r)
+	if err == nil && found.UserID != who.ID && !who.Has(admin) {
+		return nil, noMail(found.ID)
+	}
+	return found, err
+}
+
+func noMail(id uuid.UUID) error { return web.NotFound(fmt.Sprintf("There is no mail %s.", id)) }
+
 func (a *API) find(r *http.Request) (found *store.Whole, err error) {
 	id, err := web.PathID(r)
 	if err != nil {
@@ -142,7 +155,7 @@ func (a *API) find(r *http.Request) (found *store.Whole, err error) {
 		return err
 	})
 	if err == nil && found == nil {
-		return nil, web.NotFound(fmt.Sprintf("There is no mail %s.", id))
+		return nil, noMail(id)
 	}
 	return found, err
 }

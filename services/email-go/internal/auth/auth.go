@@ -203,8 +203,17 @@ type claims struct {
 
 var errNoKeys = errors.New("the keys cannot be had")
 
-// roles are those of a valid token. An error is 401, and 503 while no key of the issuer can be had.
-func (v *Verifier) roles(ctx context.Context, token string) ([]string, error) {
+// Principal is who asks, as the access token says.
+type Principal struct {
+	ID    uuid.UUID
+	roles []string
+}
+
+// Has says whether the token carries the role.
+func (p Principal) Has(role string) bool { return slices.Contains(p.roles, role) }
+
+// principal is the one of a valid token. An error is 401, and 503 while no key of the issuer can be had.
+func (v *Verifier) principal(ctx context.Context, token string) (Principal, error) {
 	var c claims
 	_, err := jwt.ParseWithClaims(token, &c, func(t *jwt.Token) (any, error) {
 		kid, _ := t.Header["kid"].(string)
@@ -222,29 +231,39 @@ func (v *Verifier) roles(ctx context.Context, token string) ([]string, error) {
 	}, jwt.WithValidMethods([]string{"EdDSA"}), jwt.WithIssuer(issuer), jwt.WithAudience(issuer),
 		jwt.WithExpirationRequired(), jwt.WithLeeway(5*time.Second))
 	if errors.Is(err, errNoKeys) {
-		return nil, web.Unavailable("The keys that tokens are checked with cannot be had from the users service.")
+		return Principal{}, web.Unavailable("The keys that tokens are checked with cannot be had from the users service.")
 	}
-	if err != nil || uuid.Validate(c.Subject) != nil {
-		return nil, web.Unauthenticated()
+	id, wrong := uuid.Parse(c.Subject)
+	if err != nil || wrong != nil || uuid.Validate(c.Subject) != nil {
+		return Principal{}, web.Unauthenticated()
 	}
-	return c.Roles, nil
+	return Principal{id, c.Roles}, nil
 }
 
-// Require lets only those pass whose token carries the role. It comes before all that is read of the request: who may not use a
-// route is told just that, whatever is sent.
-func (v *Verifier) Require(role string, next web.Handler) web.Handler {
+// Handler answers whoever asks.
+type Handler func(who Principal, w http.ResponseWriter, r *http.Request) error
+
+// Authenticated lets only those pass who show a valid token. It comes before all that is read of the request.
+func (v *Verifier) Authenticated(next Handler) web.Handler {
 	return func(w http.ResponseWriter, r *http.Request) error {
 		scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 		if !strings.EqualFold(scheme, "Bearer") {
 			return web.Unauthenticated()
 		}
-		roles, err := v.roles(r.Context(), strings.TrimSpace(token))
+		who, err := v.principal(r.Context(), strings.TrimSpace(token))
 		if err != nil {
 			return err
 		}
-		if !slices.Contains(roles, role) {
+		return next(who, w, r)
+	}
+}
+
+// Require lets only those pass whose token carries the role: who may not use a route is told just that, whatever is sent.
+func (v *Verifier) Require(role string, next web.Handler) web.Handler {
+	return v.Authenticated(func(who Principal, w http.ResponseWriter, r *http.Request) error {
+		if !who.Has(role) {
 			return web.NewProblem(http.StatusForbidden, "forbidden", "This needs the role "+role+".")
 		}
 		return next(w, r)
-	}
+	})
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
+	"github.com/google/uuid"
 
 	"shopkeeper.dev/email/internal/settings"
 	"shopkeeper.dev/email/internal/testsupport"
@@ -109,15 +110,43 @@ func TestWhoMayNotAskIsToldThatFirst(t *testing.T) {
 		"none":     "",
 		"changed":  s.issuer.Token(t, nil) + "x",
 	} {
-		expected := 401
-		if name == "buyer" {
-			expected = 403
-		}
-		for _, path := range []string{"/mails?limit=0", "/mails/x", "/delivery", "/mails/" + newID().String()} {
+		for path, ofBuyer := range map[string]int{
+			"/mails?user_id=" + newID().String(): 403, "/mails/x": 404, "/delivery": 403, "/mails/" + newID().String(): 404,
+		} {
+			expected := 401
+			if name == "buyer" {
+				expected = ofBuyer
+			}
 			answer := s.do("GET", base+path, http.Header{"Authorization": {"bearer " + token}})
 			if answer.status != expected || expected == 401 && answer.header.Get("WWW-Authenticate") != "Bearer" {
 				t.Error(name, path, answer)
 			}
+		}
+	}
+}
+
+func TestWhoeverAMailWasSentToReadsItAndNobodyElse(t *testing.T) {
+	s := start(t, nil)
+	zoe, max := s.register("zoe@home.example"), s.register("max@home.example")
+	id := s.untilMails("user_id="+zoe.String(), 1, "kept")[0]["id"].(string)
+	s.untilMails("user_id="+max.String(), 1, "kept")
+	get := func(who uuid.UUID, path string) answer {
+		token := s.issuer.Token(t, jwt.MapClaims{"sub": who.String(), "roles": []string{"buyer"}})
+		return s.do("GET", "http://"+s.running.API().String()+path, http.Header{"Authorization": {"Bearer " + token}})
+	}
+	for _, path := range []string{"/mails", "/mails?user_id=" + zoe.String()} {
+		var list struct{ Items []mailJSON }
+		get(zoe, path).into(t, &list)
+		if len(list.Items) != 1 || list.Items[0]["id"] != id {
+			t.Error(path, list)
+		}
+	}
+	for _, path := range []string{"/mails/" + id, "/mails/" + id + "/preview"} {
+		if answer := get(zoe, path); answer.status != 200 {
+			t.Error(path, answer)
+		}
+		if answer := get(max, path); answer.status != 404 {
+			t.Error(path, answer)
 		}
 	}
 }

@@ -7,7 +7,7 @@ use axum::http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
 };
 use axum::response::{IntoResponse, Response};
-use chassis::auth::WithRole;
+use chassis::auth::{Principal, Role, WithRole};
 use chassis::http::responses::{Common, Unauthenticated};
 use chassis::http::{Path, Problem, Query};
 use garde::Validate;
@@ -113,21 +113,23 @@ impl From<Summary> for Mail {
 }
 
 /// Mails, newest first
+///
+/// An administrator sees those of all, anybody else his own.
 #[utoipa::path(get, path = "/mails", tag = "mails", operation_id = "list_mails", params(ListQuery), security(("bearer" = [])), responses(
     (status = 200, description = "A page of mails", body = MailList),
     Unauthenticated,
-    (status = 403, description = "`forbidden`: needs the role admin", body = Problem, content_type = "application/problem+json"),
+    (status = 403, description = "`forbidden`: mails of another user are for administrators", body = Problem, content_type = "application/problem+json"),
     (status = 422, description = "`invalid` with the parameters", body = Problem, content_type = "application/problem+json"),
     Common,
 ))]
 pub(crate) async fn list(
     Shared(state): Shared<State>,
-    _: WithRole<Admin>,
+    principal: Principal,
     Query(query): Query<ListQuery>,
 ) -> Result<Json<MailList>, Problem> {
     let filter = Filter {
         order_id: query.order_id,
-        user_id: query.user_id,
+        user_id: whose(&principal, query.user_id)?,
         kind: query.kind,
         status: query.status,
         before: query.cursor,
@@ -147,16 +149,15 @@ pub(crate) async fn list(
 #[utoipa::path(get, path = "/mails/{id}", tag = "mails", operation_id = "read_mail", params(("id" = Uuid, Path)), security(("bearer" = [])), responses(
     (status = 200, description = "The mail", body = MailWithContent),
     Unauthenticated,
-    (status = 403, description = "`forbidden`: needs the role admin", body = Problem, content_type = "application/problem+json"),
-    (status = 404, description = "`not_found`", body = Problem, content_type = "application/problem+json"),
+    (status = 404, description = "`not_found`: there is no such mail to whoever asks", body = Problem, content_type = "application/problem+json"),
     Common,
 ))]
 pub(crate) async fn read(
     Shared(state): Shared<State>,
-    _: WithRole<Admin>,
+    principal: Principal,
     Path(id): Path<Uuid>,
 ) -> Result<Json<MailWithContent>, Problem> {
-    let mail = find(&state, id).await?;
+    let mail = find_for(&principal, &state, id).await?;
     Ok(Json(MailWithContent {
         mail: mail.summary.into(),
         text: mail.text,
@@ -170,16 +171,15 @@ pub(crate) async fn read(
 #[utoipa::path(get, path = "/mails/{id}/preview", tag = "mails", operation_id = "preview_mail", params(("id" = Uuid, Path)), security(("bearer" = [])), responses(
     (status = 200, description = "The page", body = String, content_type = "text/html"),
     Unauthenticated,
-    (status = 403, description = "`forbidden`: needs the role admin", body = Problem, content_type = "application/problem+json"),
-    (status = 404, description = "`not_found`", body = Problem, content_type = "application/problem+json"),
+    (status = 404, description = "`not_found`: there is no such mail to whoever asks", body = Problem, content_type = "application/problem+json"),
     Common,
 ))]
 pub(crate) async fn preview(
     Shared(state): Shared<State>,
-    _: WithRole<Admin>,
+    principal: Principal,
     Path(id): Path<Uuid>,
 ) -> Result<Response, Problem> {
-    let mail = find(&state, id).await?;
+    let mail = find_for(&principal, &state, id).await?;
     Ok((PREVIEW_HEADERS, mail.html).into_response())
 }
 
@@ -226,5 +226,30 @@ const PREVIEW_HEADERS: [(HeaderName, &str); 5] = [
 async fn find(state: &State, id: Uuid) -> Result<Whole, Problem> {
     mails::find(&state.db.get().await?, id)
         .await?
-        .ok_or_else(|| Problem::not_found(format!("There is no mail {id}.")))
+        .ok_or_else(|| no_mail(id))
+}
+
+/// Of which user mails are listed: for an administrator those that were asked for, for anybody else the own ones.
+fn whose(principal: &Principal, asked: Option<Uuid>) -> Result<Option<Uuid>, Problem> {
+    match asked {
+        asked if principal.has_role(Admin::NAME) => Ok(asked),
+        Some(other) if other != principal.id => Err(Problem::forbidden(
+            "Mails of another user are for administrators.",
+        )),
+        Some(_) | None => Ok(Some(principal.id)),
+    }
+}
+
+/// A mail that whoever asks may read; one of somebody else is none to him.
+async fn find_for(principal: &Principal, state: &State, id: Uuid) -> Result<Whole, Problem> {
+    let mail = find(state, id).await?;
+    if mail.summary.user_id == principal.id || principal.has_role(Admin::NAME) {
+        Ok(mail)
+    } else {
+        Err(no_mail(id))
+    }
+}
+
+fn no_mail(id: Uuid) -> Problem {
+    Problem::not_found(format!("There is no mail {id}."))
 }

@@ -12,6 +12,7 @@ use crate::failure::{Failure, away};
 use crate::moment::Moment;
 use crate::texts::Texts;
 use crate::upstream::Service;
+use crate::upstream::email::Mail;
 use crate::upstream::orders::{Entry, Order, OrderList, Timeline, is_final};
 use crate::visitor::Visitor;
 
@@ -32,6 +33,7 @@ struct OrderPage<'a> {
     title: String,
     order: &'a Order,
     story: Result<Story, &'static str>,
+    mails: Result<Vec<Mail>, &'static str>,
 }
 
 /// The part of the page that is sent again while it grows.
@@ -121,9 +123,10 @@ pub(super) async fn show(
     let Some(member) = visitor.known()? else {
         return Ok(log_in_first(&visitor.at));
     };
-    let (order, timeline) = tokio::join!(
+    let (order, timeline, mails) = tokio::join!(
         state.orders.order(&member.token, id),
-        state.orders.timeline(&member.token, id)
+        state.orders.timeline(&member.token, id),
+        state.email.about(&member.token, id)
     );
     let order = order.map_err(|error| Failure::of(Service::Orders, &error))?;
     let t = visitor.texts;
@@ -137,5 +140,6 @@ pub(super) async fn show(
         title: format!("{} {}", t.order, order.number),
         order: &order,
         story,
+        mails: mails.map_err(|_| away(Service::Email, t)),
     }))
 }

@@ -209,3 +209,48 @@ async fn an_answer_that_is_lost_is_asked_for_again_and_is_one_order() {
     let again = pay(&browser, &unknown, &card).await;
     assert_eq!(again.at, order.at);
 }
+
+#[tokio::test]
+async fn the_mail_of_an_order_is_shown_as_it_was_sent_to_its_buyer_alone() {
+    let shop = Shop::open().await;
+    shop.sells_mugs("MUG-1", 1999, 5).await;
+    let browser = shop.buyer("ada").await;
+    browser
+        .post("/cart", &[("sku", "MUG-1"), ("quantity", "1")])
+        .await;
+    let checkout = browser.get("/checkout").await;
+    let order = pay(&browser, &checkout, "tok_approved").await;
+    let order = eventually("the mail is there", || async {
+        let page = browser.get(order.at.path()).await;
+        page.has("href=\"/mails/").then_some(page)
+    })
+    .await;
+    let (_, rest) = order.text.split_once("href=\"/mails/").unwrap();
+    let mail = format!("/mails/{}", rest.split('"').next().unwrap());
+    browser
+        .get(&mail)
+        .await
+        .says("ada@shop.example")
+        .says(&format!("src=\"{mail}/content\""));
+    let content = browser.get(&format!("{mail}/content")).await;
+    content.says("Blue Mug");
+    let policy = content.headers["content-security-policy"].to_str().unwrap();
+    assert!(
+        policy.contains("sandbox") && policy.contains("default-src 'none'"),
+        "{policy}"
+    );
+    let other = shop.buyer("eve").await;
+    for path in [mail.clone(), format!("{mail}/content")] {
+        assert_eq!(
+            other.get(&path).await.status,
+            StatusCode::NOT_FOUND,
+            "{path}"
+        );
+    }
+    shop.email_proxy.cut();
+    let without = browser.get(order.at.path()).await;
+    assert_eq!(without.status, StatusCode::OK);
+    without
+        .says("Mails cannot be shown just now.")
+        .says("Blue Mug");
+}

@@ -3,6 +3,7 @@
 use chassis::testing::{self, Backends, Proxy, TestService, eventually};
 use reqwest::Method;
 use serde_json::{Value, json};
+use shop_email::Email;
 use shop_orders::Orders;
 use shop_payments::Payments;
 use shop_search::Search;
@@ -24,7 +25,8 @@ pub(crate) struct Shop {
     pub(crate) users_proxy: Proxy,
     pub(crate) search_proxy: Proxy,
     pub(crate) orders_proxy: Proxy,
-    _others: [TestService; 2],
+    pub(crate) email_proxy: Proxy,
+    _others: [TestService; 3],
     _backends: Vec<Backends>,
     _index: tempfile::TempDir,
 }
@@ -32,7 +34,7 @@ pub(crate) struct Shop {
 impl Shop {
     pub(crate) async fn open() -> Self {
         let mut backends = Vec::new();
-        for _ in 0..4 {
+        for _ in 0..5 {
             backends.push(Backends::new().await);
         }
         let events = backends[0].nats_url().to_owned();
@@ -59,15 +61,19 @@ impl Shop {
         let settings = [users_url, payments_url, payments_token, proxy_token, events];
         let orders = testing::start::<Orders>(&backends[3], &settings).await;
 
+        let email = testing::start::<Email>(&backends[4], &[users_url, events]).await;
+
         let users_proxy = in_front_of(&users).await;
         let search_proxy = in_front_of(&search).await;
         let orders_proxy = in_front_of(&orders).await;
-        let [users_at, search_at, orders_at] =
-            [&users_proxy, &search_proxy, &orders_proxy].map(address);
+        let email_proxy = in_front_of(&email).await;
+        let proxies = [&users_proxy, &search_proxy, &orders_proxy, &email_proxy];
+        let [users_at, search_at, orders_at, email_at] = proxies.map(address);
         let storefront = testing::start_stateless::<Storefront>(&[
             ("USERS_URL", &users_at),
             ("SEARCH_URL", &search_at),
             ("ORDERS_URL", &orders_at),
+            ("EMAIL_URL", &email_at),
             ("USERS_TOKEN", "of users"),
             ("ORDERS_TOKEN", "of orders"),
         ])
@@ -81,7 +87,8 @@ impl Shop {
             users_proxy,
             search_proxy,
             orders_proxy,
-            _others: [users, payments],
+            email_proxy,
+            _others: [users, payments, email],
             _backends: backends,
             _index: index,
         }

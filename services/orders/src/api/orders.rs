@@ -108,6 +108,12 @@ pub(super) struct Page {
     /// Only orders with this number, in any case. An admin finds the orders of all buyers by it.
     #[garde(skip)]
     number: Option<OrderNumber>,
+    /// Whose: `own` when not given; `all` is for admins.
+    #[garde(skip)]
+    of: Option<Whose>,
+    /// Only orders that stand so; with `of=all`.
+    #[garde(skip)]
+    state: Option<OrderState>,
     /// `next_cursor` of the page before.
     #[garde(skip)]
     cursor: Option<Uuid>,
@@ -117,43 +123,77 @@ pub(super) struct Page {
     limit: Option<i64>,
 }
 
+/// Whose orders are listed.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum Whose {
+    #[default]
+    Own,
+    All,
+}
+
+/// An order in a list.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Listed {
+    #[serde(flatten)]
+    order: Order,
+    /// Whose it is; to admins.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    buyer_id: Option<Uuid>,
+}
+
 /// Some orders, newest first.
 #[derive(Serialize, ToSchema)]
 pub(super) struct OrderList {
-    items: Vec<Order>,
+    items: Vec<Listed>,
     /// For the next page; null on the last.
     next_cursor: Option<Uuid>,
 }
 
-/// The buyer's own orders, newest first; by its number an admin finds any.
+/// The buyer's own orders, newest first; an admin lists those of all, and finds any by its number.
 #[utoipa::path(get, path = "/orders", operation_id = "list_orders", tag = "orders", security(("bearer" = [])), params(Page),
     responses(
         (status = 200, description = "A page of orders", body = OrderList),
         Unauthenticated,
+        (status = 403, description = "`forbidden`: `of=all` needs the role admin", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "`invalid` with the fields", body = Problem, content_type = "application/problem+json"),
         Common,
     ))]
 pub(super) async fn list(
     AxumState(state): AxumState<State>,
-    buyer: Principal,
+    reader: Principal,
     Query(page): Query<Page>,
 ) -> Result<Json<OrderList>, Problem> {
+    let is_admin = reader.has_role(Admin::NAME);
+    let of = page.of.unwrap_or_default();
+    if of == Whose::All {
+        reader.require_role(Admin::NAME)?;
+    }
     let limit = page.limit.unwrap_or(PAGE);
     let connection = state.db.get().await?;
     // One more than asked for tells whether there is another page.
-    let mut items = match page.number {
-        None => store::orders::list(&connection, buyer.id, page.cursor, limit + 1).await?,
-        Some(number) => {
-            let of = (!buyer.has_role(Admin::NAME)).then_some(buyer.id);
-            store::orders::numbered(&connection, number, of, page.cursor, limit + 1).await?
+    let (before, most) = (page.cursor, limit + 1);
+    let mut items = match (page.number, of) {
+        (Some(number), _) => {
+            let of = (!is_admin).then_some(reader.id);
+            store::orders::numbered(&connection, number, of, before, most).await?
         }
+        (None, Whose::Own) => store::orders::list(&connection, reader.id, before, most).await?,
+        (None, Whose::All) => store::orders::all(&connection, page.state, before, most).await?,
     };
     let is_last = items.len() <= usize::try_from(limit).unwrap_or(usize::MAX);
     if !is_last {
         items.pop();
     }
     let next_cursor = items.last().filter(|_| !is_last).map(|order| order.id);
-    Ok(Json(OrderList { items, next_cursor }))
+    let listed = items.into_iter().map(|order| Listed {
+        buyer_id: is_admin.then_some(order.buyer_id),
+        order,
+    });
+    Ok(Json(OrderList {
+        items: listed.collect(),
+        next_cursor,
+    }))
 }
 
 /// How long to wait for an order.

@@ -71,6 +71,32 @@ pub(crate) async fn list(
     with_lines(client, &rows).await
 }
 
+/// The orders of all buyers that stand so, or all, and are older than the order `before`, newest first.
+pub(crate) async fn all(
+    client: &impl Client,
+    state: Option<OrderState>,
+    before: Option<Uuid>,
+    limit: i64,
+) -> Result<Vec<Order>, db::Error> {
+    // One statement for both would be planned for neither.
+    let rows = match state {
+        None => {
+            let sql = format!(
+                "select {COLUMNS} from orders where $1::uuid is null or id < $1 order by id desc limit $2"
+            );
+            db::query(client, &sql, &[&before, &limit]).await?
+        }
+        Some(state) => {
+            let sql = format!(
+                "select {COLUMNS} from orders
+                 where state = $1 and ($2::uuid is null or id < $2) order by id desc limit $3"
+            );
+            db::query(client, &sql, &[&state.into_str(), &before, &limit]).await?
+        }
+    };
+    with_lines(client, &rows).await
+}
+
 /// The orders with this number that are older than the order `before`, newest first: of one buyer or of all.
 pub(crate) async fn numbered(
     client: &impl Client,

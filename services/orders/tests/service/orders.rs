@@ -294,3 +294,44 @@ async fn the_administration_tells_the_story_of_an_order_and_nothing_of_its_buyer
         assert!(problem.contains("There is no order"), "{nobody}: {problem}");
     }
 }
+
+#[tokio::test]
+async fn staff_list_the_orders_of_all_by_their_state_and_nobody_else_does() {
+    let shop = Shop::open().await;
+    let (one, other, admin) = (Person::buyer(), Person::buyer(), Person::admin());
+    shop.sell("mug", 100, 10).await;
+    let first = shop.buy(&one, "mug", 1).await;
+    shop.until(first, "paid").await;
+    let second = shop.buy(&other, "mug", 1).await;
+    shop.until(second, "paid").await;
+    let ids = |list: &Value| {
+        let items = list["items"].as_array().expect("a list").clone();
+        items
+            .iter()
+            .map(|order| order["id"].clone())
+            .collect::<Vec<_>>()
+    };
+    let all = shop.get(&admin, "/orders?of=all").await.body;
+    assert_eq!(ids(&all), [json!(second), json!(first)]);
+    assert_eq!(all["items"][0]["buyer_id"], json!(other.id));
+    let paid = shop
+        .get(&admin, "/orders?of=all&state=paid&limit=1")
+        .await
+        .body;
+    assert_eq!(ids(&paid), [json!(second)]);
+    let rest = format!("/orders?of=all&state=paid&cursor={second}");
+    assert_eq!(ids(&shop.get(&admin, &rest).await.body), [json!(first)]);
+    let none = shop
+        .get(&admin, "/orders?of=all&state=cancelled")
+        .await
+        .body;
+    assert_eq!(ids(&none), Vec::<Value>::new());
+
+    let refused = shop.get(&one, "/orders?of=all").await;
+    assert_eq!(refused.status, StatusCode::FORBIDDEN);
+    let own = shop.get(&one, "/orders").await.body;
+    assert_eq!(ids(&own), [json!(first)]);
+    assert_eq!(own["items"][0]["buyer_id"], Value::Null);
+    let wrong = shop.get(&admin, "/orders?of=all&state=lost").await;
+    assert_eq!(wrong.status, StatusCode::UNPROCESSABLE_ENTITY);
+}

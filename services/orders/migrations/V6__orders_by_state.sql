@@ -1,0 +1,4 @@
+-- Works with the previous version running: it is an index alone.
+
+-- Staff look for what is pending, or was cancelled, among all orders.
+create index orders_by_state on orders (state, id desc);

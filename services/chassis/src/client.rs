@@ -152,13 +152,21 @@ impl Peer {
     }
 }
 
+/// What is sent with a request.
+enum Body {
+    Json(serde_json::Value),
+    Text(String),
+    /// It cannot be written as JSON, and why.
+    Unwritable(String),
+}
+
 /// One request to a neighbour.
 pub struct Call<'a> {
     peer: &'a Peer,
     method: Method,
     path: String,
     template: Option<&'static str>,
-    body: Option<Result<serde_json::Value, String>>,
+    body: Option<Body>,
     key: Option<String>,
     token: Option<SecretString>,
     client: Option<ClientIp>,
@@ -194,10 +202,20 @@ impl Call<'_> {
         self
     }
 
+    /// A body that is no JSON document, such as lines of them.
+    #[must_use]
+    pub fn text(mut self, body: String) -> Self {
+        self.body = Some(Body::Text(body));
+        self
+    }
+
     /// The JSON body. What cannot be written as JSON is a mistake of the caller and answers as `Malformed` when sent.
     #[must_use]
     pub fn json(mut self, body: &impl Serialize) -> Self {
-        self.body = Some(serde_json::to_value(body).map_err(|e| e.to_string()));
+        self.body = Some(match serde_json::to_value(body) {
+            Ok(value) => Body::Json(value),
+            Err(error) => Body::Unwritable(error.to_string()),
+        });
         self
     }
 
@@ -272,9 +290,12 @@ impl Call<'_> {
             .request(self.method.clone(), url)
             .timeout(wait)
             .header(deadline::HEADER, wait.as_millis().to_string());
-        if let Some(body) = &self.body {
-            request = request.json(body.as_ref().map_err(|cause| malformed(cause.clone()))?);
-        }
+        request = match &self.body {
+            None => request,
+            Some(Body::Json(value)) => request.json(value),
+            Some(Body::Text(text)) => request.body(text.clone()),
+            Some(Body::Unwritable(cause)) => return Err(malformed(cause.clone())),
+        };
         if let Some(key) = &self.key {
             request = request.header(IdempotencyKey::HEADER, key);
         }

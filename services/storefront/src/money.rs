@@ -26,6 +26,23 @@ impl Money {
         }
     }
 
+    /// The number alone, as it is typed: `19.99`, `19,99`.
+    pub(crate) fn number(&self, texts: &Texts) -> String {
+        let known = Currency::from_code(&self.currency);
+        let digits = u32::from(known.and_then(Currency::exponent).unwrap_or(0));
+        let unit = 10_i64.pow(digits);
+        match digits {
+            0 => self.amount.to_string(),
+            _ => format!(
+                "{}{}{:0width$}",
+                self.amount / unit,
+                texts.decimal,
+                self.amount % unit,
+                width = digits as usize
+            ),
+        }
+    }
+
     /// So many of it; `None` where that is more than a number holds.
     pub(crate) fn times(&self, quantity: u32) -> Option<Self> {
         Some(Self {

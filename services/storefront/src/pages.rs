@@ -9,6 +9,7 @@ mod live;
 mod mails;
 mod orders;
 mod product;
+mod staff;
 
 use askama::Template;
 use axum::Router;
@@ -87,6 +88,7 @@ pub(crate) fn routes() -> Router<State> {
         .route("/mails/{id}", get(mails::show))
         .route("/mails/{id}/content", get(mails::content))
         .route("/language", post(language::choose))
+        .merge(staff::routes())
         .fallback(async || Failure::NotFound)
         .method_not_allowed_fallback(async || Failure::NotFound)
 }

@@ -7,6 +7,7 @@ pub(crate) mod users;
 
 use chassis::client::PeerError;
 use http::StatusCode;
+use url::form_urlencoded::Serializer;
 
 /// Who a part of a page comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,4 +30,12 @@ pub(crate) fn refusal(error: &PeerError) -> Option<(StatusCode, &str)> {
             None
         }
     }
+}
+
+/// A path with those of the parameters that are given.
+fn with_query(path: &str, parameters: &[(&str, Option<&str>)]) -> String {
+    let given = parameters.iter();
+    let given = given.filter_map(|(name, value)| Some((name, (*value)?)));
+    let mut query = Serializer::new(String::new());
+    format!("{path}?{}", query.extend_pairs(given).finish())
 }

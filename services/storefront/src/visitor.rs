@@ -5,6 +5,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::Response;
+use chassis::auth::Principal;
 use chassis::http::{ClientIp, Problem};
 use secrecy::{ExposeSecret, SecretString};
 use time::Duration;
@@ -49,6 +50,15 @@ pub(crate) enum Who {
 #[derive(Clone)]
 pub(crate) struct Member {
     pub(crate) token: SecretString,
+    /// Has the role `admin`.
+    pub(crate) is_staff: bool,
+}
+
+impl Member {
+    fn new(token: SecretString, principal: &Principal) -> Self {
+        let is_staff = principal.has_role("admin");
+        Self { token, is_staff }
+    }
 }
 
 impl Visitor {
@@ -62,6 +72,10 @@ impl Visitor {
     /// For templates.
     pub(crate) fn is_guest(&self) -> bool {
         matches!(self.who, Who::Guest)
+    }
+
+    pub(crate) fn is_staff(&self) -> bool {
+        self.member().is_some_and(|member| member.is_staff)
     }
 
     pub(crate) fn is_member(&self) -> bool {
@@ -178,7 +192,7 @@ async fn session(state: &State, headers: &HeaderMap, changes: &mut Vec<Change>) 
     if let Some(token) = cookies::read(headers, Name::Access) {
         let token = SecretString::from(token);
         match state.verifier.verify(token.expose_secret()).await {
-            Ok(_) => return Who::Member(Member { token }),
+            Ok(principal) => return Who::Member(Member::new(token, &principal)),
             Err(problem) if problem.status == StatusCode::UNAUTHORIZED => {
                 changes.push(Change::remove(Name::Access));
             }
@@ -197,9 +211,7 @@ async fn session(state: &State, headers: &HeaderMap, changes: &mut Vec<Change>) 
                 .verify(tokens.access_token.expose_secret())
                 .await
             {
-                Ok(_) => Who::Member(Member {
-                    token: tokens.access_token,
-                }),
+                Ok(principal) => Who::Member(Member::new(tokens.access_token, &principal)),
                 Err(_) => Who::Unknown,
             }
         }

@@ -55,7 +55,7 @@ impl Order {
         !is_final(&self.state)
     }
 
-    fn placed(&self) -> Moment {
+    pub(super) fn placed(&self) -> Moment {
         Moment::new(self.placed_at)
     }
 

@@ -1,5 +1,6 @@
 //! Mails, as they were sent.
 
+use super::with_query;
 use chassis::client::{CallMetrics, Peer, PeerError};
 use secrecy::SecretString;
 use serde::Deserialize;
@@ -11,8 +12,10 @@ use uuid::Uuid;
 pub(crate) struct Email(Peer);
 
 #[derive(Deserialize)]
-struct MailList {
-    items: Vec<Mail>,
+pub(crate) struct MailList {
+    pub(crate) items: Vec<Mail>,
+    #[serde(default)]
+    pub(crate) next_cursor: Option<Uuid>,
 }
 
 #[derive(Deserialize)]
@@ -20,6 +23,7 @@ pub(crate) struct Mail {
     pub(crate) id: Uuid,
     pub(crate) subject: String,
     pub(crate) to: String,
+    pub(crate) status: String,
     #[serde(with = "time::serde::rfc3339")]
     pub(crate) created_at: OffsetDateTime,
     #[serde(default)]
@@ -50,6 +54,30 @@ impl Email {
             .bearer(token);
         let list: MailList = call.send().await?;
         Ok(list.items)
+    }
+
+    /// Of all, for staff.
+    pub(crate) async fn of_all(
+        &self,
+        token: &SecretString,
+        status: Option<&str>,
+        cursor: Option<Uuid>,
+    ) -> Result<MailList, PeerError> {
+        let cursor = cursor.map(|cursor| cursor.to_string());
+        let parameters = [
+            ("limit", Some("50")),
+            ("status", status),
+            ("cursor", cursor.as_deref()),
+        ];
+        let path = with_query("/mails", &parameters);
+        self.0.get(&path).bearer(token).send().await
+    }
+
+    /// Sends a mail again that has failed or was kept.
+    pub(crate) async fn retry(&self, token: &SecretString, id: Uuid) -> Result<(), PeerError> {
+        let call = self.0.post(&format!("/mails/{id}/retry")).bearer(token);
+        let answer: Result<serde::de::IgnoredAny, _> = call.send().await;
+        answer.map(drop)
     }
 
     pub(crate) async fn mail(

@@ -10,7 +10,7 @@ use time::OffsetDateTime;
 use url::Url;
 use uuid::Uuid;
 
-use super::refusal;
+use super::{refusal, with_query};
 use crate::guest_cart::MOST_UNITS;
 use crate::money::Money;
 
@@ -45,7 +45,7 @@ pub(crate) struct Checkout {
     pub(crate) expected_total: Money,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 pub(crate) struct OrderList {
     pub(crate) items: Vec<Order>,
     pub(crate) next_cursor: Option<Uuid>,
@@ -63,6 +63,9 @@ pub(crate) struct Order {
     pub(crate) placed_at: OffsetDateTime,
     #[serde(default)]
     pub(crate) reason: Option<String>,
+    /// To staff.
+    #[serde(default)]
+    pub(crate) buyer_id: Option<Uuid>,
 }
 
 #[derive(Deserialize)]
@@ -103,9 +106,12 @@ pub(crate) struct Links {
     pub(crate) logs: Option<String>,
 }
 
-#[derive(Deserialize)]
-struct Stock {
-    available: u32,
+/// Units of a product.
+#[derive(Default, Deserialize)]
+pub(crate) struct Stock {
+    pub(crate) on_hand: u32,
+    pub(crate) reserved: u32,
+    pub(crate) available: u32,
 }
 
 /// Whether nothing becomes of an order any more that stands so.
@@ -224,6 +230,48 @@ impl Orders {
         self.0.get(&path).bearer(token).send().await
     }
 
+    /// Of all buyers, for staff: those that stand so, or those with a number.
+    pub(crate) async fn of_all(
+        &self,
+        token: &SecretString,
+        state: Option<&str>,
+        number: Option<&str>,
+        cursor: Option<Uuid>,
+    ) -> Result<OrderList, PeerError> {
+        let cursor = cursor.map(|cursor| cursor.to_string());
+        let parameters = [
+            ("of", Some("all")),
+            ("limit", Some("50")),
+            ("state", state),
+            ("number", number),
+            ("cursor", cursor.as_deref()),
+        ];
+        let path = with_query("/orders", &parameters);
+        self.0.get(&path).bearer(token).send().await
+    }
+
+    /// Sets how many units are on the shelf.
+    pub(crate) async fn count(
+        &self,
+        token: &SecretString,
+        sku: &str,
+        on_hand: u32,
+    ) -> Result<Stock, PeerError> {
+        let call = self.0.put(&format!("/stock/{sku}")).bearer(token);
+        let call = call.template("/stock/{sku}");
+        call.json(&json!({ "on_hand": on_hand })).send().await
+    }
+
+    /// Units of a product; none for one that orders does not know.
+    pub(crate) async fn stock(&self, sku: &str) -> Result<Stock, PeerError> {
+        let call = self.0.get(&format!("/stock/{sku}"));
+        let stock: Result<Stock, _> = call.template("/stock/{sku}").send().await;
+        match stock {
+            Err(error) if refusal(&error).is_some() => Ok(Stock::default()),
+            stock => stock,
+        }
+    }
+
     pub(crate) async fn order(&self, token: &SecretString, id: Uuid) -> Result<Order, PeerError> {
         self.0
             .get(&format!("/orders/{id}"))
@@ -243,12 +291,6 @@ impl Orders {
 
     /// Units that can be ordered now; none for a product that orders does not know.
     pub(crate) async fn available(&self, sku: &str) -> Result<u32, PeerError> {
-        let call = self.0.get(&format!("/stock/{sku}"));
-        let stock: Result<Stock, _> = call.template("/stock/{sku}").send().await;
-        match stock {
-            Ok(stock) => Ok(stock.available),
-            Err(error) if refusal(&error).is_some() => Ok(0),
-            Err(error) => Err(error),
-        }
+        Ok(self.stock(sku).await?.available)
     }
 }

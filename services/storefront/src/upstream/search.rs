@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use chassis::client::{CallMetrics, Peer, PeerError};
-use serde::Deserialize;
+use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
 use url::Url;
 
 use crate::money::Money;
@@ -51,6 +52,32 @@ pub(crate) struct FacetValue {
     pub(crate) count: u64,
 }
 
+/// What a product is, but for its sku.
+#[derive(Serialize)]
+pub(crate) struct ProductBody {
+    pub(crate) title: String,
+    pub(crate) description: String,
+    pub(crate) brand: String,
+    pub(crate) category: String,
+    pub(crate) price: Money,
+    pub(crate) attributes: BTreeMap<String, String>,
+}
+
+/// What came of an import.
+#[derive(Deserialize)]
+pub(crate) struct Report {
+    pub(crate) created: u64,
+    pub(crate) updated: u64,
+    pub(crate) unchanged: u64,
+    pub(crate) failed: Vec<FailedLine>,
+}
+
+#[derive(Deserialize)]
+pub(crate) struct FailedLine {
+    pub(crate) line: u64,
+    pub(crate) detail: String,
+}
+
 #[derive(Deserialize)]
 pub(crate) struct Product {
     pub(crate) sku: String,
@@ -77,5 +104,31 @@ impl Search {
     pub(crate) async fn product(&self, sku: &str) -> Result<Product, PeerError> {
         let call = self.0.get(&format!("/products/{sku}"));
         call.template("/products/{sku}").send().await
+    }
+
+    /// Creates a product or replaces it whole.
+    pub(crate) async fn write(
+        &self,
+        token: &SecretString,
+        sku: &str,
+        body: &ProductBody,
+    ) -> Result<Product, PeerError> {
+        let call = self.0.put(&format!("/products/{sku}")).bearer(token);
+        call.template("/products/{sku}").json(body).send().await
+    }
+
+    pub(crate) async fn remove(&self, token: &SecretString, sku: &str) -> Result<(), PeerError> {
+        let call = self.0.delete(&format!("/products/{sku}")).bearer(token);
+        call.template("/products/{sku}").send().await
+    }
+
+    /// One product as JSON a line.
+    pub(crate) async fn import(
+        &self,
+        token: &SecretString,
+        lines: String,
+    ) -> Result<Report, PeerError> {
+        let call = self.0.post("/products/import").bearer(token);
+        call.text(lines).send().await
     }
 }

@@ -7,3 +7,4 @@ mod buying;
 mod catalogue;
 mod safety;
 mod shop;
+mod staff;

@@ -14,7 +14,7 @@ use url::Url;
 use crate::browser::{Browser, Page};
 
 pub(crate) const PASSWORD: &str = "correct horse battery staple";
-const ADMIN: &str = "admin@shop.example";
+pub(crate) const ADMIN: &str = "admin@shop.example";
 
 pub(crate) struct Shop {
     storefront: TestService,

@@ -1,0 +1,171 @@
+//! What staff see and do, and nobody else.
+
+use chassis::testing::eventually;
+use reqwest::StatusCode;
+
+use crate::browser::Browser;
+use crate::shop::{ADMIN, PASSWORD, Shop, pay};
+
+async fn staff(shop: &Shop) -> Browser {
+    let browser = shop.browser();
+    browser.get("/login").await;
+    let fields = [("email", ADMIN), ("password", PASSWORD)];
+    browser
+        .post("/login", &fields)
+        .await
+        .says("href=\"/staff\"");
+    browser
+}
+
+#[tokio::test]
+async fn there_is_nothing_for_buyers_and_guests() {
+    let shop = Shop::open().await;
+    let (guest, buyer) = (shop.browser(), shop.buyer("ada").await);
+    for path in [
+        "/staff",
+        "/staff/orders",
+        "/staff/mails",
+        "/staff/import",
+        "/staff/products/new",
+    ] {
+        for browser in [&guest, &buyer] {
+            assert_eq!(
+                browser.get(path).await.status,
+                StatusCode::NOT_FOUND,
+                "{path}"
+            );
+        }
+    }
+    let refused = buyer
+        .post("/staff/products/MUG-1/stock", &[("on_hand", "1")])
+        .await;
+    assert_eq!(refused.status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn a_product_is_made_changed_counted_and_removed() {
+    let shop = Shop::open().await;
+    let browser = staff(&shop).await;
+    let currency = browser.get("/staff/products/new").await.field("currency");
+    let fields = |price: &'static str| {
+        [
+            ("sku", "MUG-9"),
+            ("title", "Tall Mug"),
+            ("description", "Holds more."),
+            ("brand", "Nordlys"),
+            ("category", "Kitchen"),
+            ("price", price),
+            ("currency", "EUR"),
+            ("attributes", "colour: white\nmade in: Oslo"),
+        ]
+    };
+    assert_eq!(currency, "EUR");
+    let wrong = browser.post("/staff/products", &fields("cheap")).await;
+    assert_eq!(wrong.status, StatusCode::UNPROCESSABLE_ENTITY);
+    wrong
+        .says("A price is a number like 12.50.")
+        .says("Tall Mug");
+    let refused = browser.post("/staff/products", &fields("0")).await;
+    refused.says("price");
+    assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY);
+    browser
+        .post("/staff/products", &fields("24.50"))
+        .await
+        .says("Saved.");
+    let product = browser.get("/products/MUG-9").await;
+    product
+        .says("€24.50")
+        .says("Oslo")
+        .says("/staff/products/MUG-9");
+    browser
+        .post("/staff/products", &fields("25"))
+        .await
+        .says("value=\"25.00\"");
+    let counted = browser
+        .post("/staff/products/MUG-9/stock", &[("on_hand", "7")])
+        .await;
+    counted.says("Saved.").says("value=\"7\"");
+    browser.get("/products/MUG-9").await.says("7 in stock");
+    let too_many = browser
+        .post("/staff/products/MUG-9/stock", &[("on_hand", "2000000")])
+        .await;
+    too_many.says("This count was refused");
+    browser
+        .post("/staff/products/MUG-9/remove", &[])
+        .await
+        .says("no longer in the catalogue");
+    assert_eq!(
+        browser.get("/products/MUG-9").await.status,
+        StatusCode::NOT_FOUND
+    );
+}
+
+#[tokio::test]
+async fn an_import_reports_each_line_that_was_not_taken_and_keeps_it() {
+    let shop = Shop::open().await;
+    let browser = staff(&shop).await;
+    let good = r#"{"sku":"CUP-1","title":"Cup","description":"","brand":"B","category":"C","price":{"amount":500,"currency":"EUR"}}"#;
+    let lines = format!("{good}\r\nnot json\r\n{}", good.replace("CUP-1", "CUP-2"));
+    let report = browser.post("/staff/import", &[("lines", &lines)]).await;
+    report.says("<dt>Created</dt><dd>2</dd>").says("Line 2:");
+    report.says(">not json</textarea>");
+    browser.get("/products/CUP-2").await.says("€5.00");
+}
+
+#[tokio::test]
+async fn orders_of_all_are_found_by_state_and_by_number() {
+    let shop = Shop::open().await;
+    shop.sells_mugs("MUG-1", 1999, 5).await;
+    let buyer = shop.buyer("ada").await;
+    buyer
+        .post("/cart", &[("sku", "MUG-1"), ("quantity", "1")])
+        .await;
+    let checkout = buyer.get("/checkout").await;
+    let order = pay(&buyer, &checkout, "tok_approved").await;
+    let browser = staff(&shop).await;
+    let path = order.at.path().to_owned();
+    eventually("it is listed as paid", || async {
+        browser
+            .get("/staff/orders?state=paid&number=")
+            .await
+            .has(&path)
+            .then_some(())
+    })
+    .await;
+    let number = path[path.len() - 8..].to_ascii_uppercase();
+    browser
+        .get(&format!("/staff/orders?number={number}"))
+        .await
+        .says(&path);
+    assert!(
+        !browser
+            .get("/staff/orders?state=cancelled")
+            .await
+            .has(&path)
+    );
+    assert!(
+        !browser
+            .get("/staff/orders?number=nonsense")
+            .await
+            .has(&path)
+    );
+    browser.get(&path).await.says("the money was taken");
+}
+
+#[tokio::test]
+async fn a_mail_that_was_kept_is_sent_again() {
+    let shop = Shop::open().await;
+    shop.buyer("ada").await;
+    let browser = staff(&shop).await;
+    let mails = eventually("her welcome is kept", || async {
+        let page = browser.get("/staff/mails?status=kept").await;
+        page.has("ada@shop.example").then_some(page)
+    })
+    .await;
+    let (_, rest) = mails.text.split_once("action=\"/staff/mails/").unwrap();
+    let retry = format!("/staff/mails/{}", rest.split('"').next().unwrap());
+    browser
+        .post(&retry, &[])
+        .await
+        .says("waits to go out again");
+}

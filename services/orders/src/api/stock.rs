@@ -8,11 +8,11 @@ use axum::response::{IntoResponse, Response};
 use chassis::auth::WithRole;
 use chassis::db;
 use chassis::http::responses::{Common, TooLarge, Unauthenticated};
-use chassis::http::{Json as Body, Path, Preconditions, Problem, body_problem, etag};
+use chassis::http::{Json as Body, Path, Preconditions, Problem, Query, body_problem, etag};
 use garde::Validate;
 use http::{HeaderName, StatusCode};
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
 use super::Admin;
 use crate::sku::Sku;
@@ -34,6 +34,17 @@ pub(super) struct StockView {
     reserved: i32,
     /// Can be ordered: `on_hand` less `reserved`.
     available: i32,
+}
+
+impl StockView {
+    fn new(sku: Sku, stock: Stock) -> Self {
+        Self {
+            sku,
+            on_hand: stock.on_hand,
+            reserved: stock.reserved,
+            available: stock.available(),
+        }
+    }
 }
 
 /// The units of a product, as they were set.
@@ -75,6 +86,44 @@ pub(super) async fn read(
         return Ok((StatusCode::NOT_MODIFIED, etag(stock.version)).into_response());
     }
     Ok(view(sku, stock).into_response())
+}
+
+/// Whose stock to read.
+#[derive(Deserialize, Validate, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Which {
+    /// These products; may be repeated.
+    #[garde(length(min = 1, max = 100))]
+    #[param(min_items = 1, max_items = 100)]
+    sku: Vec<Sku>,
+}
+
+/// The units of some products.
+#[derive(Serialize, ToSchema)]
+pub(super) struct StockList {
+    items: Vec<StockView>,
+}
+
+/// How many units of each of some products there are; one whose stock was never set is left out. Needs no token.
+#[utoipa::path(get, path = "/stock", operation_id = "list_stock", tag = "stock", security(()), params(Which),
+    responses(
+        (status = 200, description = "The stock of the products, by sku", body = StockList),
+        (status = 422, description = "`invalid` with the parameters", body = Problem, content_type = "application/problem+json"),
+        Common,
+    ))]
+pub(super) async fn list(
+    AxumState(state): AxumState<State>,
+    Query(which): Query<Which>,
+) -> Result<Json<StockList>, Problem> {
+    let connection = state.db.get().await?;
+    let skus: Vec<_> = which.sku.iter().map(Sku::as_str).collect();
+    let found = store::stock::find_all(&connection, &skus).await?;
+    let mut items: Vec<_> = found
+        .into_iter()
+        .map(|(sku, stock)| StockView::new(sku, stock))
+        .collect();
+    items.sort_by(|one, other| one.sku.as_str().cmp(other.sku.as_str()));
+    Ok(Json(StockList { items }))
 }
 
 /// A stock-take: sets how many units are on the shelf now, the reserved ones among them. Needs the role `admin`.
@@ -164,11 +213,5 @@ pub(super) async fn import(
 type Tagged<T> = ([(HeaderName, String); 1], Json<T>);
 
 fn view(sku: Sku, stock: Stock) -> Tagged<StockView> {
-    let view = StockView {
-        sku,
-        on_hand: stock.on_hand,
-        reserved: stock.reserved,
-        available: stock.available(),
-    };
-    (etag(stock.version), Json(view))
+    (etag(stock.version), Json(StockView::new(sku, stock)))
 }

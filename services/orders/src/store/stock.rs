@@ -36,6 +36,20 @@ pub(crate) async fn find(client: &impl Client, sku: &Sku) -> Result<Option<Stock
     Ok(row.as_ref().map(of_row))
 }
 
+/// Those of `skus` whose stock was set, by sku.
+pub(crate) async fn find_all(
+    client: &impl Client,
+    skus: &[&str],
+) -> Result<HashMap<Sku, Stock>, db::Error> {
+    let rows = db::query(
+        client,
+        "select sku, on_hand, reserved, version from stock where sku = any($1)",
+        &[&skus],
+    )
+    .await?;
+    stocks(&rows)
+}
+
 /// Locks the rows of `skus` and returns them; a sku without stock is left out.
 pub(crate) async fn lock(
     tx: &Transaction<'_>,

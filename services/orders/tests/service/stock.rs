@@ -265,3 +265,28 @@ async fn names_that_no_path_can_hold_are_refused() {
     );
     assert_eq!(failed.len(), 3);
 }
+
+#[tokio::test]
+async fn the_stock_of_several_products_is_read_at_once() {
+    let shop = Shop::open().await;
+    let (admin, buyer) = (Person::admin(), Person::buyer());
+    for (sku, units) in [("mug", 5), ("lamp", 0)] {
+        let path = format!("/stock/{sku}");
+        shop.put(&admin, &path, json!({"on_hand": units})).await;
+    }
+    let found = shop
+        .get(&buyer, "/stock?sku=mug&sku=lamp&sku=never-set")
+        .await
+        .body;
+    let view =
+        |sku, units| json!({"sku": sku, "on_hand": units, "reserved": 0, "available": units});
+    assert_eq!(found, json!({"items": [view("lamp", 0), view("mug", 5)]}));
+    for wrong in [
+        "/stock",
+        "/stock?sku=a%2Fb",
+        &format!("/stock?{}", "sku=x&".repeat(101)),
+    ] {
+        let refused = shop.get(&buyer, wrong).await;
+        assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY, "{wrong}");
+    }
+}

@@ -27,6 +27,10 @@ pub(crate) struct Parameters {
     #[garde(length(chars, min = 1, max = 200))]
     #[param(min_length = 1, max_length = 200, example = "wireles haedphones")]
     q: Option<String>,
+    /// Only these products; may be repeated. What is not in the catalogue is left out.
+    #[garde(length(max = 100), inner(length(chars, min = 1, max = 64)))]
+    #[param(max_items = 100, min_length = 1, max_length = 64)]
+    sku: Vec<String>,
     /// Only these categories; may be repeated.
     #[garde(length(max = 50), inner(length(chars, min = 1)))]
     #[param(max_items = 50, min_length = 1)]
@@ -78,6 +82,7 @@ impl Parameters {
         };
         Ok(Request {
             text: Text::parse(self.q.as_deref().unwrap_or_default()),
+            skus: self.sku,
             categories: self.category.into_iter().collect(),
             brands: self.brand.into_iter().collect(),
             min_price: self.min_price,

@@ -13,7 +13,7 @@ use tantivy::Term;
 use tantivy::query::{
     AllQuery, AutomatonWeight, BooleanQuery, ConstScoreQuery, DfaWrapper, DisjunctionMaxQuery,
     EmptyQuery, EnableScoring, FuzzyTermQuery, Occur, PhraseQuery, Query, RangeQuery, TermQuery,
-    Weight,
+    TermSetQuery, Weight,
 };
 use tantivy::schema::{Field, IndexRecordOption};
 
@@ -105,6 +105,7 @@ impl<'a> Plan<'a> {
         let currency = self.request.currency.as_deref();
         clauses.extend(currency.map(|code| filter(whole_term(self.fields.currency, code))));
         clauses.extend(in_stock(self.fields, self.request).map(filter));
+        clauses.extend(skus(self.fields, self.request).map(filter));
         BooleanQuery::new(clauses)
     }
 
@@ -140,6 +141,12 @@ fn filter(query: Box<dyn Query>) -> (Occur, Box<dyn Query>) {
 
 fn scored(query: Box<dyn Query>, score: u32) -> Box<dyn Query> {
     Box::new(ConstScoreQuery::new(query, score as f32))
+}
+
+fn skus(fields: &Fields, request: &Request) -> Option<Box<dyn Query>> {
+    let terms = request.skus.iter();
+    let terms = terms.map(|sku| Term::from_field_text(fields.sku, sku));
+    (!request.skus.is_empty()).then(|| Box::new(TermSetQuery::new(terms)) as _)
 }
 
 fn price(fields: &Fields, request: &Request) -> Option<Box<dyn Query>> {

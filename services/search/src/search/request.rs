@@ -63,6 +63,8 @@ impl Text {
 #[derive(Debug, Clone)]
 pub(crate) struct Request {
     pub(crate) text: Text,
+    /// Only these products; all where none is named.
+    pub(crate) skus: Vec<String>,
     /// Any of these; all where none is named.
     pub(crate) categories: BTreeSet<String>,
     pub(crate) brands: BTreeSet<String>,

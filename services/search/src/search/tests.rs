@@ -50,6 +50,7 @@ fn index(entries: &[Entry]) -> ProductIndex {
 fn request(q: &str) -> Request {
     Request {
         text: Text::parse(q),
+        skus: Vec::new(),
         categories: BTreeSet::new(),
         brands: BTreeSet::new(),
         min_price: None,

@@ -281,3 +281,26 @@ async fn a_later_migration_disturbs_no_product() {
     backends.widen_tables().await;
     whole_way("Lamp of today".to_owned()).await;
 }
+
+#[tokio::test]
+async fn several_products_are_read_at_once_by_their_skus() {
+    let backends = Backends::new().await;
+    let replica = Replica::start(&backends).await;
+    for (sku, title) in [("L", "Oak Lamp"), ("M", "Blue Mug"), ("N", "Red Mug")] {
+        replica.keep(sku, &titled(title)).await;
+    }
+    replica.finds("", &["L", "M", "N"]).await;
+    assert_eq!(
+        replica.skus("sku=N&sku=L&sku=GONE&sort=newest").await,
+        ["N", "L"]
+    );
+    assert_eq!(replica.skus("sku=N&sku=L&q=mug").await, ["N"]);
+    assert_eq!(
+        replica.skus("sku=l").await,
+        Vec::<String>::new(),
+        "skus differ by case"
+    );
+    let many = "sku=x&".repeat(101);
+    let answer = replica.get(&format!("/products?{many}limit=1")).await;
+    assert_eq!(answer.status(), 422);
+}

@@ -1,10 +1,11 @@
 //! The cart: of an account, or of a guest.
 
+use std::collections::BTreeMap;
+
 use askama::Template;
 use axum::extract::State as Of;
 use axum::response::Response;
 use chassis::client::PeerError;
-use futures::{StreamExt, stream};
 use serde::Deserialize;
 
 use super::{State, go_and_say, page};
@@ -16,6 +17,7 @@ use crate::money::Money;
 use crate::notice::Notice;
 use crate::texts::Texts;
 use crate::upstream::orders::Cart;
+use crate::upstream::search::Hit;
 use crate::upstream::{Service, refusal};
 use crate::visitor::Visitor;
 
@@ -80,13 +82,20 @@ pub(super) fn of_member(visitor: &Visitor, cart: Cart, trouble: Option<String>) 
     })
 }
 
-/// Products of a guest's cart that are asked for at once: whoever writes a full cart into his cookie must not keep the neighbours busy.
-const AT_ONCE: usize = 4;
-
 async fn of_guest(state: &State, visitor: &Visitor) -> Response {
-    let lines = visitor.guest_cart.lines().to_vec().into_iter();
-    let lines = stream::iter(lines.map(|line| guest_line(state, line)));
-    let lines: Vec<_> = lines.buffered(AT_ONCE).collect().await;
+    let lines = visitor.guest_cart.lines();
+    let lines = if lines.is_empty() {
+        Vec::new()
+    } else {
+        let skus: Vec<_> = lines.iter().map(|line| line.sku.as_str()).collect();
+        let (products, units) = tokio::join!(
+            state.search.products(&skus),
+            state.orders.available_of(&skus)
+        );
+        let (products, units) = (products.ok(), units.ok());
+        let of_line = |line| guest_line(line, products.as_ref(), units.as_ref());
+        lines.iter().map(of_line).collect()
+    };
     let total = sum(&lines);
     page(&CartPage {
         v: visitor,
@@ -98,30 +107,25 @@ async fn of_guest(state: &State, visitor: &Visitor) -> Response {
     })
 }
 
-/// A product of a guest's cart at today's price.
-async fn guest_line(state: &State, Line { sku, quantity }: Line) -> CartLine {
-    let (product, available) =
-        tokio::join!(state.search.product(&sku), state.orders.available(&sku));
-    let is_removed = match &product {
-        Ok(_) => false,
-        Err(error) => refusal(error).is_some(),
-    };
-    let product = product.ok();
-    let title = product
-        .as_ref()
-        .map_or(&sku, |product| &product.title)
-        .clone();
+/// A product of a guest's cart at today's price, as far as search and orders have said it.
+fn guest_line(
+    Line { sku, quantity }: &Line,
+    products: Option<&BTreeMap<String, Hit>>,
+    units: Option<&BTreeMap<String, u32>>,
+) -> CartLine {
+    let product = products.and_then(|products| products.get(sku));
+    let title = product.map_or(sku, |product| &product.name).clone();
     let prices = product.and_then(|product| {
-        let all = product.price.times(quantity)?;
-        Some((product.price, all))
+        let all = product.price.times(*quantity)?;
+        Some((product.price.clone(), all))
     });
     CartLine {
-        sku,
+        sku: sku.clone(),
         title,
-        quantity,
+        quantity: *quantity,
         prices,
-        available: available.ok(),
-        is_removed,
+        available: units.map(|units| units.get(sku).copied().unwrap_or(0)),
+        is_removed: products.is_some() && product.is_none(),
     }
 }
 

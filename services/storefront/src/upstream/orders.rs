@@ -1,5 +1,7 @@
 //! Carts, orders, stock.
 
+use std::collections::BTreeMap;
+
 use chassis::client::{CallMetrics, Peer, PeerError};
 use chassis::http::ClientIp;
 use http::StatusCode;
@@ -104,6 +106,17 @@ pub(crate) struct Links {
     pub(crate) trace: Option<String>,
     #[serde(default)]
     pub(crate) logs: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct StockList {
+    items: Vec<StockOf>,
+}
+
+#[derive(Deserialize)]
+struct StockOf {
+    sku: String,
+    available: u32,
 }
 
 /// Units of a product.
@@ -287,6 +300,18 @@ impl Orders {
     ) -> Result<Timeline, PeerError> {
         let path = format!("/orders/{id}/timeline");
         self.0.get(&path).bearer(token).send().await
+    }
+
+    /// Units of these that can be ordered now; at most 100 skus.
+    pub(crate) async fn available_of(
+        &self,
+        skus: &[&str],
+    ) -> Result<BTreeMap<String, u32>, PeerError> {
+        let parameters: Vec<_> = skus.iter().map(|sku| ("sku", Some(*sku))).collect();
+        let path = with_query("/stock", &parameters);
+        let list: StockList = self.0.get(&path).send().await?;
+        let items = list.items.into_iter();
+        Ok(items.map(|stock| (stock.sku, stock.available)).collect())
     }
 
     /// Units that can be ordered now; none for a product that orders does not know.

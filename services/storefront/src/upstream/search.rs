@@ -7,6 +7,7 @@ use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
+use super::with_query;
 use crate::money::Money;
 
 #[derive(Clone)]
@@ -26,6 +27,9 @@ pub(crate) struct Found {
 #[derive(Deserialize)]
 pub(crate) struct Hit {
     pub(crate) sku: String,
+    /// As it is, not what matched of it.
+    #[serde(rename = "title")]
+    pub(crate) name: String,
     pub(crate) brand: String,
     pub(crate) category: String,
     pub(crate) price: Money,
@@ -104,6 +108,16 @@ impl Search {
     pub(crate) async fn product(&self, sku: &str) -> Result<Product, PeerError> {
         let call = self.0.get(&format!("/products/{sku}"));
         call.template("/products/{sku}").send().await
+    }
+
+    /// These products, by sku; at most 100. What is not in the catalogue is left out.
+    pub(crate) async fn products(&self, skus: &[&str]) -> Result<BTreeMap<String, Hit>, PeerError> {
+        let mut parameters: Vec<_> = skus.iter().map(|sku| ("sku", Some(*sku))).collect();
+        parameters.push(("limit", Some("100")));
+        let found = self.0.get(&with_query("/products", &parameters));
+        let found: Found = found.send().await?;
+        let items = found.items.into_iter();
+        Ok(items.map(|hit| (hit.sku.clone(), hit)).collect())
     }
 
     /// Creates a product or replaces it whole.

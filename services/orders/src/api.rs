@@ -38,6 +38,7 @@ pub(crate) fn routes() -> OpenApiRouter<State> {
         .routes(routes!(orders::place, orders::list))
         .routes(routes!(orders::read))
         .routes(routes!(orders::timeline))
+        .routes(routes!(orders::timelines))
         .routes(routes!(stock::list))
         .routes(routes!(stock::read, stock::set))
         .merge(import)

@@ -268,7 +268,54 @@ pub(super) async fn timeline(
     Ok(Json(timeline))
 }
 
-/// The same for whoever looks after the shop: it says nothing of the buyer. The order is called by its id or its number.
+/// Whose stories to read.
+#[derive(Deserialize, Validate, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Stories {
+    /// These orders; may be repeated.
+    #[garde(length(min = 1, max = 50))]
+    #[param(min_items = 1, max_items = 50)]
+    order: Vec<Uuid>,
+}
+
+/// What happened to an order of several.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Story {
+    order_id: Uuid,
+    /// The latest 50, oldest first.
+    entries: Vec<TimelineEntry>,
+}
+
+#[derive(Serialize, ToSchema)]
+pub(super) struct StoryList {
+    items: Vec<Story>,
+}
+
+/// What happened lately to each of some orders of the buyer; an admin may read any. One that there is not is left out.
+#[utoipa::path(get, path = "/timelines", operation_id = "list_timelines", tag = "orders", security(("bearer" = [])), params(Stories),
+    responses(
+        (status = 200, description = "The stories, by order", body = StoryList),
+        Unauthenticated,
+        (status = 422, description = "`invalid` with the parameters", body = Problem, content_type = "application/problem+json"),
+        Common,
+    ))]
+pub(super) async fn timelines(
+    AxumState(state): AxumState<State>,
+    reader: Principal,
+    Query(Stories { order }): Query<Stories>,
+) -> Result<Json<StoryList>, Problem> {
+    const LATEST: i64 = 50;
+    let connection = state.db.get().await?;
+    let buyer = (!reader.has_role(Admin::NAME)).then_some(reader.id);
+    let found = store::timeline::of_orders(&connection, &order, buyer, LATEST).await?;
+    let stories = found.into_iter();
+    let stories = stories.map(|(order_id, entries)| Story { order_id, entries });
+    let mut items: Vec<_> = stories.collect();
+    items.sort_by_key(|story| story.order_id);
+    Ok(Json(StoryList { items }))
+}
+
+/// The story of one order for whoever looks after the shop: it says nothing of the buyer. The order is called by its id or its number.
 pub(super) async fn timeline_for_administration(
     AxumState(state): AxumState<State>,
     Path(name): Path<String>,

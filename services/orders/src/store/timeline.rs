@@ -1,6 +1,8 @@
 //! The story of each order.
 
-use chassis::db::{self, Client, Transaction};
+use std::collections::HashMap;
+
+use chassis::db::{self, Client, Row, Transaction};
 use serde::Serialize;
 use time::OffsetDateTime;
 use utoipa::ToSchema;
@@ -86,19 +88,49 @@ pub(crate) async fn of_order(
         &[&order, &MAX_ENTRIES],
     )
     .await?;
-    Ok(rows
-        .iter()
-        .map(|row| TimelineEntry {
-            at: row.get("at"),
-            recorded_at: row.get("recorded_at"),
-            service: row.get("service"),
-            step: row.get("step"),
-            outcome: row.get("outcome"),
-            detail: row.get("detail"),
-            attempt: row.get("attempt"),
-            trace_id: row.get("trace_id"),
-        })
-        .collect())
+    Ok(rows.iter().map(entry).collect())
+}
+
+/// The stories of those of `orders` that are of `buyer`, or of all where none is named; of each at most so many of the latest entries.
+pub(crate) async fn of_orders(
+    client: &impl Client,
+    orders: &[Uuid],
+    buyer: Option<Uuid>,
+    most: i64,
+) -> Result<HashMap<Uuid, Vec<TimelineEntry>>, db::Error> {
+    let rows = db::query(
+        client,
+        "select orders.id as order_id, story.* from orders
+         cross join lateral (
+             select id as place, at, recorded_at, service, step, outcome, detail, attempt, trace_id
+             from timeline where order_id = orders.id order by at desc, id desc limit $3
+         ) as story
+         where orders.id = any($1) and ($2::uuid is null or buyer_id = $2)
+         order by orders.id, at, place",
+        &[&orders, &buyer, &most],
+    )
+    .await?;
+    let mut stories: HashMap<_, Vec<_>> = HashMap::new();
+    for row in &rows {
+        stories
+            .entry(row.get("order_id"))
+            .or_default()
+            .push(entry(row));
+    }
+    Ok(stories)
+}
+
+fn entry(row: &Row) -> TimelineEntry {
+    TimelineEntry {
+        at: row.get("at"),
+        recorded_at: row.get("recorded_at"),
+        service: row.get("service"),
+        step: row.get("step"),
+        outcome: row.get("outcome"),
+        detail: row.get("detail"),
+        attempt: row.get("attempt"),
+        trace_id: row.get("trace_id"),
+    }
 }
 
 /// Deletes up to `limit` of the oldest entries, as far as they were written down before that moment.

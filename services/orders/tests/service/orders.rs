@@ -335,3 +335,34 @@ async fn staff_list_the_orders_of_all_by_their_state_and_nobody_else_does() {
     let wrong = shop.get(&admin, "/orders?of=all&state=lost").await;
     assert_eq!(wrong.status, StatusCode::UNPROCESSABLE_ENTITY);
 }
+
+#[tokio::test]
+async fn the_stories_of_several_orders_are_read_at_once_by_their_buyer() {
+    let shop = Shop::open().await;
+    let (buyer, stranger, admin) = (Person::buyer(), Person::buyer(), Person::admin());
+    shop.sell("mug", 100, 10).await;
+    let mut orders = vec![];
+    for who in [&buyer, &buyer, &stranger] {
+        let order = shop.buy(who, "mug", 1).await;
+        shop.until(order, "paid").await;
+        orders.push(order);
+    }
+    let path = format!(
+        "/timelines?order={}&order={}&order={}",
+        orders[0], orders[1], orders[2]
+    );
+    let told = |answer: &Value| {
+        let items = answer["items"].as_array().expect("a list").clone();
+        items
+            .iter()
+            .map(|story| story["order_id"].clone())
+            .collect::<Vec<_>>()
+    };
+    let own = shop.get(&buyer, &path).await.body;
+    assert_eq!(told(&own), [json!(orders[0]), json!(orders[1])], "{own}");
+    let steps = own["items"][0]["entries"].as_array().expect("entries");
+    assert_eq!(steps[0]["step"], "reserve", "oldest first: {own}");
+    assert_eq!(told(&shop.get(&admin, &path).await.body).len(), 3);
+    let none = shop.get(&buyer, "/timelines").await;
+    assert_eq!(none.status, StatusCode::UNPROCESSABLE_ENTITY);
+}

@@ -5,6 +5,7 @@ mod assets;
 mod cookies;
 mod failure;
 mod form;
+mod graphql;
 mod guest_cart;
 mod headers;
 mod marked;

@@ -23,6 +23,7 @@ use iso_currency::Currency;
 
 use crate::cookies::{Change, Name};
 use crate::failure::Failure;
+use crate::graphql::{self, Documents, Graph};
 use crate::notice::Notice;
 use crate::settings::Settings;
 use crate::upstream::email::Email;
@@ -39,6 +40,8 @@ pub(crate) struct State {
     pub(crate) email: Email,
     pub(crate) verifier: Verifier,
     pub(crate) currency: Currency,
+    pub(crate) graph: Graph,
+    pub(crate) documents: Documents,
     /// For stories that are followed while they happen.
     pub(crate) live: Places,
     /// Cancelled when the process is told to stop.
@@ -63,6 +66,8 @@ impl State {
             email: Email::new(settings.email_url, chassis.calls()),
             verifier: chassis.verifier(settings.users_url),
             currency: settings.currency,
+            graph: graphql::graph(),
+            documents: settings.documents,
             live: Places::new(FOLLOWED, FOLLOWED_FROM_ONE),
             stop: chassis.stop(),
         }
@@ -89,6 +94,7 @@ pub(crate) fn routes() -> Router<State> {
         .route("/mails/{id}/content", get(mails::content))
         .route("/language", post(language::choose))
         .merge(staff::routes())
+        .route("/graphql", post(graphql::answer))
         .fallback(async || Failure::NotFound)
         .method_not_allowed_fallback(async || Failure::NotFound)
 }

@@ -6,6 +6,8 @@ use iso_currency::Currency;
 use secrecy::SecretString;
 use url::Url;
 
+use crate::graphql::Documents;
+
 pub struct Settings {
     pub(crate) users_url: Url,
     /// `USERS_TOKEN` and `ORDERS_TOKEN`: their `PROXY_TOKEN`, which proves that it is the storefront that says who a client is.
@@ -16,6 +18,8 @@ pub struct Settings {
     pub(crate) email_url: Url,
     /// `CURRENCY`: of prices that a visitor types, and by which products are sorted.
     pub(crate) currency: Currency,
+    /// `GRAPHQL_DOCUMENTS`: `Trusted` answers only those of `contracts/graphql`.
+    pub(crate) documents: Documents,
 }
 
 impl Settings {
@@ -28,6 +32,7 @@ impl Settings {
             search_url: url(env, "SEARCH_URL", "search")?,
             orders_url: url(env, "ORDERS_URL", "orders")?,
             email_url: url(env, "EMAIL_URL", "email")?,
+            documents: env.or("GRAPHQL_DOCUMENTS", Documents::trusted())?,
             currency: Currency::from_code(&code)
                 .ok_or_else(|| wrong("CURRENCY", "it must be an ISO 4217 code like EUR"))?,
         })

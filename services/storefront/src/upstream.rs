@@ -33,7 +33,7 @@ pub(crate) fn refusal(error: &PeerError) -> Option<(StatusCode, &str)> {
 }
 
 /// A path with those of the parameters that are given.
-fn with_query(path: &str, parameters: &[(&str, Option<&str>)]) -> String {
+pub(crate) fn with_query(path: &str, parameters: &[(&str, Option<&str>)]) -> String {
     let given = parameters.iter();
     let given = given.filter_map(|(name, value)| Some((name, (*value)?)));
     let mut query = Serializer::new(String::new());

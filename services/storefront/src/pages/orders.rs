@@ -92,6 +92,9 @@ pub(super) fn state_in<'a>(state: &'a str, t: &'a Texts) -> &'a str {
     }
 }
 
+/// Orders of a page.
+const PAGE: u8 = 20;
+
 #[derive(Deserialize)]
 pub(super) struct Part {
     cursor: Option<Uuid>,
@@ -105,7 +108,7 @@ pub(super) async fn list(
     let Some(member) = visitor.known()? else {
         return Ok(log_in_first("/orders"));
     };
-    let orders = state.orders.list(&member.token, cursor).await;
+    let orders = state.orders.page(&member.token, PAGE, cursor).await;
     let orders = orders.map_err(|error| Failure::of(Service::Orders, &error))?;
     Ok(page(&OrdersPage {
         v: &visitor,

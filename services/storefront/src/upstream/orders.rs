@@ -109,6 +109,17 @@ pub(crate) struct Links {
 }
 
 #[derive(Deserialize)]
+struct StoryList {
+    items: Vec<Story>,
+}
+
+#[derive(Deserialize)]
+struct Story {
+    order_id: Uuid,
+    entries: Vec<Entry>,
+}
+
+#[derive(Deserialize)]
 struct StockList {
     items: Vec<StockOf>,
 }
@@ -231,16 +242,37 @@ impl Orders {
         call.idempotency_key(key).json(checkout).send().await
     }
 
-    pub(crate) async fn list(
+    /// A page of at most `limit`, newest first.
+    pub(crate) async fn page(
         &self,
         token: &SecretString,
+        limit: u8,
         cursor: Option<Uuid>,
     ) -> Result<OrderList, PeerError> {
-        let path = match cursor {
-            Some(cursor) => format!("/orders?limit=20&cursor={cursor}"),
-            None => "/orders?limit=20".to_owned(),
-        };
+        let (limit, cursor) = (limit.to_string(), cursor.map(|cursor| cursor.to_string()));
+        let parameters = [
+            ("limit", Some(limit.as_str())),
+            ("cursor", cursor.as_deref()),
+        ];
+        let path = with_query("/orders", &parameters);
         self.0.get(&path).bearer(token).send().await
+    }
+
+    /// What happened lately to these, by their ids; at most 50.
+    pub(crate) async fn timelines(
+        &self,
+        token: &SecretString,
+        orders: &[Uuid],
+    ) -> Result<BTreeMap<Uuid, Vec<Entry>>, PeerError> {
+        let orders: Vec<_> = orders.iter().map(Uuid::to_string).collect();
+        let parameters: Vec<_> = orders
+            .iter()
+            .map(|id| ("order", Some(id.as_str())))
+            .collect();
+        let path = with_query("/timelines", &parameters);
+        let list: StoryList = self.0.get(&path).bearer(token).send().await?;
+        let items = list.items.into_iter();
+        Ok(items.map(|story| (story.order_id, story.entries)).collect())
     }
 
     /// Of all buyers, for staff: those that stand so, or those with a number.

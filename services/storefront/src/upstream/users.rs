@@ -19,6 +19,13 @@ pub(crate) struct Tokens {
     pub(crate) refresh_token: SecretString,
 }
 
+/// An account as its owner sees it.
+#[derive(Deserialize)]
+pub(crate) struct Account {
+    pub(crate) name: String,
+    pub(crate) email: String,
+}
+
 impl Users {
     pub(crate) fn new(base: Url, token: SecretString, calls: CallMetrics) -> Self {
         let peer = Peer::new("users", base, None, calls);
@@ -49,6 +56,10 @@ impl Users {
         let call = self.0.post("/users").json(&account).idempotency_key(key);
         let answer: Result<serde::de::IgnoredAny, _> = call.on_behalf_of(client).send().await;
         answer.map(drop)
+    }
+
+    pub(crate) async fn account(&self, token: &SecretString) -> Result<Account, PeerError> {
+        self.0.get("/me").bearer(token).send().await
     }
 
     pub(crate) async fn refresh(&self, token: &SecretString) -> Result<Tokens, PeerError> {

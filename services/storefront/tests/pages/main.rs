@@ -5,6 +5,7 @@ mod away;
 mod browser;
 mod buying;
 mod catalogue;
+mod graphql;
 mod safety;
 mod shop;
 mod staff;

@@ -131,6 +131,9 @@ impl Shop {
         )
         .await;
         self.offers(sku).await;
+        // A search learns of it a moment later.
+        self.shows(&format!("/?q={sku}"), &format!("/products/{sku}"))
+            .await;
     }
 
     /// Waits until a page shows what is to be seen of the catalogue: a search learns of it a moment after it was written.

@@ -1,0 +1,113 @@
+//! One read-only GraphQL endpoint beside the pages, for programs that want much with one question. The pages do not use it: asked
+//! directly they cost half the CPU.
+
+mod limits;
+mod loaders;
+mod schema;
+
+use async_graphql::{EmptyMutation, EmptySubscription, Request, Response as Answer, Schema};
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::State as Of;
+use axum::http::{HeaderMap, HeaderValue, header};
+use axum::response::{IntoResponse, Response};
+use chassis::http::Problem;
+use secrecy::SecretString;
+use serde::Deserialize;
+
+use self::loaders::Loaders;
+use self::schema::Query;
+use crate::pages::State;
+use crate::visitor::Visitor;
+
+pub(crate) use limits::Documents;
+
+pub(crate) type Graph = Schema<Query, EmptyMutation, EmptySubscription>;
+
+/// The schema, with its limits. What a request may ask is told by [`Documents`].
+pub(crate) fn graph() -> Graph {
+    limits::bound(Schema::build(Query, EmptyMutation, EmptySubscription)).finish()
+}
+
+/// A question, as GraphQL over HTTP has it; one, and not a list of them.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Question {
+    #[serde(default)]
+    query: String,
+    /// The SHA-256 of a document that is known here, in place of `query`.
+    document_id: Option<String>,
+    #[serde(default)]
+    variables: async_graphql::Variables,
+    operation_name: Option<String>,
+}
+
+/// Who asks, for the answers of the services.
+struct Asker(Option<SecretString>);
+
+pub(crate) async fn answer(
+    Of(state): Of<State>,
+    visitor: Visitor,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let question: Question = match serde_json::from_slice(&body) {
+        Ok(question) => question,
+        Err(error) => {
+            let detail = format!("Send one JSON object with `query`: {error}.");
+            return Problem::invalid("malformed_question", detail).into_response();
+        }
+    };
+    let document = state
+        .documents
+        .allow(&question.query, question.document_id.as_deref());
+    let document = match document {
+        Ok(document) => document,
+        Err(refused) => return refused.into_response(),
+    };
+    let mut request = Request::new("").variables(question.variables);
+    request.operation_name = question.operation_name;
+    request.set_parsed_query(document);
+    let request = request
+        .data(Loaders::new(&state, token(&headers, &visitor)))
+        .data(Asker(token(&headers, &visitor)))
+        .data(state.clone());
+    let answer = state.graph.execute(request).await;
+    respond(answer)
+}
+
+/// What a program shows, or the session of the browser.
+fn token(headers: &HeaderMap, visitor: &Visitor) -> Option<SecretString> {
+    let shown = headers.get(header::AUTHORIZATION);
+    let shown = shown.and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
+    match shown {
+        Some(token) => Some(token.to_owned().into()),
+        None => visitor.member().map(|member| member.token.clone()),
+    }
+}
+
+fn respond(answer: Answer) -> Response {
+    let kind = HeaderValue::from_static("application/graphql-response+json");
+    ([(header::CONTENT_TYPE, kind)], Json(answer)).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    /// Whoever writes a client reads it there. With `UPDATE_SCHEMA=1` it is written anew.
+    #[test]
+    fn the_schema_is_the_one_that_is_checked_in() {
+        let file = concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/../../contracts/graphql/storefront.graphql"
+        );
+        let sdl = super::graph().sdl();
+        if std::env::var_os("UPDATE_SCHEMA").is_some() {
+            std::fs::write(file, &sdl).unwrap();
+        }
+        let checked_in = std::fs::read_to_string(file).unwrap_or_default();
+        assert!(
+            sdl == checked_in,
+            "it differs from {file}; UPDATE_SCHEMA=1 writes it"
+        );
+    }
+}

@@ -203,10 +203,8 @@ pub(super) fn chosen_protocols() -> Rule {
         })
     };
     let pair = |(caller, callee): (&str, &str)| format!("{caller}/{callee}");
-    let over_grpc = calls().filter(|(_, callee)| {
-        let callee = &built_in::services()[*callee].definition;
-        callee.ports.grpc.is_some()
-    });
+    let over_grpc =
+        calls().filter(|(caller, callee)| built_in::services()[*caller].can_ask_over_grpc(callee));
     let over_grpc: Vec<_> = over_grpc.map(pair).collect();
     let any = list(calls().map(pair));
     let told = over_grpc.join(", ").replace('/', " to ");

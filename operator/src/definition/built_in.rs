@@ -32,6 +32,16 @@ pub struct BuiltIn {
     /// It is there only in a Shop that names it. One that comes after Shops are there is so: their versions name images from before it.
     #[serde(default)]
     pub optional: bool,
+    /// Those of its calls that its code can also make over gRPC, where a Shop says so.
+    #[serde(default)]
+    pub calls_over_grpc: Vec<String>,
+}
+
+impl BuiltIn {
+    /// Whether it can be told to ask this one over gRPC.
+    pub fn can_ask_over_grpc(&self, callee: &str) -> bool {
+        self.calls_over_grpc.iter().any(|name| name == callee)
+    }
 }
 
 static DOCUMENTS: &[&str] = include!(concat!(env!("OUT_DIR"), "/built_in.rs"));
@@ -202,7 +212,24 @@ mod tests {
             fields.remove("hosts");
             fields.remove("guestPort");
             fields.remove("optional");
+            fields.remove("callsOverGrpc");
             serde_json::from_value::<Definition>(document).expect("a definition");
+        }
+    }
+
+    #[test]
+    fn who_is_asked_over_grpc_is_called_and_answers_it() {
+        for service in services().values() {
+            let name = &service.definition.name;
+            for callee in &service.calls_over_grpc {
+                let mut calls = service.definition.calls.iter();
+                assert!(
+                    calls.any(|call| call.service == *callee),
+                    "{name}: {callee}"
+                );
+                let port = services()[callee.as_str()].definition.ports.grpc;
+                assert!(port.is_some(), "{name}: {callee}");
+            }
         }
     }
 

@@ -30,6 +30,7 @@ pub fn services(
                 limits_stream: false,
                 guest_port: 0,
                 hosts: false,
+                calls_over_grpc: Vec::new(),
                 optional: false,
             };
             services.entry(name.as_str().into()).or_insert(own);
@@ -97,8 +98,10 @@ fn choose_protocol(
         ));
         return;
     }
-    if documents[callee].definition.ports.of(protocol).is_none() {
-        wrong.push(format!("{path}: {callee} does not answer gRPC: write Http"));
+    if protocol == Protocol::Grpc && !documents[caller].can_ask_over_grpc(callee) {
+        wrong.push(format!(
+            "{path}: {caller} asks {callee} over HTTP alone: write Http"
+        ));
         return;
     }
     // Who is switched off calls nobody.

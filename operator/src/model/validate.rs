@@ -514,6 +514,7 @@ fn valid_service(
         hosts,
         guest_port: _,
         optional: _,
+        calls_over_grpc: _,
     }: BuiltIn,
     registry: Option<&str>,
     config: &Config,

@@ -118,7 +118,7 @@ fn wrong() -> Vec<(Value, &'static str)> {
         ),
         (
             protocols("orders", "users"),
-            "spec.services.orders.protocols[users]: users does not answer gRPC",
+            "spec.services.orders.protocols[users]: orders asks users over HTTP alone",
         ),
         (
             protocols("email", "payments"),

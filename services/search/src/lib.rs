@@ -6,6 +6,7 @@ mod events;
 mod grpc;
 mod index;
 mod metrics;
+mod picture;
 mod product;
 mod search;
 mod settings;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use crate::picture::{MOST, Picture};
 use garde::Validate;
 use iso_currency::Currency;
 use schemars::JsonSchema;
@@ -149,6 +150,11 @@ pub(crate) struct ProductBody {
     #[garde(length(max = 50), custom(short_texts))]
     #[schema(schema_with = attributes)]
     pub(crate) attributes: BTreeMap<String, String>,
+    /// The first one is shown in lists.
+    #[serde(default)]
+    #[garde(length(max = MOST), dive)]
+    #[schema(max_items = 10)]
+    pub(crate) pictures: Vec<Picture>,
 }
 
 /// What [`short_texts`] checks: a derive knows no bounds of their own for names and values.
@@ -227,6 +233,7 @@ mod tests {
                 currency: CurrencyCode("EUR".into()),
             },
             attributes: BTreeMap::from([("wood".into(), "oak".into())]),
+            pictures: Vec::new(),
         };
         change(&mut body);
         body.validate()

@@ -14,6 +14,7 @@ use time::OffsetDateTime;
 use utoipa::ToSchema;
 
 use super::Admin;
+use crate::picture::Picture;
 use crate::product::{Money, Product, ProductBody, Sku};
 use crate::state;
 use crate::store::products::{self, Stored, Written};
@@ -33,6 +34,7 @@ pub(crate) struct View {
     category: String,
     price: Money,
     attributes: BTreeMap<String, String>,
+    pictures: Vec<Picture>,
     #[serde(with = "time::serde::rfc3339")]
     created_at: OffsetDateTime,
     #[serde(with = "time::serde::rfc3339")]
@@ -48,6 +50,7 @@ impl From<Stored> for View {
             category,
             price,
             attributes,
+            pictures,
         } = stored.body;
         Self {
             sku: stored.sku,
@@ -57,6 +60,7 @@ impl From<Stored> for View {
             category,
             price,
             attributes,
+            pictures,
             created_at: stored.created_at,
             updated_at: stored.updated_at,
         }

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::picture::Picture;
 use crate::product::{Money, ProductBody, Sku};
 
 /// A product as a search shows it.
@@ -16,6 +17,9 @@ pub(crate) struct Item {
     pub(crate) category: String,
     pub(crate) price: Money,
     pub(crate) in_stock: bool,
+    /// The first one, where it has any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) picture: Option<Picture>,
 }
 
 impl Item {
@@ -28,6 +32,7 @@ impl Item {
             category: body.category,
             price: body.price,
             in_stock,
+            picture: body.pictures.into_iter().next(),
         }
     }
 }

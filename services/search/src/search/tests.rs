@@ -26,6 +26,7 @@ fn product(sku: &str, title: &str) -> Entry {
                 currency: CurrencyCode::stored("EUR".to_owned()),
             },
             in_stock: true,
+            picture: None,
         },
         also: vec![],
         created_at: 0,

@@ -8,6 +8,7 @@ use time::OffsetDateTime;
 
 use super::notify;
 use crate::events::{ProductRemoved, ProductUpserted};
+use crate::picture::Picture;
 use crate::product::{CurrencyCode, Money, Product, ProductBody, Sku};
 
 /// A product with what the catalogue knows of it.
@@ -21,11 +22,12 @@ pub(crate) struct Stored {
 }
 
 /// What a product is read from.
-pub(super) const COLUMNS: &str = "sku, version, title, description, brand, category, amount, currency, attributes, created_at, updated_at";
+pub(super) const COLUMNS: &str = "sku, version, title, description, brand, category, amount, currency, attributes, pictures, created_at, updated_at";
 
 impl Stored {
     pub(crate) fn of(row: &Row) -> Self {
         let Json(attributes): Json<BTreeMap<String, String>> = row.get("attributes");
+        let Json(pictures): Json<Vec<Picture>> = row.get("pictures");
         Self {
             sku: row.get("sku"),
             version: row.get("version"),
@@ -39,6 +41,7 @@ impl Stored {
                     currency: CurrencyCode::stored(row.get("currency")),
                 },
                 attributes,
+                pictures,
             },
             created_at: row.get("created_at"),
             updated_at: row.get("updated_at"),
@@ -80,23 +83,24 @@ pub(crate) async fn upsert(
     let column = |of: fn(&Product) -> &str| products.iter().map(of).collect::<Vec<_>>();
     let amounts: Vec<i64> = products.iter().map(|p| p.body.price.amount).collect();
     let attributes: Vec<_> = products.iter().map(|p| Json(&p.body.attributes)).collect();
+    let pictures: Vec<_> = products.iter().map(|p| Json(&p.body.pictures)).collect();
     let rows = db::query(
         tx,
         // Rows are taken in the order of their sku, so that two imports at once cannot lock each other out.
-        "insert into products as p (sku, version, title, description, brand, category, amount, currency, attributes)
-         select sku, 1, title, description, brand, category, amount, currency, attributes
-         from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::text[], $8::jsonb[])
-             as given (sku, title, description, brand, category, amount, currency, attributes)
+        "insert into products as p (sku, version, title, description, brand, category, amount, currency, attributes, pictures)
+         select sku, 1, title, description, brand, category, amount, currency, attributes, pictures
+         from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::text[], $8::jsonb[], $9::jsonb[])
+             as given (sku, title, description, brand, category, amount, currency, attributes, pictures)
          order by sku
          on conflict (sku) do update set version = p.version + 1, title = excluded.title,
              description = excluded.description, brand = excluded.brand, category = excluded.category,
              amount = excluded.amount, currency = excluded.currency, attributes = excluded.attributes,
-             removed = false, created_at = case when p.removed then now() else p.created_at end, updated_at = now(),
+             pictures = excluded.pictures, removed = false, created_at = case when p.removed then now() else p.created_at end, updated_at = now(),
              changed = pg_current_xact_id()
          where p.removed
-            or (p.title, p.description, p.brand, p.category, p.amount, p.currency, p.attributes) is distinct from
+            or (p.title, p.description, p.brand, p.category, p.amount, p.currency, p.attributes, p.pictures) is distinct from
                (excluded.title, excluded.description, excluded.brand, excluded.category, excluded.amount,
-                excluded.currency, excluded.attributes)
+                excluded.currency, excluded.attributes, excluded.pictures)
          returning sku, version, created_at = now() as created",
         &[
             &column(|p| p.sku.as_str()),
@@ -107,6 +111,7 @@ pub(crate) async fn upsert(
             &amounts,
             &column(|p| p.body.price.currency.as_str()),
             &attributes,
+            &pictures,
         ],
     )
     .await?;
@@ -154,7 +159,7 @@ async fn say_upserted(
 pub(crate) async fn remove(tx: &Transaction<'_>, sku: &Sku) -> Result<bool, db::Error> {
     let row = db::query_opt(
         tx,
-        "update products set removed = true, description = '', attributes = '{}', version = version + 1,
+        "update products set removed = true, description = '', attributes = '{}', pictures = '[]', version = version + 1,
              updated_at = now(), changed = pg_current_xact_id()
          where sku = $1 and not removed returning version",
         &[&sku.as_str()],

@@ -304,3 +304,25 @@ async fn several_products_are_read_at_once_by_their_skus() {
     let answer = replica.get(&format!("/products?{many}limit=1")).await;
     assert_eq!(answer.status(), 422);
 }
+
+#[tokio::test]
+async fn pictures_are_kept_and_the_first_one_is_found_with_the_product() {
+    let backends = Backends::new().await;
+    let replica = Replica::start(&backends).await;
+    let mut lamp = titled("Oak Lamp");
+    let picture = |name: &str| json!({"url": format!("https://pictures.example/{name}.jpg"), "width": 640, "height": 480, "alt": name});
+    lamp["pictures"] = json!([picture("front"), picture("side")]);
+    replica.keep("L", &lamp).await;
+    replica.finds("q=oak", &["L"]).await;
+    let kept: Value = replica.get("/products/L").await.json().await.unwrap();
+    assert_eq!(kept["pictures"], lamp["pictures"]);
+    let found = replica.search("q=oak").await;
+    assert_eq!(found["items"][0]["picture"], picture("front"));
+    lamp["pictures"][1]["url"] = json!("javascript:alert(1)");
+    let answer = replica.put("L", &lamp).send().await.unwrap();
+    let problem: Value = answer.json().await.unwrap();
+    assert_eq!(
+        problem["errors"][0]["pointer"], "pictures[1].url",
+        "{problem}"
+    );
+}

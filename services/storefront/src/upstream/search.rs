@@ -34,6 +34,8 @@ pub(crate) struct Hit {
     pub(crate) category: String,
     pub(crate) price: Money,
     pub(crate) in_stock: bool,
+    #[serde(default)]
+    pub(crate) picture: Option<Picture>,
     pub(crate) highlight: Highlight,
 }
 
@@ -65,6 +67,7 @@ pub(crate) struct ProductBody {
     pub(crate) category: String,
     pub(crate) price: Money,
     pub(crate) attributes: BTreeMap<String, String>,
+    pub(crate) pictures: Vec<Picture>,
 }
 
 /// What came of an import.
@@ -92,6 +95,18 @@ pub(crate) struct Product {
     pub(crate) price: Money,
     #[serde(default)]
     pub(crate) attributes: BTreeMap<String, String>,
+    #[serde(default)]
+    pub(crate) pictures: Vec<Picture>,
+}
+
+/// Where a picture is, its size in pixels, and what is on it in words.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct Picture {
+    pub(crate) url: String,
+    pub(crate) width: u32,
+    pub(crate) height: u32,
+    #[serde(default)]
+    pub(crate) alt: String,
 }
 
 impl Search {

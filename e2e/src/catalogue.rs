@@ -13,6 +13,7 @@ pub struct Product {
     pub category: &'static str,
     pub price: Value,
     pub attributes: Value,
+    pub pictures: Value,
 }
 
 struct Kind {
@@ -257,8 +258,8 @@ fn product(n: usize) -> Product {
     let purpose = pick(kind.uses, n, 6);
     let (low, high) = kind.prices;
     let euros = low + (mix(n, 7) % (high - low + 1).unsigned_abs()).cast_signed();
+    let sku = format!("{}-{:04}", kind.code, n + 1);
     Product {
-        sku: format!("{}-{:04}", kind.code, n + 1),
         title: format!("{quality} {noun}, {material}, {colour}"),
         description: format!(
             "{quality} {} of {material}, made for {purpose}. Colour: {colour}. Comes with a two-year warranty from {brand}.",
@@ -268,7 +269,20 @@ fn product(n: usize) -> Product {
         category: kind.category,
         price: json!({ "amount": euros * 100 + 90, "currency": "EUR" }),
         attributes: json!({ "material": material, "colour": colour }),
+        pictures: json!([{
+            // The storefront draws it.
+            "url": format!("/pictures/{sku}?category={}", percent(kind.category)),
+            "width": 320,
+            "height": 240,
+            "alt": format!("A drawing of a {colour} {}", noun.to_lowercase()),
+        }]),
+        sku,
     }
+}
+
+/// The categories have blanks and ampersands.
+fn percent(text: &str) -> String {
+    text.replace('&', "%26").replace(' ', "+")
 }
 
 fn pick<'a>(words: &[&'a str], n: usize, salt: u64) -> &'a str {

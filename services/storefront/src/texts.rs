@@ -169,6 +169,9 @@ pub(crate) struct Texts {
     pub(crate) subject: &'static str,
     pub(crate) written_at: &'static str,
 
+    pub(crate) pictures: &'static str,
+    pub(crate) pictures_hint: &'static str,
+    pub(crate) wrong_pictures: &'static str,
     pub(crate) users_away: &'static str,
     pub(crate) search_away: &'static str,
     pub(crate) orders_away: &'static str,

@@ -18,6 +18,7 @@ async fn a_script_in_any_field_stays_text_on_every_page() {
         "category": PLANTED,
         "price": { "amount": 1999, "currency": "EUR" },
         "attributes": { "<script>alert(1)</script>": PLANTED },
+        "pictures": [{ "url": "/pictures/x\"><script>alert(1)</script>", "width": 1, "height": 1, "alt": PLANTED }],
     });
     shop.sells("MUG-1", planted, 5).await;
     let browser = shop.buyer("ada").await;

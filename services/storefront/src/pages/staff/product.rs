@@ -19,7 +19,7 @@ use crate::notice::Notice;
 use crate::pages::{State, go_and_say, page};
 use crate::texts::Texts;
 use crate::upstream::orders::Stock;
-use crate::upstream::search::{Product, ProductBody};
+use crate::upstream::search::{Picture, Product, ProductBody};
 use crate::upstream::{Service, refusal};
 use crate::visitor::Visitor;
 
@@ -50,12 +50,18 @@ pub(super) struct Fields {
     currency: String,
     /// `name: value`, one a line.
     attributes: String,
+    /// `address width height what is on it`, one a line.
+    pictures: String,
 }
 
 impl Fields {
     fn of(product: &Product, texts: &Texts) -> Self {
         let attributes = product.attributes.iter();
         let attributes: Vec<_> = attributes.map(|(k, v)| format!("{k}: {v}")).collect();
+        let pictures = product.pictures.iter();
+        let pictures: Vec<_> = pictures
+            .map(|p| format!("{} {} {} {}", p.url, p.width, p.height, p.alt))
+            .collect();
         Self {
             sku: product.sku.clone(),
             title: product.title.clone(),
@@ -65,6 +71,7 @@ impl Fields {
             price: product.price.number(texts),
             currency: product.price.currency.clone(),
             attributes: attributes.join("\n"),
+            pictures: pictures.join("\n"),
         }
     }
 
@@ -83,7 +90,13 @@ impl Fields {
                 currency: currency.code().to_owned(),
             },
             attributes: self.attributes().ok_or(t.wrong_attributes)?,
+            pictures: self.pictures().ok_or(t.wrong_pictures)?,
         })
+    }
+
+    fn pictures(&self) -> Option<Vec<Picture>> {
+        let lines = self.pictures.lines().map(str::trim);
+        lines.filter(|line| !line.is_empty()).map(picture).collect()
     }
 
     fn attributes(&self) -> Option<BTreeMap<String, String>> {
@@ -94,6 +107,17 @@ impl Fields {
         });
         pairs.collect()
     }
+}
+
+/// Of a line of the form.
+fn picture(line: &str) -> Option<Picture> {
+    let mut parts = line.splitn(4, ' ');
+    Some(Picture {
+        url: parts.next()?.to_owned(),
+        width: parts.next()?.parse().ok()?,
+        height: parts.next()?.parse().ok()?,
+        alt: parts.next().unwrap_or_default().trim().to_owned(),
+    })
 }
 
 pub(super) async fn new(Of(state): Of<State>, visitor: Visitor) -> Result<Response, Failure> {
@@ -237,6 +261,8 @@ mod tests {
             price: "19.99".into(),
             currency: "EUR".into(),
             attributes: "colour: blue\n\nmade in: Norway: Oslo".into(),
+            pictures: "https://pictures.example/mug.jpg 640 480 A mug on a table\n/mug.svg 1 2"
+                .into(),
             ..Fields::default()
         }
     }
@@ -247,6 +273,12 @@ mod tests {
         assert_eq!((body.title.as_str(), body.price.amount), ("Blue Mug", 1999));
         assert_eq!(body.attributes["made in"], "Norway: Oslo");
         assert_eq!(body.attributes.len(), 2);
+        let alts: Vec<_> = body
+            .pictures
+            .iter()
+            .map(|p| (p.width, p.alt.as_str()))
+            .collect();
+        assert_eq!(alts, [(640, "A mug on a table"), (1, "")]);
     }
 
     #[test]
@@ -256,6 +288,8 @@ mod tests {
             change(&mut fields);
             fields.body(&GERMAN).err()
         };
+        let wrong = with(|f| f.pictures = "/mug.svg wide".into());
+        assert_eq!(wrong, Some(GERMAN.wrong_pictures));
         assert_eq!(with(|f| f.price = "cheap".into()), Some(GERMAN.not_a_price));
         assert_eq!(
             with(|f| f.currency = "euro".into()),

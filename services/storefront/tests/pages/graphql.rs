@@ -11,8 +11,11 @@ const ORDERS: &str = include_str!("../../../../contracts/graphql/orders.graphql"
 
 async fn ask(browser: &Browser, question: &Value) -> (StatusCode, Value) {
     let request = browser.request(Method::POST, "/graphql");
-    let request = request.header("accept", "application/graphql-response+json");
-    let answer = request.json(question).send().await.unwrap();
+    let mut request = request.json(question).build().unwrap();
+    // A program, though with the session of a browser.
+    let accepted = "application/graphql-response+json".parse().unwrap();
+    request.headers_mut().insert("accept", accepted);
+    let answer = reqwest::Client::new().execute(request).await.unwrap();
     (answer.status(), answer.json().await.unwrap())
 }
 

@@ -100,7 +100,8 @@ pub(crate) async fn of_orders(
 ) -> Result<HashMap<Uuid, Vec<TimelineEntry>>, db::Error> {
     let rows = db::query(
         client,
-        "select orders.id as order_id, story.* from orders
+        "select orders.id as order_id, at, recorded_at, service, step, outcome, detail, attempt, trace_id
+         from orders
          cross join lateral (
              select id as place, at, recorded_at, service, step, outcome, detail, attempt, trace_id
              from timeline where order_id = orders.id order by at desc, id desc limit $3

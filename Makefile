@@ -1,6 +1,6 @@
 # The few commands people type. What they do lies in dev/, xtask/ and e2e/.
 .DEFAULT_GOAL := help
-.PHONY: help run up down observe observe-down observe-proof browser-proof demo demo-release ship figures bench-operator test test-fast contract contracts-fuzz fmt lint generate clean-cache
+.PHONY: help run up down observe observe-down observe-proof browser-proof demo demo-release ship figures bench-operator test test-fast test-long contract contracts-fuzz fmt lint generate clean-cache
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,6 +46,9 @@ test: ## All tests, end to end too, on a cluster of its own (KEEP=1 leaves it)
 
 test-fast: ## All tests that need no cluster
 	@dev/test.sh fast
+
+test-long: ## The tests that `make test` leaves out because each takes minutes
+	@dev/test.sh long
 
 contract: ## SERVICE=email [IMAGE=…]: prove that an image, or an archive of one, keeps the contract of a service
 	@dev/contract.sh "$(SERVICE)" "$(IMAGE)" $(ARGUMENTS)

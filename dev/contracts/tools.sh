@@ -1,4 +1,4 @@
-# contracts/tools.sh : sourced by the scripts beside it. Programs from PyPI in a folder of the cache, and a Node.js.
+# contracts/tools.sh : sourced by the scripts beside it and by browser.sh. Programs from PyPI in a folder of the cache, and a Node.js.
 # shellcheck shell=bash
 
 # venv NAME : makes $CACHE/NAME with the packages of NAME.txt, whose versions and digests are written there.

@@ -1,18 +1,9 @@
 //! Buying while payments is away: the order waits and says so, and is paid when payments is back.
 
-use anyhow::{Result, ensure};
-use tokio::process::Command;
+use anyhow::Result;
 
-use crate::window::{Window, setting};
-
-async fn kubectl(arguments: &[&str]) -> Result<()> {
-    let context = setting("KUBE_CONTEXT")?;
-    let mut command = Command::new("kubectl");
-    command.args(["--context", &context, "--namespace=demo"]);
-    let status = command.args(arguments).status().await?;
-    ensure!(status.success(), "kubectl {arguments:?}: {status}");
-    Ok(())
-}
+use crate::kubectl::kubectl;
+use crate::window::Window;
 
 async fn take_away() -> Result<()> {
     kubectl(&["scale", "deployment/demo-payments", "--replicas=0"]).await?;

@@ -131,6 +131,15 @@ impl Window {
         self.click("form.fields button").await
     }
 
+    pub(crate) async fn log_in_as_staff(&self) -> Result<()> {
+        self.goto("/login").await?;
+        self.fill("#email", "admin@shop.example").await?;
+        self.fill("#password", &setting("ADMIN_PASSWORD")?).await?;
+        self.click("form.fields button").await?;
+        self.see("a[href='/staff']").await?;
+        Ok(())
+    }
+
     /// Puts the first product that is found with these words into the cart.
     pub(crate) async fn choose(&self, words: &str) -> Result<()> {
         self.goto(&format!("/?in_stock=true&q={words}")).await?;

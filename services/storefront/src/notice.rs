@@ -23,6 +23,7 @@ pub(crate) enum Notice {
     NotSentAgain,
     LoggedIn,
     LoggedOut,
+    LoggedOutEverywhere,
     Registered,
     /// At log-in: lines of the guest's cart that are in the cart of the account now, and those that were left out.
     CartMerged {
@@ -55,6 +56,7 @@ impl Notice {
             Self::NotSentAgain,
             Self::LoggedIn,
             Self::LoggedOut,
+            Self::LoggedOutEverywhere,
             Self::Registered,
             Self::CartNotMerged,
         ];
@@ -77,6 +79,7 @@ impl Notice {
             Self::NotSentAgain => texts.not_sent_again.to_owned(),
             Self::LoggedIn => texts.logged_in.to_owned(),
             Self::LoggedOut => texts.logged_out.to_owned(),
+            Self::LoggedOutEverywhere => texts.logged_out_everywhere.to_owned(),
             Self::Registered => texts.registered.to_owned(),
             Self::CartMerged { taken, left: 0 } => {
                 texts.cart_merged.replace("{taken}", &taken.to_string())
@@ -106,6 +109,7 @@ impl fmt::Display for Notice {
             Self::NotSentAgain => f.write_str("not-again"),
             Self::LoggedIn => f.write_str("in"),
             Self::LoggedOut => f.write_str("out"),
+            Self::LoggedOutEverywhere => f.write_str("out-everywhere"),
             Self::Registered => f.write_str("registered"),
             Self::CartMerged { taken, left } => write!(f, "merged.{taken}.{left}"),
             Self::CartNotMerged => f.write_str("not-merged"),

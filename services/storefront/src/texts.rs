@@ -27,6 +27,8 @@ pub(crate) struct Texts {
     pub(crate) orders: &'static str,
     pub(crate) log_in: &'static str,
     pub(crate) log_out: &'static str,
+    pub(crate) log_out_everywhere: &'static str,
+    pub(crate) logged_out_everywhere: &'static str,
     pub(crate) register: &'static str,
     pub(crate) footer: &'static str,
 

@@ -108,6 +108,21 @@ async fn reused(
     Ok(Exchange::Reused)
 }
 
+/// Ends all sessions of the account whose refresh token this is. The token of a session that has ended ends nothing: whoever found an
+/// old one shall not log its owner out.
+pub(crate) async fn end_all(
+    db: &Db,
+    minter: &Minter,
+    shown: &RefreshToken,
+    now: OffsetDateTime,
+) -> Result<(), db::Error> {
+    let connection = db.get().await?;
+    match minter.place(shown) {
+        Some(place) => sessions::revoke_beside(&connection, place.session, now).await,
+        None => sessions::revoke_all_by_token(&connection, &shown.digest(), now).await,
+    }
+}
+
 /// Ends the session of a refresh token, used or not. An unknown token is logged out already.
 pub(crate) async fn end(
     db: &Db,

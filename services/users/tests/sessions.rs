@@ -210,6 +210,33 @@ async fn sessions_that_have_ended_are_removed_after_a_day() {
 }
 
 #[tokio::test]
+async fn who_logs_out_everywhere_is_logged_out_on_each_device_and_others_are_not() {
+    let shop = Shop::open().await;
+    let here = shop.tokens_of("ada@shop.example").await;
+    let there = Tokens::of(shop.log_in("ada@shop.example", PASSWORD).await).await;
+    let other = shop.tokens_of("eve@shop.example").await;
+    let gone = Tokens::of(shop.log_in("eve@shop.example", PASSWORD).await).await;
+    // The token of a session that has ended ends nothing, nor does nonsense.
+    assert_eq!(shop.log_out(&gone.refresh).await.status(), 204);
+    for token in [&gone.refresh, "nonsense"] {
+        assert_eq!(shop.log_out_everywhere(token).await.status(), 204);
+    }
+    let other = Tokens::of(shop.refresh(&other.refresh).await).await;
+
+    assert_eq!(shop.log_out_everywhere(&here.refresh).await.status(), 204);
+    for token in [&here, &there] {
+        problem(
+            shop.refresh(&token.refresh).await,
+            401,
+            "refresh_token_invalid",
+        )
+        .await;
+    }
+    Tokens::of(shop.refresh(&other.refresh).await).await;
+    Tokens::of(shop.log_in("ada@shop.example", PASSWORD).await).await;
+}
+
+#[tokio::test]
 async fn who_has_logged_out_must_log_in_again() {
     let shop = Shop::open().await;
     let first = shop.tokens_of("ada@shop.example").await;

@@ -260,20 +260,32 @@ fn refused_registration(
 }
 
 #[derive(Deserialize)]
-pub(super) struct Nothing {}
+pub(super) struct LogOut {
+    /// On all devices.
+    #[serde(default)]
+    everywhere: bool,
+}
 
-/// Ends the session, here in any case: an access token that users could not be told of ends by itself.
+/// Ends the session, here in any case: an access token that users could not be told of ends by itself. What was to end elsewhere and
+/// did not is said, and nothing ends.
 pub(super) async fn log_out(
     Of(state): Of<State>,
     headers: http::HeaderMap,
-    Sent(Nothing {}): Sent<Nothing>,
-) -> Response {
+    Sent(LogOut { everywhere }): Sent<LogOut>,
+) -> Result<Response, Failure> {
     if let Some(token) = cookies::read(&headers, Name::Refresh)
-        && let Err(error) = state.users.log_out(&token.into()).await
+        && let Err(error) = state.users.log_out(&token.into(), everywhere).await
     {
+        if everywhere {
+            return Err(Failure::of(Service::Users, &error));
+        }
         tracing::debug!(%error, "a session could not be ended at users");
     }
-    let mut response = go_and_say("/", Notice::LoggedOut);
+    let notice = match everywhere {
+        true => Notice::LoggedOutEverywhere,
+        false => Notice::LoggedOut,
+    };
+    let mut response = go_and_say("/", notice);
     for name in [Name::Access, Name::Refresh] {
         Change::remove(name).apply(&mut response);
     }
@@ -281,5 +293,5 @@ pub(super) async fn log_out(
     let cache = HeaderValue::from_static("\"cache\"");
     let name = HeaderName::from_static("clear-site-data");
     response.headers_mut().insert(name, cache);
-    response
+    Ok(response)
 }

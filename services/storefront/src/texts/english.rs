@@ -31,6 +31,8 @@ pub(crate) const ENGLISH: Texts = Texts {
     orders: "Orders",
     log_in: "Log in",
     log_out: "Log out",
+    log_out_everywhere: "Log out on all devices",
+    logged_out_everywhere: "You are logged out here; on other devices within 15 minutes.",
     register: "Create an account",
     footer: "A demonstration shop. Nothing is sold, no card is charged.",
     search: "Search",

@@ -31,6 +31,8 @@ pub(crate) const GERMAN: Texts = Texts {
     orders: "Bestellungen",
     log_in: "Anmelden",
     log_out: "Abmelden",
+    log_out_everywhere: "Auf allen Geräten abmelden",
+    logged_out_everywhere: "Sie sind hier abgemeldet, auf anderen Geräten innerhalb von 15 Minuten.",
     register: "Konto anlegen",
     footer: "Ein Laden zur Vorführung. Es wird nichts verkauft und keine Karte belastet.",
     search: "Suchen",

@@ -67,8 +67,12 @@ impl Users {
         self.0.post("/sessions/refresh").json(&token).send().await
     }
 
-    pub(crate) async fn log_out(&self, token: &SecretString) -> Result<(), PeerError> {
-        let token = json!({ "refresh_token": token.expose_secret() });
-        self.0.delete("/sessions").json(&token).send().await
+    pub(crate) async fn log_out(
+        &self,
+        token: &SecretString,
+        everywhere: bool,
+    ) -> Result<(), PeerError> {
+        let what = json!({ "refresh_token": token.expose_secret(), "everywhere": everywhere });
+        self.0.delete("/sessions").json(&what).send().await
     }
 }

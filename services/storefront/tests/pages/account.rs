@@ -34,6 +34,30 @@ async fn a_session_outlives_its_access_token_and_ends_with_the_log_out() {
 }
 
 #[tokio::test]
+async fn all_devices_are_logged_out_at_once_or_it_is_said_that_they_are_not() {
+    let shop = Shop::open().await;
+    let here = shop.buyer("ada").await;
+    let there = shop.browser();
+    let fields = [("email", "ada@shop.example"), ("password", PASSWORD)];
+    there.get("/login").await;
+    there.post("/login", &fields).await.says("Log out");
+    here.get("/orders").await.says("Log out on all devices");
+
+    shop.users_proxy.cut();
+    let everywhere = [("everywhere", "true")];
+    let refused = here.post("/logout", &everywhere).await;
+    assert_eq!(refused.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert!(here.cookie("__Host-refresh").is_some());
+    shop.users_proxy.heal();
+
+    here.post("/logout", &everywhere)
+        .await
+        .says("You are logged out here; on other devices within 15 minutes.");
+    there.forget("__Host-access");
+    there.get("/orders").await.says("<h1>Log in</h1>");
+}
+
+#[tokio::test]
 async fn two_requests_with_the_same_old_session_both_go_on() {
     let shop = Shop::open().await;
     let browser = shop.buyer("ada").await;

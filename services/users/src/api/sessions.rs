@@ -39,6 +39,18 @@ pub(crate) struct SessionToken {
     refresh_token: SecretString,
 }
 
+/// What ends.
+#[derive(Deserialize, Validate, ToSchema)]
+pub(crate) struct LogOut {
+    #[garde(custom(is_no_longer_than::<{ refresh_token::MAX_LENGTH }>))]
+    #[schema(value_type = String, format = Password, max_length = 200)]
+    refresh_token: SecretString,
+    /// All sessions of the account, on every device, if the one of the token is alive.
+    #[serde(default)]
+    #[garde(skip)]
+    everywhere: bool,
+}
+
 /// What someone who is logged in holds.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Tokens {
@@ -133,8 +145,8 @@ pub(crate) async fn refresh(
     ))
 }
 
-/// Ends the session of a refresh token. Its access token still works until it ends by itself.
-#[utoipa::path(delete, path = "/sessions", tag = "sessions", security(()), request_body = SessionToken,
+/// Ends the session of a refresh token, or all of its account. Access tokens still work until they end by themselves.
+#[utoipa::path(delete, path = "/sessions", tag = "sessions", security(()), request_body = LogOut,
     responses(
         (status = 204, description = "The session has ended, or there was none"),
         (status = 400, description = "`malformed_json`, `malformed_body`", body = Problem, content_type = "application/problem+json"),
@@ -144,10 +156,15 @@ pub(crate) async fn refresh(
     ))]
 pub(crate) async fn log_out(
     state: State,
-    Json(request): Json<SessionToken>,
+    Json(request): Json<LogOut>,
 ) -> Result<StatusCode, Problem> {
     let shown = RefreshToken::shown(request.refresh_token);
-    session::end(&state.db, &state.minter, &shown, OffsetDateTime::now_utc()).await?;
+    let now = OffsetDateTime::now_utc();
+    if request.everywhere {
+        session::end_all(&state.db, &state.minter, &shown, now).await?;
+    } else {
+        session::end(&state.db, &state.minter, &shown, now).await?;
+    }
     Ok(StatusCode::NO_CONTENT)
 }
 

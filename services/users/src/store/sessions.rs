@@ -103,6 +103,33 @@ pub(crate) async fn revoke_by_token(
     Ok(())
 }
 
+/// Ends a session that is alive, and all others of its account.
+pub(crate) async fn revoke_beside(
+    client: &impl Client,
+    session: Uuid,
+    now: OffsetDateTime,
+) -> Result<(), db::Error> {
+    const SQL: &str = "
+        update sessions set revoked_at = $2
+        where user_id = (select user_id from sessions where id = $1 and revoked_at is null) and revoked_at is null";
+    execute(client, SQL, &[&session, &now]).await?;
+    Ok(())
+}
+
+pub(crate) async fn revoke_all_by_token(
+    client: &impl Client,
+    digest: &Digest,
+    now: OffsetDateTime,
+) -> Result<(), db::Error> {
+    const SQL: &str = "
+        update sessions set revoked_at = $2
+        where user_id = (
+            select s.user_id from refresh_tokens t join sessions s on s.id = t.session_id
+            where t.digest = $1 and s.revoked_at is null) and revoked_at is null";
+    execute(client, SQL, &[&&digest[..], &now]).await?;
+    Ok(())
+}
+
 /// Ends all sessions of these accounts.
 pub(crate) async fn revoke_all(
     tx: &Transaction<'_>,

@@ -75,6 +75,11 @@ impl Shop {
         .await
     }
 
+    pub(crate) async fn log_out_everywhere(&self, token: &str) -> Response {
+        let body = json!({"refresh_token": token, "everywhere": true});
+        self.send(Method::DELETE, "/sessions", &body).await
+    }
+
     pub(crate) async fn me(&self, token: &str) -> Response {
         let request = self.users.http.get(self.users.at("/me")).bearer_auth(token);
         request.send().await.unwrap()

@@ -15,7 +15,7 @@ tools() {
   [ "$1" = fast ] || { need_go; need_packages skopeo:skopeo curl:curl jq:jq; }   # of what comes late
   "$DEV/engine.sh"
   "$DEV/tools.sh"
-  [ "$1" = fast ] || { "$DEV/backends.sh" down bench; need_port 5432 "the operator's measurement"; }
+  [ "$1" != long ] || { "$DEV/backends.sh" down bench; need_port 5432 "the operator's measurement"; }
 }
 backends()   { local exports; exports=$("$DEV/backends.sh" up); eval "$exports"; }
 formatting() { cargo fmt --all --check; }
@@ -136,7 +136,6 @@ checks() { # MODE
 of_images() {
   step "The contract of a service" contracts
   step "Push to a registry" "$DEV/push-test.sh"
-  step "The operator with 20 Shops, measured" bench
 }
 with_cluster() {
   export KUBECONFIG=$STATE/e2e.kubeconfig KUBE_CONTEXT=kind-$cluster
@@ -165,6 +164,7 @@ main() { # read whole before it runs, so that an edit or a pull meanwhile does n
     long)
       step "Unit and service tests that take long" long_tests
       step "Images" images
+      step "The operator with 20 Shops, measured" bench
       with_cluster
       step "End-to-end tests that take long" end_to_end --test e2e -- --test-threads=1 --ignored ;;
     *) die "say all, fast or long" ;;

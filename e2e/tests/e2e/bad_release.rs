@@ -36,6 +36,7 @@ async fn goes_back(world: &World, image: &str, bad: &str, cause: &str) -> Result
 }
 
 #[tokio::test]
+#[ignore = "minutes: `make test-long`"]
 async fn releases_that_are_ready_and_bad_all_the_same_take_themselves_back() -> Result<()> {
     let (world, image) = (world().await?, image()?);
     let rollout = |gate: Value| json!({"spec": {"rollout": {"gate": gate}}});

@@ -41,6 +41,7 @@ async fn waits_in(world: &World, stage: &str) -> Result<Value> {
 }
 
 #[tokio::test]
+#[ignore = "minutes: `make test-long`"]
 async fn a_canary_that_is_bad_goes_and_one_that_waits_is_promoted_or_aborted() -> Result<()> {
     let (world, image) = (world().await?, image()?);
     bring(&world, with_canary(&image, "", Some("10s"), "1")?).await?;

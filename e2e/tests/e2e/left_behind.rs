@@ -17,6 +17,7 @@ fn entry_of_later(bad: &str) -> Result<Value> {
 }
 
 #[tokio::test]
+#[ignore = "minutes: `make test-long`"]
 async fn a_release_that_fails_over_such_a_migration_stops_and_says_why() -> Result<()> {
     let world = world().await?;
     let rollout = |gate: Value| json!({"spec": {"rollout": {"gate": gate}}});

@@ -26,6 +26,7 @@ const PORTS: u16 = 32;
 const HOST: &str = "monolith";
 
 #[tokio::test]
+#[ignore = "minutes: `make test-long`"]
 async fn a_monolith_is_split_and_put_together_again_and_no_request_is_lost() -> Result<()> {
     let cluster = Cluster::for_tests().await?;
     let cluster = second_shop::make(&cluster, PLACE, PORTS, specification()?).await?;

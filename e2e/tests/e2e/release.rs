@@ -112,6 +112,7 @@ async fn a_release_that_fails_takes_itself_back_and_no_order_is_lost() -> Result
 }
 
 #[tokio::test]
+#[ignore = "minutes: `make test-long`"]
 async fn pods_that_get_no_place_in_time_are_given_up() -> Result<()> {
     let world = world().await?;
     let (_, before) = release(&world).await?;

@@ -42,6 +42,7 @@ async fn tags(world: &World) -> Result<Vec<String>> {
 }
 
 #[tokio::test]
+#[ignore = "minutes: `make test-long`"]
 async fn a_shop_goes_back_as_one_and_forward_again_and_no_request_fails() -> Result<()> {
     let world = world().await?;
     let shop = world.cluster.shop().await?;

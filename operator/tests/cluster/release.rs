@@ -422,6 +422,7 @@ impl Death {
 }
 
 #[tokio::test]
+#[ignore = "a minute and more: `make test-long`"]
 async fn an_operator_that_is_killed_at_any_write_comes_to_the_same_end() {
     let mut harness = Harness::new().await;
     harness.apply(shop(json!({}))).await;

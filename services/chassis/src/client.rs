@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use backon::{ExponentialBuilder, Retryable};
-use reqwest::{Method, StatusCode, header};
+use reqwest::header::{self, HeaderValue};
+use reqwest::{Method, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -308,7 +309,10 @@ impl Call<'_> {
         if let Some(ClientIp(address)) = self.client {
             request = request.header(ClientIp::FORWARDED, address.to_string());
             if let Some(token) = &self.peer.proxy_token {
-                request = request.header(ClientIp::TOKEN, token.expose_secret());
+                let token = HeaderValue::from_str(token.expose_secret());
+                let mut token = token.map_err(|e| malformed(format!("the proxy token: {e}")))?;
+                token.set_sensitive(true);
+                request = request.header(ClientIp::TOKEN, token);
             }
         }
         let mut request = request.build().map_err(|e| malformed(e.to_string()))?;

@@ -122,9 +122,10 @@ impl Env {
             return Ok(None);
         };
         match std::fs::read_to_string(path) {
-            Ok(content) => Ok(Some(
-                content.trim_end_matches(['\r', '\n']).to_owned().into(),
-            )),
+            Ok(content) => {
+                let text = content.trim_end_matches(['\r', '\n']);
+                Ok((!text.is_empty()).then(|| text.to_owned().into()))
+            }
             Err(e) => Err(SettingError::Unreadable {
                 name: file_name,
                 path: path.to_owned(),
@@ -193,6 +194,9 @@ mod tests {
             env.secret("API_TOKEN", "a token").unwrap().expose_secret(),
             "s3cret"
         );
+        std::fs::write(&file, "\n").unwrap();
+        let empty = env.optional_secret("API_TOKEN").unwrap();
+        assert!(empty.is_none(), "an empty file is no secret");
         std::fs::remove_file(&file).unwrap();
         assert!(
             env.secret("API_TOKEN", "a token")

@@ -280,7 +280,7 @@ impl From<Failure> for Attempt {
 }
 
 #[cfg(test)]
-#[path = "../tests/support/sink.rs"]
+#[path = "../tests/service/support/sink.rs"]
 mod sink;
 
 #[cfg(test)]

@@ -187,7 +187,7 @@ fn one_line(value: &str, _: &()) -> garde::Result {
     Ok(())
 }
 
-fn text(value: &str, _: &()) -> garde::Result {
+pub(crate) fn text(value: &str, _: &()) -> garde::Result {
     let odd = |c: char| c.is_control() && !matches!(c, '\n' | '\r' | '\t');
     if value.chars().any(odd) {
         return Err(garde::Error::new(

@@ -113,7 +113,7 @@ impl Backends {
         &self.nats_url
     }
 
-    /// The broker as a service sees it in a Shop, through the proxy: with the rights of `tests/notes` and no more.
+    /// The broker as a service sees it in a Shop, through the proxy: with the rights of `tests/service/notes` and no more.
     pub fn nats_url_as_notes(&self) -> String {
         let mut url: Url = self.nats_url.parse().expect("a URL");
         let user = url.username().replacen('t', "n", 1);

@@ -86,6 +86,9 @@ func (a *API) read(who auth.Principal, w http.ResponseWriter, r *http.Request) e
 	if err != nil {
 		return err
 	}
+	if !who.Has(admin) {
+		found.LastError = nil
+	}
 	return web.WriteJSON(w, found)
 }
 

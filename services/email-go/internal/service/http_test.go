@@ -111,7 +111,7 @@ func TestWhoMayNotAskIsToldThatFirst(t *testing.T) {
 		"changed":  s.issuer.Token(t, nil) + "x",
 	} {
 		for path, ofBuyer := range map[string]int{
-			"/mails?user_id=" + newID().String(): 403, "/mails/x": 404, "/delivery": 403, "/mails/" + newID().String(): 404,
+			"/mails?user_id=" + newID().String(): 403, "/mails/x": 404, "/mails?limit=0": 422, "/delivery": 403, "/mails/" + newID().String(): 404,
 		} {
 			expected := 401
 			if name == "buyer" {

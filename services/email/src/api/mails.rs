@@ -163,7 +163,7 @@ pub(crate) async fn read(
         text: mail.text,
         html: mail.html,
         attempts: mail.attempts,
-        last_error: mail.last_error,
+        last_error: mail.last_error.filter(|_| principal.has_role(Admin::NAME)),
     }))
 }
 

@@ -7,7 +7,7 @@ use axum::extract::State as AxumState;
 use axum::response::Response;
 use chassis::auth::{Principal, Role};
 use chassis::http::responses::{Common, TooLarge, Unauthenticated};
-use chassis::http::{ClientIp, IdempotencyKey, Json as Body, Path, Problem, Query};
+use chassis::http::{ClientIp, FieldError, IdempotencyKey, Json as Body, Path, Problem, Query};
 use chassis::{db, deadline};
 use garde::Validate;
 use secrecy::{ExposeSecret, SecretString};
@@ -111,7 +111,7 @@ pub(super) struct Page {
     /// Whose: `own` when not given; `all` is for admins.
     #[garde(skip)]
     of: Option<Whose>,
-    /// Only orders that stand so; with `of=all`.
+    /// Only orders that stand so; with `of=all`, and not with `number`.
     #[garde(skip)]
     state: Option<OrderState>,
     /// `next_cursor` of the page before.
@@ -169,13 +169,17 @@ pub(super) async fn list(
     if of == Whose::All {
         reader.require_role(Admin::NAME)?;
     }
+    if page.state.is_some() && (of == Whose::Own || page.number.is_some()) {
+        return Err(state_for_all());
+    }
     let limit = page.limit.unwrap_or(PAGE);
     let connection = state.db.get().await?;
     // One more than asked for tells whether there is another page.
     let (before, most) = (page.cursor, limit + 1);
     let mut items = match (page.number, of) {
         (Some(number), _) => {
-            let of = (!is_admin).then_some(reader.id);
+            let is_own = !is_admin || page.of == Some(Whose::Own);
+            let of = is_own.then_some(reader.id);
             store::orders::numbered(&connection, number, of, before, most).await?
         }
         (None, Whose::Own) => store::orders::list(&connection, reader.id, before, most).await?,
@@ -194,6 +198,14 @@ pub(super) async fn list(
         items: listed.collect(),
         next_cursor,
     }))
+}
+
+fn state_for_all() -> Problem {
+    let detail = "is for of=all, and not beside number";
+    Problem::invalid("invalid", format!("state {detail}.")).with_errors(vec![FieldError {
+        pointer: "state".to_owned(),
+        detail: detail.to_owned(),
+    }])
 }
 
 /// How long to wait for an order.

@@ -100,12 +100,12 @@ pub(crate) async fn of_orders(
 ) -> Result<HashMap<Uuid, Vec<TimelineEntry>>, db::Error> {
     let rows = db::query(
         client,
-        "select orders.id as order_id, at, recorded_at, service, step, outcome, detail, attempt, trace_id
+        "select orders.id as order_id, place, at, recorded_at, service, step, outcome, detail, attempt, trace_id
          from orders
-         cross join lateral (
+         left join lateral (
              select id as place, at, recorded_at, service, step, outcome, detail, attempt, trace_id
              from timeline where order_id = orders.id order by at desc, id desc limit $3
-         ) as story
+         ) as story on true
          where orders.id = any($1) and ($2::uuid is null or buyer_id = $2)
          order by orders.id, at, place",
         &[&orders, &buyer, &most],
@@ -113,10 +113,11 @@ pub(crate) async fn of_orders(
     .await?;
     let mut stories: HashMap<_, Vec<_>> = HashMap::new();
     for row in &rows {
-        stories
-            .entry(row.get("order_id"))
-            .or_default()
-            .push(entry(row));
+        let story = stories.entry(row.get("order_id")).or_default();
+        // Old stories are gone, their orders are not.
+        if row.get::<_, Option<i64>>("place").is_some() {
+            story.push(entry(row));
+        }
     }
     Ok(stories)
 }

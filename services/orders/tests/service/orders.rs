@@ -1,6 +1,6 @@
 //! What an order says of itself: its number, what was given back, how many may be unpaid, how long its story is kept.
 
-use chassis::testing::{self, TestEvent, eventually};
+use chassis::testing::{self, TestEvent, eventually, look};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -332,8 +332,20 @@ async fn staff_list_the_orders_of_all_by_their_state_and_nobody_else_does() {
     let own = shop.get(&one, "/orders").await.body;
     assert_eq!(ids(&own), [json!(first)]);
     assert_eq!(own["items"][0]["buyer_id"], Value::Null);
-    let wrong = shop.get(&admin, "/orders?of=all&state=lost").await;
-    assert_eq!(wrong.status, StatusCode::UNPROCESSABLE_ENTITY);
+    let number = all["items"][0]["number"].as_str().expect("a number");
+    for wrong in [
+        "/orders?of=all&state=lost".to_owned(),
+        "/orders?state=paid".to_owned(),
+        format!("/orders?of=all&state=paid&number={number}"),
+    ] {
+        let answer = shop.get(&admin, &wrong).await;
+        assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{wrong}");
+    }
+    let found = shop.get(&admin, &format!("/orders?number={number}")).await;
+    assert_eq!(ids(&found.body), [json!(second)]);
+    let own = format!("/orders?of=own&number={number}");
+    let none = shop.get(&admin, &own).await.body;
+    assert_eq!(ids(&none), Vec::<Value>::new(), "it is another one's");
 }
 
 #[tokio::test]
@@ -363,6 +375,12 @@ async fn the_stories_of_several_orders_are_read_at_once_by_their_buyer() {
     let steps = own["items"][0]["entries"].as_array().expect("entries");
     assert_eq!(steps[0]["step"], "reserve", "oldest first: {own}");
     assert_eq!(told(&shop.get(&admin, &path).await.body).len(), 3);
+    // Stories go after two weeks, orders stay.
+    let forget = "delete from timeline where order_id = $1 returning 1";
+    look(&shop.backends.direct_db(), forget, &[&orders[0]]).await;
+    let own = shop.get(&buyer, &path).await.body;
+    assert_eq!(told(&own), [json!(orders[0]), json!(orders[1])], "{own}");
+    assert_eq!(own["items"][0]["entries"], json!([]));
     let none = shop.get(&buyer, "/timelines").await;
     assert_eq!(none.status, StatusCode::UNPROCESSABLE_ENTITY);
 }

@@ -80,6 +80,8 @@ impl Parameters {
             }
             None => 0,
         };
+        // Whoever names products gets each of them.
+        let default = LIMIT.max(self.sku.len());
         Ok(Request {
             text: Text::parse(self.q.as_deref().unwrap_or_default()),
             skus: self.sku,
@@ -91,7 +93,7 @@ impl Parameters {
             in_stock: self.in_stock,
             sort: self.sort,
             offset,
-            limit: self.limit.unwrap_or(LIMIT).min(MAX_DEPTH - offset),
+            limit: self.limit.unwrap_or(default).min(MAX_DEPTH - offset),
         })
     }
 }

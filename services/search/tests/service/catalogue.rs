@@ -300,6 +300,18 @@ async fn several_products_are_read_at_once_by_their_skus() {
         Vec::<String>::new(),
         "skus differ by case"
     );
+    let more: Vec<_> = (10..40).map(|n| format!("S{n}")).collect();
+    for sku in &more {
+        replica.keep(sku, &titled("Green Mug")).await;
+    }
+    let all = more.iter().map(|sku| format!("sku={sku}"));
+    let all = all.collect::<Vec<_>>().join("&");
+    replica
+        .finds(
+            &format!("{all}&sort=newest"),
+            &more.iter().rev().map(String::as_str).collect::<Vec<_>>(),
+        )
+        .await;
     let many = "sku=x&".repeat(101);
     let answer = replica.get(&format!("/products?{many}limit=1")).await;
     assert_eq!(answer.status(), 422);

@@ -1,12 +1,12 @@
 //! What the mail server refuses: of one mail, or of all because of a setting.
 
-mod support;
-
 use chassis::testing::{Backends, TestService, eventually, look};
 use serde_json::{Value, json};
-use support::sink::{Manner, Sink};
-use support::{EMAIL_BOUNCED, EMAIL_SENT};
 use uuid::Uuid;
+
+use crate::support;
+use crate::support::sink::{Manner, Sink};
+use crate::support::{EMAIL_BOUNCED, EMAIL_SENT};
 
 async fn register(backends: &Backends, names: &[&str]) {
     for name in names {

@@ -1,5 +1,4 @@
 //! The smallest service that uses everything: notes are written once and published, and those of others are kept.
-#![allow(dead_code, reason = "each test file uses a part of it")]
 
 use std::time::Duration;
 
@@ -25,7 +24,7 @@ use uuid::Uuid;
 pub(crate) mod grpc;
 
 mod embedded {
-    refinery::embed_migrations!("tests/notes/migrations");
+    refinery::embed_migrations!("tests/service/notes/migrations");
 }
 
 pub(crate) const SUBSCRIBED: &str = "shop.others.note.published.v1";

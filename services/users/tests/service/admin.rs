@@ -1,12 +1,12 @@
 //! The administrator's account, which comes from the settings.
 
-mod common;
-
 use chassis::testing::{Backends, look, start};
-use common::{ADMIN_EMAIL, ADMIN_PASSWORD, PASSWORD, Tokens, log_in, problem, send};
 use reqwest::Method;
 use serde_json::{Value, json};
 use shop_users::Users;
+
+use crate::common;
+use crate::common::{ADMIN_EMAIL, ADMIN_PASSWORD, PASSWORD, Tokens, log_in, problem, send};
 
 #[tokio::test]
 async fn the_account_is_there_when_the_service_is_ready_however_many_replicas_start() {

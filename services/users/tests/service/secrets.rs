@@ -1,11 +1,11 @@
 //! No password, token or address reaches the logs, at whatever level.
 
-mod common;
-
 use chassis::testing::Backends;
-use common::process::Process;
-use common::{ADMIN_EMAIL, ADMIN_PASSWORD, PASSWORD};
 use serde_json::{Value, json};
+
+use crate::common;
+use crate::common::process::Process;
+use crate::common::{ADMIN_EMAIL, ADMIN_PASSWORD, PASSWORD};
 
 const TALKATIVE: [(&str, &str); 1] = [("LOG", "trace")];
 

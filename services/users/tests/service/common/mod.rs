@@ -1,5 +1,4 @@
 //! A running users service and what a client does with it.
-#![allow(dead_code, reason = "each test file uses its part")]
 
 pub(crate) mod process;
 

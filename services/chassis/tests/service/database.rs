@@ -1,18 +1,16 @@
 //! A database that is busy, one that is absent, and one whose schema is behind: three things with three answers.
 
-mod front;
-mod notes;
-
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use chassis::testing::{self, Backends, TestService, eventually, look};
 use chassis::{db, deadline};
-use front::{Front, Manner};
 use futures::future::join_all;
-use notes::{LOCK, Notes, SUBSCRIBED, UNLOCK};
 use reqwest::{RequestBuilder, StatusCode};
 use serde_json::{Value, json};
+
+use crate::front::{Front, Manner};
+use crate::notes::{LOCK, Notes, SUBSCRIBED, UNLOCK};
 
 /// What a statement or a lock of these tests lasts: longer than the two seconds after which a server is absent.
 const BUSY: Duration = Duration::from_secs(3);

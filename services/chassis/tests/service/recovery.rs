@@ -1,13 +1,12 @@
 //! What the broker keeps and what it loses: the limits of the stream, and its volume put back to an older state.
 
-mod notes;
-
 use async_nats::jetstream::stream;
 use bytes::Bytes;
 use chassis::testing::{self, Backends, TestService, eventually, look};
 use futures::StreamExt;
-use notes::{Notes, SUBSCRIBED, WRITTEN, write_note};
 use serde_json::{Value, json};
+
+use crate::notes::{Notes, SUBSCRIBED, WRITTEN, write_note};
 
 /// The stream with its messages and consumers, as it is on the broker's volume.
 struct Snapshot {

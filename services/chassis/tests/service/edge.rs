@@ -1,19 +1,18 @@
 //! The HTTP edge under clients that do what they should not: raw sockets, whose every byte the test decides.
 
-mod notes;
-
 use std::io::Read;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use chassis::testing::{self, Backends, TestService};
 use futures::future::join_all;
-use notes::Notes;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use uuid::Uuid;
+
+use crate::notes::Notes;
 
 /// Clients of their own: the loopback network has as many addresses as one wants.
 const GREEDY: [u8; 4] = [127, 0, 0, 2];

@@ -1,9 +1,9 @@
 //! Ends that are not good ones: each with its exit code and one sentence as the last line, which a cluster shows.
 
-mod common;
-
 use chassis::testing::Backends;
-use common::process::Process;
+
+use crate::common;
+use crate::common::process::Process;
 
 #[tokio::test]
 async fn a_wrong_setting_ends_the_start_with_code_2_and_one_sentence() {

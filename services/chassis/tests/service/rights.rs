@@ -1,10 +1,9 @@
 //! What a service needs at the broker: the rights that the operator gives it by its document, and no more.
 
-mod notes;
-
 use chassis::testing::{self, Backends, eventually, look};
-use notes::{Notes, SUBSCRIBED, WRITTEN, write_note};
 use serde_json::json;
+
+use crate::notes::{Notes, SUBSCRIBED, WRITTEN, write_note};
 
 /// Older than all others, and more than the relay takes at once.
 const REFUSED: &str = "

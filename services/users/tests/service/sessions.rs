@@ -1,12 +1,12 @@
 //! Logging in, staying logged in, logging out.
 
-mod common;
-
 use std::collections::BTreeSet;
 
 use chassis::testing::look;
-use common::{PASSWORD, Shop, Tokens, metric, problem};
 use serde_json::{Value, json};
+
+use crate::common;
+use crate::common::{PASSWORD, Shop, Tokens, metric, problem};
 
 #[tokio::test]
 async fn a_wrong_password_and_an_unknown_address_look_the_same_and_cost_the_same() {

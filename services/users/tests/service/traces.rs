@@ -1,14 +1,11 @@
 //! Traces go out where an endpoint is set, their ids stand in the logs, and an endpoint that is away is nobody's trouble.
 
-mod common;
-
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::http::{HeaderMap, StatusCode};
 use chassis::testing::{Backends, eventually};
-use common::process::Process;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value;
 use opentelemetry_proto::tonic::trace::v1::{Span, span::SpanKind};
@@ -19,6 +16,8 @@ use tempfile::NamedTempFile;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
+
+use crate::common::process::Process;
 
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 

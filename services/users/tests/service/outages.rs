@@ -1,12 +1,12 @@
 //! The database or the broker goes away and comes back.
 
-mod common;
-
 use chassis::testing::{eventually, start_unready};
-use common::process::Process;
-use common::{PASSWORD, Shop, Tokens, problem};
 use serde_json::json;
 use shop_users::Users;
+
+use crate::common;
+use crate::common::process::Process;
+use crate::common::{PASSWORD, Shop, Tokens, problem};
 
 #[tokio::test]
 async fn without_its_database_the_service_says_when_to_come_back_and_recovers_by_itself() {

@@ -1,7 +1,5 @@
 //! The gRPC port from outside: what holds over HTTP holds here too.
 
-mod notes;
-
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
@@ -9,8 +7,6 @@ use axum::http::uri::PathAndQuery;
 use chassis::deadline;
 use chassis::grpc::GrpcPeer;
 use chassis::testing::{self, Backends, eventually, refused_as};
-use notes::grpc::SERVICE;
-use notes::{Notes, NotesNext};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpSocket;
 use tonic::client::Grpc;
@@ -25,6 +21,9 @@ use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
 use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
 use tonic_reflection::pb::v1::{ServerReflectionRequest, ServerReflectionResponse};
 use tonic_types::StatusExt;
+
+use crate::notes::grpc::SERVICE;
+use crate::notes::{Notes, NotesNext};
 
 fn asked(what: &str) -> Request<Asked> {
     Request::new(Asked {

@@ -1,13 +1,13 @@
 //! Registering and looking at one's account.
 
-mod common;
-
 use std::collections::BTreeMap;
 
 use chassis::testing::{eventually, is_as_documented, look};
-use common::{PASSWORD, Shop, account, metric, problem};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
+
+use crate::common;
+use crate::common::{PASSWORD, Shop, account, metric, problem};
 
 #[tokio::test]
 async fn the_page_has_each_metric_with_its_type_and_labels_and_no_other() {

@@ -1,15 +1,14 @@
 //! Events under the smallest service: applied once, parked, tried again, dead; two versions of a service side by side.
 
-mod notes;
-
 use std::time::{Duration, Instant};
 
 use async_nats::jetstream::consumer::PullConsumer;
 use chassis::testing::{self, Backends, TestEvent, TestService, eventually, look};
-use notes::{NEWS, Notes, NotesNext, SUBSCRIBED, write_note};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use uuid::Uuid;
+
+use crate::notes::{NEWS, Notes, NotesNext, SUBSCRIBED, write_note};
 
 async fn received(backends: &Backends, aggregate: &str) -> Option<(i64, i64)> {
     look(

@@ -1,14 +1,14 @@
 //! Mails go out by SMTP: once, with a Message-ID of their own, past outages of the mail server.
 
-mod support;
-
 use std::time::Duration;
 
 use chassis::testing::{Backends, Proxy, eventually, look};
 use serde_json::{Value, json};
-use support::sink::{Manner, Sink};
-use support::{EMAIL_BOUNCED, EMAIL_SENT, ORDER_CONFIRMED};
 use uuid::Uuid;
+
+use crate::support;
+use crate::support::sink::{Manner, Sink};
+use crate::support::{EMAIL_BOUNCED, EMAIL_SENT, ORDER_CONFIRMED};
 
 #[tokio::test]
 async fn a_mail_is_sent_once_with_its_own_message_id() {

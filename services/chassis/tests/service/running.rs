@@ -1,12 +1,11 @@
 //! The chassis under the smallest service, against a real PostgreSQL and a real NATS that are cut off and come back.
 
-mod notes;
-
 use chassis::testing::{self, Backends, TestService, eventually};
-use notes::{Notes, WRITTEN};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use uuid::Uuid;
+
+use crate::notes::{Notes, WRITTEN};
 
 async fn write(service: &TestService, key: &str, text: &str) -> (StatusCode, Value) {
     let answer = service

@@ -1,7 +1,5 @@
 //! What every test here needs: the service on its back ends, an admin's requests, events as others would publish them.
 
-#![allow(dead_code, reason = "each test file uses a part of it")]
-
 pub(crate) mod sink;
 
 use chassis::testing::{self, Backends, TestService, eventually};

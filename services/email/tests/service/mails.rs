@@ -1,14 +1,14 @@
 //! Events become mails that are kept, and administrators can read them.
 
-mod support;
-
 use std::collections::BTreeSet;
 
 use chassis::testing::{self, Backends, TestEvent, eventually, is_as_documented, look};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
-use support::{ORDER_CANCELLED, ORDER_CONFIRMED, ORDER_REFUNDED, USER_REGISTERED};
 use uuid::Uuid;
+
+use crate::support;
+use crate::support::{ORDER_CANCELLED, ORDER_CONFIRMED, ORDER_REFUNDED, USER_REGISTERED};
 
 #[tokio::test]
 async fn without_a_mail_server_every_mail_is_kept_and_said_so() {

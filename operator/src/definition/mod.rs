@@ -260,6 +260,9 @@ pub struct KeyDefinition {
     /// Services that call this one may be given it, to show it. Default: false, it stays with its service.
     #[serde(default)]
     pub for_callers: bool,
+    /// Only a Shop has it in which a service that calls this one shows it; the service goes on without. Default: false.
+    #[serde(default)]
+    pub optional: bool,
 }
 
 /// What a generated key looks like.

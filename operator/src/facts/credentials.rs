@@ -271,9 +271,11 @@ fn secret_templates(shop: &ValidShop, service: &ValidService) -> Vec<SecretTempl
             values,
         ));
     }
-    if !service.definition.keys.is_empty() {
-        let keys = service.definition.keys.iter();
-        let keys = keys.map(|key| (key.name.clone(), key.shape)).collect();
+    let keys: Vec<_> = shop
+        .keys_of(service)
+        .map(|key| (key.name.clone(), key.shape))
+        .collect();
+    if !keys.is_empty() {
         let secret = names::keys(&shop.name, name);
         templates.push(template(secret, SecretKind::Keys, keys, nothing()));
     }

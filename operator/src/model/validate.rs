@@ -19,7 +19,7 @@ use crate::{
     config::{Config, Overrides},
     connections::per_process,
     definition::{
-        Definition, SchemaDefinition,
+        Definition, KeyDefinition, SchemaDefinition,
         built_in::{self, BuiltIn},
     },
     hash::Fingerprint,
@@ -258,6 +258,23 @@ impl ValidShop {
             .values()
             .filter(calls)
             .map(|caller| &caller.name)
+    }
+
+    /// The keys that a service has in this Shop. One that is optional comes with the first who shows it: an update of the operator that
+    /// brings one changes no Secret of a Shop that has no use for it, and so rolls no pod.
+    pub fn keys_of<'a>(
+        &'a self,
+        service: &'a ValidService,
+    ) -> impl Iterator<Item = &'a KeyDefinition> {
+        let is_shown = move |key: &KeyDefinition| {
+            let mut calls = self.services.values().flat_map(|of| &of.definition.calls);
+            calls.any(|call| {
+                let token = call.token.as_ref();
+                call.service == service.name.as_str() && token.is_some_and(|t| t.key == key.name)
+            })
+        };
+        let keys = service.definition.keys.iter();
+        keys.filter(move |key| !key.optional || is_shown(key))
     }
 }
 

@@ -215,7 +215,7 @@ pub(super) fn environment(
     }
     env.extend(calls(shop, service));
     let own = names::keys(&shop.name, &service.name);
-    let keys = definition.keys.iter();
+    let keys = shop.keys_of(service);
     env.extend(keys.map(|key| pod::secret_variable(&key.name, own.clone(), &key.name)));
     let settings = definition.settings.iter();
     env.extend(settings.map(|setting| pod::variable(&setting.name, &setting.value)));

@@ -193,6 +193,7 @@ async fn a_namespace_full_of_hanging_shops_does_not_delay_another() {
 
 /// They take all quick places at a time, and each hangs for 60 s.
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "half a minute and more: `make test-long`"]
 async fn eight_namespaces_full_of_hanging_shops_do_not_delay_a_ninth() {
     let _beside_others = ALONE.read().await;
     let admin = admin().await;
@@ -208,6 +209,7 @@ async fn eight_namespaces_full_of_hanging_shops_do_not_delay_a_ninth() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "half a minute and more: `make test-long`"]
 async fn events_do_not_shorten_the_wait_of_a_failing_shop_and_a_change_of_it_does() {
     let _beside_others = ALONE.read().await;
     let admin = admin().await;

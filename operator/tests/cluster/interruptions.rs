@@ -278,6 +278,7 @@ async fn outlived(
 }
 
 #[tokio::test]
+#[ignore = "half a minute and more: `make test-long`"]
 async fn a_release_of_the_shop_comes_to_its_end_though_one_operator_after_the_other_is_killed() {
     let harness = Harness::new().await;
     harness.apply(shop("1", in_three_waves())).await;

@@ -96,6 +96,7 @@ async fn a_replica_waits_for_an_api_server_that_is_away() {
 }
 
 #[tokio::test]
+#[ignore = "half a minute and more: `make test-long`"]
 async fn a_holder_whose_clock_is_an_hour_wrong_keeps_its_lease_while_it_renews() {
     // Side by side, because each waits for a Lease to run out.
     let skewed =

@@ -62,9 +62,10 @@ fn a_shop_that_does_not_name_it_has_nothing_of_it() {
     }
 }
 
-/// Pods of the others go on as they are: a name is added to the broker's logins, and to whom policies let in.
+/// A name is added to the broker's logins, and to whom policies let in. Pods of the others go on as they are, but for the two that get
+/// the key by which they believe it about its clients: without it they have none.
 #[test]
-fn naming_it_adds_its_objects_and_rolls_no_other_service() {
+fn naming_it_adds_its_objects_and_rolls_those_alone_that_believe_it() {
     let before = objects(&with("Services", json!({})));
     let after = objects(&with("Services", json!({STOREFRONT: {}})));
     let added = after.iter().filter(|object| app_of(object) == STOREFRONT);
@@ -87,8 +88,27 @@ fn naming_it_adds_its_objects_and_rolls_no_other_service() {
             r#""NetworkPolicy" "corner-search""#, // its port for gRPC
             r#""Secret" "corner-nats""#,
             r#""StatefulSet" "corner-nats""#,
+            r#""Deployment" "corner-orders""#,
+            r#""Deployment" "corner-users""#,
         ]
     );
+}
+
+/// As pods read them, and as they are made.
+#[test]
+fn an_optional_key_is_there_where_somebody_shows_it() {
+    for (services, is_there) in [(json!({}), false), (json!({STOREFRONT: {}}), true)] {
+        let shop = with("Services", services);
+        for name in ["users", "orders"] {
+            let mut keys = shop.keys_of(&shop.services[name]);
+            assert_eq!(keys.any(|key| key.name == "PROXY_TOKEN"), is_there);
+            let env = variables(&object(&objects(&shop), "Deployment", name));
+            let gets_it = env.iter().any(|(name, _)| name == "PROXY_TOKEN");
+            assert_eq!(gets_it, is_there, "{name}");
+        }
+        let mut keys = shop.keys_of(&shop.services["users"]);
+        assert!(keys.any(|key| key.name == "SIGNING_SEED"));
+    }
 }
 
 #[test]
@@ -109,7 +129,7 @@ fn it_gets_what_a_service_without_database_and_events_gets() {
     ));
     let of = |app: &str| variables(&object(&all, "Deployment", app));
     let (storefront, banners) = (of(STOREFRONT), of("banners"));
-    let urls = ["users", "search", "orders"].map(|callee| {
+    let urls = ["users", "search", "email", "orders"].map(|callee| {
         (
             format!("{}_URL", callee.to_uppercase()),
             format!("http://corner-{callee}:8080"),
@@ -118,7 +138,12 @@ fn it_gets_what_a_service_without_database_and_events_gets() {
     let (calls, rest): (Vec<_>, Vec<_>) = storefront
         .into_iter()
         .partition(|(name, _)| name != "NATS_URL" && name.ends_with("_URL"));
+    let (tokens, rest): (Vec<_>, Vec<_>) = rest
+        .into_iter()
+        .partition(|(name, _)| name.ends_with("_TOKEN"));
     assert_eq!(calls, urls);
+    let tokens: Vec<_> = tokens.into_iter().map(|(name, _)| name).collect();
+    assert_eq!(tokens, ["USERS_TOKEN", "ORDERS_TOKEN"]);
     assert_eq!(rest, banners);
 }
 
@@ -139,7 +164,12 @@ fn those_that_it_calls_let_it_in_and_so_do_the_pods_of_the_host() {
             ports.filter_map(Value::as_i64).collect()
         };
         let outgoing = policy(STOREFRONT)["egress"].clone();
-        for (callee, guest_port) in [("users", 8085), ("search", 8084), ("orders", 8082)] {
+        for (callee, guest_port) in [
+            ("users", 8085),
+            ("search", 8084),
+            ("email", 8081),
+            ("orders", 8082),
+        ] {
             assert!(ports(&outgoing, callee).contains(&8080), "{callee}");
             assert_eq!(ports(&outgoing, HOST).contains(&guest_port), host);
             // Anyone may call them.
@@ -178,10 +208,13 @@ fn the_host_runs_it_where_the_shop_names_it_and_does_not_extract_it() {
     its.sort();
     let expected = [
         ("ADMIN_ADDR", "0.0.0.0:9096"),
+        ("EMAIL_URL", "http://corner-email:8080"),
         ("HTTP_ADDR", "0.0.0.0:8086"),
         ("NATS_URL", "a secret"),
+        ("ORDERS_TOKEN", "a secret"),
         ("ORDERS_URL", "http://corner-orders:8080"),
         ("SEARCH_URL", "http://corner-search:8080"),
+        ("USERS_TOKEN", "a secret"),
         ("USERS_URL", "http://corner-users:8080"),
     ];
     let expected = expected.map(|(name, value)| (name.to_owned(), value.to_owned()));

@@ -437,7 +437,7 @@ fn an_optional_service_that_is_not_named_asks_nothing_of_anybody() {
     refused(
         with(services),
         "spec.services",
-        "storefront calls users and search and orders",
+        "storefront calls users and search and email and orders",
     );
     refused(
         with(json!({"storefront": {"env": url("SEARCH_URL")}})),

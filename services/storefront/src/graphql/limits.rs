@@ -15,13 +15,11 @@ const COSTLIEST: usize = 4000;
 /// Fields under other names than their own.
 const ALIASES: usize = 15;
 
-pub(super) fn bound<Q: ObjectType, M: ObjectType, S: SubscriptionType>(
-    schema: SchemaBuilder<Q, M, S>,
-) -> SchemaBuilder<Q, M, S>
+pub(super) fn bound<Q, M, S>(schema: SchemaBuilder<Q, M, S>) -> SchemaBuilder<Q, M, S>
 where
-    Q: 'static,
-    M: 'static,
-    S: 'static,
+    Q: ObjectType + 'static,
+    M: ObjectType + 'static,
+    S: SubscriptionType + 'static,
 {
     schema
         .limit_depth(DEEPEST)

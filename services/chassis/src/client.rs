@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use backon::{ExponentialBuilder, Retryable};
-use reqwest::header::{self, HeaderValue};
+use reqwest::header::{self, HeaderName, HeaderValue};
 use reqwest::{Method, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
@@ -148,7 +148,7 @@ impl Peer {
             key: None,
             token: None,
             client: None,
-            if_match: None,
+            condition: None,
         }
     }
 }
@@ -171,7 +171,7 @@ pub struct Call<'a> {
     key: Option<String>,
     token: Option<SecretString>,
     client: Option<ClientIp>,
-    if_match: Option<String>,
+    condition: Option<(HeaderName, String)>,
 }
 
 impl Call<'_> {
@@ -192,8 +192,24 @@ impl Call<'_> {
     /// Only if what is asked about still is at this version (RFC 9110, 13.1.1).
     #[must_use]
     pub fn if_match(mut self, etag: impl Into<String>) -> Self {
-        self.if_match = Some(etag.into());
+        self.condition = Some((header::IF_MATCH, etag.into()));
         self
+    }
+
+    /// Only if there is no such thing yet (RFC 9110, 13.1.2).
+    #[must_use]
+    pub fn if_absent(mut self) -> Self {
+        self.condition = Some((header::IF_NONE_MATCH, "*".to_owned()));
+        self
+    }
+
+    /// Only if it still is at this version; `None` is that there is no such thing yet.
+    #[must_use]
+    pub fn if_still(self, version: Option<i64>) -> Self {
+        match version {
+            Some(version) => self.if_match(format!("\"{version}\"")),
+            None => self.if_absent(),
+        }
     }
 
     /// Says for which client it is done, to a neighbour that trusts this process with that.
@@ -231,7 +247,7 @@ impl Call<'_> {
     /// tried up to three times within the deadline and the neighbour's retry budget; any other once.
     pub async fn send<T: DeserializeOwned>(self) -> Result<T, PeerError> {
         // RFC 9110, 9.2.2. Under a condition a request that was done is refused the second time, as if somebody else had done it.
-        let is_idempotent = self.method.is_idempotent() && self.if_match.is_none();
+        let is_idempotent = self.method.is_idempotent() && self.condition.is_none();
         let repeatable = is_idempotent || self.key.is_some();
         repeatedly(&self.peer.budget, repeatable, |try_| self.traced(try_)).await
     }
@@ -303,8 +319,8 @@ impl Call<'_> {
         if let Some(token) = self.token.as_ref().or(self.peer.token.as_ref()) {
             request = request.bearer_auth(token.expose_secret());
         }
-        if let Some(etag) = &self.if_match {
-            request = request.header(header::IF_MATCH, etag);
+        if let Some((name, value)) = &self.condition {
+            request = request.header(name, value);
         }
         if let Some(ClientIp(address)) = self.client {
             request = request.header(ClientIp::FORWARDED, address.to_string());

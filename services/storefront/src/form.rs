@@ -27,6 +27,9 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Sent<T> {
         let (mut parts, body) = request.into_parts();
         let visitor = Visitor::from_request_parts(&mut parts, state).await?;
         let site = Site::of(&parts.headers);
+        if site == Site::Another {
+            return Err(foreign());
+        }
         let request = Request::from_parts(parts, body);
         let misfilled = |status| {
             let detail = "The form was not filled as this page sends it.";

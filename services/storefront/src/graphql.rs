@@ -9,7 +9,7 @@ use async_graphql::{EmptyMutation, EmptySubscription, Request, Response as Answe
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::State as Of;
-use axum::http::{HeaderMap, HeaderValue, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use chassis::http::Problem;
 use secrecy::SecretString;
@@ -18,7 +18,7 @@ use serde::Deserialize;
 use self::loaders::Loaders;
 use self::schema::Query;
 use crate::pages::State;
-use crate::visitor::Visitor;
+use crate::visitor::{Visitor, Who};
 
 pub(crate) use limits::Documents;
 
@@ -33,8 +33,7 @@ pub(crate) fn graph() -> Graph {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Question {
-    #[serde(default)]
-    query: String,
+    query: Option<String>,
     /// The SHA-256 of a document that is known here, in place of `query`.
     document_id: Option<String>,
     #[serde(default)]
@@ -43,7 +42,36 @@ struct Question {
 }
 
 /// Who asks, for the answers of the services.
-struct Asker(Option<SecretString>);
+#[derive(Clone)]
+enum Asker {
+    Nobody,
+    /// Somebody with a session that cannot be told good or bad, because users is away.
+    Unknown,
+    Known(SecretString),
+}
+
+impl Asker {
+    /// What a program shows, or the session of the browser.
+    fn of(headers: &HeaderMap, visitor: &Visitor) -> Self {
+        if let Some(shown) = headers.get(header::AUTHORIZATION) {
+            let (scheme, token) = shown
+                .to_str()
+                .ok()
+                .and_then(|text| text.split_once(' '))
+                .unwrap_or_default();
+            // Another scheme is no token that users gave, which the services will say.
+            return match scheme.eq_ignore_ascii_case("bearer") {
+                true => Self::Known(token.trim().to_owned().into()),
+                false => Self::Known(String::new().into()),
+            };
+        }
+        match &visitor.who {
+            Who::Guest => Self::Nobody,
+            Who::Unknown => Self::Unknown,
+            Who::Member(member) => Self::Known(member.token.clone()),
+        }
+    }
+}
 
 pub(crate) async fn answer(
     Of(state): Of<State>,
@@ -58,9 +86,10 @@ pub(crate) async fn answer(
             return Problem::invalid("malformed_question", detail).into_response();
         }
     };
-    let document = state
-        .documents
-        .allow(&question.query, question.document_id.as_deref());
+    let document = state.documents.allow(
+        &question.query.unwrap_or_default(),
+        question.document_id.as_deref(),
+    );
     let document = match document {
         Ok(document) => document,
         Err(refused) => return refused.into_response(),
@@ -68,27 +97,23 @@ pub(crate) async fn answer(
     let mut request = Request::new("").variables(question.variables);
     request.operation_name = question.operation_name;
     request.set_parsed_query(document);
+    let asker = Asker::of(&headers, &visitor);
     let request = request
-        .data(Loaders::new(&state, token(&headers, &visitor)))
-        .data(Asker(token(&headers, &visitor)))
+        .data(Loaders::new(&state, asker.clone()))
+        .data(asker)
         .data(state.clone());
     let answer = state.graph.execute(request).await;
     respond(answer)
 }
 
-/// What a program shows, or the session of the browser.
-fn token(headers: &HeaderMap, visitor: &Visitor) -> Option<SecretString> {
-    let shown = headers.get(header::AUTHORIZATION);
-    let shown = shown.and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
-    match shown {
-        Some(token) => Some(token.to_owned().into()),
-        None => visitor.member().map(|member| member.token.clone()),
-    }
-}
-
+/// A question that was not answered at all is 400 (GraphQL over HTTP, 6.4.2).
 fn respond(answer: Answer) -> Response {
     let kind = HeaderValue::from_static("application/graphql-response+json");
-    ([(header::CONTENT_TYPE, kind)], Json(answer)).into_response()
+    let status = match answer.is_err() && answer.data == async_graphql::Value::Null {
+        true => StatusCode::BAD_REQUEST,
+        false => StatusCode::OK,
+    };
+    (status, [(header::CONTENT_TYPE, kind)], Json(answer)).into_response()
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The pages of a shop, for browsers: made on the server from what users, search and orders answer. Everything works without
+//! The pages of a shop, for browsers: made on the server from what users, search, orders and email answer. Everything works without
 //! JavaScript. It keeps nothing: who is logged in, and what a guest has in the cart, stand in cookies.
 
 mod assets;

@@ -18,6 +18,8 @@ pub(crate) enum Notice {
     Removed,
     /// A count that orders refused.
     NotCounted,
+    /// Units were sold, or counted by another one, since the page was made.
+    StockChanged,
     /// A mail.
     SentAgain,
     NotSentAgain,
@@ -52,6 +54,7 @@ impl Notice {
             Self::Saved,
             Self::Removed,
             Self::NotCounted,
+            Self::StockChanged,
             Self::SentAgain,
             Self::NotSentAgain,
             Self::LoggedIn,
@@ -75,6 +78,7 @@ impl Notice {
             Self::Saved => texts.saved.to_owned(),
             Self::Removed => texts.removed.to_owned(),
             Self::NotCounted => texts.not_counted.to_owned(),
+            Self::StockChanged => texts.stock_changed.to_owned(),
             Self::SentAgain => texts.sent_again.to_owned(),
             Self::NotSentAgain => texts.not_sent_again.to_owned(),
             Self::LoggedIn => texts.logged_in.to_owned(),
@@ -105,6 +109,7 @@ impl fmt::Display for Notice {
             Self::Saved => f.write_str("saved"),
             Self::Removed => f.write_str("removed"),
             Self::NotCounted => f.write_str("not-counted"),
+            Self::StockChanged => f.write_str("stock-changed"),
             Self::SentAgain => f.write_str("again"),
             Self::NotSentAgain => f.write_str("not-again"),
             Self::LoggedIn => f.write_str("in"),

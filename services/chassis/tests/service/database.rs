@@ -523,7 +523,7 @@ async fn a_schema_that_is_behind_is_not_logged_as_a_mistake_of_the_service() {
         .with_writer(lines.clone())
         .finish();
     // With one subscriber alone, what the threads of other tests log first would be off for this one too.
-    tracing::subscriber::set_global_default(tracing_subscriber::registry()).ok();
+    testing::traces();
     // The service runs on the thread of its test.
     let _here = tracing::subscriber::set_default(subscriber);
     let misspelt = service.http.get(service.at("/misspelt"));

@@ -34,6 +34,8 @@ pub(super) struct StockView {
     reserved: i32,
     /// Can be ordered: `on_hand` less `reserved`.
     available: i32,
+    /// As the `ETag` has it, for `If-Match`.
+    version: i64,
 }
 
 impl StockView {
@@ -43,6 +45,7 @@ impl StockView {
             on_hand: stock.on_hand,
             reserved: stock.reserved,
             available: stock.available(),
+            version: stock.version,
         }
     }
 }

@@ -35,6 +35,8 @@ pub(crate) struct View {
     price: Money,
     attributes: BTreeMap<String, String>,
     pictures: Vec<Picture>,
+    /// As the `ETag` has it, for `If-Match`.
+    version: i64,
     #[serde(with = "time::serde::rfc3339")]
     created_at: OffsetDateTime,
     #[serde(with = "time::serde::rfc3339")]
@@ -61,6 +63,7 @@ impl From<Stored> for View {
             price,
             attributes,
             pictures,
+            version: stored.version,
             created_at: stored.created_at,
             updated_at: stored.updated_at,
         }

@@ -7,10 +7,10 @@ use std::time::Instant;
 use async_graphql::dataloader::{DataLoader, Loader};
 use chassis::deadline;
 use futures::future::BoxFuture;
-use secrecy::SecretString;
 use tracing::Instrument;
 use uuid::Uuid;
 
+use super::Asker;
 use crate::pages::State;
 use crate::upstream::orders::{Entry, Orders};
 use crate::upstream::search::{Hit, Search};
@@ -22,11 +22,11 @@ pub(super) struct Loaders {
 }
 
 impl Loaders {
-    pub(super) fn new(state: &State, token: Option<SecretString>) -> Self {
+    pub(super) fn new(state: &State, asker: Asker) -> Self {
         let search = state.search.clone();
         let orders = state.orders.clone();
         let products = DataLoader::new(Products(search), beside);
-        let stories = DataLoader::new(Stories { orders, token }, beside);
+        let stories = DataLoader::new(Stories { orders, asker }, beside);
         Self {
             products: products.max_batch_size(100),
             stories: stories.max_batch_size(50),
@@ -63,7 +63,7 @@ impl Loader<String> for Products {
 /// What happened to orders, by their ids.
 pub(super) struct Stories {
     orders: Orders,
-    token: Option<SecretString>,
+    asker: Asker,
 }
 
 impl Loader<Uuid> for Stories {
@@ -71,8 +71,10 @@ impl Loader<Uuid> for Stories {
     type Error = Away;
 
     async fn load(&self, orders: &[Uuid]) -> Result<HashMap<Uuid, Self::Value>, Away> {
-        let Some(token) = &self.token else {
-            return Ok(HashMap::new());
+        let token = match &self.asker {
+            Asker::Nobody => return Ok(HashMap::new()),
+            Asker::Unknown => return Err(Away),
+            Asker::Known(token) => token,
         };
         let found = self.orders.timelines(token, orders).await;
         let stories = found.map_err(|_| Away)?.into_iter();

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use async_graphql::{Context, Enum, Error, ErrorExtensions, Object, Result, SimpleObject};
+use async_graphql::{
+    Context, Enum, Error, ErrorExtensions, InputValueError, InputValueResult, Object, Result,
+    Scalar, ScalarType, SimpleObject, Value,
+};
 use chassis::client::PeerError;
 use http::StatusCode;
 use uuid::Uuid;
@@ -23,14 +26,20 @@ const UNAUTHENTICATED: &str = "UNAUTHENTICATED";
 const UNAVAILABLE: &str = "UNAVAILABLE";
 const REFUSED: &str = "REFUSED";
 
+/// What a field costs that makes a call of its own, however often it is repeated: there are no more than 20 of them in a question.
+const CALL: usize = 200;
+
 pub(crate) struct Query;
 
 #[Object]
 impl Query {
     /// Whoever asks; null for nobody.
+    #[graphql(complexity = "CALL + child_complexity")]
     async fn me(&self, context: &Context<'_>) -> Result<Option<Me>> {
-        let Asker(Some(token)) = context.data_unchecked::<Asker>() else {
-            return Ok(None);
+        let token = match context.data_unchecked::<Asker>() {
+            Asker::Nobody => return Ok(None),
+            Asker::Unknown => return Err(error("users", UNAVAILABLE)),
+            Asker::Known(token) => token,
         };
         let state = context.data_unchecked::<State>();
         let account = state.users.account(token).await;
@@ -40,7 +49,7 @@ impl Query {
     }
 
     /// Finds products: all words must match; typos are forgiven.
-    #[graphql(complexity = "2 + first as usize * child_complexity")]
+    #[graphql(complexity = "CALL + first as usize * child_complexity")]
     async fn search(
         &self,
         context: &Context<'_>,
@@ -88,14 +97,14 @@ impl Me {
     }
 
     /// The own orders, newest first.
-    #[graphql(complexity = "2 + first as usize * child_complexity")]
+    #[graphql(complexity = "CALL + first as usize * child_complexity")]
     async fn orders(
         &self,
         context: &Context<'_>,
         #[graphql(default = 20, validator(minimum = 1, maximum = 20))] first: u8,
         after: Option<Uuid>,
     ) -> Result<Option<Orders>> {
-        let Asker(Some(token)) = context.data_unchecked::<Asker>() else {
+        let Asker::Known(token) = context.data_unchecked::<Asker>() else {
             return Ok(None);
         };
         let state = context.data_unchecked::<State>();
@@ -277,14 +286,40 @@ impl Payment {
 /// An amount in minor units: 1999 EUR is 19.99 €.
 #[derive(SimpleObject)]
 pub(crate) struct Money {
-    amount: i64,
+    amount: MinorUnits,
     currency: String,
+}
+
+/// A whole number of up to 64 bits, which `Int` does not hold.
+pub(crate) struct MinorUnits(i64);
+
+#[Scalar]
+impl ScalarType for MinorUnits {
+    fn parse(value: Value) -> InputValueResult<Self> {
+        let number = match &value {
+            Value::Number(number) => number.as_i64(),
+            Value::Null
+            | Value::String(_)
+            | Value::Boolean(_)
+            | Value::Binary(_)
+            | Value::Enum(_)
+            | Value::List(_)
+            | Value::Object(_) => None,
+        };
+        number
+            .map(Self)
+            .ok_or_else(|| InputValueError::expected_type(value))
+    }
+
+    fn to_value(&self) -> Value {
+        self.0.into()
+    }
 }
 
 impl Money {
     fn of(money: &crate::money::Money) -> Self {
         Self {
-            amount: money.amount,
+            amount: MinorUnits(money.amount),
             currency: money.currency.clone(),
         }
     }

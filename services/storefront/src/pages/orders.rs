@@ -1,5 +1,7 @@
 //! A buyer's orders, and the story of one.
 
+use std::time::Duration;
+
 use askama::Template;
 use axum::extract::{Query, State as Of};
 use axum::response::Response;
@@ -15,6 +17,9 @@ use crate::upstream::Service;
 use crate::upstream::email::Mail;
 use crate::upstream::orders::{Entry, Order, OrderList, Timeline, is_final};
 use crate::visitor::Visitor;
+
+/// How long a page waits for what it can be without.
+const BESIDE: Duration = Duration::from_secs(1);
 
 #[derive(Template)]
 #[template(path = "orders.html")]
@@ -126,10 +131,11 @@ pub(super) async fn show(
     let Some(member) = visitor.known()? else {
         return Ok(log_in_first(&visitor.at));
     };
+    let mails = state.email.about(&member.token, id);
     let (order, timeline, mails) = tokio::join!(
         state.orders.order(&member.token, id),
         state.orders.timeline(&member.token, id),
-        state.email.about(&member.token, id)
+        tokio::time::timeout(BESIDE, mails)
     );
     let order = order.map_err(|error| Failure::of(Service::Orders, &error))?;
     let t = visitor.texts;
@@ -143,6 +149,9 @@ pub(super) async fn show(
         title: format!("{} {}", t.order, order.number),
         order: &order,
         story,
-        mails: mails.map_err(|_| away(Service::Email, t)),
+        mails: mails
+            .ok()
+            .and_then(Result::ok)
+            .ok_or_else(|| away(Service::Email, t)),
     }))
 }

@@ -6,7 +6,8 @@ mod orders;
 mod product;
 
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
+use axum::extract::{DefaultBodyLimit, FromRequestParts};
+use axum::http::request::Parts;
 use axum::routing::{get, post};
 
 use super::{State, go_to};
@@ -14,26 +15,32 @@ use crate::failure::Failure;
 use crate::visitor::{Member, Visitor};
 
 pub(super) fn routes() -> Router<State> {
-    let import = Router::new()
+    let large = Router::new()
         .route("/staff/import", get(import::form).post(import::import))
+        .route("/staff/products", post(product::save))
         .layer(DefaultBodyLimit::max(import::LIMIT));
     Router::new()
         .route("/staff", get(async || go_to("/staff/orders")))
         .route("/staff/orders", get(orders::list))
         .route("/staff/products/new", get(product::new))
-        .route("/staff/products", post(product::save))
         .route("/staff/products/{sku}", get(product::edit))
         .route("/staff/products/{sku}/remove", post(product::remove))
         .route("/staff/products/{sku}/stock", post(product::count))
         .route("/staff/mails", get(mails::list))
         .route("/staff/mails/{id}/retry", post(mails::retry))
-        .merge(import)
+        .merge(large)
 }
 
-/// Whoever asks, if that is staff.
-fn staff(visitor: &Visitor) -> Result<&Member, Failure> {
-    let member = visitor.known()?;
-    member
-        .filter(|member| member.is_staff)
-        .ok_or(Failure::NotFound)
+/// Whoever asks, if that is staff. Asked for before a form is read: what strangers send is not kept in memory.
+pub(super) struct Staff(Member);
+
+impl<S: Send + Sync> FromRequestParts<S> for Staff {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Failure> {
+        let visitor = Visitor::from_request_parts(parts, state).await;
+        let visitor = visitor.map_err(|_| Failure::Ours)?;
+        let member = visitor.known()?.filter(|member| member.is_staff);
+        member.cloned().map(Self).ok_or(Failure::NotFound)
+    }
 }

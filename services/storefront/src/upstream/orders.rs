@@ -136,6 +136,9 @@ pub(crate) struct Stock {
     pub(crate) on_hand: u32,
     pub(crate) reserved: u32,
     pub(crate) available: u32,
+    /// None of one that was never set.
+    #[serde(default)]
+    pub(crate) version: Option<i64>,
 }
 
 /// Whether nothing becomes of an order any more that stands so.
@@ -275,7 +278,7 @@ impl Orders {
         Ok(items.map(|story| (story.order_id, story.entries)).collect())
     }
 
-    /// Of all buyers, for staff: those that stand so, or those with a number.
+    /// Of all buyers, for staff: those with a number, or those that stand so.
     pub(crate) async fn of_all(
         &self,
         token: &SecretString,
@@ -287,7 +290,7 @@ impl Orders {
         let parameters = [
             ("of", Some("all")),
             ("limit", Some("50")),
-            ("state", state),
+            ("state", state.filter(|_| number.is_none())),
             ("number", number),
             ("cursor", cursor.as_deref()),
         ];
@@ -295,15 +298,16 @@ impl Orders {
         self.0.get(&path).bearer(token).send().await
     }
 
-    /// Sets how many units are on the shelf.
+    /// Sets how many units are on the shelf, if none was sold or counted since that version.
     pub(crate) async fn count(
         &self,
         token: &SecretString,
         sku: &str,
         on_hand: u32,
+        version: Option<i64>,
     ) -> Result<Stock, PeerError> {
         let call = self.0.put(&format!("/stock/{sku}")).bearer(token);
-        let call = call.template("/stock/{sku}");
+        let call = call.template("/stock/{sku}").if_still(version);
         call.json(&json!({ "on_hand": on_hand })).send().await
     }
 

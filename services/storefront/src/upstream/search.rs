@@ -97,6 +97,8 @@ pub(crate) struct Product {
     pub(crate) attributes: BTreeMap<String, String>,
     #[serde(default)]
     pub(crate) pictures: Vec<Picture>,
+    #[serde(default)]
+    pub(crate) version: Option<i64>,
 }
 
 /// Where a picture is, its size in pixels, and what is on it in words.
@@ -135,15 +137,17 @@ impl Search {
         Ok(items.map(|hit| (hit.sku.clone(), hit)).collect())
     }
 
-    /// Creates a product or replaces it whole.
+    /// Replaces a product whole if it still is at this version; without one creates it if there is none.
     pub(crate) async fn write(
         &self,
         token: &SecretString,
         sku: &str,
         body: &ProductBody,
+        version: Option<i64>,
     ) -> Result<Product, PeerError> {
         let call = self.0.put(&format!("/products/{sku}")).bearer(token);
-        call.template("/products/{sku}").json(body).send().await
+        let call = call.template("/products/{sku}").if_still(version);
+        call.json(body).send().await
     }
 
     pub(crate) async fn remove(&self, token: &SecretString, sku: &str) -> Result<(), PeerError> {

@@ -3,7 +3,7 @@
 use chassis::testing::eventually;
 use reqwest::StatusCode;
 
-use crate::browser::Browser;
+use crate::browser::{Browser, Page};
 use crate::shop::{ADMIN, PASSWORD, Shop, pay};
 
 async fn staff(shop: &Shop) -> Browser {
@@ -36,10 +36,28 @@ async fn there_is_nothing_for_buyers_and_guests() {
             );
         }
     }
-    let refused = buyer
-        .post("/staff/products/MUG-1/stock", &[("on_hand", "1")])
-        .await;
-    assert_eq!(refused.status, StatusCode::NOT_FOUND);
+    for (path, fields) in [
+        ("/staff/products", [("sku", "MUG-1")]),
+        ("/staff/products/MUG-1/stock", [("on_hand", "1")]),
+        ("/staff/products/MUG-1/remove", [("x", "")]),
+        ("/staff/import", [("lines", "{}")]),
+        (
+            "/staff/mails/01890000-0000-7000-8000-000000000000/retry",
+            [("x", "")],
+        ),
+    ] {
+        for browser in [&guest, &buyer] {
+            let refused = browser.post(path, &fields).await;
+            assert_eq!(refused.status, StatusCode::NOT_FOUND, "{path}");
+        }
+    }
+}
+
+/// What a form says of the version at which it was made: that of the product first, that of the stock last.
+fn versions(page: &Page) -> Vec<String> {
+    let fields = page.text.split("name=\"version\" value=\"").skip(1);
+    let values = fields.map(|rest| rest.split('"').next().unwrap_or_default().to_owned());
+    values.collect()
 }
 
 #[tokio::test]
@@ -47,9 +65,10 @@ async fn a_product_is_made_changed_counted_and_removed() {
     let shop = Shop::open().await;
     let browser = staff(&shop).await;
     let currency = browser.get("/staff/products/new").await.field("currency");
-    let fields = |price: &'static str| {
+    let fields = |price: &'static str, version: &'static str| {
         [
             ("sku", "MUG-9"),
+            ("version", version),
             ("title", "Tall Mug"),
             ("description", "Holds more."),
             ("brand", "Nordlys"),
@@ -60,16 +79,16 @@ async fn a_product_is_made_changed_counted_and_removed() {
         ]
     };
     assert_eq!(currency, "EUR");
-    let wrong = browser.post("/staff/products", &fields("cheap")).await;
+    let wrong = browser.post("/staff/products", &fields("cheap", "")).await;
     assert_eq!(wrong.status, StatusCode::UNPROCESSABLE_ENTITY);
     wrong
         .says("A price is a number like 12.50.")
         .says("Tall Mug");
-    let refused = browser.post("/staff/products", &fields("0")).await;
+    let refused = browser.post("/staff/products", &fields("0", "")).await;
     refused.says("price");
     assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY);
     browser
-        .post("/staff/products", &fields("24.50"))
+        .post("/staff/products", &fields("24.50", ""))
         .await
         .says("Saved.");
     let product = browser.get("/products/MUG-9").await;
@@ -77,19 +96,35 @@ async fn a_product_is_made_changed_counted_and_removed() {
         .says("€24.50")
         .says("Oslo")
         .says("/staff/products/MUG-9");
+    let again = browser.post("/staff/products", &fields("1", "")).await;
+    again.says("There is a product with this article number already.");
+    let edit = browser.get("/staff/products/MUG-9").await;
+    assert_eq!(versions(&edit), ["1", ""]);
     browser
-        .post("/staff/products", &fields("25"))
+        .post("/staff/products", &fields("25", "1"))
         .await
         .says("value=\"25.00\"");
-    let counted = browser
-        .post("/staff/products/MUG-9/stock", &[("on_hand", "7")])
-        .await;
+    let late = browser.post("/staff/products", &fields("1", "1")).await;
+    late.says("Somebody changed this product meanwhile.");
+    late.says("<h2>Stock</h2>").says("value=\"1\"");
+
+    let count = async |on_hand: &str, version: &str| {
+        let fields = [("on_hand", on_hand), ("version", version)];
+        browser.post("/staff/products/MUG-9/stock", &fields).await
+    };
+    let counted = count("7", "").await;
     counted.says("Saved.").says("value=\"7\"");
     browser.get("/products/MUG-9").await.says("7 in stock");
-    let too_many = browser
-        .post("/staff/products/MUG-9/stock", &[("on_hand", "2000000")])
-        .await;
-    too_many.says("This count was refused");
+    let version = versions(&counted).pop().expect("a version");
+    count("2000000", &version)
+        .await
+        .says("This count was refused");
+    // Two people have counted, or one while it was sold.
+    count("6", &version).await.says("Saved.");
+    count("5", &version)
+        .await
+        .says("Units were sold or counted meanwhile.");
+    browser.get("/products/MUG-9").await.says("6 in stock");
     browser
         .post("/staff/products/MUG-9/remove", &[])
         .await

@@ -5,7 +5,7 @@ use axum::extract::State as Of;
 use axum::response::Response;
 use serde::Deserialize;
 
-use super::staff;
+use super::Staff;
 use crate::failure::Failure;
 use crate::form::Sent;
 use crate::pages::{State, page};
@@ -27,9 +27,8 @@ struct ImportPage<'a> {
     report: Option<Report>,
 }
 
-pub(super) async fn form(visitor: Visitor) -> Result<Response, Failure> {
-    staff(&visitor)?;
-    Ok(import_page(&visitor, "", None))
+pub(super) async fn form(_: Staff, visitor: Visitor) -> Response {
+    import_page(&visitor, "", None)
 }
 
 fn import_page(visitor: &Visitor, lines: &str, report: Option<Report>) -> Response {
@@ -49,10 +48,10 @@ pub(super) struct Lines {
 
 pub(super) async fn import(
     Of(state): Of<State>,
+    Staff(member): Staff,
     visitor: Visitor,
     Sent(Lines { lines }): Sent<Lines>,
 ) -> Result<Response, Failure> {
-    let member = staff(&visitor)?;
     // A form ends its lines with two characters.
     let lines = lines.replace("\r\n", "\n");
     let report = state.search.import(&member.token, lines.clone()).await;

@@ -7,7 +7,7 @@ use chassis::http::Path;
 use serde::Deserialize;
 use uuid::Uuid;
 
-use super::staff;
+use super::Staff;
 use crate::failure::Failure;
 use crate::form::Sent;
 use crate::notice::Notice;
@@ -45,10 +45,10 @@ pub(super) struct Wish {
 
 pub(super) async fn list(
     Of(state): Of<State>,
+    Staff(member): Staff,
     visitor: Visitor,
     Query(wish): Query<Wish>,
 ) -> Result<Response, Failure> {
-    let member = staff(&visitor)?;
     let known = STATUSES.into_iter().find(|status| *status == wish.status);
     let mails = state.email.of_all(&member.token, known, wish.cursor).await;
     Ok(page(&MailsPage {
@@ -66,11 +66,10 @@ pub(super) struct Nothing {}
 
 pub(super) async fn retry(
     Of(state): Of<State>,
-    visitor: Visitor,
+    Staff(member): Staff,
     Path(id): Path<Uuid>,
     Sent(Nothing {}): Sent<Nothing>,
 ) -> Result<Response, Failure> {
-    let member = staff(&visitor)?;
     let notice = match state.email.retry(&member.token, id).await {
         Ok(()) => Notice::SentAgain,
         Err(error) if refusal(&error).is_some_and(|(_, code)| code == "not_failed") => {

@@ -6,7 +6,7 @@ use axum::response::Response;
 use serde::Deserialize;
 use uuid::Uuid;
 
-use super::staff;
+use super::Staff;
 use crate::failure::Failure;
 use crate::pages::{State, page};
 use crate::texts::Texts;
@@ -38,10 +38,10 @@ pub(super) struct Wish {
 
 pub(super) async fn list(
     Of(state): Of<State>,
+    Staff(member): Staff,
     visitor: Visitor,
     Query(mut wish): Query<Wish>,
 ) -> Result<Response, Failure> {
-    let member = staff(&visitor)?;
     wish.number = wish.number.trim().to_owned();
     let known = STATES.into_iter().find(|state| *state == wish.state);
     let is_number = wish.number.len() == 8 && wish.number.chars().all(|c| c.is_ascii_hexdigit());

@@ -8,9 +8,10 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use chassis::client::PeerError;
 use iso_currency::Currency;
+use secrecy::SecretString;
 use serde::Deserialize;
 
-use super::staff;
+use super::Staff;
 use crate::failure::Failure;
 use crate::form::Sent;
 use crate::guest_cart::is_sku;
@@ -42,6 +43,8 @@ struct ProductPage<'a> {
 #[serde(default)]
 pub(super) struct Fields {
     sku: String,
+    /// At which the form was filled; empty for a product that is to be made.
+    version: String,
     title: String,
     description: String,
     brand: String,
@@ -64,6 +67,7 @@ impl Fields {
             .collect();
         Self {
             sku: product.sku.clone(),
+            version: version_text(product.version),
             title: product.title.clone(),
             description: product.description.clone(),
             brand: product.brand.clone(),
@@ -82,7 +86,8 @@ impl Fields {
         let amount = typed(&self.price, currency).ok_or(t.not_a_price)?;
         Ok(ProductBody {
             title: self.title.trim().to_owned(),
-            description: self.description.trim().to_owned(),
+            // A form ends its lines with two characters.
+            description: self.description.trim().replace("\r\n", "\n"),
             brand: self.brand.trim().to_owned(),
             category: self.category.trim().to_owned(),
             price: Money {
@@ -101,55 +106,82 @@ impl Fields {
 
     fn attributes(&self) -> Option<BTreeMap<String, String>> {
         let lines = self.attributes.lines().map(str::trim);
-        let pairs = lines.filter(|line| !line.is_empty()).map(|line| {
+        let mut attributes = BTreeMap::new();
+        for line in lines.filter(|line| !line.is_empty()) {
             let (name, value) = line.split_once(':')?;
-            Some((name.trim().to_owned(), value.trim().to_owned()))
-        });
-        pairs.collect()
+            let before = attributes.insert(name.trim().to_owned(), value.trim().to_owned());
+            if before.is_some() {
+                return None;
+            }
+        }
+        Some(attributes)
     }
+
+    fn is_there(&self) -> bool {
+        !self.version.is_empty()
+    }
+}
+
+impl Stock {
+    /// As a form carries it.
+    fn version_text(&self) -> String {
+        version_text(self.version)
+    }
+}
+
+fn version_text(version: Option<i64>) -> String {
+    version
+        .map(|version| version.to_string())
+        .unwrap_or_default()
 }
 
 /// Of a line of the form.
 fn picture(line: &str) -> Option<Picture> {
-    let mut parts = line.splitn(4, ' ');
+    let (url, rest) = line.split_once(char::is_whitespace)?;
+    let (width, rest) = rest.trim_start().split_once(char::is_whitespace)?;
+    let rest = rest.trim_start();
+    let (height, alt) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
     Some(Picture {
-        url: parts.next()?.to_owned(),
-        width: parts.next()?.parse().ok()?,
-        height: parts.next()?.parse().ok()?,
-        alt: parts.next().unwrap_or_default().trim().to_owned(),
+        url: url.to_owned(),
+        width: width.parse().ok()?,
+        height: height.parse().ok()?,
+        alt: alt.trim().to_owned(),
     })
 }
 
-pub(super) async fn new(Of(state): Of<State>, visitor: Visitor) -> Result<Response, Failure> {
-    staff(&visitor)?;
+pub(super) async fn new(
+    Of(state): Of<State>,
+    _: Staff,
+    visitor: Visitor,
+) -> Result<Response, Failure> {
     let fields = Fields {
         currency: state.currency.code().to_owned(),
         ..Fields::default()
     };
-    Ok(product_page(&visitor, &fields, false, None, None))
+    Ok(product_page(&visitor, &fields, None, None))
 }
 
 pub(super) async fn edit(
     Of(state): Of<State>,
+    _: Staff,
     visitor: Visitor,
     Path(sku): Path<String>,
 ) -> Result<Response, Failure> {
-    staff(&visitor)?;
     let sku = valid(&sku)?;
     let (product, stock) = tokio::join!(state.search.product(sku), state.orders.stock(sku));
     let product = product.map_err(|error| Failure::of(Service::Search, &error))?;
     let fields = Fields::of(&product, visitor.texts);
-    Ok(product_page(&visitor, &fields, true, stock.ok(), None))
+    Ok(product_page(&visitor, &fields, stock.ok(), None))
 }
 
 fn product_page(
     visitor: &Visitor,
     fields: &Fields,
-    is_there: bool,
     stock: Option<Stock>,
     trouble: Option<String>,
 ) -> Response {
     let t = visitor.texts;
+    let is_there = fields.is_there();
     page(&ProductPage {
         v: visitor,
         t,
@@ -171,30 +203,57 @@ fn valid(sku: &str) -> Result<&str, Failure> {
 
 pub(super) async fn save(
     Of(state): Of<State>,
+    Staff(member): Staff,
     visitor: Visitor,
     Sent(fields): Sent<Fields>,
 ) -> Result<Response, Failure> {
-    let member = staff(&visitor)?;
-    let t = visitor.texts;
-    let wrong = |trouble: String| {
-        let shown = product_page(&visitor, &fields, false, None, Some(trouble));
-        Ok((StatusCode::UNPROCESSABLE_ENTITY, shown).into_response())
-    };
     let sku = fields.sku.trim();
-    if !is_sku(sku) {
-        return wrong(t.wrong_sku.to_owned());
-    }
-    let body = match fields.body(t) {
-        Ok(body) => body,
-        Err(trouble) => return wrong(trouble.to_owned()),
+    let trouble = match keep(&state, &member.token, sku, &fields, visitor.texts).await {
+        Ok(()) => return Ok(go_and_say(&format!("/staff/products/{sku}"), Notice::Saved)),
+        Err(NotKept::Wrong(trouble)) => trouble,
+        Err(NotKept::Failed(failure)) => return Err(failure),
     };
-    match state.search.write(&member.token, sku, &body).await {
-        Ok(_) => Ok(go_and_say(&format!("/staff/products/{sku}"), Notice::Saved)),
-        Err(error) if refusal(&error).is_some_and(|(_, code)| code == "invalid") => {
-            wrong(words(&error))
-        }
-        Err(error) => Err(Failure::of(Service::Search, &error)),
+    let stock = match fields.is_there() && is_sku(sku) {
+        true => state.orders.stock(sku).await.ok(),
+        false => None,
+    };
+    let shown = product_page(&visitor, &fields, stock, Some(trouble));
+    Ok((StatusCode::UNPROCESSABLE_ENTITY, shown).into_response())
+}
+
+/// Why a product was not kept.
+enum NotKept {
+    /// Whoever typed it can mend it, and this is what is wrong.
+    Wrong(String),
+    Failed(Failure),
+}
+
+async fn keep(
+    state: &State,
+    token: &SecretString,
+    sku: &str,
+    fields: &Fields,
+    t: &Texts,
+) -> Result<(), NotKept> {
+    let wrong = |trouble: &str| NotKept::Wrong(trouble.to_owned());
+    if !is_sku(sku) {
+        return Err(wrong(t.wrong_sku));
     }
+    let body = fields.body(t).map_err(wrong)?;
+    // A version that is none was not sent by a page of ours: it is that of no product.
+    let version = match fields.version.as_str() {
+        "" => None,
+        text => Some(text.parse().unwrap_or(-1)),
+    };
+    let written = state.search.write(token, sku, &body, version).await;
+    written.map(drop).map_err(|error| match refusal(&error) {
+        Some((_, "invalid")) => NotKept::Wrong(words(&error)),
+        Some((StatusCode::PRECONDITION_FAILED, _)) if fields.is_there() => {
+            wrong(t.product_changed_meanwhile)
+        }
+        Some((StatusCode::PRECONDITION_FAILED, _)) => wrong(t.sku_is_taken),
+        Some(_) | None => NotKept::Failed(Failure::of(Service::Search, &error)),
+    })
 }
 
 /// What search says is wrong with the fields.
@@ -215,11 +274,10 @@ pub(super) struct Nothing {}
 
 pub(super) async fn remove(
     Of(state): Of<State>,
-    visitor: Visitor,
+    Staff(member): Staff,
     Path(sku): Path<String>,
     Sent(Nothing {}): Sent<Nothing>,
 ) -> Result<Response, Failure> {
-    let member = staff(&visitor)?;
     let removed = state.search.remove(&member.token, valid(&sku)?).await;
     removed.map_err(|error| Failure::of(Service::Search, &error))?;
     Ok(go_and_say("/", Notice::Removed))
@@ -228,21 +286,28 @@ pub(super) async fn remove(
 #[derive(Deserialize)]
 pub(super) struct Counted {
     on_hand: u32,
+    /// Empty where none was set before.
+    #[serde(default)]
+    version: String,
 }
 
 pub(super) async fn count(
     Of(state): Of<State>,
-    visitor: Visitor,
+    Staff(member): Staff,
     Path(sku): Path<String>,
-    Sent(Counted { on_hand }): Sent<Counted>,
+    Sent(Counted { on_hand, version }): Sent<Counted>,
 ) -> Result<Response, Failure> {
-    let member = staff(&visitor)?;
     let sku = valid(&sku)?;
-    let notice = match state.orders.count(&member.token, sku, on_hand).await {
+    let version = version.parse().ok();
+    let counted = state.orders.count(&member.token, sku, on_hand, version);
+    let notice = match counted.await {
         Ok(_) => Notice::Saved,
-        // Fewer than are held for orders, or more than it counts.
-        Err(error) if refusal(&error).is_some() => Notice::NotCounted,
-        Err(error) => return Err(Failure::of(Service::Orders, &error)),
+        Err(error) => match refusal(&error) {
+            // Fewer than are held for orders, or more than it counts.
+            Some((_, "below_reserved" | "invalid")) => Notice::NotCounted,
+            Some((StatusCode::PRECONDITION_FAILED, _)) => Notice::StockChanged,
+            Some(_) | None => return Err(Failure::of(Service::Orders, &error)),
+        },
     };
     Ok(go_and_say(&format!("/staff/products/{sku}"), notice))
 }
@@ -261,7 +326,7 @@ mod tests {
             price: "19.99".into(),
             currency: "EUR".into(),
             attributes: "colour: blue\n\nmade in: Norway: Oslo".into(),
-            pictures: "https://pictures.example/mug.jpg 640 480 A mug on a table\n/mug.svg 1 2"
+            pictures: "https://pictures.example/mug.jpg  640 480 A mug on a table\n/mug.svg 1 2"
                 .into(),
             ..Fields::default()
         }
@@ -297,6 +362,10 @@ mod tests {
         );
         assert_eq!(
             with(|f| f.attributes = "blue".into()),
+            Some(GERMAN.wrong_attributes)
+        );
+        assert_eq!(
+            with(|f| f.attributes = "colour: blue\ncolour: red".into()),
             Some(GERMAN.wrong_attributes)
         );
     }

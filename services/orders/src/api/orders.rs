@@ -110,6 +110,7 @@ pub(super) struct Page {
     number: Option<OrderNumber>,
     /// Whose: `own` when not given; `all` is for admins.
     #[garde(skip)]
+    #[param(inline)]
     of: Option<Whose>,
     /// Only orders that stand so; with `of=all`, and not with `number`.
     #[garde(skip)]

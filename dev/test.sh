@@ -125,7 +125,6 @@ checks() { # MODE
   step "Unused dependencies" unused
   step "Clippy" lint
   step "Generated files" generated
-  step "The page on a service of your own" "$DEV/your-own-service.sh"
   step "Charts" charts
   step "Alerts and boards" alerts
   step "Unit and service tests" fast_tests
@@ -162,6 +161,7 @@ main() { # read whole before it runs, so that an edit or a pull meanwhile does n
       step "Clients of the contracts buy" clients_buy
       step "End-to-end tests" end_to_end -- --test-threads=1 ;;
     long)
+      step "The page on a service of your own" "$DEV/your-own-service.sh"
       step "Unit and service tests that take long" long_tests
       step "Images" images
       step "The operator with 20 Shops, measured" bench

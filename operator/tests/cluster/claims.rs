@@ -44,6 +44,7 @@ async fn two_namespaces(admin: &Client) -> (String, String) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "half a minute: `make test-long`"]
 async fn a_second_install_writes_nothing_where_the_first_works_and_says_why() {
     let _beside_others = ALONE.read().await;
     let admin = admin().await;

@@ -119,6 +119,7 @@ impl Harness {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "half a minute: `make test-long`"]
 async fn a_shop_that_is_deleted_amid_its_release_goes_with_all_that_is_its_own() {
     for policy in ["Delete", "Retain"] {
         let harness = Harness::new().await;

@@ -59,6 +59,7 @@ async fn a_lease_that_is_given_back_is_taken_at_once_and_not_before() {
 }
 
 #[tokio::test]
+#[ignore = "half a minute: `make test-long`"]
 async fn a_replica_that_cannot_renew_stops_when_its_time_is_over() {
     let admin = admin().await;
     let namespace = unique("lead");

@@ -28,6 +28,7 @@ use crate::{
 };
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "half a minute: `make test-long`"]
 async fn what_is_refused_is_not_sent_again_at_once_and_the_rest_of_the_shop_goes_on() {
     let _beside_others = ALONE.read().await;
     let admin = admin().await;

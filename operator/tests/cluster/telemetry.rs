@@ -312,6 +312,7 @@ async fn has_admin_port(harness: &Harness) -> bool {
 }
 
 #[tokio::test]
+#[ignore = "half a minute: `make test-long`"]
 async fn where_there_are_no_monitors_the_rest_goes_on_until_there_are() {
     let _alone = KINDS.write().await;
     take_kinds_away(&admin().await).await;

@@ -23,7 +23,7 @@ observe-down: ## Remove them
 observe-proof: ## Prove that they tell all: an order's trace, its lines, alerts, boards; breaks and mends the shop (3 to 6 minutes)
 	@dev/observe.sh proof
 
-browser-proof: ## The pages of the running shop in a real browser, with screenshots (a minute; installs Chromium)
+browser-proof: ## The pages of the running shop in a real browser, with screenshots (minutes; installs Chromium)
 	@dev/browser.sh
 
 demo: ## A buyer registers, searches with a typo, orders and pays; told as a story
@@ -47,7 +47,7 @@ test: ## All tests, end to end too, on a cluster of its own (KEEP=1 leaves it)
 test-fast: ## All tests that need no cluster
 	@dev/test.sh fast
 
-test-long: ## The tests that `make test` leaves out because each takes minutes
+test-long: ## The tests that `make test` leaves out because each takes half a minute and more
 	@dev/test.sh long
 
 contract: ## SERVICE=email [IMAGE=…]: prove that an image, or an archive of one, keeps the contract of a service

@@ -1,7 +1,7 @@
 #!/bin/bash
 # test.sh all|fast|long : every check and test with all set-up. `all` adds the end-to-end tests on a kind cluster of its own name and
 # ports, which it makes and removes; KEEP=1 leaves it, and finds it again. `long` are the tests that the others leave out, each of which
-# takes minutes.
+# takes half a minute and more.
 . "$(dirname "$0")/common.sh"
 cluster=shopkeeper-e2e
 cd "$ROOT"

@@ -229,9 +229,10 @@ impl Cluster {
         Ok(())
     }
 
-    /// Has a pod go at once, where it is there.
+    /// Has a pod killed after a second, where it is there. Not at once: that takes away the pod and not its container, and a StatefulSet
+    /// would start the next one on the same volume beside it, which no database survives.
     pub async fn cut(&self, pod: &str) -> Result<()> {
-        let at_once = DeleteParams::default().grace_period(0);
+        let at_once = DeleteParams::default().grace_period(1);
         match self.api::<Pod>().delete(pod, &at_once).await {
             Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
             deleted => Ok(deleted.map(drop)?),

@@ -18,12 +18,7 @@ async fn orders_are_taken_and_paid_while_the_broker_is_away_and_mails_follow() -
     let buyer = world.shop.register("Gus").await?;
     let sku = world.shop.product_for_sale(&world.admin, 5).await?;
     world.shop.fill_cart(&buyer, &sku, 1).await?;
-    let pods = world.cluster.api::<Pod>();
-    pods.delete(
-        &format!("{SHOP}-nats-0"),
-        &DeleteParams::default().grace_period(0),
-    )
-    .await?;
+    world.cluster.cut(&format!("{SHOP}-nats-0")).await?;
     let order = world
         .shop
         .place_order(&buyer, "no-broker", "tok_approved")

@@ -196,20 +196,14 @@ impl Call<'_> {
         self
     }
 
-    /// Only if there is no such thing yet (RFC 9110, 13.1.2).
+    /// Only if it still is at this version; `None` is that there is no such thing yet (RFC 9110, 13.1.2).
     #[must_use]
-    pub fn if_absent(mut self) -> Self {
-        self.condition = Some((header::IF_NONE_MATCH, "*".to_owned()));
+    pub fn if_still(mut self, version: Option<i64>) -> Self {
+        self.condition = Some(match version {
+            Some(version) => (header::IF_MATCH, format!("\"{version}\"")),
+            None => (header::IF_NONE_MATCH, "*".to_owned()),
+        });
         self
-    }
-
-    /// Only if it still is at this version; `None` is that there is no such thing yet.
-    #[must_use]
-    pub fn if_still(self, version: Option<i64>) -> Self {
-        match version {
-            Some(version) => self.if_match(format!("\"{version}\"")),
-            None => self.if_absent(),
-        }
     }
 
     /// Says for which client it is done, to a neighbour that trusts this process with that.

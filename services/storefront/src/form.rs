@@ -27,6 +27,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Sent<T> {
         let (mut parts, body) = request.into_parts();
         let visitor = Visitor::from_request_parts(&mut parts, state).await?;
         let site = Site::of(&parts.headers);
+        // Before it is read: what another site sends is not kept in memory.
         if site == Site::Another {
             return Err(foreign());
         }
@@ -39,12 +40,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Sent<T> {
         let RawForm(body) = body.map_err(|error| misfilled(error.status()))?;
         let shown = form_urlencoded::parse(&body).find(|(name, _)| name == FIELD);
         let shown = shown.map(|(_, value)| value).unwrap_or_default();
-        let is_ours = match site {
-            Site::Ours => true,
-            Site::Another => false,
-            Site::Unsaid => is_same(&shown, &visitor.csrf),
-        };
-        if !is_ours {
+        if site == Site::Unsaid && !is_same(&shown, &visitor.csrf) {
             return Err(foreign());
         }
         let fields = serde_urlencoded::from_bytes(&body);

@@ -1,5 +1,5 @@
-//! One read-only GraphQL endpoint beside the pages, for programs that want much with one question. The pages do not use it: asked
-//! directly they cost half the CPU.
+//! One read-only GraphQL endpoint beside the pages, for programs that want much with one question. The pages ask the services
+//! themselves.
 
 mod limits;
 mod loaders;

@@ -32,7 +32,7 @@ impl Settings {
             search_url: url(env, "SEARCH_URL", "search")?,
             orders_url: url(env, "ORDERS_URL", "orders")?,
             email_url: url(env, "EMAIL_URL", "email")?,
-            documents: env.or("GRAPHQL_DOCUMENTS", Documents::trusted())?,
+            documents: env.or("GRAPHQL_DOCUMENTS", Documents::Trusted)?,
             currency: Currency::from_code(&code)
                 .ok_or_else(|| wrong("CURRENCY", "it must be an ISO 4217 code like EUR"))?,
         })

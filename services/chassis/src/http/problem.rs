@@ -105,6 +105,14 @@ impl Problem {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, code, detail)
     }
 
+    /// One field or parameter is wrong; `detail` goes on after its name: "must be …".
+    pub fn invalid_field(field: &str, detail: &str) -> Self {
+        Self::invalid("invalid", format!("{field} {detail}.")).with_errors(vec![FieldError {
+            pointer: field.to_owned(),
+            detail: detail.to_owned(),
+        }])
+    }
+
     pub fn unauthenticated(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::UNAUTHORIZED, "unauthenticated", detail)
     }

@@ -7,7 +7,7 @@ use axum::extract::State as AxumState;
 use axum::response::Response;
 use chassis::auth::{Principal, Role};
 use chassis::http::responses::{Common, TooLarge, Unauthenticated};
-use chassis::http::{ClientIp, FieldError, IdempotencyKey, Json as Body, Path, Problem, Query};
+use chassis::http::{ClientIp, IdempotencyKey, Json as Body, Path, Problem, Query};
 use chassis::{db, deadline};
 use garde::Validate;
 use secrecy::{ExposeSecret, SecretString};
@@ -171,7 +171,8 @@ pub(super) async fn list(
         reader.require_role(Admin::NAME)?;
     }
     if page.state.is_some() && (of == Whose::Own || page.number.is_some()) {
-        return Err(state_for_all());
+        let detail = "is for of=all, and not beside number";
+        return Err(Problem::invalid_field("state", detail));
     }
     let limit = page.limit.unwrap_or(PAGE);
     let connection = state.db.get().await?;
@@ -199,14 +200,6 @@ pub(super) async fn list(
         items: listed.collect(),
         next_cursor,
     }))
-}
-
-fn state_for_all() -> Problem {
-    let detail = "is for of=all, and not beside number";
-    Problem::invalid("invalid", format!("state {detail}.")).with_errors(vec![FieldError {
-        pointer: "state".to_owned(),
-        detail: detail.to_owned(),
-    }])
 }
 
 /// How long to wait for an order.

@@ -70,12 +70,15 @@ impl Parameters {
         if let (Some(min), Some(max)) = (self.min_price, self.max_price)
             && min > max
         {
-            return Err(wrong("min_price", "must not be above max_price"));
+            return Err(Problem::invalid_field(
+                "min_price",
+                "must not be above max_price",
+            ));
         }
         let offset = match self.cursor.as_deref() {
             Some(text) => {
                 text.parse::<Cursor>()
-                    .map_err(|e| wrong("cursor", e))?
+                    .map_err(|e| Problem::invalid_field("cursor", e))?
                     .offset
             }
             None => 0,
@@ -96,13 +99,6 @@ impl Parameters {
             limit: self.limit.unwrap_or(default).min(MAX_DEPTH - offset),
         })
     }
-}
-
-fn wrong(field: &str, detail: &str) -> Problem {
-    Problem::invalid("invalid", format!("{field} {detail}.")).with_errors(vec![FieldError {
-        pointer: field.to_owned(),
-        detail: detail.to_owned(),
-    }])
 }
 
 /// Finds products

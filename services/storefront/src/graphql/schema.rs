@@ -76,7 +76,7 @@ impl Query {
         let query = with_query("", &parameters);
         let found = state.search.find(query.trim_start_matches('?')).await;
         found
-            .map(|found| Some(Results(found)))
+            .map(|found| Some(Results::new(found)))
             .map_err(|error| told("search", &error))
     }
 }
@@ -326,30 +326,44 @@ impl Money {
 }
 
 /// One page of what was found.
-pub(crate) struct Results(Found);
+pub(crate) struct Results {
+    items: Vec<Arc<Hit>>,
+    /// All but the products.
+    found: Found,
+}
+
+impl Results {
+    fn new(mut found: Found) -> Self {
+        let items = std::mem::take(&mut found.items).into_iter();
+        Self {
+            items: items.map(Arc::new).collect(),
+            found,
+        }
+    }
+}
 
 #[Object]
 impl Results {
-    async fn items(&self) -> Vec<FoundProduct<'_>> {
-        self.0.items.iter().map(FoundProduct).collect()
+    async fn items(&self) -> Vec<Product> {
+        self.items.iter().cloned().map(Product).collect()
     }
 
     /// How many products match in all.
     async fn total(&self) -> u64 {
-        self.0.total
+        self.found.total
     }
 
     async fn categories(&self) -> Vec<Facet> {
-        facets(&self.0.facets.category)
+        facets(&self.found.facets.category)
     }
 
     async fn brands(&self) -> Vec<Facet> {
-        facets(&self.0.facets.brand)
+        facets(&self.found.facets.brand)
     }
 
     /// Asks for the next page; null at the end.
     async fn next(&self) -> Option<&str> {
-        self.0.next_cursor.as_deref()
+        self.found.next_cursor.as_deref()
     }
 }
 
@@ -368,43 +382,7 @@ pub(crate) struct Facet {
     count: u64,
 }
 
-/// A product that a search has found.
-pub(crate) struct FoundProduct<'a>(&'a Hit);
-
-#[Object]
-impl FoundProduct<'_> {
-    async fn sku(&self) -> &str {
-        &self.0.sku
-    }
-
-    async fn title(&self) -> &str {
-        &self.0.name
-    }
-
-    /// Some of the description around what matched, as text.
-    async fn excerpt(&self) -> String {
-        let pieces = pieces(&self.0.highlight.description);
-        pieces.into_iter().map(|piece| piece.text).collect()
-    }
-
-    async fn brand(&self) -> &str {
-        &self.0.brand
-    }
-
-    async fn category(&self) -> &str {
-        &self.0.category
-    }
-
-    async fn price(&self) -> Money {
-        Money::of(&self.0.price)
-    }
-
-    async fn in_stock(&self) -> bool {
-        self.0.in_stock
-    }
-}
-
-/// A product of an order, as it is sold today.
+/// A product as it is sold today.
 pub(crate) struct Product(Arc<Hit>);
 
 #[Object]
@@ -415,6 +393,12 @@ impl Product {
 
     async fn title(&self) -> &str {
         &self.0.name
+    }
+
+    /// Some of the description, around what matched if it was searched for, as text.
+    async fn excerpt(&self) -> String {
+        let pieces = pieces(&self.0.highlight.description);
+        pieces.into_iter().map(|piece| piece.text).collect()
     }
 
     async fn brand(&self) -> &str {

@@ -1,6 +1,9 @@
 //! No page has a violation of what axe checks (<https://github.com/dequelabs/axe-core>), in light colours and in dark ones.
 
+use std::time::{Duration, Instant};
+
 use anyhow::{Context, Result, ensure};
+use fantoccini::Locator;
 use serde_json::{Value, json};
 
 use crate::devtools::DevTools;
@@ -36,6 +39,22 @@ async fn are_accessible(window: &Window, paths: &[&str]) -> Result<()> {
     Ok(())
 }
 
+const MAIL: &str = "main a[href^='/mails/']";
+
+/// A mail is written when the order is confirmed, and the page has it when it is loaded after that.
+async fn mail_is_there(window: &Window) -> Result<()> {
+    let until = Instant::now() + Duration::from_secs(30);
+    while window.client.find(Locator::Css(MAIL)).await.is_err() {
+        ensure!(
+            Instant::now() < until,
+            "no mail on: {}",
+            window.text().await?
+        );
+        window.client.refresh().await?;
+    }
+    Ok(())
+}
+
 #[tokio::test]
 #[ignore = "needs a shop and a browser: `make browser-proof`"]
 async fn pages_of_buyers_have_no_violation() -> Result<()> {
@@ -64,7 +83,8 @@ async fn pages_of_buyers_have_no_violation() -> Result<()> {
     window.click("form[action='/checkout'] button").await?;
     window.see(".state.paid").await?;
     is_accessible(&window).await?;
-    window.click("main a[href^='/mails/']").await?;
+    mail_is_there(&window).await?;
+    window.click(MAIL).await?;
     window.see("iframe.mail").await?;
     window.keep("mail").await?;
     is_accessible(&window).await?;

@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use anyhow::{Context, Result, ensure};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::devtools::DevTools;
 use crate::window::Window;
@@ -30,15 +30,20 @@ async fn slow_down(window: &Window) -> Result<()> {
     Ok(())
 }
 
-/// Of the page that was loaded last.
+/// Of the page that was loaded last. The script hands over the number when it is known.
 async fn number(window: &Window, script: &str) -> Result<f64> {
-    let value = window.client.execute(script, Vec::<Value>::new()).await?;
+    let script = format!("const done = arguments[arguments.length - 1]; {script}");
+    let value = window.client.execute_async(&script, vec![]).await?;
     value.as_f64().with_context(|| format!("{script}: {value}"))
 }
 
-const PAINT: &str = "return performance.getEntriesByName('first-contentful-paint')[0].startTime";
-const WEIGHT: &str = "return [...performance.getEntriesByType('navigation'), ...performance.getEntriesByType('resource')] \
-    .reduce((sum, entry) => sum + entry.transferSize, 0)";
+/// A browser may say that a page is loaded before it has painted it.
+const PAINT: &str = "new PerformanceObserver(list => { \
+    const paint = list.getEntriesByName('first-contentful-paint')[0]; \
+    if (paint) done(paint.startTime); \
+    }).observe({ type: 'paint', buffered: true })";
+const WEIGHT: &str = "done([...performance.getEntriesByType('navigation'), ...performance.getEntriesByType('resource')] \
+    .reduce((sum, entry) => sum + entry.transferSize, 0))";
 
 #[tokio::test]
 #[ignore = "needs a shop and a browser: `make browser-proof`"]
@@ -50,11 +55,12 @@ async fn something_is_seen_within_a_second_and_a_page_is_light() -> Result<()> {
     slow_down(&window).await?;
     for (name, path) in [("home", "/"), ("search", "/?q=lamp"), ("product", &product)] {
         let mut soonest = f64::INFINITY;
-        let mut weight = 0.0;
+        let mut weight = 0.0_f64;
         for _ in 0..VISITS {
             window.goto(path).await?;
             soonest = soonest.min(number(&window, PAINT).await?);
-            weight = number(&window, WEIGHT).await?;
+            // What one visit did not load, or not from the network, another did.
+            weight = weight.max(number(&window, WEIGHT).await?);
         }
         // Past the capture of the tests: these are figures.
         writeln!(

@@ -191,6 +191,14 @@ has shop "version: 0.1.0" "the version is not passed on"
 has shop "replicas: 4" "a service's replicas are not passed on"
 has shop "search: 30082" "numbers are not passed on as they are"
 lacks shop "global" "Helm's own value reaches the Shop"
+lacks shop "kind: Role" "a Shop that nobody looks after gives rights away"
+render caretaker shop --set services.storefront.operates=true
+has caretaker "kind: RoleBinding" "who looks after the Shop has no right to read it"
+has caretaker "name: demo-storefront" "the right is not that of the service"
+has caretaker "resourceNames: [demo]" "it may read other Shops"
+lacks caretaker "demo-monolith" "a process that is not there has the right"
+render hosted shop --set topology=Monolith --set services.storefront.operates=true
+has hosted "name: demo-monolith" "the process of several services has no right"
 refused shop "vversion" --set vversion=0.1.0
 # The schema's fields are those of the resource definition.
 definition_fields=$(awk '/^          spec:$/ { inside = 1 } /^          status:$/ { inside = 0 } inside && /^              [a-zA-Z]+:$/ { gsub(/[ :]/, ""); print }' \

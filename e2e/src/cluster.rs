@@ -1,9 +1,11 @@
 //! The cluster as its owners see it: the Shop resource and what the operator made of it.
 
+use std::fmt::Debug;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use k8s_openapi::api::core::v1::{Node, Pod, Secret};
+use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 use kube::api::{
     Api, ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams,
 };
@@ -151,8 +153,24 @@ impl Cluster {
                     .await?;
                 self.take_back_other_fields(name, object).await?;
             }
+            // What its pages may read.
+            "Role" => self.apply_in_namespace::<Role>(name, object).await?,
+            "RoleBinding" => self.apply_in_namespace::<RoleBinding>(name, object).await?,
             other => bail!("the manifest holds a {other}, which is not expected here"),
         }
+        Ok(())
+    }
+
+    async fn apply_in_namespace<K>(&self, name: &str, object: &Value) -> Result<()>
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+            + Clone
+            + Debug
+            + DeserializeOwned,
+    {
+        let params = PatchParams::apply("e2e").force();
+        let api: Api<K> = Api::namespaced(self.client.clone(), &self.namespace);
+        api.patch(name, &params, &Patch::Apply(object)).await?;
         Ok(())
     }
 

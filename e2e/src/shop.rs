@@ -26,6 +26,7 @@ pub struct Shop {
 /// The exposed services.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Service {
+    Storefront = 80,
     Users = 81,
     Search = 82,
     Orders = 83,
@@ -76,6 +77,7 @@ impl Shop {
     /// that is refused.
     pub async fn is_reached(&self, limit: Duration) -> Result<()> {
         for service in [
+            Service::Storefront,
             Service::Users,
             Service::Search,
             Service::Orders,

@@ -55,6 +55,16 @@ pub struct Config {
     )]
     pub dns_ports: Vec<u16>,
 
+    /// Ports of the API server, with commas between them: of its Service and of what answers behind it. The network policies of services that
+    /// look after their Shop let them through.
+    #[arg(
+        long,
+        env = "API_SERVER_PORTS",
+        value_delimiter = ',',
+        default_values_t = [443, 6443]
+    )]
+    pub api_server_ports: Vec<u16>,
+
     /// Whether Shops may patch single objects: whoever writes one may then do what whoever makes pods, Services and network policies
     /// there may.
     #[arg(long, env = "OVERRIDES", value_enum, default_value = "Refused")]

@@ -102,6 +102,8 @@ async fn pages_of_staff_have_no_violation() -> Result<()> {
         "/staff/mails",
         "/staff/products/new",
         "/staff/import",
+        "/staff/operations",
+        "/staff/letters",
     ];
     are_accessible(&window, &pages).await?;
     window.goto("/?q=lamp").await?;

@@ -46,6 +46,14 @@ async fn staff_make_a_product_count_it_import_others_and_follow_orders_and_mails
     window.goto("/staff/mails").await?;
     window.see("main table").await?;
     window.keep("mails").await?;
+    window.goto("/staff/operations").await?;
+    window.read("payments").await?;
+    // The first look has no rate; the page tells the next one by itself.
+    window.see("td.rate").await?;
+    window.keep("operations").await?;
+    window.goto("/staff/letters").await?;
+    window.read("email").await?;
+    window.keep("letters").await?;
 
     window.goto(&format!("/staff/products/{sku}")).await?;
     window.click("form[action$='/remove'] button").await?;

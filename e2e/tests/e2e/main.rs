@@ -12,6 +12,7 @@ mod journey;
 mod left_behind;
 mod monolith;
 mod network;
+mod operations;
 mod other_language;
 mod outages;
 mod overrides;

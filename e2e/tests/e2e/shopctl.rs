@@ -193,7 +193,7 @@ async fn a_kept_plan_is_applied_as_it_was_shown_or_not_at_all() -> Result<()> {
 }
 
 /// An event of orders whose data are not as agreed.
-async fn poison(world: &World) -> Result<String> {
+pub(crate) async fn poison(world: &World) -> Result<String> {
     let id = Uuid::now_v7().to_string();
     let kind = "shop.orders.order.confirmed.v1";
     let event = json!({

@@ -127,6 +127,12 @@ pub struct ServiceSpec {
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub env: Vec<EnvSpec>,
 
+    /// Its pods may look after the Shop: they get a token for the API server, which may do what a Role of yours says and nothing without one,
+    /// and the ways to the administration ports of all services of the Shop and to the ports of the API server (443 and 6443), whose address
+    /// is not known: to any address. Default: false.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operates: Option<bool>,
+
     /// The last resort: patches of single objects, one for each kind, that go in after everything else. See docs/overrides.md.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 7))]

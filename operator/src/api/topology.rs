@@ -106,14 +106,14 @@ pub(super) fn defined() -> Rule {
 pub(super) fn host() -> Rule {
     let host = built_in::host_name();
     Rule::new(format!(
-        "!('{host}' in self) || (!has(self['{host}'].extracted) && !{} && (!has(self['{host}'].env) || \
+        "!('{host}' in self) || (!has(self['{host}'].extracted) && !has(self['{host}'].operates) && !{} && (!has(self['{host}'].env) || \
          self['{host}'].env.all(variable, variable.name != 'SERVICES' && !variable.name.contains('__'))))",
         off(&format!("'{host}'"))
     ))
     .message(
         format!(
             "{host} hosts the services that are not extracted: it has neither `enabled: false` nor `extracted` (with topology Services it is \
-             not there), and what is for one of them stands in the env of that service"
+             not there), and what is for one of them stands in the env of that service, like `operates`"
         )
         .as_str(),
     )

@@ -127,7 +127,7 @@ pub const SET_FOR_ANY: [&str; 15] = [
 ];
 
 /// Variables that the operator sets as well, and that a Shop may set in their place. A definition must not: it would set them twice.
-pub const SET_UNLESS_ASKED: [&str; 9] = [
+pub const SET_UNLESS_ASKED: [&str; 10] = [
     "LOG",
     LOG_FORMAT,
     "DATABASE_MAX_CONNECTIONS",
@@ -137,7 +137,11 @@ pub const SET_UNLESS_ASKED: [&str; 9] = [
     "OTEL_TRACES_SAMPLER_ARG",
     "TRACE_LINK",
     "LOGS_LINK",
+    OPERATED_SHOP,
 ];
+
+/// The Shop that a service looks after, by its name; its namespace lies beside the token.
+pub const OPERATED_SHOP: &str = "OPERATED_SHOP";
 
 /// How a line of the log looks.
 pub const LOG_FORMAT: &str = "LOG_FORMAT";

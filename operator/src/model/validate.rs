@@ -111,6 +111,8 @@ pub struct ValidShop {
     pub operator_namespace: String,
     /// Where DNS listens.
     pub dns_ports: Vec<u16>,
+    /// Where the API server does.
+    pub api_server_ports: Vec<u16>,
 }
 
 /// A host that nobody asks for.
@@ -213,6 +215,8 @@ pub struct ValidService {
     pub migration: ValidMigration,
     /// The user's own environment.
     pub env: Vec<EnvSpec>,
+    /// Its pods may ask the API server, and the administration of all services.
+    pub operates: bool,
     /// What the user has otherwise in single objects.
     pub overrides: Vec<Override>,
     /// The port of every node on which it is reached.
@@ -393,6 +397,7 @@ pub fn validate(shop: &Shop, config: &Config) -> Result<ValidShop, Vec<String>> 
         links: telemetry.links.unwrap_or_default(),
         operator_namespace: config.pod_namespace.clone(),
         dns_ports: config.dns_ports.clone(),
+        api_server_ports: config.api_server_ports.clone(),
     };
     if wrong.is_empty() {
         Ok(valid)
@@ -510,6 +515,11 @@ fn host(
         config,
         wrong,
     );
+    if host.operates {
+        wrong.push(format!(
+            "spec.services.{name}.operates: name it for the service that looks after the Shop, wherever that runs"
+        ));
+    }
     for env in &host.env {
         // What it tells the process of those that it hosts.
         if env.name == "SERVICES" || env.name.contains("__") {
@@ -629,6 +639,7 @@ fn valid_service(
         pod_annotations: spec.pod_annotations,
         migration: migration(spec.migration.unwrap_or_default()),
         env: spec.env,
+        operates: spec.operates.unwrap_or_default(),
         overrides,
         node_port: node_port(shop, name),
     }

@@ -17,7 +17,7 @@ use super::{host, pod, revision, telemetry};
 use crate::{
     api::EmailSpec,
     connections::{per_pool, per_process},
-    definition::PortsDefinition,
+    definition::{PortsDefinition, built_in::OPERATED_SHOP},
     facts::{Contents, location::HOSTS_ANNOTATION},
     hash::Fingerprint,
     model::{
@@ -125,7 +125,7 @@ fn template(
         &service.scheduling,
         PodSpec {
             service_account_name: Some(names::service(&shop.name, &service.name)),
-            automount_service_account_token: Some(false),
+            automount_service_account_token: Some(operates(shop, service, decision)),
             enable_service_links: Some(false),
             security_context: Some(pod::security(pod::NONROOT)),
             termination_grace_period_seconds: Some(GRACE_SECONDS),
@@ -147,6 +147,12 @@ fn template(
         metadata: Some(pod::metadata(service, labels, annotations)),
         spec: Some(pod),
     }
+}
+
+/// Whether it looks after the Shop, or one does that it hosts.
+fn operates(shop: &ValidShop, service: &ValidService, decision: &Decision) -> bool {
+    let mut guests = host::among(shop, &decision.guests);
+    service.operates || (service.hosts && guests.any(|guest| guest.operates))
 }
 
 fn container(shop: &ValidShop, service: &ValidService, runs: &Release) -> Container {
@@ -223,6 +229,9 @@ pub(super) fn environment(
     env.extend(folders.map(|folder| pod::variable(&folder.variable, &folder.path)));
     if definition.sends_mail {
         env.extend(shop.email.iter().flat_map(mail));
+    }
+    if service.operates {
+        env.push(pod::variable(OPERATED_SHOP, &shop.name));
     }
     env.extend(telemetry::environment(shop));
     for extra in &service.env {

@@ -29,9 +29,9 @@ use crate::{
 pub const ADMIN_NAMESPACE_LABEL: &str = "shopkeeper.dev/admin";
 const NAMESPACE_NAME_LABEL: &str = "kubernetes.io/metadata.name";
 
-/// A service: its API for anyone, or for its callers alone; administration for labelled namespaces and for the operator, which asks new
-/// pods what they have answered. It may reach what its
-/// document names, the collector of traces and, where it sends mail, the mail server.
+/// A service: its API for anyone, or for its callers alone; administration for labelled namespaces, for the operator, which asks new
+/// pods what they have answered, and for what looks after the Shop. It may reach what its document names, the collector of traces, where it
+/// sends mail the mail server, and where it looks after the Shop the API server and the administration of all.
 pub fn service(shop: &ValidShop, service: &ValidService) -> NetworkPolicy {
     let ports = &service.definition.ports;
     let mut policy = policy(
@@ -39,9 +39,10 @@ pub fn service(shop: &ValidShop, service: &ValidService) -> NetworkPolicy {
         names::service(&shop.name, &service.name),
         service.name.as_str(),
         Component::Service,
-        from_callers(shop, service, ports)
-            .into_iter()
-            .chain([from(vec![administrators(), operator(shop)], ports.admin)]),
+        from_callers(shop, service, ports).into_iter().chain([from(
+            [vec![administrators(), operator(shop)], caretakers(shop)].concat(),
+            ports.admin,
+        )]),
         outgoing(shop, &[service]),
     );
     if let Some(spec) = &mut policy.spec {
@@ -54,19 +55,18 @@ pub fn service(shop: &ValidShop, service: &ValidService) -> NetworkPolicy {
 /// leave it are served until its last pod has ended.
 pub fn host(shop: &ValidShop, service: &ValidService) -> NetworkPolicy {
     let guests: Vec<_> = shop.guests().collect();
+    let administration = |port| from([vec![administrators()], caretakers(shop)].concat(), port);
     let incoming = guests.iter().flat_map(|guest| {
         let ports = host::ports(guest);
         let callers = from_callers(shop, guest, &ports);
-        callers
-            .into_iter()
-            .chain([from(vec![administrators()], ports.admin)])
+        callers.into_iter().chain([administration(ports.admin)])
     });
     policy(
         shop,
         names::service(&shop.name, &service.name),
         service.name.as_str(),
         Component::Service,
-        incoming.chain([from(vec![administrators()], service.definition.ports.admin)]),
+        incoming.chain([administration(service.definition.ports.admin)]),
         outgoing(shop, &guests),
     )
 }
@@ -94,6 +94,35 @@ fn from_callers(
 
 fn administrators() -> NetworkPolicyPeer {
     namespace_peer(ADMIN_NAMESPACE_LABEL, "true")
+}
+
+/// The pods that look after the Shop.
+fn caretakers(shop: &ValidShop) -> Vec<NetworkPolicyPeer> {
+    let services = shop.services.values().filter(|service| service.operates);
+    let mut peers: Vec<_> = services
+        .map(|service| pods(shop, service.name.as_str()))
+        .collect();
+    if shop.guests().any(|guest| guest.operates) {
+        peers.extend(pods_of_host(shop));
+    }
+    peers
+}
+
+/// What looks after the Shop may reach: the API server, whose address is no pod's, and the administration of all services.
+fn of_caretaker(shop: &ValidShop) -> Vec<NetworkPolicyEgressRule> {
+    let ports = shop.api_server_ports.iter();
+    let ports = ports.map(|port| policy_port("TCP", i32::from(*port)));
+    let mut rules = vec![to_anywhere(ports.collect())];
+    rules.extend(shop.services.values().map(|service| {
+        let admin = service.definition.ports.admin;
+        to(vec![pods(shop, service.name.as_str())], admin)
+    }));
+    let hosted = shop.guests().filter_map(|guest| {
+        let admin = host::ports(guest).admin;
+        Some(to(vec![pods_of_host(shop)?], admin))
+    });
+    rules.extend(hosted);
+    rules
 }
 
 /// What these services may reach: names, their databases, the broker, whom they call, the collector of traces, the mail server.
@@ -124,6 +153,9 @@ fn outgoing(shop: &ValidShop, services: &[&ValidService]) -> Vec<NetworkPolicyEg
         .filter(|_| definitions().any(|definition| definition.sends_mail))
     {
         egress.push(to_anywhere(vec![policy_port("TCP", smtp.port())]));
+    }
+    if services.iter().any(|service| service.operates) {
+        egress.extend(of_caretaker(shop));
     }
     egress
 }

@@ -1,4 +1,4 @@
-//! The ServiceAccount of a service: an identity without a token, because no service talks to the API server.
+//! The ServiceAccount of a service: an identity without a token, but for pods of a service that looks after its Shop.
 
 use k8s_openapi::api::core::v1::ServiceAccount;
 

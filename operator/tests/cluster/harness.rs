@@ -198,6 +198,7 @@ pub(crate) fn operator_config(namespace: &str) -> Config {
         install_name: "shop-operator".into(),
         watch_namespaces: Scope::Cluster,
         dns_ports: vec![53, 5353],
+        api_server_ports: vec![443, 6443],
         overrides: Overrides::Allowed,
         admin_addr: ([127, 0, 0, 1], 0).into(),
     }

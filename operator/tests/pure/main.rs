@@ -12,6 +12,7 @@ mod golden;
 mod holds;
 mod metrics;
 mod monolith;
+mod operates;
 mod optional;
 mod overrides;
 mod placement;

@@ -236,7 +236,7 @@ fn the_example_brings_reviews_as_its_document_says_and_else_the_demo_shop() {
         example("reviews/service.yaml")
     );
 
-    let mut demo = example("shop.yaml").pop().expect("a Shop");
+    let mut demo = example("shop.yaml").swap_remove(1);
     assert!(validate(&shop(demo["spec"].clone()), &config()).is_ok());
     let of_demo = demo["spec"].as_object_mut().expect("fields");
     of_demo.entry("services").or_insert(json!({}));

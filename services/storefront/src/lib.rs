@@ -12,6 +12,7 @@ mod marked;
 mod moment;
 mod money;
 mod notice;
+mod operations;
 mod pages;
 mod picture;
 mod settings;

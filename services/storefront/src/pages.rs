@@ -25,6 +25,7 @@ use crate::cookies::{Change, Name};
 use crate::failure::Failure;
 use crate::graphql::{self, Documents, Graph};
 use crate::notice::Notice;
+use crate::operations::Operations;
 use crate::settings::Settings;
 use crate::upstream::email::Email;
 use crate::upstream::orders::Orders;
@@ -42,14 +43,15 @@ pub(crate) struct State {
     pub(crate) currency: Currency,
     pub(crate) graph: Graph,
     pub(crate) documents: Documents,
-    /// For stories that are followed while they happen.
+    pub(crate) operations: Operations,
+    /// For pages that grow while somebody looks.
     pub(crate) live: Places,
     /// Cancelled when the process is told to stop.
     pub(crate) stop: CancellationToken,
 }
 
-/// Stories that are followed at once, in all and from one address, which many buyers may share: each holds a connection and asks
-/// orders once a second. Whoever gets no place loads the page anew.
+/// Pages that grow at once, in all and from one address, which many buyers may share: each holds a connection, and the story of an order
+/// asks orders once a second. Whoever gets no place loads the page anew.
 const FOLLOWED: usize = 256;
 const FOLLOWED_FROM_ONE: usize = 64;
 
@@ -68,6 +70,7 @@ impl State {
             currency: settings.currency,
             graph: graphql::graph(),
             documents: settings.documents,
+            operations: settings.operations,
             live: Places::new(FOLLOWED, FOLLOWED_FROM_ONE),
             stop: chassis.stop(),
         }

@@ -7,6 +7,7 @@ use secrecy::SecretString;
 use url::Url;
 
 use crate::graphql::Documents;
+use crate::operations::Operations;
 
 pub struct Settings {
     pub(crate) users_url: Url,
@@ -20,6 +21,8 @@ pub struct Settings {
     pub(crate) currency: Currency,
     /// `GRAPHQL_DOCUMENTS`: `Trusted` answers only those of `contracts/graphql`.
     pub(crate) documents: Documents,
+    /// `OPERATED_SHOP`: the Shop that staff see at work, set by the operator.
+    pub(crate) operations: Operations,
 }
 
 impl Settings {
@@ -32,6 +35,7 @@ impl Settings {
             search_url: url(env, "SEARCH_URL", "search")?,
             orders_url: url(env, "ORDERS_URL", "orders")?,
             email_url: url(env, "EMAIL_URL", "email")?,
+            operations: Operations::read(env)?,
             documents: env.or("GRAPHQL_DOCUMENTS", Documents::Trusted)?,
             currency: Currency::from_code(&code)
                 .ok_or_else(|| wrong("CURRENCY", "it must be an ISO 4217 code like EUR"))?,

@@ -72,13 +72,17 @@ pub fn config(deployment: &Deployment) -> Result<Config, Failure> {
         let value = variables.get(variable).copied();
         value.ok_or_else(|| wrong(variable))
     };
-    let ports = given("DNS_PORTS")?.split(',').map(str::parse);
-    let ports: Result<Vec<u16>, _> = ports.collect();
+    let ports = |variable| {
+        let ports = given(variable)?.split(',').map(str::parse);
+        let ports: Result<Vec<u16>, _> = ports.collect();
+        ports.map_err(|_| wrong(variable))
+    };
     Ok(Config {
         image_registry: variables.get("IMAGE_REGISTRY").map(ToString::to_string),
         postgres_image: given("POSTGRES_IMAGE")?.to_owned(),
         nats_image: given("NATS_IMAGE")?.to_owned(),
-        dns_ports: ports.map_err(|_| wrong("DNS_PORTS"))?,
+        dns_ports: ports("DNS_PORTS")?,
+        api_server_ports: ports("API_SERVER_PORTS")?,
         overrides: Overrides::from_str(given("OVERRIDES")?, false)
             .map_err(|_| wrong("OVERRIDES"))?,
         pod_namespace: namespace.clone(),

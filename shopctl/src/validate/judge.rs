@@ -94,6 +94,7 @@ fn assumed() -> Config {
         install_name: String::new(),
         watch_namespaces: Scope::Cluster,
         dns_ports: Vec::new(),
+        api_server_ports: Vec::new(),
         overrides: Overrides::Allowed,
         admin_addr: ([127, 0, 0, 1], 0).into(),
     }

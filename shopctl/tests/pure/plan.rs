@@ -289,7 +289,7 @@ fn operator(ports: &str) -> Deployment {
     let env = json!([
         {"name": "IMAGE_REGISTRY", "value": "r.example"}, {"name": "POSTGRES_IMAGE", "value": "postgres:17"},
         {"name": "NATS_IMAGE", "value": "nats:2"}, {"name": "DNS_PORTS", "value": ports},
-        {"name": "OVERRIDES", "value": "Allowed"},
+        {"name": "API_SERVER_PORTS", "value": "8443"}, {"name": "OVERRIDES", "value": "Allowed"},
         {"name": "POD_NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
     ]);
     let mut deployment = deployment(&json!({"name": "shop-operator", "env": env}));
@@ -453,6 +453,7 @@ fn the_operators_settings_are_read_off_its_deployment() {
         ("shop-system", "mine")
     );
     assert_eq!(read.dns_ports, [53, 1053]);
+    assert_eq!(read.api_server_ports, [8443]);
     assert_eq!(read.overrides, Overrides::Allowed);
     // One of before.
     let mut knows_none = operator("53");

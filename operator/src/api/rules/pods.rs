@@ -27,6 +27,7 @@ fn every_reserved_variable_is_refused_and_others_are_not() {
         "LOG_FORMAT",
         "TRACE_LINK",
         "LOGS_LINK",
+        "OPERATED_SHOP",
         "ANYTHING",
     ] {
         assert!(with(name).is_ok(), "{name}");

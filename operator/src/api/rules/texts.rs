@@ -16,6 +16,7 @@ fn texts(path: &str, spec: impl Fn(&str) -> Value, fine: &[&str], wrong: &[&str]
         install_name: "shop-operator".into(),
         watch_namespaces: crate::cluster::Scope::Cluster,
         dns_ports: vec![53],
+        api_server_ports: vec![6443],
         overrides: crate::config::Overrides::Allowed,
         admin_addr: ([127, 0, 0, 1], 0).into(),
     };

@@ -13,6 +13,7 @@ use super::{
 use crate::{
     api::OverrideKind,
     cluster::Kind,
+    facts::location::HOSTS_ANNOTATION,
     model::{
         overrides::Override,
         validate::{ValidService, ValidShop},
@@ -26,24 +27,44 @@ use pods::Protection;
 pub fn weakened(shop: &ValidShop, rendered: &Resources<Rendered>) -> Vec<String> {
     let deployments = rendered.deployments.iter().filter_map(|deployment| {
         let template = &deployment.spec.as_ref()?.template;
-        of_pods(shop, deployment, template)
+        of_pods(shop, deployment, template, |service| {
+            operates(shop, service, template)
+        })
     });
     let jobs = rendered.jobs.iter().filter_map(|job| {
         let template = &job.spec.as_ref()?.template;
-        of_pods(shop, job, template)
+        // A migration looks after nothing.
+        of_pods(shop, job, template, |_| false)
     });
     let others = shop.services.values().flat_map(of_others);
     deployments.chain(jobs).chain(others).collect()
 }
 
-fn of_pods<K: Kind>(shop: &ValidShop, object: &K, template: &PodTemplateSpec) -> Option<String> {
+fn of_pods<K: Kind>(
+    shop: &ValidShop,
+    object: &K,
+    template: &PodTemplateSpec,
+    operates: impl Fn(&ValidService) -> bool,
+) -> Option<String> {
     let Part::Service(name) = part_of(object) else {
         return None;
     };
-    let protection = Protection::of(shop, shop.services.get(&name)?);
-    let what = protection.lacks(template);
+    let service = shop.services.get(&name)?;
+    let what = Protection::of(shop, service, operates(service)).lacks(template);
     let (kind, name) = (K::kind(&()), object.name_any());
     (!what.is_empty()).then(|| format!("{kind} {name}: {}", what.join(", ")))
+}
+
+/// Whether it looks after the Shop, or one that these pods host.
+fn operates(shop: &ValidShop, service: &ValidService, template: &PodTemplateSpec) -> bool {
+    let annotations = template
+        .metadata
+        .as_ref()
+        .and_then(|of| of.annotations.as_ref());
+    let hosted = annotations.and_then(|annotations| annotations.get(HOSTS_ANNOTATION));
+    let mut hosted = hosted.into_iter().flat_map(|names| names.split(','));
+    let known = |name: &str| shop.services.get(name);
+    service.operates || hosted.any(|name| known(name).is_some_and(|guest| guest.operates))
 }
 
 /// Of the other objects of a service; an override of one that it does not have does nothing.

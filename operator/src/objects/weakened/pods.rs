@@ -30,10 +30,12 @@ pub(super) struct Protection {
     headers: Option<String>,
     certificates: Option<String>,
     sends_mail: bool,
+    /// They look after the Shop.
+    operates: bool,
 }
 
 impl Protection {
-    pub(super) fn of(shop: &ValidShop, service: &ValidService) -> Self {
+    pub(super) fn of(shop: &ValidShop, service: &ValidService, operates: bool) -> Self {
         let guests = shop.services.values().filter(|_| service.hosts);
         let env = guests.chain([service]);
         let env: Vec<_> = env
@@ -52,6 +54,7 @@ impl Protection {
             headers: shop.otlp_headers.as_ref().map(|from| from.name.clone()),
             certificates: shop.otlp_ca.as_ref().map(|from| from.name.clone()),
             sends_mail: service.hosts || service.definition.sends_mail,
+            operates,
         }
     }
 
@@ -83,7 +86,7 @@ impl Protection {
 
     fn login(&self, pod: &PodSpec) -> Vec<String> {
         let mut what = Vec::new();
-        if pod.automount_service_account_token != Some(false) {
+        if pod.automount_service_account_token != Some(false) && !self.operates {
             what.push("pods have a login at the API server".into());
         }
         let names = [&pod.service_account_name, &pod.service_account];
@@ -286,6 +289,7 @@ mod tests {
             headers: Some("headers".into()),
             certificates: Some("certificates".into()),
             sends_mail: false,
+            operates: false,
         };
         let mut job = Job {
             spec: Some(JobSpec {

@@ -68,7 +68,7 @@ fn stories(
                 let html = Story::new(texts, timeline).render().unwrap_or_default();
                 quiet = if html == last && is_final { quiet + 1 } else { 0 };
                 if html != last {
-                    yield Ok(Event::default().event("story").data(&html));
+                    yield Ok(Event::default().event("part").data(&html));
                     last = html;
                 }
             }

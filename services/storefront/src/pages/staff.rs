@@ -1,7 +1,9 @@
 //! Pages for staff: who has the role `admin`. To anybody else there is nothing here.
 
 mod import;
+mod letters;
 mod mails;
+mod operations;
 mod orders;
 mod product;
 
@@ -28,6 +30,15 @@ pub(super) fn routes() -> Router<State> {
         .route("/staff/products/{sku}/stock", post(product::count))
         .route("/staff/mails", get(mails::list))
         .route("/staff/mails/{id}/retry", post(mails::retry))
+        .route("/staff/operations", get(operations::show))
+        .route("/staff/operations/live", get(operations::follow))
+        .route("/staff/letters", get(letters::list))
+        .route("/staff/letters/{service}/{id}", get(letters::show))
+        .route("/staff/letters/{service}/{id}/retry", post(letters::retry))
+        .route(
+            "/staff/letters/{service}/{id}/discard",
+            post(letters::discard),
+        )
         .merge(large)
 }
 

@@ -27,6 +27,10 @@ async fn there_is_nothing_for_buyers_and_guests() {
         "/staff/mails",
         "/staff/import",
         "/staff/products/new",
+        "/staff/operations",
+        "/staff/operations/live",
+        "/staff/letters",
+        "/staff/letters/email/01890000-0000-7000-8000-000000000000",
     ] {
         for browser in [&guest, &buyer] {
             assert_eq!(
@@ -43,6 +47,14 @@ async fn there_is_nothing_for_buyers_and_guests() {
         ("/staff/import", [("lines", "{}")]),
         (
             "/staff/mails/01890000-0000-7000-8000-000000000000/retry",
+            [("x", "")],
+        ),
+        (
+            "/staff/letters/email/01890000-0000-7000-8000-000000000000/retry",
+            [("x", "")],
+        ),
+        (
+            "/staff/letters/email/01890000-0000-7000-8000-000000000000/discard",
             [("x", "")],
         ),
     ] {
@@ -145,6 +157,23 @@ async fn an_import_reports_each_line_that_was_not_taken_and_keeps_it() {
     report.says("<dt>Created</dt><dd>2</dd>").says("Line 2:");
     report.says(">not json</textarea>");
     browser.get("/products/CUP-2").await.says("€5.00");
+}
+
+#[tokio::test]
+async fn a_shop_that_does_not_let_its_pages_look_is_told_so() {
+    let shop = Shop::open().await;
+    let browser = staff(&shop).await;
+    for path in ["/staff/operations", "/staff/letters"] {
+        let page = browser.get(path).await;
+        page.says("set operates: true for this service");
+    }
+    let letter = "/staff/letters/email/01890000-0000-7000-8000-000000000000";
+    browser
+        .get(letter)
+        .await
+        .says("The service does not answer");
+    let discarded = browser.post(&format!("{letter}/discard"), &[]).await;
+    discarded.says("it is not known whether anything was done");
 }
 
 #[tokio::test]

@@ -26,6 +26,7 @@ pub struct Shop {
 /// The exposed services.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Service {
+    Storefront = 80,
     Users = 81,
     Search = 82,
     Orders = 83,

@@ -188,6 +188,8 @@ pub(crate) struct Texts {
     pub(crate) not_found_detail: &'static str,
     pub(crate) went_wrong: &'static str,
     pub(crate) try_again: &'static str,
+    pub(crate) too_many_at_once: &'static str,
+    pub(crate) took_too_long: &'static str,
     pub(crate) foreign_form: &'static str,
     pub(crate) order_unknown: &'static str,
     pub(crate) order_again: &'static str,

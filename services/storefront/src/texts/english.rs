@@ -184,6 +184,8 @@ pub(crate) const ENGLISH: Texts = Texts {
     not_found_detail: "The address may be mistyped, or what was here is gone.",
     went_wrong: "That did not work",
     try_again: "Something went wrong on our side. Try again in a moment.",
+    too_many_at_once: "Too many are here at once just now. Nothing was done; try again in a moment.",
+    took_too_long: "It took too long and was broken off. If you sent something, look first whether it was done, and then try again.",
     foreign_form: "The form was not sent from a page of this shop, or the page was very old, or your browser keeps no cookies of this address: it keeps them over HTTPS, and on this machine. Go back, load the page again and send it once more.",
     order_unknown: "Orders did not answer in time, so it is not known whether your order was placed. Ask again: that is safe, it cannot become a second order. Or look at your orders.",
     order_again: "Ask again",

@@ -184,6 +184,8 @@ pub(crate) const GERMAN: Texts = Texts {
     not_found_detail: "Die Adresse ist vielleicht vertippt, oder was hier war, ist nicht mehr da.",
     went_wrong: "Das ging nicht",
     try_again: "Bei uns ging etwas schief. Versuchen Sie es gleich noch einmal.",
+    too_many_at_once: "Gerade sind zu viele auf einmal hier. Es wurde nichts getan; versuchen Sie es gleich noch einmal.",
+    took_too_long: "Es dauerte zu lange und wurde abgebrochen. Wenn Sie etwas abgesendet haben, sehen Sie erst nach, ob es geschehen ist, und versuchen Sie es dann noch einmal.",
     foreign_form: "Das Formular kam nicht von einer Seite dieses Ladens, oder die Seite war sehr alt, oder Ihr Browser behält keine Cookies dieser Adresse: er behält sie über HTTPS und auf diesem Rechner. Gehen Sie zurück, laden Sie die Seite neu und senden Sie es noch einmal.",
     order_unknown: "Es kam nicht rechtzeitig eine Antwort; deshalb ist nicht bekannt, ob Ihre Bestellung aufgegeben wurde. Fragen Sie noch einmal: das ist sicher, eine zweite Bestellung kann daraus nicht werden. Oder sehen Sie Ihre Bestellungen an.",
     order_again: "Noch einmal fragen",

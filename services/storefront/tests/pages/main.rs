@@ -5,6 +5,7 @@ mod away;
 mod browser;
 mod buying;
 mod catalogue;
+mod edge;
 mod graphql;
 mod safety;
 mod shop;

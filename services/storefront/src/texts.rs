@@ -73,6 +73,7 @@ pub(crate) struct Texts {
     pub(crate) change: &'static str,
     pub(crate) take_out: &'static str,
     pub(crate) not_sold_any_more: &'static str,
+    pub(crate) not_looked_up: &'static str,
     pub(crate) only_so_many: &'static str,
     pub(crate) check_out: &'static str,
     pub(crate) check_out_after_log_in: &'static str,

@@ -75,6 +75,7 @@ pub(crate) const ENGLISH: Texts = Texts {
     change: "Change",
     take_out: "Remove",
     not_sold_any_more: "No longer sold. Remove it to check out.",
+    not_looked_up: "It cannot be looked up just now. It stays in your cart.",
     only_so_many: "Only {count} can be ordered now.",
     check_out: "Check out",
     check_out_after_log_in: "Log in to check out",

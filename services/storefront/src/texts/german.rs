@@ -75,6 +75,7 @@ pub(crate) const GERMAN: Texts = Texts {
     change: "Ändern",
     take_out: "Entfernen",
     not_sold_any_more: "Nicht mehr im Angebot. Entfernen Sie es, um zu bestellen.",
+    not_looked_up: "Der Artikel lässt sich gerade nicht nachschlagen. Er bleibt in Ihrem Warenkorb.",
     only_so_many: "Nur {count} können jetzt bestellt werden.",
     check_out: "Zur Kasse",
     check_out_after_log_in: "Anmelden und zur Kasse",

@@ -4,6 +4,7 @@ mod account;
 mod away;
 mod browser;
 mod buying;
+mod cart;
 mod catalogue;
 mod edge;
 mod graphql;

@@ -197,6 +197,10 @@ async fn a_mail_that_was_kept_is_sent_again() {
         page.has("ada@shop.example").then_some(page)
     })
     .await;
+    mails.says("<option value=\"kept\" selected>Kept</option>");
+    let german = browser.request(reqwest::Method::GET, "/staff/mails?status=kept");
+    let german = browser.send(german.header("accept-language", "de")).await;
+    german.says("<td>Behalten</td>");
     let (_, rest) = mails.text.split_once("action=\"/staff/mails/").unwrap();
     let retry = format!("/staff/mails/{}", rest.split('"').next().unwrap());
     browser

@@ -42,7 +42,7 @@ impl Failure {
         }
     }
 
-    const fn status(self) -> StatusCode {
+    pub(crate) const fn status(self) -> StatusCode {
         match self {
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::Away(_) => StatusCode::SERVICE_UNAVAILABLE,

@@ -161,6 +161,9 @@ pub(crate) struct Texts {
     pub(crate) import: &'static str,
     pub(crate) import_hint: &'static str,
     pub(crate) import_do: &'static str,
+    pub(crate) and_more: &'static str,
+    pub(crate) import_broken_off: &'static str,
+    pub(crate) import_too_large: &'static str,
     pub(crate) created: &'static str,
     pub(crate) updated: &'static str,
     pub(crate) unchanged: &'static str,
@@ -238,6 +241,10 @@ impl Texts {
         put(self.only_so_many, "count", units)
     }
 
+    pub(crate) fn and_more(&self, count: impl ToString) -> String {
+        put(self.and_more, "count", count)
+    }
+
     pub(crate) fn attempt_of(&self, number: impl ToString) -> String {
         put(self.attempt, "count", number)
     }
@@ -286,6 +293,7 @@ mod tests {
                 texts.left(3),
                 texts.only(2),
                 texts.attempt_of(2),
+                texts.and_more(3),
                 texts.changed_from("a", "b"),
             ] {
                 assert!(!text.contains(['{', '}']) && !text.is_empty(), "{text}");

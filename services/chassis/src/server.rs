@@ -156,6 +156,7 @@ pub(crate) async fn start<S: Service>(env: &Env) -> anyhow::Result<Running> {
     let served = Served {
         edge: basics.edge,
         routes: http::api(routes, background.schema.clone()),
+        around: std::convert::identity,
         admin_routes: background
             .admin_routes(health.clone(), registry)
             .merge(administration),

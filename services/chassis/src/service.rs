@@ -64,6 +64,11 @@ pub trait Stateless: Send + Sync + 'static {
     fn settings(env: &Env) -> Result<Self::Settings, SettingError>;
     /// Builds all that it answers, also to paths that there are not. Must not wait for a neighbour.
     fn start(settings: Self::Settings, chassis: &mut StatelessChassis) -> anyhow::Result<Router>;
+    /// Goes around all of that and around what the chassis answers in its place: too much work, no time left, a panic, a request that
+    /// is none. It must be quick and must not fail: nothing guards it.
+    fn around(routes: Router) -> Router {
+        routes
+    }
 }
 
 /// What a service that keeps nothing is given to start with.

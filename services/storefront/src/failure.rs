@@ -1,7 +1,9 @@
 //! What a visitor is told when a page cannot be made.
 
 use askama::Template;
-use axum::http::{StatusCode, header};
+use axum::extract::Request;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use chassis::client::PeerError;
 use chassis::http::Problem;
@@ -9,7 +11,7 @@ use chassis::http::Problem;
 use crate::pages::page;
 use crate::texts::{ENGLISH, Texts};
 use crate::upstream::{Service, refusal};
-use crate::visitor::Visitor;
+use crate::visitor::{Visitor, language, reads_pages};
 
 /// Why there is no page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,7 +42,7 @@ impl Failure {
         }
     }
 
-    const fn status(self) -> StatusCode {
+    pub(crate) const fn status(self) -> StatusCode {
         match self {
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::Away(_) => StatusCode::SERVICE_UNAVAILABLE,
@@ -115,10 +117,49 @@ pub(crate) fn as_page(response: Response, visitor: &Visitor) -> Response {
     });
     let mut shown = (response.status(), shown).into_response();
     if failure.status() == StatusCode::SERVICE_UNAVAILABLE {
-        let seconds = header::HeaderValue::from_static("5");
+        let seconds = HeaderValue::from_static("5");
         shown.headers_mut().insert(header::RETRY_AFTER, seconds);
     }
     shown
+}
+
+#[derive(Template)]
+#[template(path = "plain.html")]
+struct PlainPage {
+    t: &'static Texts,
+    title: &'static str,
+    detail: &'static str,
+}
+
+/// A page in place of a problem that was made outside of where the visitor is known: the chassis has too much work, the time is over,
+/// something panicked. It asks nobody, because there is no time for that.
+pub(crate) async fn in_words(request: Request, next: Next) -> Response {
+    let headers = request.headers();
+    let texts = reads_pages(headers).then(|| language(headers));
+    let response = next.run(request).await;
+    let kind = response.headers().get(header::CONTENT_TYPE);
+    match texts {
+        Some(t) if kind.is_some_and(|kind| kind == PROBLEM) => plain(response, t),
+        _ => response,
+    }
+}
+
+const PROBLEM: &str = "application/problem+json";
+
+/// The same answer with other words in it: when to come back, and whatever else the problem said in headers, stays.
+fn plain(response: Response, t: &'static Texts) -> Response {
+    let (title, detail) = match response.status() {
+        StatusCode::NOT_FOUND => (t.not_found, t.not_found_detail),
+        StatusCode::SERVICE_UNAVAILABLE => (t.went_wrong, t.too_many_at_once),
+        StatusCode::GATEWAY_TIMEOUT => (t.went_wrong, t.took_too_long),
+        _ => (t.went_wrong, t.try_again),
+    };
+    let (mut parts, _) = response.into_parts();
+    let shown = page(&PlainPage { t, title, detail });
+    let kind = HeaderValue::from_static("text/html; charset=utf-8");
+    parts.headers.insert(header::CONTENT_TYPE, kind);
+    parts.headers.remove(header::CONTENT_LENGTH);
+    Response::from_parts(parts, shown.into_body())
 }
 
 fn found_in(response: &Response) -> Option<Failure> {

@@ -46,7 +46,13 @@ impl Stateless for Storefront {
             // They are the same for all, and ask for no cookie.
             .merge(assets::routes())
             .merge(picture::routes())
-            .layer(from_fn(headers::harden))
             .with_state(state))
+    }
+
+    /// What the chassis answers in the place of a page is told in words too, and no answer lacks the headers.
+    fn around(routes: Router) -> Router {
+        routes
+            .layer(from_fn(failure::in_words))
+            .layer(from_fn(headers::harden))
     }
 }

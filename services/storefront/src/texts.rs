@@ -73,6 +73,7 @@ pub(crate) struct Texts {
     pub(crate) change: &'static str,
     pub(crate) take_out: &'static str,
     pub(crate) not_sold_any_more: &'static str,
+    pub(crate) not_looked_up: &'static str,
     pub(crate) only_so_many: &'static str,
     pub(crate) check_out: &'static str,
     pub(crate) check_out_after_log_in: &'static str,
@@ -160,6 +161,9 @@ pub(crate) struct Texts {
     pub(crate) import: &'static str,
     pub(crate) import_hint: &'static str,
     pub(crate) import_do: &'static str,
+    pub(crate) and_more: &'static str,
+    pub(crate) import_broken_off: &'static str,
+    pub(crate) import_too_large: &'static str,
     pub(crate) created: &'static str,
     pub(crate) updated: &'static str,
     pub(crate) unchanged: &'static str,
@@ -168,6 +172,11 @@ pub(crate) struct Texts {
     pub(crate) saved: &'static str,
     pub(crate) removed: &'static str,
     pub(crate) not_counted: &'static str,
+    pub(crate) mail_queued: &'static str,
+    pub(crate) mail_sending: &'static str,
+    pub(crate) mail_sent: &'static str,
+    pub(crate) mail_kept: &'static str,
+    pub(crate) mail_failed: &'static str,
     pub(crate) sent_again: &'static str,
     pub(crate) not_sent_again: &'static str,
     pub(crate) send_again: &'static str,
@@ -222,6 +231,8 @@ pub(crate) struct Texts {
     pub(crate) not_found_detail: &'static str,
     pub(crate) went_wrong: &'static str,
     pub(crate) try_again: &'static str,
+    pub(crate) too_many_at_once: &'static str,
+    pub(crate) took_too_long: &'static str,
     pub(crate) foreign_form: &'static str,
     pub(crate) order_unknown: &'static str,
     pub(crate) order_again: &'static str,
@@ -262,6 +273,10 @@ impl Texts {
 
     pub(crate) fn only(&self, units: impl ToString) -> String {
         put(self.only_so_many, "count", units)
+    }
+
+    pub(crate) fn and_more(&self, count: impl ToString) -> String {
+        put(self.and_more, "count", count)
     }
 
     pub(crate) fn attempt_of(&self, number: impl ToString) -> String {
@@ -312,6 +327,7 @@ mod tests {
                 texts.left(3),
                 texts.only(2),
                 texts.attempt_of(2),
+                texts.and_more(3),
                 texts.changed_from("a", "b"),
             ] {
                 assert!(!text.contains(['{', '}']) && !text.is_empty(), "{text}");

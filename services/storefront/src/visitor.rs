@@ -172,14 +172,14 @@ fn first_keep(changes: &[Change], visitor: &Visitor) -> Response {
 }
 
 /// Browsers say so; to other programs a failure is a problem document.
-fn reads_pages(headers: &HeaderMap) -> bool {
+pub(crate) fn reads_pages(headers: &HeaderMap) -> bool {
     let accepted = headers.get_all(header::ACCEPT).iter();
     accepted
         .filter_map(|value| value.to_str().ok())
         .any(|value| value.contains("text/html"))
 }
 
-fn language(headers: &HeaderMap) -> &'static Texts {
+pub(crate) fn language(headers: &HeaderMap) -> &'static Texts {
     let chosen = cookies::read(headers, Name::Language);
     chosen.and_then(|code| Texts::of(&code)).unwrap_or_else(|| {
         let asked = headers.get(header::ACCEPT_LANGUAGE);

@@ -13,7 +13,17 @@ use crate::{ms, protocols, row};
 
 const SEARCHES: usize = 3000;
 pub(crate) const ORDERS: usize = 100;
-const AT_ONCE: usize = 8;
+pub(crate) const AT_ONCE: usize = 8;
+
+/// What is searched for, in turn.
+pub(crate) const WORDS: [&str; 6] = [
+    "cofee grindr",
+    "kettle",
+    "wool blanket",
+    "bicycle",
+    "desk lamp oak",
+    "tent",
+];
 
 /// What the shop uses, over all its pods.
 pub(crate) struct Costs {
@@ -120,18 +130,10 @@ pub(crate) async fn searches(
     times: usize,
     idle: f64,
 ) -> Result<Cost> {
-    let words = [
-        "cofee grindr",
-        "kettle",
-        "wool blanket",
-        "bicycle",
-        "desk lamp oak",
-        "tent",
-    ];
     let searches = measured(cluster, async {
         futures::stream::iter(0..times)
             .map(|n| async move {
-                shop.search(&[("q", words[n % words.len()]), ("limit", "20")])
+                shop.search(&[("q", WORDS[n % WORDS.len()]), ("limit", "20")])
                     .await
                     .map(drop)
             })
@@ -175,15 +177,19 @@ async fn order_often(shop: &Shop, buyer: &Account, sku: &str, times: usize) -> R
     Ok(())
 }
 
-struct Measured {
-    used: BTreeMap<String, f64>,
+pub(crate) struct Measured {
+    /// In seconds of CPU, by pod.
+    pub(crate) used: BTreeMap<String, f64>,
     /// Between the two measurements.
     seconds: f64,
     /// Of the work alone.
     work_seconds: f64,
 }
 
-async fn measured(cluster: &Cluster, work: impl Future<Output = Result<()>>) -> Result<Measured> {
+pub(crate) async fn measured(
+    cluster: &Cluster,
+    work: impl Future<Output = Result<()>>,
+) -> Result<Measured> {
     let before = usage::after_now(cluster, &cluster.namespace).await?;
     let started = Instant::now();
     work.await?;
@@ -205,6 +211,6 @@ async fn measured(cluster: &Cluster, work: impl Future<Output = Result<()>>) -> 
     })
 }
 
-fn total(used: &BTreeMap<String, f64>) -> f64 {
+pub(crate) fn total(used: &BTreeMap<String, f64>) -> f64 {
     used.values().sum()
 }

@@ -4,6 +4,7 @@
 mod binaries;
 mod cpu;
 mod memory;
+mod pages;
 mod protocols;
 mod ready;
 mod releases;
@@ -24,6 +25,9 @@ struct Arguments {
     /// Only what traces cost the running shop; needs `make observe`
     #[arg(long, conflicts_with = "topology")]
     tracing: bool,
+    /// Only what the pods hold and what pages cost
+    #[arg(long, conflicts_with_all = ["topology", "tracing"])]
+    pages: bool,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -40,22 +44,36 @@ async fn main() -> Result<()> {
     if arguments.tracing {
         return tracing::beside_none(&cluster).await;
     }
+    if arguments.pages {
+        return memory_and_pages(&cluster).await;
+    }
     match arguments.topology {
         Topology::Services => running_shop(&cluster).await,
         Topology::Monolith => topologies::beside_each_other(&cluster).await,
     }
 }
 
+async fn memory_and_pages(cluster: &Cluster) -> Result<()> {
+    head();
+    memory::memory(cluster, &services::all()?).await?;
+    pages::pages(cluster).await
+}
+
 async fn running_shop(cluster: &Cluster) -> Result<()> {
-    println!("| what | figure | how |\n|---|---|---|");
+    head();
     let services = services::all()?;
     memory::memory(cluster, &services).await?;
     cpu::cpu(cluster).await?;
+    pages::pages(cluster).await?;
     binaries::starts(&services)?;
     binaries::images()?;
     ready::ready(cluster).await?;
     releases::releases(cluster, &services).await?;
     Ok(())
+}
+
+fn head() {
+    println!("| what | figure | how |\n|---|---|---|");
 }
 
 fn row(what: &str, figure: &str, how: &str) {

@@ -2,7 +2,7 @@
 //! leaves those of the version before it alone, and a kind that does not get on holds up no other.
 //!
 //! An event is acknowledged when the database knows what became of it: applied, parked, to be tried again, or dead. Only a
-//! database that is away, or whose schema is behind, sends it back to the broker.
+//! database that is away, whose schema is behind, or that refuses to keep the event, sends it back to the broker.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,6 +29,8 @@ const ASK_AGAIN: Duration = Duration::from_secs(5);
 const ACK_WAIT: Duration = Duration::from_secs(30);
 /// Before an event is sent again while the database is away.
 const PAUSE: Duration = Duration::from_secs(1);
+/// The same while it refuses to keep what was not applied, which takes somebody to mend.
+const LONG_PAUSE: Duration = Duration::from_secs(10);
 /// Before an event that is handed back is sent to somebody else: by then the broker knows that this process takes no more.
 const HAND_BACK: Duration = Duration::from_millis(200);
 
@@ -181,7 +183,8 @@ fn answer(processed: Processed) -> AckKind {
     match processed {
         Processed::Applied | Processed::Duplicate | Processed::Kept(_) => AckKind::Ack,
         Processed::Waiting => AckKind::Nak(Some(PAUSE)),
-        Processed::Lost => AckKind::Term,
+        // Only the broker has it. Those behind it go on meanwhile.
+        Processed::Refused => AckKind::Nak(Some(LONG_PAUSE)),
     }
 }
 

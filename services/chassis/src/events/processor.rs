@@ -11,7 +11,7 @@ use super::unapplied::{self, Reason, State};
 use crate::application::CORRELATION;
 use crate::db::{self, Db, Schema};
 use crate::metrics::{EventMetrics, ProcessedLabels, SubjectLabels};
-use crate::telemetry::{continue_traceparent, failed, is_late, link};
+use crate::telemetry::{LogLimit, continue_traceparent, failed, is_late, link};
 
 /// What came of one try.
 #[derive(Debug, PartialEq, Eq)]
@@ -31,8 +31,8 @@ pub(crate) enum Processed {
     Kept(State),
     /// The database is away or its schema behind: nothing has happened.
     Waiting,
-    /// It was not applied, and the database does not take it as that either.
-    Lost,
+    /// It was not applied, and the database, which is there, does not take it as that either: something is wrong with it.
+    Refused,
 }
 
 impl Processed {
@@ -43,8 +43,7 @@ impl Processed {
             Self::Kept(State::Parked) => "parked",
             Self::Kept(State::Retried) => "retried",
             Self::Kept(State::Dead) => "dead",
-            Self::Waiting => "waiting",
-            Self::Lost => "lost",
+            Self::Waiting | Self::Refused => "waiting",
         }
     }
 }
@@ -54,7 +53,7 @@ impl Processed {
     fn is_failure(self) -> bool {
         match self {
             Self::Applied | Self::Duplicate | Self::Kept(State::Parked) => false,
-            Self::Kept(State::Retried | State::Dead) | Self::Waiting | Self::Lost => true,
+            Self::Kept(State::Retried | State::Dead) | Self::Waiting | Self::Refused => true,
         }
     }
 }
@@ -186,9 +185,12 @@ impl Processor {
         if matches!(error, db::Error::Unavailable(_)) || error.names_what_is_missing() {
             return Processed::Waiting;
         }
-        // It must not block the queue; the stream still has it for a while.
-        tracing::error!(event_id = %id, %error, "an event that was not applied could not be kept");
-        Processed::Lost
+        static LINES: LogLimit = LogLimit::new();
+        if let Some(left_out) = LINES.due() {
+            let advice = "an event was not applied and the database refuses to keep it; it is delivered again until the database is mended";
+            tracing::error!(event_id = %id, %error, left_out, "{advice}");
+        }
+        Processed::Refused
     }
 
     fn note_age(&self, subject: &str, time: OffsetDateTime) {

@@ -30,7 +30,9 @@ pub(crate) async fn run(processor: &Processor, stop: CancellationToken) -> anyho
 async fn retry(processor: &Processor, event: &Due) -> anyhow::Result<()> {
     let payload = event.payload.as_bytes();
     match processor.process(&event.subject, payload, None).await {
-        Processed::Applied | Processed::Duplicate | Processed::Kept(_) | Processed::Lost => Ok(()),
+        Processed::Applied | Processed::Duplicate | Processed::Kept(_) => Ok(()),
+        // It is a row already, and due again after its lease. Others go on meanwhile.
+        Processed::Refused => Ok(()),
         Processed::Waiting => anyhow::bail!(
             "the event {} cannot be tried again: the database is away or its schema behind",
             event.id

@@ -12,6 +12,8 @@ const ATTEMPTS: i32 = 10;
 /// Bounds of the pause before the next try, which is as long as the event has been here: it doubles from try to try.
 const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(600);
+/// What is asked for beyond it would be no time that PostgreSQL knows, and the event could not be kept.
+const LONGEST_WAIT: Duration = Duration::from_secs(366 * 24 * 3600);
 
 /// Why an event was not applied.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,7 +76,7 @@ pub(crate) async fn keep(
         } => (
             0,
             Some(waits_for),
-            Some(at_most.as_secs_f64()),
+            Some(at_most.min(&LONGEST_WAIT).as_secs_f64()),
             cause,
             false,
         ),

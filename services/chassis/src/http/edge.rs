@@ -1,5 +1,5 @@
-//! What every request passes through, outermost first: observation, the connection's end, other origins, compression, what
-//! no request may be, panic guard, load limit, deadline, body limit; of an API, schema.
+//! What every request passes through, outermost first: observation, the connection's end, other origins, compression, what a
+//! service puts around its answers, what no request may be, panic guard, load limit, deadline, body limit; of an API, schema.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -74,6 +74,7 @@ pub(crate) fn api(routes: Router, schema: Schema) -> Router {
 /// Wraps what a process answers. From `leaving` on, each answer asks its client to take another connection.
 pub(crate) fn layer(
     routes: Router,
+    around: fn(Router) -> Router,
     settings: EdgeSettings,
     metrics: Arc<HttpMetrics>,
     leaving: CancellationToken,
@@ -86,13 +87,13 @@ pub(crate) fn layer(
         .layer(CatchPanicLayer::custom(|_| {
             Problem::internal("a handler panicked").into_response()
         }))
-        .layer(from_fn(refuse_malformed))
-        .layer(
-            CompressionLayer::new()
-                .quality(CompressionLevel::Fastest)
-                // What is said bit by bit is to arrive so.
-                .compress_when(SizeAbove::new(COMPRESSED_ABOVE).and(NotForContentType::SSE)),
-        );
+        .layer(from_fn(refuse_malformed));
+    let routes = around(routes).layer(
+        CompressionLayer::new()
+            .quality(CompressionLevel::Fastest)
+            // What is said bit by bit is to arrive so.
+            .compress_when(SizeAbove::new(COMPRESSED_ABOVE).and(NotForContentType::SSE)),
+    );
     let routes = match settings.origins {
         Some(origins) => routes.layer(origins.layer()),
         None => routes,

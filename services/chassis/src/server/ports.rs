@@ -25,6 +25,8 @@ pub(super) struct Ports {
 pub(super) struct Served {
     pub(super) edge: EdgeSettings,
     pub(super) routes: Router,
+    /// See [`crate::Stateless::around`].
+    pub(super) around: fn(Router) -> Router,
     pub(super) admin_routes: Router,
     pub(super) grpc: Option<Grpc>,
     pub(super) metrics: Arc<HttpMetrics>,
@@ -67,6 +69,7 @@ impl Ports {
         let Served {
             edge,
             routes,
+            around,
             admin_routes,
             grpc,
             metrics,
@@ -85,7 +88,7 @@ impl Ports {
         }
         let api = http::Server {
             listener: Listener::new(self.api, proxies, refused()),
-            routes: http::layer(routes, edge, metrics.clone(), stops.leaving.clone()),
+            routes: http::layer(routes, around, edge, metrics.clone(), stops.leaving.clone()),
         };
         let admin = http::Server {
             listener: Listener::new(self.admin, TrustedProxies::default(), refused()),

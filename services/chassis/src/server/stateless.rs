@@ -40,6 +40,7 @@ pub(crate) async fn start<S: Stateless>(env: &Env) -> anyhow::Result<Running> {
     let served = Served {
         edge: basics.edge,
         routes,
+        around: S::around,
         admin_routes: admin::routes(health.clone(), chassis.registry, None),
         grpc: None,
         metrics,

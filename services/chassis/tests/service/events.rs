@@ -383,6 +383,46 @@ async fn a_stop_hands_back_what_was_pulled_and_not_begun() {
 }
 
 #[tokio::test]
+async fn what_a_broken_database_refuses_to_keep_is_delivered_again_until_it_is_mended() {
+    let backends = Backends::new().await;
+    let service = testing::start::<Notes>(&backends, &[]).await;
+    let break_it = "alter table failed_events add constraint broken check (attempts < 0) not valid";
+    look(&backends.direct_db(), break_it, &[]).await;
+    let never = backends
+        .publish_event(SUBSCRIBED, "a", 1, json!({ "when": "never" }))
+        .await;
+    backends
+        .publish_event(SUBSCRIBED, "b", 1, json!({ "when": "now" }))
+        .await;
+    service.until_processed(SUBSCRIBED, 2).await;
+    eventually("the one behind it is applied", || received(&backends, "b")).await;
+    let metrics = service.metrics().await;
+    let waits = "outcome=\"waiting\"}";
+    assert!(metrics.contains(waits), "{metrics}");
+
+    let mend = "alter table failed_events drop constraint broken";
+    look(&backends.direct_db(), mend, &[]).await;
+    until_count(&backends, DEAD, 1).await;
+    let letters = listed(&service, "/dead-letters").await;
+    assert_eq!(letters[0]["id"], never.to_string());
+    service.stop().await;
+}
+
+/// Longer than there are times in PostgreSQL.
+#[tokio::test]
+async fn an_event_that_would_wait_for_ever_is_kept() {
+    let backends = Backends::new().await;
+    let service = testing::start::<Notes>(&backends, &[]).await;
+    let waiting = json!({"when": "after", "note": "milk", "at_most_s": u64::MAX});
+    backends.publish_event(SUBSCRIBED, "a", 1, waiting).await;
+    let parked = "select count(*) from failed_events where waits_for = 'milk'";
+    until_count(&backends, parked, 1).await;
+    write_note(&service, "milk").await;
+    eventually("it is applied", || received(&backends, "a")).await;
+    service.stop().await;
+}
+
+#[tokio::test]
 async fn a_letter_that_was_discarded_does_not_come_back_with_the_next_delivery() {
     let backends = Backends::new().await;
     let service = testing::start::<Notes>(&backends, &[]).await;

@@ -5,12 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::middleware::map_response;
+use axum::response::Response;
 use axum::response::sse::{Event, Sse};
 use axum::routing::get;
 use chassis::testing::start_stateless;
 use chassis::{Env, SettingError, Stateless, StatelessChassis};
 use futures::{StreamExt, stream};
-use http::StatusCode;
+use http::{HeaderValue, StatusCode};
 use tokio::sync::Notify;
 
 struct Pages;
@@ -41,8 +43,22 @@ impl Stateless for Pages {
             .route("/", get(async || greeting))
             .route("/worked", get(async move || worked.notified().await))
             .route("/live", get(live))
+            .route("/broken", get(broken))
             .fallback(async || (StatusCode::NOT_FOUND, "a page of its own")))
     }
+
+    fn around(routes: Router) -> Router {
+        let mark = async |mut response: Response| {
+            let whose = HeaderValue::from_static("pages");
+            response.headers_mut().insert("x-around", whose);
+            response
+        };
+        routes.layer(map_response(mark))
+    }
+}
+
+async fn broken() -> &'static str {
+    panic!("a mistake")
 }
 
 #[tokio::test]
@@ -65,6 +81,26 @@ async fn it_is_ready_and_answers_without_a_database_and_a_broker() {
         !metrics.contains("db_") && metrics.ends_with("# EOF\n"),
         "{metrics}"
     );
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_answered_in_its_place_passes_what_it_puts_around_all() {
+    let service = start_stateless::<Pages>(&[("GREETING", "hello")]).await;
+    let request = |path| service.http.get(service.at(path));
+    for (asked, status) in [
+        (request("/"), StatusCode::OK),
+        (request("/nothing"), StatusCode::NOT_FOUND),
+        (request("/broken"), StatusCode::INTERNAL_SERVER_ERROR),
+        (
+            request("/").header("content-encoding", "gzip"),
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        ),
+    ] {
+        let answer = asked.send().await.unwrap();
+        assert_eq!(answer.status(), status);
+        assert_eq!(answer.headers()["x-around"], "pages", "{status}");
+    }
     service.stop().await;
 }
 

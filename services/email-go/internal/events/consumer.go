@@ -23,6 +23,8 @@ const (
 	ackWait = 30 * time.Second
 	// Before an event is sent again while the database is away.
 	awayPause = time.Second
+	// The same while it refuses to keep what was not applied, which takes somebody to mend.
+	refusedPause = 10 * time.Second
 	// Before an event that is handed back is sent to somebody else: by then the broker knows that this process takes no more.
 	handBack = 200 * time.Millisecond
 )
@@ -129,8 +131,9 @@ func (c *Consumer) handle(ctx context.Context, message jetstream.Msg) {
 	switch c.Processor.process(ctx, message.Subject(), message.Data()) {
 	case waiting:
 		answer(message.NakWithDelay(awayPause))
-	case lost:
-		answer(message.Term())
+	case refused:
+		// Only the broker has it. Those behind it go on meanwhile.
+		answer(message.NakWithDelay(refusedPause))
 	default:
 		answer(message.Ack())
 	}

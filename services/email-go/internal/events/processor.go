@@ -27,8 +27,9 @@ const (
 	deadLetter  outcome = "dead"
 	// The database is away or its schema behind: nothing has happened.
 	waiting outcome = "waiting"
-	// It was not applied, and the database does not take it as that either.
-	lost outcome = "lost"
+	// It was not applied, and the database, which is there, does not take it as that either: something is wrong with it. To who
+	// reads the metrics it waits.
+	refused outcome = "refused"
 )
 
 // Processor applies events with the handlers of a service.
@@ -65,7 +66,11 @@ func (p *Processor) process(ctx context.Context, subject string, payload []byte)
 	if _, known := p.handlers[subject]; !known {
 		subject = "other"
 	}
-	p.metrics.processed.WithLabelValues(subject, string(result)).Inc()
+	label := result
+	if label == refused {
+		label = waiting
+	}
+	p.metrics.processed.WithLabelValues(subject, string(label)).Inc()
 	return result
 }
 
@@ -139,9 +144,9 @@ func (p *Processor) keep(ctx context.Context, id uuid.UUID, subject string, payl
 		// A table that is missing here is one that all services have, so the schema is behind.
 		return waiting
 	case err != nil:
-		// It must not block the queue; the stream still has it for a while.
-		slog.ErrorContext(ctx, "an event that was not applied could not be kept", "event_id", id, "error", err)
-		return lost
+		slog.ErrorContext(ctx, "an event was not applied and the database refuses to keep it; it is delivered again until the database is mended",
+			"event_id", id, "error", err)
+		return refused
 	}
 	level, message := slog.LevelDebug, "event is parked"
 	switch result {

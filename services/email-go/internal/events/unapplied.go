@@ -66,7 +66,7 @@ func keep(ctx context.Context, db *database.DB, id uuid.UUID, subject string, pa
 	case errors.Is(err, pgx.ErrNoRows):
 		return duplicate, nil
 	case err != nil:
-		return lost, err
+		return refused, err
 	case becameDead:
 		return deadLetter, nil
 	case isParked:

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use askama::Template;
 use axum::extract::State as Of;
+use axum::http::StatusCode;
 use axum::response::Response;
 use chassis::client::PeerError;
 use serde::Deserialize;
@@ -17,7 +18,7 @@ use crate::money::Money;
 use crate::notice::Notice;
 use crate::texts::Texts;
 use crate::upstream::orders::Cart;
-use crate::upstream::search::Hit;
+use crate::upstream::search::Product;
 use crate::upstream::{Service, refusal};
 use crate::visitor::Visitor;
 
@@ -42,7 +43,21 @@ struct CartLine {
     prices: Option<(Money, Money)>,
     /// `None` where orders is away.
     available: Option<u32>,
+    /// It is known to be sold no more.
     is_removed: bool,
+    /// Nobody can say now what it is; it stays where it is.
+    is_unknown: bool,
+}
+
+/// What the catalogue says of a product of a guest's cart.
+enum Known {
+    Sold {
+        title: String,
+        price: Money,
+    },
+    NotSold,
+    /// It was not reached.
+    No,
 }
 
 impl CartLine {
@@ -71,6 +86,7 @@ pub(super) fn of_member(visitor: &Visitor, cart: Cart, trouble: Option<String>) 
         prices: Some((item.unit_price, item.line_total)),
         available: Some(item.available),
         is_removed: item.removed,
+        is_unknown: false,
     });
     page(&CartPage {
         v: visitor,
@@ -88,13 +104,11 @@ async fn of_guest(state: &State, visitor: &Visitor) -> Response {
         Vec::new()
     } else {
         let skus: Vec<_> = lines.iter().map(|line| line.sku.as_str()).collect();
-        let (products, units) = tokio::join!(
-            state.search.products(&skus),
-            state.orders.available_of(&skus)
-        );
-        let (products, units) = (products.ok(), units.ok());
-        let of_line = |line| guest_line(line, products.as_ref(), units.as_ref());
-        lines.iter().map(of_line).collect()
+        let (products, units) =
+            tokio::join!(look_up(state, &skus), state.orders.available_of(&skus));
+        let units = units.ok();
+        let of_line = |(line, known)| guest_line(line, known, units.as_ref());
+        lines.iter().zip(products).map(of_line).collect()
     };
     let total = sum(&lines);
     page(&CartPage {
@@ -107,25 +121,67 @@ async fn of_guest(state: &State, visitor: &Visitor) -> Response {
     })
 }
 
+/// What is known of each of these products. All are searched for at once; a search may be cut off, and it learns of a product some time
+/// after the catalogue, so those that it lacks are asked for one by one.
+async fn look_up(state: &State, skus: &[&str]) -> Vec<Known> {
+    let found = match state.search.products(skus).await {
+        Ok(found) => found,
+        Err(error) => {
+            tracing::debug!(%error, "the products of a cart cannot be looked up");
+            return skus.iter().map(|_| Known::No).collect();
+        }
+    };
+    let known = skus.iter().map(async |sku| match found.get(*sku) {
+        Some(hit) => Known::Sold {
+            title: hit.name.clone(),
+            price: hit.price.clone(),
+        },
+        None => look_up_one(state, sku).await,
+    });
+    futures::future::join_all(known).await
+}
+
+async fn look_up_one(state: &State, sku: &str) -> Known {
+    let error = match state.search.product(sku).await {
+        Ok(Product { title, price, .. }) => return Known::Sold { title, price },
+        Err(error) => error,
+    };
+    match refusal(&error) {
+        Some((StatusCode::NOT_FOUND, _)) => Known::NotSold,
+        Some(_) | None => Known::No,
+    }
+}
+
 /// A product of a guest's cart at today's price, as far as search and orders have said it.
 fn guest_line(
     Line { sku, quantity }: &Line,
-    products: Option<&BTreeMap<String, Hit>>,
+    known: Known,
     units: Option<&BTreeMap<String, u32>>,
 ) -> CartLine {
-    let product = products.and_then(|products| products.get(sku));
-    let title = product.map_or(sku, |product| &product.name).clone();
-    let prices = product.and_then(|product| {
-        let all = product.price.times(*quantity)?;
-        Some((product.price.clone(), all))
-    });
-    CartLine {
+    let available = units.map(|units| units.get(sku).copied().unwrap_or(0));
+    let line = CartLine {
         sku: sku.clone(),
-        title,
+        title: sku.clone(),
         quantity: *quantity,
-        prices,
-        available: units.map(|units| units.get(sku).copied().unwrap_or(0)),
-        is_removed: products.is_some() && product.is_none(),
+        prices: None,
+        available,
+        is_removed: false,
+        is_unknown: false,
+    };
+    match known {
+        Known::Sold { title, price } => CartLine {
+            title,
+            prices: price.times(*quantity).map(|all| (price, all)),
+            ..line
+        },
+        Known::NotSold => CartLine {
+            is_removed: true,
+            ..line
+        },
+        Known::No => CartLine {
+            is_unknown: true,
+            ..line
+        },
     }
 }
 
@@ -245,6 +301,7 @@ mod tests {
             prices: Some((money.clone(), money)),
             available: Some(1),
             is_removed,
+            is_unknown: false,
         }
     }
 

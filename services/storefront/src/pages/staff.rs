@@ -20,7 +20,7 @@ pub(super) fn routes() -> Router<State> {
     let large = Router::new()
         .route("/staff/import", get(import::form).post(import::import))
         .route("/staff/products", post(product::save))
-        .layer(DefaultBodyLimit::max(import::LIMIT));
+        .layer(DefaultBodyLimit::max(import::FORM_LIMIT));
     Router::new()
         .route("/staff", get(async || go_to("/staff/orders")))
         .route("/staff/orders", get(orders::list))

@@ -23,11 +23,54 @@ pub(crate) struct Mail {
     pub(crate) id: Uuid,
     pub(crate) subject: String,
     pub(crate) to: String,
-    pub(crate) status: String,
+    pub(crate) status: MailStatus,
     #[serde(with = "time::serde::rfc3339")]
     pub(crate) created_at: OffsetDateTime,
     #[serde(default)]
     pub(crate) order_id: Option<Uuid>,
+}
+
+/// How far a mail is.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(from = "String")]
+pub(crate) enum MailStatus {
+    Queued,
+    Sending,
+    Sent,
+    Kept,
+    Failed,
+    /// Of a later version of email.
+    Other(String),
+}
+
+impl MailStatus {
+    /// Those that are known.
+    pub(crate) const ALL: [Self; 5] = [
+        Self::Queued,
+        Self::Sending,
+        Self::Sent,
+        Self::Kept,
+        Self::Failed,
+    ];
+
+    /// As the contract has it.
+    pub(crate) fn as_str(&self) -> &str {
+        match self {
+            Self::Queued => "queued",
+            Self::Sending => "sending",
+            Self::Sent => "sent",
+            Self::Kept => "kept",
+            Self::Failed => "failed",
+            Self::Other(text) => text,
+        }
+    }
+}
+
+impl From<String> for MailStatus {
+    fn from(text: String) -> Self {
+        let known = Self::ALL.into_iter().find(|known| known.as_str() == text);
+        known.unwrap_or(Self::Other(text))
+    }
 }
 
 #[derive(Deserialize)]
@@ -60,13 +103,13 @@ impl Email {
     pub(crate) async fn of_all(
         &self,
         token: &SecretString,
-        status: Option<&str>,
+        status: Option<&MailStatus>,
         cursor: Option<Uuid>,
     ) -> Result<MailList, PeerError> {
         let cursor = cursor.map(|cursor| cursor.to_string());
         let parameters = [
             ("limit", Some("50")),
-            ("status", status),
+            ("status", status.map(MailStatus::as_str)),
             ("cursor", cursor.as_deref()),
         ];
         let path = with_query("/mails", &parameters);

@@ -215,6 +215,22 @@ impl Shop {
     }
 }
 
+/// An address where nobody answers.
+pub(crate) const NOBODY: &str = "http://127.0.0.1:1";
+
+/// A storefront without those that it asks, but for the search at this address.
+pub(crate) async fn alone(search: &str) -> TestService {
+    testing::start_stateless::<Storefront>(&[
+        ("USERS_URL", NOBODY),
+        ("SEARCH_URL", search),
+        ("ORDERS_URL", NOBODY),
+        ("EMAIL_URL", NOBODY),
+        ("USERS_TOKEN", "of users"),
+        ("ORDERS_TOKEN", "of orders"),
+    ])
+    .await
+}
+
 /// Puts so many of a product into the cart and goes to the checkout.
 pub(crate) async fn check_out(browser: &Browser, sku: &str, quantity: u32) -> Page {
     let quantity = quantity.to_string();

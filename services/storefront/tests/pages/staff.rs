@@ -159,6 +159,60 @@ async fn an_import_reports_each_line_that_was_not_taken_and_keeps_it() {
     browser.get("/products/CUP-2").await.says("€5.00");
 }
 
+fn cup(sku: &str) -> String {
+    let rest = r#""title":"Cup","description":"","brand":"B","category":"C","price":{"amount":500,"currency":"EUR"}}"#;
+    format!(r#"{{"sku":"{sku}",{rest}"#)
+}
+
+/// Its form has more than a megabyte, and its report would have, too.
+#[tokio::test]
+async fn a_long_import_is_taken_and_its_report_is_cut() {
+    let shop = Shop::open().await;
+    let browser = staff(&shop).await;
+    let mut lines = vec![r#"{"title":"it has no sku"}"#.to_owned(); 30_000];
+    lines.push(cup("CUP-1"));
+    let lines = lines.join("\r\n");
+    let report = browser.post("/staff/import", &[("lines", &lines)]).await;
+    assert_eq!(report.status, StatusCode::OK);
+    report
+        .says("<dt>Created</dt><dd>1</dd>")
+        .says("<dd>30000</dd>")
+        .says("Line 100:")
+        .says("and 29900 more");
+    assert!(!report.has("Line 101:"));
+    browser.get("/products/CUP-1").await.says("€5.00");
+
+    let lines = "x".repeat(1024 * 1024 + 1);
+    let refused = browser.post("/staff/import", &[("lines", &lines)]).await;
+    assert_eq!(refused.status, StatusCode::PAYLOAD_TOO_LARGE);
+    refused
+        .says("This is more than 1 MiB.")
+        .says("xxx</textarea>");
+}
+
+#[tokio::test]
+async fn what_was_imported_before_search_went_away_is_told_and_the_rest_is_kept() {
+    let shop = Shop::open().await;
+    let browser = staff(&shop).await;
+    let lines = format!("{}\r\n{}", cup("CUP-1"), "x\r\n".repeat(200_000));
+    let fields = [("lines", lines.as_str())];
+    let cut = async {
+        let taken = r#"peer="search",method="POST",route="/products/import",outcome="200""#;
+        eventually("the first part is taken", || async {
+            shop.metrics().await.contains(taken).then_some(())
+        })
+        .await;
+        shop.search_proxy.cut();
+    };
+    let (report, ()) = tokio::join!(browser.post("/staff/import", &fields), cut);
+    assert_eq!(report.status, StatusCode::SERVICE_UNAVAILABLE);
+    report
+        .says("The import broke off on the way.")
+        .says("<dt>Created</dt><dd>1</dd>")
+        .says("\nx\nx</textarea>");
+    shop.search_proxy.heal();
+}
+
 #[tokio::test]
 async fn a_shop_that_does_not_let_its_pages_look_is_told_so() {
     let shop = Shop::open().await;
@@ -226,6 +280,10 @@ async fn a_mail_that_was_kept_is_sent_again() {
         page.has("ada@shop.example").then_some(page)
     })
     .await;
+    mails.says("<option value=\"kept\" selected>Kept</option>");
+    let german = browser.request(reqwest::Method::GET, "/staff/mails?status=kept");
+    let german = browser.send(german.header("accept-language", "de")).await;
+    german.says("<td>Behalten</td>");
     let (_, rest) = mails.text.split_once("action=\"/staff/mails/").unwrap();
     let retry = format!("/staff/mails/{}", rest.split('"').next().unwrap());
     browser

@@ -13,11 +13,9 @@ use crate::form::Sent;
 use crate::notice::Notice;
 use crate::pages::{State, go_and_say, page};
 use crate::texts::Texts;
-use crate::upstream::email::{Mail, MailList};
+use crate::upstream::email::{Mail, MailList, MailStatus};
 use crate::upstream::{Service, refusal};
 use crate::visitor::Visitor;
-
-const STATUSES: [&str; 5] = ["queued", "sending", "sent", "kept", "failed"];
 
 #[derive(Template)]
 #[template(path = "staff/mails.html")]
@@ -25,14 +23,29 @@ struct MailsPage<'a> {
     v: &'a Visitor,
     t: &'static Texts,
     title: &'static str,
-    chosen: &'static str,
-    statuses: [&'static str; 5],
+    /// Nothing where mails of all states are shown.
+    chosen: &'a str,
+    statuses: [MailStatus; 5],
     mails: MailList,
 }
 
 impl Mail {
     fn can_be_sent_again(&self) -> bool {
-        matches!(self.status.as_str(), "failed" | "kept")
+        matches!(self.status, MailStatus::Failed | MailStatus::Kept)
+    }
+}
+
+impl MailStatus {
+    /// In words; one that is not known is shown as it came.
+    fn shown<'a>(&'a self, t: &'a Texts) -> &'a str {
+        match self {
+            Self::Queued => t.mail_queued,
+            Self::Sending => t.mail_sending,
+            Self::Sent => t.mail_sent,
+            Self::Kept => t.mail_kept,
+            Self::Failed => t.mail_failed,
+            Self::Other(text) => text,
+        }
     }
 }
 
@@ -49,14 +62,15 @@ pub(super) async fn list(
     visitor: Visitor,
     Query(wish): Query<Wish>,
 ) -> Result<Response, Failure> {
-    let known = STATUSES.into_iter().find(|status| *status == wish.status);
+    let known = MailStatus::ALL;
+    let known = known.iter().find(|status| status.as_str() == wish.status);
     let mails = state.email.of_all(&member.token, known, wish.cursor).await;
     Ok(page(&MailsPage {
         v: &visitor,
         t: visitor.texts,
         title: visitor.texts.mails,
-        chosen: known.unwrap_or_default(),
-        statuses: STATUSES,
+        chosen: known.map(MailStatus::as_str).unwrap_or_default(),
+        statuses: MailStatus::ALL,
         mails: mails.map_err(|error| Failure::of(Service::Email, &error))?,
     }))
 }
@@ -78,4 +92,22 @@ pub(super) async fn retry(
         Err(error) => return Err(Failure::of(Service::Email, &error)),
     };
     Ok(go_and_say("/staff/mails", notice))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::texts::{ENGLISH, GERMAN};
+
+    #[test]
+    fn each_state_has_words_of_its_own_and_an_unknown_one_is_shown_as_it_came() {
+        let shown = |text: &str, t| MailStatus::from(text.to_owned()).shown(t).to_owned();
+        for status in MailStatus::ALL {
+            let text = status.as_str();
+            assert_eq!(MailStatus::from(text.to_owned()), status);
+            assert_ne!(shown(text, &GERMAN), shown(text, &ENGLISH));
+            assert_ne!(shown(text, &GERMAN), text);
+        }
+        assert_eq!(shown("bounced", &GERMAN), "bounced");
+    }
 }

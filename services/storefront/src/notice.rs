@@ -23,6 +23,10 @@ pub(crate) enum Notice {
     /// A mail.
     SentAgain,
     NotSentAgain,
+    /// Money of an order.
+    GivenBack,
+    /// It is not known yet whether the provider gives it back.
+    RefundTaken,
     LoggedIn,
     LoggedOut,
     LoggedOutEverywhere,
@@ -57,6 +61,8 @@ impl Notice {
             Self::StockChanged,
             Self::SentAgain,
             Self::NotSentAgain,
+            Self::GivenBack,
+            Self::RefundTaken,
             Self::LoggedIn,
             Self::LoggedOut,
             Self::LoggedOutEverywhere,
@@ -81,6 +87,8 @@ impl Notice {
             Self::StockChanged => texts.stock_changed.to_owned(),
             Self::SentAgain => texts.sent_again.to_owned(),
             Self::NotSentAgain => texts.not_sent_again.to_owned(),
+            Self::GivenBack => texts.given_back.to_owned(),
+            Self::RefundTaken => texts.refund_taken.to_owned(),
             Self::LoggedIn => texts.logged_in.to_owned(),
             Self::LoggedOut => texts.logged_out.to_owned(),
             Self::LoggedOutEverywhere => texts.logged_out_everywhere.to_owned(),
@@ -112,6 +120,8 @@ impl fmt::Display for Notice {
             Self::StockChanged => f.write_str("stock-changed"),
             Self::SentAgain => f.write_str("again"),
             Self::NotSentAgain => f.write_str("not-again"),
+            Self::GivenBack => f.write_str("given-back"),
+            Self::RefundTaken => f.write_str("refund-taken"),
             Self::LoggedIn => f.write_str("in"),
             Self::LoggedOut => f.write_str("out"),
             Self::LoggedOutEverywhere => f.write_str("out-everywhere"),
@@ -131,6 +141,8 @@ mod tests {
     fn a_notice_comes_back_as_it_went_and_nothing_else_is_one() {
         for notice in [
             Notice::AddedToCart,
+            Notice::GivenBack,
+            Notice::RefundTaken,
             Notice::CartNotMerged,
             Notice::CartMerged { taken: 2, left: 1 },
         ] {

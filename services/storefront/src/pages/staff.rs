@@ -4,6 +4,7 @@ mod import;
 mod mails;
 mod orders;
 mod product;
+mod refunds;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, FromRequestParts};
@@ -22,6 +23,7 @@ pub(super) fn routes() -> Router<State> {
     Router::new()
         .route("/staff", get(async || go_to("/staff/orders")))
         .route("/staff/orders", get(orders::list))
+        .route("/staff/orders/{id}/refunds", post(refunds::refund))
         .route("/staff/products/new", get(product::new))
         .route("/staff/products/{sku}", get(product::edit))
         .route("/staff/products/{sku}/remove", post(product::remove))

@@ -6,6 +6,7 @@ mod browser;
 mod buying;
 mod catalogue;
 mod graphql;
+mod refunds;
 mod safety;
 mod shop;
 mod staff;

@@ -2,6 +2,7 @@
 
 mod cart;
 mod orders;
+mod refunds;
 mod stock;
 
 use axum::Router;
@@ -13,7 +14,7 @@ use utoipa_axum::routes;
 
 use crate::state::State;
 
-/// Who counts the stock.
+/// Who counts the stock and gives money back.
 pub(crate) struct Admin;
 
 impl Role for Admin {
@@ -39,6 +40,7 @@ pub(crate) fn routes() -> OpenApiRouter<State> {
         .routes(routes!(orders::read))
         .routes(routes!(orders::timeline))
         .routes(routes!(orders::timelines))
+        .routes(routes!(refunds::refund))
         .routes(routes!(stock::list))
         .routes(routes!(stock::read, stock::set))
         .merge(import)

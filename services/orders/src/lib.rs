@@ -76,11 +76,17 @@ impl Service for Orders {
     }
 
     fn start(settings: Settings, chassis: &mut Chassis) -> anyhow::Result<State> {
+        let payments = PaymentsClient::new(
+            settings.payments_url,
+            settings.payments_token,
+            chassis.calls(),
+        )?;
         let state = State {
             db: chassis.db(),
             verifier: chassis.verifier(settings.users_url),
             metrics: Metrics::new(chassis.metrics()),
             links: settings.links,
+            payments: payments.clone(),
             signals: Signals::new(),
             waits: Arc::new(Semaphore::new(WAITS)),
             stop: chassis.stop(),
@@ -88,11 +94,7 @@ impl Service for Orders {
         subscriptions::subscribe(chassis, &state.signals);
         let runner = Runner {
             db: state.db.clone(),
-            payments: PaymentsClient::new(
-                settings.payments_url,
-                settings.payments_token,
-                chassis.calls(),
-            )?,
+            payments,
             signals: state.signals.clone(),
             metrics: state.metrics.clone(),
         };

@@ -15,6 +15,8 @@ use crate::money::Money;
 use crate::saga::{PaymentStatus, Step, StepOutcome};
 use crate::store::sagas::Claimed;
 
+const NAME: &str = "payments";
+
 /// The neighbour that moves the money, over the protocol that its URL names.
 #[derive(Clone)]
 pub(crate) enum PaymentsClient {
@@ -34,6 +36,8 @@ struct NewPayment<'a> {
 struct Payment {
     id: Uuid,
     status: PaymentStatus,
+    /// What was given back so far.
+    refunded: Option<Money>,
 }
 
 /// What is done to a payment that there is.
@@ -41,12 +45,21 @@ struct Payment {
 enum Change {
     Capture,
     Void,
+    /// This much, or all that is left.
+    Refund(Option<Money>),
+}
+
+/// How a payment stands after a refund.
+pub(crate) struct Refunded {
+    /// The provider has not answered yet, to this refund or to a later one.
+    pub(crate) is_processing: bool,
+    /// What was given back so far.
+    pub(crate) refunded: Money,
 }
 
 impl PaymentsClient {
     /// Over gRPC where the URL says `grpc://`, over HTTP otherwise.
     pub(crate) fn new(url: Url, token: SecretString, calls: CallMetrics) -> anyhow::Result<Self> {
-        const NAME: &str = "payments";
         Ok(match url.scheme() {
             "grpc" => Self::Grpc(grpc::Client::new(GrpcPeer::new(NAME, &url, Some(&token))?)),
             _ => Self::Http(http::Client::new(Peer::new(NAME, url, Some(token), calls))),
@@ -116,12 +129,7 @@ impl PaymentsClient {
         change: Change,
         claimed: &Claimed,
     ) -> Result<StepOutcome, PeerError> {
-        let key = key(claimed);
-        let answer = match self {
-            Self::Http(client) => client.change(payment, change, key).await,
-            Self::Grpc(client) => client.change(payment, change, key).await,
-        };
-        match answer {
+        match self.ask_for(payment, change, key(claimed)).await {
             Ok(payment) => Ok(payment.into()),
             Err(error) if status_of(&error).is_some_and(|s| s.is_client_error()) => {
                 let standing = self.look(payment).await?;
@@ -142,13 +150,52 @@ impl PaymentsClient {
     }
 
     async fn find_and_void(&self, claimed: &Claimed) -> Result<StepOutcome, PeerError> {
-        let found = match self {
-            Self::Http(client) => client.newest_of(claimed.order_id).await?,
-            Self::Grpc(client) => client.newest_of(claimed.order_id).await?,
-        };
-        match found {
+        match self.newest_of(claimed.order_id).await? {
             None => Ok(StepOutcome::NoPayment),
             Some(payment) => self.change(payment.id, Change::Void, claimed).await,
+        }
+    }
+
+    /// Gives money of a paid order back: `part` of what is left, or all of it. `None`: payments knows no payment of it.
+    ///
+    /// Payments is asked which payment it is: a checkout that ended long ago is no longer kept here.
+    pub(crate) async fn refund(
+        &self,
+        order: Uuid,
+        part: Option<Money>,
+        key: String,
+    ) -> Result<Option<Refunded>, PeerError> {
+        let Some(payment) = self.newest_of(order).await? else {
+            return Ok(None);
+        };
+        let payment = self.ask_for(payment.id, Change::Refund(part), key).await?;
+        let refunded = payment.refunded.ok_or_else(|| PeerError::Malformed {
+            peer: NAME,
+            cause: "it does not say what was given back".to_owned(),
+        })?;
+        let is_processing = matches!(payment.status, PaymentStatus::Processing);
+        Ok(Some(Refunded {
+            is_processing,
+            refunded,
+        }))
+    }
+
+    async fn ask_for(
+        &self,
+        payment: Uuid,
+        change: Change,
+        key: String,
+    ) -> Result<Payment, PeerError> {
+        match self {
+            Self::Http(client) => client.change(payment, change, key).await,
+            Self::Grpc(client) => client.change(payment, change, key).await,
+        }
+    }
+
+    async fn newest_of(&self, order: Uuid) -> Result<Option<Payment>, PeerError> {
+        match self {
+            Self::Http(client) => client.newest_of(order).await,
+            Self::Grpc(client) => client.newest_of(order).await,
         }
     }
 }
@@ -161,14 +208,14 @@ fn key(claimed: &Claimed) -> String {
     }
 }
 
-fn status_of(error: &PeerError) -> Option<StatusCode> {
+pub(crate) fn status_of(error: &PeerError) -> Option<StatusCode> {
     match error {
         PeerError::Status { status, .. } => Some(*status),
         PeerError::Unreachable { .. } | PeerError::Malformed { .. } => None,
     }
 }
 
-fn code_of(error: &PeerError) -> Option<&str> {
+pub(crate) fn code_of(error: &PeerError) -> Option<&str> {
     match error {
         PeerError::Status { problem, .. } => problem.as_ref().map(|p| p.code.as_ref()),
         PeerError::Unreachable { .. } | PeerError::Malformed { .. } => None,
@@ -185,7 +232,7 @@ fn is_refusal(error: &PeerError) -> bool {
 }
 
 /// For the timeline and the log: the neighbour's code and not its words, which may repeat what it was sent.
-fn describe(error: &PeerError) -> String {
+pub(crate) fn describe(error: &PeerError) -> String {
     match error {
         PeerError::Status {
             peer,
@@ -205,7 +252,8 @@ fn describe(error: &PeerError) -> String {
 }
 
 impl From<Payment> for StepOutcome {
-    fn from(Payment { id, status }: Payment) -> Self {
+    fn from(payment: Payment) -> Self {
+        let Payment { id, status, .. } = payment;
         Self::Payment { id, status }
     }
 }

@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use crate::links::LinkTemplates;
 use crate::metrics::Metrics;
+use crate::payments_client::PaymentsClient;
 
 #[derive(Clone)]
 pub struct State {
@@ -16,6 +17,7 @@ pub struct State {
     pub(crate) verifier: Verifier,
     pub(crate) metrics: Metrics,
     pub(crate) links: LinkTemplates,
+    pub(crate) payments: PaymentsClient,
     pub(crate) signals: Signals,
     /// Places for requests that wait for an order.
     pub(crate) waits: Arc<Semaphore>,

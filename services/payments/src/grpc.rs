@@ -79,6 +79,18 @@ impl PaymentsService for Handlers {
         Ok(Response::new(proto::VoidResponse { payment }))
     }
 
+    async fn refund(
+        &self,
+        request: Request<proto::RefundRequest>,
+    ) -> Result<Response<proto::RefundResponse>, Status> {
+        let asked = request.into_inner();
+        let key = key(&asked.idempotency_key)?;
+        let wanted = wanted(asked.wanted)?;
+        let payment = self.change(&key, &asked.payment_id, wanted).await?;
+        let payment = Some(payment.into());
+        Ok(Response::new(proto::RefundResponse { payment }))
+    }
+
     async fn get(
         &self,
         request: Request<proto::GetRequest>,
@@ -125,6 +137,18 @@ fn money(money: Option<proto::Money>) -> Result<Money, Problem> {
     let currency = Currency::from_code(&currency)
         .ok_or_else(|| wrong("amount.currency", "must be an ISO 4217 code, such as EUR"))?;
     validated(Money { amount, currency })
+}
+
+/// How much to give back, if it was said; as over HTTP nothing is taken for all.
+fn wanted(wanted: Option<proto::refund_request::Wanted>) -> Result<payment::Request, Problem> {
+    use proto::refund_request::Wanted;
+    let part = match wanted {
+        Some(Wanted::Amount(part)) => Some(money(Some(part))?),
+        Some(Wanted::All(true)) => None,
+        Some(Wanted::All(false)) => return Err(wrong("all", "must be true, or left out")),
+        None => return Err(wrong("wanted", "is missing: say an amount, or all")),
+    };
+    Ok(payment::Request::Refund(part))
 }
 
 fn wrong(field: &str, detail: &str) -> Problem {

@@ -30,6 +30,10 @@ pub(crate) enum Notice {
     LetterGone,
     /// The administration of a service.
     NotReached,
+    /// Money of an order.
+    GivenBack,
+    /// It is not known yet whether the provider gives it back.
+    RefundTaken,
     LoggedIn,
     LoggedOut,
     LoggedOutEverywhere,
@@ -69,6 +73,8 @@ impl Notice {
             Self::Discarded,
             Self::LetterGone,
             Self::NotReached,
+            Self::GivenBack,
+            Self::RefundTaken,
             Self::LoggedIn,
             Self::LoggedOut,
             Self::LoggedOutEverywhere,
@@ -98,6 +104,8 @@ impl Notice {
             Self::Discarded => texts.letter_discarded.to_owned(),
             Self::LetterGone => texts.letter_gone.to_owned(),
             Self::NotReached => texts.not_reached.to_owned(),
+            Self::GivenBack => texts.given_back.to_owned(),
+            Self::RefundTaken => texts.refund_taken.to_owned(),
             Self::LoggedIn => texts.logged_in.to_owned(),
             Self::LoggedOut => texts.logged_out.to_owned(),
             Self::LoggedOutEverywhere => texts.logged_out_everywhere.to_owned(),
@@ -134,6 +142,8 @@ impl fmt::Display for Notice {
             Self::Discarded => f.write_str("discarded"),
             Self::LetterGone => f.write_str("gone"),
             Self::NotReached => f.write_str("not-reached"),
+            Self::GivenBack => f.write_str("given-back"),
+            Self::RefundTaken => f.write_str("refund-taken"),
             Self::LoggedIn => f.write_str("in"),
             Self::LoggedOut => f.write_str("out"),
             Self::LoggedOutEverywhere => f.write_str("out-everywhere"),
@@ -153,6 +163,8 @@ mod tests {
     fn a_notice_comes_back_as_it_went_and_nothing_else_is_one() {
         for notice in [
             Notice::AddedToCart,
+            Notice::GivenBack,
+            Notice::RefundTaken,
             Notice::CartNotMerged,
             Notice::CartMerged { taken: 2, left: 1 },
         ] {

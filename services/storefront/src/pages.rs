@@ -10,6 +10,7 @@ mod mails;
 mod orders;
 mod product;
 mod staff;
+mod unknown;
 
 use askama::Template;
 use axum::Router;

@@ -116,6 +116,18 @@ pub(crate) struct Texts {
     pub(crate) reason_timed_out: &'static str,
     pub(crate) back_in_cart: &'static str,
     pub(crate) refunded: &'static str,
+    pub(crate) give_back: &'static str,
+    pub(crate) amount: &'static str,
+    pub(crate) at_most: &'static str,
+    pub(crate) not_an_amount: &'static str,
+    pub(crate) given_back: &'static str,
+    pub(crate) refund_taken: &'static str,
+    pub(crate) refund_too_large: &'static str,
+    pub(crate) refund_busy: &'static str,
+    pub(crate) refund_refused: &'static str,
+    pub(crate) refund_not_paid: &'static str,
+    pub(crate) refund_sent_before: &'static str,
+    pub(crate) refund_unknown: &'static str,
     pub(crate) no_orders: &'static str,
     pub(crate) story: &'static str,
     pub(crate) story_empty: &'static str,
@@ -283,6 +295,10 @@ impl Texts {
         put(self.attempt, "count", number)
     }
 
+    pub(crate) fn at_most_of(&self, amount: &str) -> String {
+        put(self.at_most, "amount", amount)
+    }
+
     pub(crate) fn changed_from(&self, old: &str, new: &str) -> String {
         put(&put(self.order_changed_from, "old", old), "new", new)
     }
@@ -328,6 +344,7 @@ mod tests {
                 texts.only(2),
                 texts.attempt_of(2),
                 texts.and_more(3),
+                texts.at_most_of("a"),
                 texts.changed_from("a", "b"),
             ] {
                 assert!(!text.contains(['{', '}']) && !text.is_empty(), "{text}");

@@ -2,6 +2,7 @@
 
 use chassis::client::PeerError;
 use chassis::grpc::{GrpcPeer, LARGEST_ANSWER};
+use iso_currency::Currency;
 use secrecy::ExposeSecret;
 use tonic::transport::Channel;
 use uuid::Uuid;
@@ -10,6 +11,7 @@ use super::{Change, NewPayment, Payment};
 use crate::money::Money;
 use crate::saga::PaymentStatus;
 use proto::payments_service_client::PaymentsServiceClient;
+use proto::refund_request::Wanted;
 
 mod proto {
     #![allow(unreachable_pub, reason = "generated")]
@@ -76,6 +78,17 @@ impl Client {
                 let call = async |channel, request| client(channel).void(request).await;
                 self.peer.call("Void", message, call).await?.payment
             }
+            Change::Refund(part) => {
+                let message = proto::RefundRequest {
+                    idempotency_key: key,
+                    payment_id,
+                    wanted: Some(
+                        part.map_or(Wanted::All(true), |part| Wanted::Amount(part.into())),
+                    ),
+                };
+                let call = async |channel, request| client(channel).refund(request).await;
+                self.peer.call("Refund", message, call).await?.payment
+            }
         };
         read(after).map_err(|cause| self.peer.malformed(cause))
     }
@@ -111,7 +124,17 @@ fn read(payment: Option<proto::Payment>) -> Result<Payment, &'static str> {
             reason: payment.decline_reason,
         },
     };
-    Ok(Payment { id, status })
+    let refunded = payment.refunded.map(money).transpose()?;
+    Ok(Payment {
+        id,
+        status,
+        refunded,
+    })
+}
+
+fn money(money: proto::Money) -> Result<Money, &'static str> {
+    let currency = Currency::from_code(&money.currency).ok_or("no currency")?;
+    Ok(Money::new(money.amount, currency))
 }
 
 fn client(channel: Channel) -> PaymentsServiceClient<Channel> {

@@ -28,6 +28,15 @@ struct Answer {
     id: Uuid,
     status: Status,
     decline_reason: Option<String>,
+    refunded: Option<Money>,
+}
+
+/// How much is given back.
+#[derive(Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Refund {
+    Amount(Money),
+    All(bool),
 }
 
 #[derive(Clone, Copy, Deserialize)]
@@ -80,13 +89,14 @@ impl Client {
         change: Change,
         key: String,
     ) -> Result<Payment, PeerError> {
-        let operation = match change {
-            Change::Capture => "capture",
-            Change::Void => "void",
+        let to = |operation: &str| self.peer.post(&format!("/payments/{payment}/{operation}"));
+        let call = match change {
+            Change::Capture => to("capture"),
+            Change::Void => to("void"),
+            Change::Refund(Some(part)) => to("refund").json(&Refund::Amount(part)),
+            Change::Refund(None) => to("refund").json(&Refund::All(true)),
         };
-        let path = format!("/payments/{payment}/{operation}");
-        let call = self.peer.post(&path).idempotency_key(key);
-        let answer: Answer = call.send().await?;
+        let answer: Answer = call.idempotency_key(key).send().await?;
         Ok(answer.into())
     }
 
@@ -112,6 +122,7 @@ impl From<Answer> for Payment {
         Self {
             id: answer.id,
             status,
+            refunded: answer.refunded,
         }
     }
 }

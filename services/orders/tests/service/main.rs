@@ -12,12 +12,13 @@ mod shop;
 mod stock;
 mod telemetry;
 
-/// The checkout with payments asked over HTTP.
+/// The checkout and refunds with payments asked over HTTP.
 #[path = "."]
 mod over_http {
     use crate::payments::Protocol;
     use crate::shop::Shop;
 
+    mod refunds;
     mod saga;
 
     async fn open() -> Shop {
@@ -31,6 +32,8 @@ mod over_grpc {
     use crate::payments::Protocol;
     use crate::shop::Shop;
 
+    #[expect(clippy::duplicate_mod, reason = "the same tests over another protocol")]
+    mod refunds;
     #[expect(clippy::duplicate_mod, reason = "the same tests over another protocol")]
     mod saga;
 

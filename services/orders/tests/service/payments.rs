@@ -42,6 +42,8 @@ pub(crate) enum Manner {
     HangsStillAtIt,
     /// Takes it and does not know the end yet; see [`Payments::settle`].
     StillAtIt,
+    /// Is of a version that had no such operation.
+    TooOld,
 }
 
 /// A request that reached payments.
@@ -72,6 +74,8 @@ struct World {
     /// What was done under which key, and to which payment.
     done: HashMap<String, Uuid>,
     refused: HashSet<String>,
+    /// The parts that refunds asked for, by their keys.
+    parts: HashMap<String, Option<Value>>,
     answer_at_last: Arc<Notify>,
 }
 
@@ -81,6 +85,7 @@ struct Payment {
     order: Uuid,
     status: &'static str,
     amount: Value,
+    refunded: i64,
     token: String,
 }
 
@@ -139,6 +144,7 @@ impl Payments {
             order,
             status,
             amount: json!({}),
+            refunded: 0,
             token: String::new(),
         });
         id
@@ -160,6 +166,18 @@ impl Payments {
             .unwrap()
             .amount
             .clone()
+    }
+
+    /// What was given back of `order`, in minor units.
+    pub(crate) fn refunded(&self, order: Uuid) -> i64 {
+        let world = self.world();
+        let of_order = world.payments.iter().filter(|p| p.order == order);
+        of_order.map(|p| p.refunded).sum()
+    }
+
+    /// Payments has lost what it knew of `order`.
+    pub(crate) fn forget(&self, order: Uuid) {
+        self.world().payments.retain(|p| p.order != order);
     }
 
     pub(crate) fn token(&self, order: Uuid) -> String {
@@ -233,7 +251,7 @@ impl World {
             Manner::Refuses => {
                 return problem(StatusCode::UNPROCESSABLE_ENTITY, "unknown_token");
             }
-            Manner::Declines | Manner::ProviderRefuses => "declined",
+            Manner::Declines | Manner::ProviderRefuses | Manner::TooOld => "declined",
             Manner::StillAtIt | Manner::HangsStillAtIt => "processing",
             Manner::Fine | Manner::Hangs => "authorised",
         };
@@ -244,6 +262,7 @@ impl World {
                 order,
                 status,
                 amount,
+                refunded: 0,
                 token,
             });
         }
@@ -271,7 +290,11 @@ impl World {
             }
             Manner::Refuses | Manner::Declines => return problem(StatusCode::CONFLICT, "conflict"),
             Manner::ProviderRefuses => drop(self.refused.insert(asked.key.clone())),
-            Manner::Fine | Manner::Hangs | Manner::HangsStillAtIt | Manner::StillAtIt => {}
+            Manner::Fine
+            | Manner::Hangs
+            | Manner::HangsStillAtIt
+            | Manner::StillAtIt
+            | Manner::TooOld => {}
         }
         if self.refused.contains(&asked.key) {
             return problem(StatusCode::CONFLICT, "refused_by_provider");
@@ -284,6 +307,53 @@ impl World {
         payment.status = after;
         let payment = payment.clone();
         Ok((payment, self.held_back(manner)))
+    }
+
+    /// Gives `part` back, or all that is left, once for each key.
+    fn refund(&mut self, asked: Asked<'_>, id: Uuid, part: Option<Value>) -> Answer {
+        may_ask(asked.headers)?;
+        let Some(order) = self.payment(id).map(|p| p.order) else {
+            return problem(StatusCode::NOT_FOUND, "not_found");
+        };
+        self.note("refund", order, &asked);
+        let manner = self.manner("refund");
+        match manner {
+            Manner::Unavailable => {
+                return problem(StatusCode::SERVICE_UNAVAILABLE, "unavailable");
+            }
+            Manner::TooOld => return problem(StatusCode::NOT_IMPLEMENTED, "none"),
+            Manner::Refuses => return problem(StatusCode::CONFLICT, "conflict"),
+            Manner::Declines => return problem(StatusCode::CONFLICT, "payment_busy"),
+            Manner::ProviderRefuses => drop(self.refused.insert(asked.key.clone())),
+            Manner::Fine | Manner::Hangs | Manner::HangsStillAtIt | Manner::StillAtIt => {}
+        }
+        if self.refused.contains(&asked.key) {
+            return problem(StatusCode::CONFLICT, "refused_by_provider");
+        }
+        let held_back = self.held_back(manner);
+        let before = self.parts.insert(asked.key.clone(), part.clone());
+        if before.as_ref().is_some_and(|before| *before != part) {
+            return problem(StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused");
+        }
+        let is_new = !self.done.contains_key(&asked.key);
+        let payment = self.payment(id).unwrap();
+        if is_new {
+            let whole = payment.amount["amount"].as_i64().unwrap();
+            let left = whole - payment.refunded;
+            let amount = part.map_or(left, |part| part["amount"].as_i64().unwrap());
+            if amount < 1 || amount > left {
+                return problem(StatusCode::UNPROCESSABLE_ENTITY, "refund_too_large");
+            }
+            payment.refunded += amount;
+            payment.status = match manner {
+                Manner::StillAtIt => "processing",
+                _ if payment.refunded == whole => "refunded",
+                _ => "partially_refunded",
+            };
+        }
+        let payment = payment.clone();
+        self.done.insert(asked.key, id);
+        Ok((payment, held_back))
     }
 
     fn read(&mut self, id: Uuid) -> Result<Payment, Problem> {

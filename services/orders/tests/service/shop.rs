@@ -42,6 +42,10 @@ impl Person {
         Self::with(&["admin"])
     }
 
+    pub(crate) fn token(&self) -> &str {
+        &self.token
+    }
+
     fn with(roles: &[&str]) -> Self {
         let id = Uuid::now_v7();
         let token = testing::token(id, roles);

@@ -18,6 +18,7 @@ use uuid::Uuid;
 use crate::harness::{Answer, Shop, TOKEN, order};
 use proto::PaymentStatus;
 use proto::payments_service_client::PaymentsServiceClient;
+use proto::refund_request::Wanted;
 
 pub(crate) mod proto {
     #![allow(unreachable_pub, reason = "generated")]
@@ -93,6 +94,91 @@ async fn an_order_is_paid_and_both_protocols_tell_the_same() {
         (&over_http["status"], &over_http["captured"]["amount"]),
         (&json!("captured"), &json!(1999))
     );
+}
+
+/// A captured payment of 19.99 EUR.
+async fn captured(client: &mut PaymentsServiceClient<Channel>) -> proto::Payment {
+    let payment = paid(client, &order("tok_approved")).await;
+    let message = proto::CaptureRequest {
+        idempotency_key: key(),
+        payment_id: payment.id,
+    };
+    let captured = client.capture(shown(message)).await.expect("it is held");
+    captured.into_inner().payment.unwrap()
+}
+
+fn part(amount: i64, currency: &str) -> Option<Wanted> {
+    let currency = currency.to_owned();
+    Some(Wanted::Amount(proto::Money { amount, currency }))
+}
+
+fn refund(
+    key: &str,
+    payment: &proto::Payment,
+    wanted: Option<Wanted>,
+) -> Request<proto::RefundRequest> {
+    shown(proto::RefundRequest {
+        idempotency_key: key.to_owned(),
+        payment_id: payment.id.clone(),
+        wanted,
+    })
+}
+
+#[tokio::test]
+async fn money_is_given_back_in_part_and_in_whole_and_once_for_each_key() {
+    let shop = Shop::open().await;
+    let mut client = PaymentsServiceClient::new(shop.service.channel().await);
+    let payment = captured(&mut client).await;
+    let (first, second) = (key(), key());
+    let refunded = |answer: proto::RefundResponse| {
+        let payment = answer.payment.unwrap();
+        (payment.status(), payment.refunded.unwrap().amount)
+    };
+    for _ in 0..2 {
+        let answer = client.refund(refund(&first, &payment, part(500, "EUR")));
+        let told = refunded(answer.await.unwrap().into_inner());
+        assert_eq!(told, (PaymentStatus::PartiallyRefunded, 500));
+    }
+    // The same key over HTTP is the same refund.
+    let body = json!({"amount": {"amount": 500, "currency": "EUR"}});
+    let path = format!("/payments/{}/refund", payment.id);
+    let over_http = Answer::of(shop.post(&path, &first, &body)).await;
+    assert_eq!(over_http.body["refunded"]["amount"], 500);
+    for _ in 0..2 {
+        let answer = client.refund(refund(&second, &payment, Some(Wanted::All(true))));
+        let told = refunded(answer.await.unwrap().into_inner());
+        assert_eq!(told, (PaymentStatus::Refunded, 1999));
+    }
+}
+
+#[tokio::test]
+async fn a_refund_that_is_wrong_gives_nothing_back_and_says_why() {
+    let shop = Shop::open().await;
+    let mut client = PaymentsServiceClient::new(shop.service.channel().await);
+    let payment = captured(&mut client).await;
+    for (wanted, code) in [
+        (None, "invalid"),
+        (Some(Wanted::All(false)), "invalid"),
+        (part(0, "EUR"), "invalid"),
+        (part(1, "EURO"), "invalid"),
+        (part(1, "USD"), "other_currency"),
+        (part(2000, "EUR"), "refund_too_large"),
+    ] {
+        let request = refund(&key(), &payment, wanted.clone());
+        let status = client.refund(request).await.unwrap_err();
+        let expected = (Code::InvalidArgument, code.to_owned());
+        assert_eq!(refused_as(&status), expected, "{wanted:?}");
+    }
+    let held = paid(&mut client, &order("tok_approved")).await;
+    let request = refund(&key(), &held, Some(Wanted::All(true)));
+    let status = client.refund(request).await.unwrap_err();
+    let expected = (Code::FailedPrecondition, "conflict".to_owned());
+    assert_eq!(refused_as(&status), expected, "nothing was taken yet");
+    let request = proto::GetRequest {
+        payment_id: payment.id,
+    };
+    let now = client.get(shown(request)).await.unwrap().into_inner();
+    assert_eq!(now.payment.unwrap().refunded.unwrap().amount, 0);
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ use chassis::client::PeerError;
 use serde::Deserialize;
 use uuid::Uuid;
 
+use super::unknown::Unknown;
 use super::{State, cart, go_and_say, go_to, log_in_first, page};
 use crate::failure::Failure;
 use crate::form::Sent;
@@ -76,17 +77,6 @@ fn checkout_page(visitor: &Visitor, cart: Cart, trouble: Option<String>) -> Resp
     }
 }
 
-/// That it is not known whether it was ordered.
-#[derive(Template)]
-#[template(path = "unknown.html")]
-struct UnknownPage<'a> {
-    v: &'a Visitor,
-    t: &'static Texts,
-    title: &'static str,
-    /// The same form again.
-    fields: [(&'static str, String); 5],
-}
-
 #[derive(Deserialize)]
 pub(super) struct Agreed {
     key: Uuid,
@@ -124,19 +114,23 @@ pub(super) async fn order(
 
 fn unknown(visitor: &Visitor, agreed: Agreed) -> Response {
     let t = visitor.texts;
-    let shown = page(&UnknownPage {
+    let fields = [
+        ("key", agreed.key.to_string()),
+        ("card", agreed.card),
+        ("cart_version", agreed.cart_version.to_string()),
+        ("amount", agreed.amount.to_string()),
+        ("currency", agreed.currency),
+    ];
+    let unknown = Unknown {
         v: visitor,
         t,
         title: t.check_out,
-        fields: [
-            ("key", agreed.key.to_string()),
-            ("card", agreed.card),
-            ("cart_version", agreed.cart_version.to_string()),
-            ("amount", agreed.amount.to_string()),
-            ("currency", agreed.currency),
-        ],
-    });
-    (StatusCode::SERVICE_UNAVAILABLE, shown).into_response()
+        detail: t.order_unknown,
+        action: HERE,
+        fields: &fields,
+        instead: ("/orders", t.orders),
+    };
+    unknown.page()
 }
 
 /// Nothing was ordered: says why, with the cart as it is now.

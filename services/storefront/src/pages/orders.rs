@@ -12,11 +12,12 @@ use uuid::Uuid;
 use super::{State, log_in_first, page};
 use crate::failure::{Failure, away};
 use crate::moment::Moment;
+use crate::money::Money;
 use crate::texts::Texts;
 use crate::upstream::Service;
 use crate::upstream::email::Mail;
 use crate::upstream::orders::{Entry, Order, OrderList, Timeline, is_final};
-use crate::visitor::Visitor;
+use crate::visitor::{Member, Visitor};
 
 /// How long a page waits for what it can be without.
 const BESIDE: Duration = Duration::from_secs(1);
@@ -37,8 +38,28 @@ struct OrderPage<'a> {
     t: &'static Texts,
     title: String,
     order: &'a Order,
+    /// To staff, while there is money to give back.
+    refund: Option<RefundForm<'a>>,
+    /// Why a refund did not come about.
+    trouble: Option<&'static str>,
     story: Result<Story, &'static str>,
     mails: Result<Vec<Mail>, &'static str>,
+}
+
+/// What the form to give money back holds.
+struct RefundForm<'a> {
+    /// A new one for each time that the page is made: whatever is sent twice from it is one refund.
+    key: Uuid,
+    left: Money,
+    /// As it was typed before.
+    amount: &'a str,
+}
+
+/// A refund that did not come about: why, and the amount as it was typed.
+#[derive(Clone, Copy)]
+pub(super) struct NoRefund<'a> {
+    pub(super) trouble: &'static str,
+    pub(super) amount: &'a str,
 }
 
 /// The part of the page that is sent again while it grows.
@@ -62,6 +83,15 @@ impl Order {
 
     pub(super) fn placed(&self) -> Moment {
         Moment::new(self.placed_at)
+    }
+
+    /// What can be given back, as far as orders has heard; none of an order that is not paid.
+    fn left(&self) -> Option<Money> {
+        let left = self.total.amount.saturating_sub(self.refunded.amount);
+        (self.state == "paid" && left > 0).then(|| Money {
+            amount: left,
+            currency: self.total.currency.clone(),
+        })
     }
 
     fn is_refunded(&self) -> bool {
@@ -131,6 +161,17 @@ pub(super) async fn show(
     let Some(member) = visitor.known()? else {
         return Ok(log_in_first(&visitor.at));
     };
+    order_page(&state, &visitor, member, id, None).await
+}
+
+/// The order with all that there is about it. To staff it has the form that gives money back, which may have failed before.
+pub(super) async fn order_page(
+    state: &State,
+    visitor: &Visitor,
+    member: &Member,
+    id: Uuid,
+    failed: Option<NoRefund<'_>>,
+) -> Result<Response, Failure> {
     let mails = state.email.about(&member.token, id);
     let (order, timeline, mails) = tokio::join!(
         state.orders.order(&member.token, id),
@@ -143,11 +184,18 @@ pub(super) async fn show(
         Ok(timeline) => Ok(Story::new(t, timeline)),
         Err(_) => Err(away(Service::Orders, t)),
     };
+    let left = order.left().filter(|_| member.is_staff);
     Ok(page(&OrderPage {
-        v: &visitor,
+        v: visitor,
         t,
         title: format!("{} {}", t.order, order.number),
         order: &order,
+        refund: left.map(|left| RefundForm {
+            key: Uuid::new_v4(),
+            left,
+            amount: failed.map_or("", |failed| failed.amount),
+        }),
+        trouble: failed.map(|failed| failed.trouble),
         story,
         mails: mails
             .ok()

@@ -6,6 +6,7 @@ mod mails;
 mod operations;
 mod orders;
 mod product;
+mod refunds;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, FromRequestParts};
@@ -24,6 +25,7 @@ pub(super) fn routes() -> Router<State> {
     Router::new()
         .route("/staff", get(async || go_to("/staff/orders")))
         .route("/staff/orders", get(orders::list))
+        .route("/staff/orders/{id}/refunds", post(refunds::refund))
         .route("/staff/products/new", get(product::new))
         .route("/staff/products/{sku}", get(product::edit))
         .route("/staff/products/{sku}/remove", post(product::remove))

@@ -108,6 +108,13 @@ pub(crate) struct Links {
     pub(crate) logs: Option<String>,
 }
 
+/// What became of a refund.
+#[derive(Deserialize)]
+pub(crate) struct Refund {
+    /// `done`, or `processing` while the provider has not answered.
+    pub(crate) status: String,
+}
+
 #[derive(Deserialize)]
 struct StoryList {
     items: Vec<Story>,
@@ -327,6 +334,19 @@ impl Orders {
             .bearer(token)
             .send()
             .await
+    }
+
+    /// Gives money of an order back, for staff. The same `key` gives it back once.
+    pub(crate) async fn refund(
+        &self,
+        token: &SecretString,
+        order: Uuid,
+        key: &str,
+        amount: &Money,
+    ) -> Result<Refund, PeerError> {
+        let call = self.0.post(&format!("/orders/{order}/refunds"));
+        let call = call.bearer(token).idempotency_key(key);
+        call.json(&json!({ "amount": amount })).send().await
     }
 
     pub(crate) async fn timeline(

@@ -8,6 +8,7 @@ mod cart;
 mod catalogue;
 mod edge;
 mod graphql;
+mod refunds;
 mod safety;
 mod shop;
 mod staff;

@@ -26,6 +26,8 @@ pub(crate) struct Shop {
     pub(crate) search_proxy: Proxy,
     pub(crate) orders_proxy: Proxy,
     pub(crate) email_proxy: Proxy,
+    /// In front of payments, whom orders asks.
+    pub(crate) payments_proxy: Proxy,
     _others: [TestService; 3],
     _backends: Vec<Backends>,
     _index: tempfile::TempDir,
@@ -55,7 +57,9 @@ impl Shop {
         let search = testing::start::<Search>(&backends[1], &[users_url, index_dir, events]).await;
         let token = ("API_TOKEN", "between services");
         let payments = testing::start::<Payments>(&backends[2], &[token, events]).await;
-        let payments_url = ("PAYMENTS_URL", payments.url.as_str());
+        let payments_proxy = in_front_of(&payments).await;
+        let payments_at = address(&payments_proxy);
+        let payments_url = ("PAYMENTS_URL", payments_at.as_str());
         let payments_token = ("PAYMENTS_TOKEN", token.1);
         let proxy_token = ("PROXY_TOKEN", "of orders");
         let settings = [users_url, payments_url, payments_token, proxy_token, events];
@@ -88,6 +92,7 @@ impl Shop {
             search_proxy,
             orders_proxy,
             email_proxy,
+            payments_proxy,
             _others: [users, payments, email],
             _backends: backends,
             _index: index,

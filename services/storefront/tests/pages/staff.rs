@@ -6,7 +6,7 @@ use reqwest::StatusCode;
 use crate::browser::{Browser, Page};
 use crate::shop::{ADMIN, PASSWORD, Shop, pay};
 
-async fn staff(shop: &Shop) -> Browser {
+pub(crate) async fn staff(shop: &Shop) -> Browser {
     let browser = shop.browser();
     browser.get("/login").await;
     let fields = [("email", ADMIN), ("password", PASSWORD)];
@@ -45,6 +45,10 @@ async fn there_is_nothing_for_buyers_and_guests() {
         ("/staff/products/MUG-1/stock", [("on_hand", "1")]),
         ("/staff/products/MUG-1/remove", [("x", "")]),
         ("/staff/import", [("lines", "{}")]),
+        (
+            "/staff/orders/01890000-0000-7000-8000-000000000000/refunds",
+            [("amount", "1")],
+        ),
         (
             "/staff/mails/01890000-0000-7000-8000-000000000000/retry",
             [("x", "")],

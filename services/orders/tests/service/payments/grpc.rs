@@ -1,5 +1,6 @@
 //! Payments over gRPC.
 
+use axum::http::StatusCode;
 use serde_json::json;
 use tokio::net::TcpListener;
 use tonic::transport::Server;
@@ -8,6 +9,7 @@ use tonic::{Request, Response, Status};
 
 use super::{Asked, Payment, Shared, at_last, decline_reason};
 use proto::payments_service_server::{PaymentsService, PaymentsServiceServer};
+use proto::refund_request::Wanted;
 
 mod proto {
     #![allow(unreachable_pub, reason = "generated")]
@@ -32,6 +34,10 @@ fn show(payment: &Payment) -> proto::Payment {
         order_id: payment.order.to_string(),
         status: status.into(),
         decline_reason: decline_reason(payment).map(str::to_owned),
+        refunded: Some(proto::Money {
+            amount: payment.refunded,
+            currency: "EUR".to_owned(),
+        }),
         ..proto::Payment::default()
     }
 }
@@ -91,6 +97,32 @@ impl PaymentsService for World {
         let answer = self.0.lock().unwrap().change(asked, id, "void", "voided");
         let payment = Some(show(&at_last(answer).await?));
         Ok(Response::new(proto::VoidResponse { payment }))
+    }
+
+    async fn refund(
+        &self,
+        request: Request<proto::RefundRequest>,
+    ) -> Result<Response<proto::RefundResponse>, Status> {
+        let message = request.get_ref();
+        let asked = asked(&request, &message.idempotency_key);
+        let id = message.payment_id.parse().unwrap();
+        let part = match message.wanted.as_ref().unwrap() {
+            Wanted::All(all) => {
+                assert!(all, "what is said is meant");
+                None
+            }
+            Wanted::Amount(part) => Some(json!({"amount": part.amount, "currency": part.currency})),
+        };
+        let answer = self.0.lock().unwrap().refund(asked, id, part);
+        let answer = at_last(answer).await.map_err(|problem| {
+            match problem.status == StatusCode::NOT_IMPLEMENTED {
+                // As a server answers that does not know the method: without the details of a problem.
+                true => Status::unimplemented(""),
+                false => problem.into(),
+            }
+        });
+        let payment = Some(show(&answer?));
+        Ok(Response::new(proto::RefundResponse { payment }))
     }
 
     async fn get(

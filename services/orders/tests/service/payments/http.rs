@@ -17,6 +17,7 @@ pub(super) async fn serve(listener: TcpListener, world: Shared) {
     let routes = Router::new()
         .route("/payments", post(authorise).get(list))
         .route("/payments/{id}", get(read))
+        .route("/payments/{id}/refund", post(refund))
         .route("/payments/{id}/{operation}", post(change))
         .with_state(world);
     axum::serve(listener, routes).await.unwrap();
@@ -26,6 +27,7 @@ fn show(payment: &Payment) -> Value {
     json!({
         "id": payment.id, "order_id": payment.order, "status": payment.status, "amount": payment.amount,
         "decline_reason": decline_reason(payment),
+        "refunded": {"amount": payment.refunded, "currency": "EUR"},
     })
 }
 
@@ -68,6 +70,20 @@ async fn change(
         .lock()
         .unwrap()
         .change(asked(&headers), id, operation, after);
+    Ok(Json(show(&at_last(answer).await?)))
+}
+
+async fn refund(
+    State(world): State<Shared>,
+    Path(id): Path<Uuid>,
+    headers: HeaderMap,
+    Json(body): Json<Value>,
+) -> Result<Json<Value>, Problem> {
+    let part = match &body["all"] {
+        Value::Bool(true) => None,
+        _ => Some(body["amount"].clone()),
+    };
+    let answer = world.lock().unwrap().refund(asked(&headers), id, part);
     Ok(Json(show(&at_last(answer).await?)))
 }
 

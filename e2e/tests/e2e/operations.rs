@@ -92,7 +92,8 @@ async fn without_the_role_the_page_says_so_and_the_rest_works() -> Result<()> {
     let shown = shows(&world, PAGE, "no Role lets them read").await;
     let orders = page(&world, "/staff/orders").await;
     world.cluster.apply_manifest(&manifest()?).await?;
-    (shown?, orders?);
+    shown?;
+    orders?;
     shows(&world, PAGE, "Running").await?;
     Ok(())
 }

@@ -153,7 +153,7 @@ fn what_the_operator_renders_is_not_told_as_weak_and_the_same_of_others_is() {
         }
     }
     let token = json!({"spec": {"template": {"spec": {"automountServiceAccountToken": true}}}});
-    let patched = |kind: &str| json!([{"kind": kind, "patch": token}]);
+    let patched = |kind: &str| json!([{"kind": kind, "patch": token.to_string()}]);
     let told = |services: Value| {
         let shop = valid(json!({"version": "1.2.3", "topology": "Monolith", "services": services}));
         weakened(&shop, &render_all(&shop)).join("\n")

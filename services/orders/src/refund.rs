@@ -67,6 +67,9 @@ pub(crate) async fn ask(
     })?;
     check(&order, wanted.part)?;
     let key = key_for_payments(wanted.by, key)?;
+    let amount = wanted.part.map(tracing::field::display);
+    // Before the answer, which may be lost: who gave money back is to be found whatever comes of it.
+    tracing::info!(by = %wanted.by, amount, key, "a refund is asked for");
     let answer = state.payments.refund(order.id, wanted.part, key).await;
     let Refunded {
         is_processing,
@@ -76,8 +79,7 @@ pub(crate) async fn ask(
         Ok(None) => return Err(not_taken(&order)),
         Err(error) => return Err(refused(&order, &error)),
     };
-    let amount = wanted.part.map(tracing::field::display);
-    tracing::info!(by = %wanted.by, amount, %refunded, is_processing, "refund asked for");
+    tracing::info!(by = %wanted.by, %refunded, is_processing, "payments has taken the refund");
     Ok(Refund {
         order_id: order.id,
         status: match is_processing {

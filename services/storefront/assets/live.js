@@ -2,6 +2,9 @@
 const part = document.querySelector("[data-live]");
 const news = document.getElementById("news");
 let source, last;
+const refunds = () => part.querySelectorAll("[data-step='payment.refunded']").length;
+// Asked for anew, never sent again: the page may be the answer to a form.
+const load = () => location.replace(part.dataset.live.replace(/\/live$/, ""));
 
 function follow() {
   source = new EventSource(part.dataset.live);
@@ -10,15 +13,17 @@ function follow() {
     const isNew = last !== undefined && event.data !== last;
     last = event.data;
     const was = part.querySelector(".state")?.className;
+    const before = refunds();
     part.innerHTML = event.data;
     if (isNew && news) news.textContent = part.querySelector(".story li:last-child")?.textContent ?? "";
     // What became of the money stands beside the story.
-    if (was && was !== part.querySelector(".state")?.className && part.querySelector(".state.cancelled")) location.reload();
+    const isCancelled = was && was !== part.querySelector(".state")?.className && part.querySelector(".state.cancelled");
+    if (isCancelled || refunds() > before) load();
   });
   source.addEventListener("end", () => source.close());
   // A browser does not ask again after a refusal; the page does, and finds out why.
   source.addEventListener("error", () => {
-    if (source.readyState === EventSource.CLOSED) setTimeout(() => location.reload(), 10000);
+    if (source.readyState === EventSource.CLOSED) setTimeout(load, 10000);
   });
 }
 

@@ -12,6 +12,8 @@ mod product;
 mod staff;
 mod unknown;
 
+use std::time::Duration;
+
 use askama::Template;
 use axum::Router;
 use axum::http::{HeaderValue, StatusCode, header};
@@ -55,6 +57,9 @@ pub(crate) struct State {
 /// asks orders once a second. Whoever gets no place loads the page anew.
 const FOLLOWED: usize = 256;
 const FOLLOWED_FROM_ONE: usize = 64;
+
+/// How long a page waits for what it can be without.
+const BESIDE: Duration = Duration::from_secs(1);
 
 impl State {
     pub(crate) fn new(settings: Settings, chassis: &mut StatelessChassis) -> Self {

@@ -123,6 +123,7 @@ pub(crate) struct Texts {
     pub(crate) given_back: &'static str,
     pub(crate) refund_taken: &'static str,
     pub(crate) refund_too_large: &'static str,
+    pub(crate) refund_too_old: &'static str,
     pub(crate) refund_busy: &'static str,
     pub(crate) refund_refused: &'static str,
     pub(crate) refund_not_paid: &'static str,

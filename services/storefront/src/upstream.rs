@@ -32,6 +32,14 @@ pub(crate) fn refusal(error: &PeerError) -> Option<(StatusCode, &str)> {
     }
 }
 
+/// The stable code of any error that the service answered.
+pub(crate) fn said(error: &PeerError) -> Option<&str> {
+    match error {
+        PeerError::Status { problem, .. } => problem.as_ref().map(|problem| problem.code.as_str()),
+        PeerError::Unreachable { .. } | PeerError::Malformed { .. } => None,
+    }
+}
+
 /// A path with those of the parameters that are given.
 pub(crate) fn with_query(path: &str, parameters: &[(&str, Option<&str>)]) -> String {
     let given = parameters.iter();

@@ -16,19 +16,59 @@ use crate::money::Money;
 use crate::refund::{self, Refund, Wanted};
 use crate::state::State;
 
-/// How much to give back. An unknown field is refused: a misspelt amount must not become a refund of everything.
+/// How much to give back: one of the two, said in so many words. Nothing said, or an unknown field, is refused: an amount that
+/// went astray must not become a refund of everything.
 #[derive(Deserialize, Validate, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct RefundToMake {
-    /// A part of what is left; all that is left when not given.
-    #[garde(custom(is_something))]
-    amount: Option<Money>,
+#[serde(try_from = "RefundBody", untagged)]
+pub(super) enum RefundToMake {
+    Part {
+        /// A part of what is left.
+        #[garde(custom(is_something))]
+        amount: Money,
+    },
+    All {
+        /// `true`: all that is left.
+        #[garde(skip)]
+        #[expect(dead_code, reason = "for the OpenAPI document; it is always true")]
+        all: bool,
+    },
 }
 
-fn is_something(amount: &Option<Money>, (): &()) -> garde::Result {
-    match amount {
-        Some(Money { amount: ..1, .. }) => Err(garde::Error::new("must be more than nothing")),
-        Some(_) | None => Ok(()),
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RefundBody {
+    amount: Option<Money>,
+    all: Option<bool>,
+}
+
+impl TryFrom<RefundBody> for RefundToMake {
+    type Error = &'static str;
+
+    fn try_from(body: RefundBody) -> Result<Self, Self::Error> {
+        match (body.amount, body.all) {
+            (Some(amount), None) => Ok(Self::Part { amount }),
+            (None, Some(true)) => Ok(Self::All { all: true }),
+            (None | Some(_), None | Some(_)) => {
+                Err("say either \"amount\" with an amount, or \"all\" with true")
+            }
+        }
+    }
+}
+
+impl RefundToMake {
+    /// None: all that is left.
+    fn part(self) -> Option<Money> {
+        match self {
+            Self::Part { amount } => Some(amount),
+            Self::All { all: _ } => None,
+        }
+    }
+}
+
+fn is_something(amount: &Money, (): &()) -> garde::Result {
+    match amount.amount {
+        ..1 => Err(garde::Error::new("must be more than nothing")),
+        1.. => Ok(()),
     }
 }
 
@@ -64,7 +104,7 @@ pub(super) async fn refund(
 ) -> Result<(StatusCode, Json<Refund>), Problem> {
     let wanted = Wanted {
         order: id,
-        part: refund.amount,
+        part: refund.part(),
         by: admin.id,
     };
     let refund = refund::ask(&state, &key, &wanted).await?;

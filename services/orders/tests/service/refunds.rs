@@ -18,6 +18,10 @@ fn part(amount: i64) -> Value {
     json!({ "amount": eur(amount) })
 }
 
+fn all() -> Value {
+    json!({ "all": true })
+}
+
 fn key() -> String {
     Uuid::now_v7().to_string()
 }
@@ -66,9 +70,9 @@ async fn a_part_and_then_the_rest_are_given_back_and_the_event_alone_counts_them
     let read = shop.get(&admin, &format!("/orders/{order}")).await;
     assert_eq!(read.body["refunded"], eur(500));
 
-    let rest = refund(&shop, &admin, order, &key(), &json!({})).await;
+    let rest = refund(&shop, &admin, order, &key(), &all()).await;
     assert_eq!(rest.body["refunded"], eur(2000), "{}", rest.body);
-    let more = refund(&shop, &admin, order, &key(), &json!({})).await;
+    let more = refund(&shop, &admin, order, &key(), &all()).await;
     assert_refused(&more, 422, "refund_too_large");
     assert_eq!(shop.payments.refunded(order), 2000);
 }
@@ -86,7 +90,7 @@ async fn two_clicks_are_one_refund() {
     assert_eq!(shop.payments.refunded(order), 700);
     let other = refund(&shop, &admin, order, &key, &part(800)).await;
     assert_refused(&other, 422, "idempotency_key_reused");
-    let all = refund(&shop, &admin, order, &key, &json!({})).await;
+    let all = refund(&shop, &admin, order, &key, &all()).await;
     assert_refused(&all, 422, "idempotency_key_reused");
     assert_eq!(shop.payments.refunded(order), 700);
 }
@@ -123,7 +127,7 @@ async fn an_answer_that_was_lost_is_asked_for_again_and_gives_nothing_back_twice
     let path = format!("/orders/{order}/refunds");
     let headers = [("idempotency-key", key.as_str()), ("x-deadline-ms", "700")];
     let lost = shop
-        .ask_with(&admin, Method::POST, &path, Some(json!({})), &headers)
+        .ask_with(&admin, Method::POST, &path, Some(all()), &headers)
         .await;
     // Payments is given up in time to say so, if this machine is quick enough.
     assert!(
@@ -134,7 +138,7 @@ async fn an_answer_that_was_lost_is_asked_for_again_and_gives_nothing_back_twice
     assert!(lost.retry_after.is_some());
     assert_eq!(shop.payments.refunded(order), 2000, "it was done");
     shop.payments.take("refund", Manner::Fine);
-    let again = refund(&shop, &admin, order, &key, &json!({})).await;
+    let again = refund(&shop, &admin, order, &key, &all()).await;
     assert_eq!(again.status, StatusCode::ACCEPTED, "{}", again.body);
     assert_eq!(again.body["refunded"], eur(2000));
     let keys: std::collections::HashSet<_> = shop
@@ -156,16 +160,16 @@ async fn a_payments_that_is_away_or_too_old_is_told_with_when_to_come_back() {
         (Manner::TooOld, "payments_too_old"),
     ] {
         shop.payments.take("refund", manner);
-        let refused = refund(&shop, &admin, order, &key, &json!({})).await;
+        let refused = refund(&shop, &admin, order, &key, &all()).await;
         assert_refused(&refused, 503, code);
         assert!(refused.retry_after.is_some(), "{manner:?}");
     }
     shop.payments.take("refund", Manner::Fine);
     shop.payments.proxy.cut();
-    let refused = refund(&shop, &admin, order, &key, &json!({})).await;
+    let refused = refund(&shop, &admin, order, &key, &all()).await;
     assert_refused(&refused, 503, "payments_away");
     shop.payments.proxy.heal();
-    let done = refund(&shop, &admin, order, &key, &json!({})).await;
+    let done = refund(&shop, &admin, order, &key, &all()).await;
     assert_eq!(done.status, StatusCode::ACCEPTED, "{}", done.body);
     assert_eq!(shop.payments.refunded(order), 2000);
 }
@@ -208,26 +212,31 @@ async fn what_is_wrong_never_reaches_payments() {
         (part(0), "invalid"),
         (part(-1), "invalid"),
         (json!({"amout": eur(1)}), "invalid"),
+        // What went astray on the way is not everything.
+        (json!({}), "invalid"),
+        (json!({"amount": null}), "invalid"),
+        (json!({"all": false}), "invalid"),
+        (json!({"amount": eur(1), "all": true}), "invalid"),
         (json!({"amount": 1}), "invalid"),
     ] {
         let refused = refund(&shop, &admin, order, &key(), &body).await;
         let told = (refused.status.as_u16(), refused.code());
         assert_eq!(told, (422, code), "{body}: {}", refused.body);
     }
-    let refused = refund(&shop, &buyer, order, &key(), &json!({})).await;
+    let refused = refund(&shop, &buyer, order, &key(), &all()).await;
     let told = (refused.status.as_u16(), refused.code());
     assert_eq!(told, (403, "forbidden"), "buyers do not refund");
     let path = format!("/orders/{order}/refunds");
-    let keyless = shop.ask(&admin, Method::POST, &path, Some(json!({}))).await;
+    let keyless = shop.ask(&admin, Method::POST, &path, Some(all())).await;
     let told = (keyless.status.as_u16(), keyless.code());
     assert_eq!(told, (400, "idempotency_key_missing"));
-    let unknown = refund(&shop, &admin, Uuid::now_v7(), &key(), &json!({})).await;
+    let unknown = refund(&shop, &admin, Uuid::now_v7(), &key(), &all()).await;
     assert_refused(&unknown, 404, "not_found");
 
     shop.payments.take("authorise", Manner::Declines);
     let cancelled = shop.buy(&buyer, "mug", 1).await;
     shop.until(cancelled, "cancelled").await;
-    let refused = refund(&shop, &admin, cancelled, &key(), &json!({})).await;
+    let refused = refund(&shop, &admin, cancelled, &key(), &all()).await;
     assert_refused(&refused, 409, "not_paid");
     let operations = [
         shop.payments.operations(order),

@@ -7,9 +7,11 @@ use axum::extract::State as Of;
 use axum::http::StatusCode;
 use axum::response::Response;
 use chassis::client::PeerError;
+use futures::stream::{self, StreamExt};
 use serde::Deserialize;
+use tokio::time::timeout;
 
-use super::{State, go_and_say, page};
+use super::{BESIDE, State, go_and_say, page};
 use crate::cookies::{Change, Name};
 use crate::failure::Failure;
 use crate::form::{Sent, own_path};
@@ -121,6 +123,9 @@ async fn of_guest(state: &State, visitor: &Visitor) -> Response {
     })
 }
 
+/// Products that are looked up one by one, at once: whoever has none of a full cart in the search asks for no more of search than this.
+const AT_ONCE: usize = 4;
+
 /// What is known of each of these products. All are searched for at once; a search may be cut off, and it learns of a product some time
 /// after the catalogue, so those that it lacks are asked for one by one.
 async fn look_up(state: &State, skus: &[&str]) -> Vec<Known> {
@@ -131,14 +136,19 @@ async fn look_up(state: &State, skus: &[&str]) -> Vec<Known> {
             return skus.iter().map(|_| Known::No).collect();
         }
     };
-    let known = skus.iter().map(async |sku| match found.get(*sku) {
+    let missing = skus.iter().filter(|sku| !found.contains_key(**sku));
+    let missing: Vec<_> = missing.map(|sku| look_up_one(state, sku)).collect();
+    let looked_up = stream::iter(missing).buffered(AT_ONCE).collect::<Vec<_>>();
+    let looked_up = timeout(BESIDE, looked_up).await.unwrap_or_default();
+    let mut looked_up = looked_up.into_iter();
+    let known = skus.iter().map(|sku| match found.get(*sku) {
         Some(hit) => Known::Sold {
             title: hit.name.clone(),
             price: hit.price.clone(),
         },
-        None => look_up_one(state, sku).await,
+        None => looked_up.next().unwrap_or(Known::No),
     });
-    futures::future::join_all(known).await
+    known.collect()
 }
 
 async fn look_up_one(state: &State, sku: &str) -> Known {

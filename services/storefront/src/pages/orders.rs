@@ -1,7 +1,5 @@
 //! A buyer's orders, and the story of one.
 
-use std::time::Duration;
-
 use askama::Template;
 use axum::extract::{Query, State as Of};
 use axum::response::Response;
@@ -9,7 +7,7 @@ use chassis::http::Path;
 use serde::Deserialize;
 use uuid::Uuid;
 
-use super::{State, log_in_first, page};
+use super::{BESIDE, State, log_in_first, page};
 use crate::failure::{Failure, away};
 use crate::moment::Moment;
 use crate::money::Money;
@@ -18,9 +16,6 @@ use crate::upstream::Service;
 use crate::upstream::email::Mail;
 use crate::upstream::orders::{Entry, Order, OrderList, Timeline, is_final};
 use crate::visitor::{Member, Visitor};
-
-/// How long a page waits for what it can be without.
-const BESIDE: Duration = Duration::from_secs(1);
 
 #[derive(Template)]
 #[template(path = "orders.html")]

@@ -30,7 +30,7 @@ async fn refund(browser: &Browser, order: &str, page: &Page, amount: &str) -> Pa
         .await
 }
 
-/// Waits until the order says that so much was given back, and stays so.
+/// Waits until the order says that so much was given back.
 async fn is_refunded(browser: &Browser, order: &str, amount: &str) -> Page {
     let says = format!("Refunded <strong>{amount}</strong>");
     eventually(&says, || async {

@@ -17,7 +17,7 @@ use crate::pages::orders::{NoRefund, order_page};
 use crate::pages::unknown::Unknown;
 use crate::pages::{State, go_and_say};
 use crate::texts::Texts;
-use crate::upstream::{self, Service, refusal};
+use crate::upstream::{self, Service, refusal, said};
 use crate::visitor::Visitor;
 
 /// What the form holds, as it was typed.
@@ -63,6 +63,9 @@ pub(super) async fn refund(
         Ok(done) => return Ok(go_and_say(&format!("/orders/{id}"), notice(&done))),
         Err(error) => error,
     };
+    if said(&error) == Some("payments_too_old") {
+        return again(StatusCode::SERVICE_UNAVAILABLE, t.refund_too_old).await;
+    }
     let Some((status, code)) = refusal(&error) else {
         return Ok(unknown(&visitor, id, &refund));
     };

@@ -41,6 +41,8 @@ async fn are_accessible(window: &Window, paths: &[&str]) -> Result<()> {
 
 const MAIL: &str = "main a[href^='/mails/']";
 
+const REFUND: &str = "form[action$='/refunds'] button";
+
 /// A mail is written when the order is confirmed, and the page has it when it is loaded after that.
 async fn mail_is_there(window: &Window) -> Result<()> {
     let until = Instant::now() + Duration::from_secs(30);
@@ -111,6 +113,24 @@ async fn pages_of_staff_have_no_violation() -> Result<()> {
     window.click("main a[href^='/staff/products/']").await?;
     window.see("#sku").await?;
     is_accessible(&window).await?;
+
+    // An order of their own, to have money to give back.
+    window.choose("lamp").await?;
+    window.goto("/checkout").await?;
+    window.click("form[action='/checkout'] button").await?;
+    window.see(".state.paid").await?;
+    window.client.refresh().await?;
+    window.see(REFUND).await?;
+    is_accessible(&window).await?;
+    window.fill("input[name=amount]", "nothing").await?;
+    window.click(REFUND).await?;
+    window.see("#trouble").await?;
+    is_accessible(&window).await?;
+    window.fill("input[name=amount]", "1").await?;
+    window.click(REFUND).await?;
+    // The page loads itself anew when the order hears of it.
+    window.read("Refunded").await?;
+    window.keep("refund").await?;
     window.close().await
 }
 

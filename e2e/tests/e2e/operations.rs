@@ -22,6 +22,7 @@ async fn ask(world: &World, method: Method, path: &str) -> Result<Response> {
     let request = request
         .header("cookie", session)
         .header("sec-fetch-site", "same-origin")
+        .header("content-type", "application/x-www-form-urlencoded")
         .header("accept", "text/html");
     Ok(request.send().await?)
 }

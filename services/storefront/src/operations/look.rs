@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
+use url::Url;
+
 use super::resource::{Autoscaler, Release, ServiceStatus, Shop, ShopRelease};
 use super::{Figures, Pod};
 use crate::moment::Moment;
@@ -21,6 +23,9 @@ pub(crate) struct Look {
     /// The release of the whole shop, where one is under way or did not go well.
     release: Option<ShopRelease>,
     pub(crate) services: Vec<ServiceNow>,
+    /// Where people look at traces and at logs, where the Shop says so.
+    pub(crate) traces: Option<String>,
+    pub(crate) logs: Option<String>,
 }
 
 /// A service at that moment.
@@ -80,6 +85,7 @@ impl Look {
         rates: &HashMap<String, f64>,
     ) -> Self {
         let status = shop.status;
+        let links = shop.spec.telemetry.links;
         let ready = status.conditions.iter().find(|each| each.name == "Ready");
         let is_under_way = |release: &ShopRelease| release.stage != "Done";
         let mut releases: BTreeMap<_, _> = status
@@ -107,8 +113,17 @@ impl Look {
             version: shop.spec.version,
             broker_filled: status.broker.map(|broker| broker.filled_percent),
             release: status.release.filter(is_under_way),
+            traces: links.trace.as_deref().and_then(origin),
+            logs: links.logs.as_deref().and_then(origin),
         }
     }
+}
+
+/// The site of a page whose address has something to be filled in.
+fn origin(template: &str) -> Option<String> {
+    let url = Url::parse(&template.replace(['{', '}'], "")).ok()?;
+    let is_page = matches!(url.scheme(), "http" | "https");
+    is_page.then(|| url.origin().ascii_serialization())
 }
 
 fn scaling(autoscalers: &[Autoscaler], service: &String) -> Option<Scaling> {
@@ -262,7 +277,9 @@ mod tests {
     #[test]
     fn each_service_has_what_is_known_of_it() {
         let shop = json!({
-            "spec": {"version": "2"},
+            "spec": {"version": "2", "telemetry": {"links": {
+                "trace": "https://jaeger.example:8443/trace/{traceId}", "logs": "javascript:alert({orderId})",
+            }}},
             "status": {
                 "version": "1",
                 "conditions": [{"type": "Ready", "status": "False", "message": "orders is on its way"}],
@@ -284,6 +301,8 @@ mod tests {
         let look = Look::of(shop, &[], &said, &rates);
         assert!(!look.is_ready);
         assert_eq!(look.last_whole.as_deref(), Some("1"));
+        assert_eq!(look.traces.as_deref(), Some("https://jaeger.example:8443"));
+        assert_eq!(look.logs, None, "no page");
         assert_eq!(look.release_line().as_deref(), Some("2: Rolling"));
         let [orders, users] = &look.services[..] else {
             panic!("two services")

@@ -33,6 +33,21 @@ pub(super) struct Shop {
 pub(super) struct ShopSpec {
     pub(super) version: String,
     services: BTreeMap<String, ServiceSpec>,
+    pub(super) telemetry: Telemetry,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Telemetry {
+    pub(super) links: Links,
+}
+
+/// Addresses of pages, with what is filled in for one trace or one order in braces.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Links {
+    pub(super) trace: Option<String>,
+    pub(super) logs: Option<String>,
 }
 
 #[derive(Default, Deserialize)]

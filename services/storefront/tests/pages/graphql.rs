@@ -54,6 +54,9 @@ async fn a_page_of_orders_with_products_and_stories_is_five_calls_at_most() {
         let sku = format!("MUG-{n}");
         shop.sells_mugs(&sku, 1999, 5).await;
         buys(&browser, &sku).await;
+        // A search hears of the stock a moment after the product.
+        let in_stock = format!("/?q={sku}&in_stock=true");
+        shop.shows(&in_stock, &format!("/products/{sku}")).await;
     }
     let all = browser.get("/orders").await;
     assert_eq!(all.text.matches("<th scope=\"row\">").count(), 4);

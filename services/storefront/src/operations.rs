@@ -24,6 +24,8 @@ use resource::Shop;
 
 pub(crate) use administration::{Letter, MOST, Refused};
 pub(crate) use figures::Figures;
+#[cfg(test)]
+pub(crate) use look::look_at;
 pub(crate) use look::{Look, age, rate};
 
 /// A look is good for so long: however many people look, the API server and the pods are asked once in it.
@@ -31,6 +33,7 @@ const FRESH: Duration = Duration::from_secs(2);
 
 /// Pods that are asked at once; their answers are in memory meanwhile.
 const AT_ONCE: usize = 8;
+
 /// Why the running shop cannot be seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Lack {
@@ -52,11 +55,11 @@ struct Caretaker {
     last: Mutex<Option<Last>>,
 }
 
-/// The last look, what was counted in it, and when it ended.
+/// The last look, when it ended, and what was counted in it.
 struct Last {
     at: Instant,
     look: Result<Arc<Look>, Lack>,
-    counted: Counted,
+    counted: Option<Counted>,
 }
 
 /// The dead letters of one service, or that it does not say.
@@ -85,10 +88,11 @@ impl Operations {
         {
             return last.look.clone();
         }
-        let none = Counted::default();
-        let before = last.as_ref().map_or(&none, |last| &last.counted);
-        let (look, counted) = caretaker.look(before).await;
-        let look = look.map(Arc::new);
+        let before = last.as_ref().and_then(|last| last.counted.as_ref());
+        let (look, counted) = match caretaker.look(before).await {
+            Ok((look, counted)) => (Ok(Arc::new(look)), Some(counted)),
+            Err(lack) => (Err(lack), None),
+        };
         *last = Some(Last {
             at: Instant::now(),
             look: look.clone(),
@@ -110,32 +114,30 @@ impl Operations {
 
     /// One dead letter, with what it says.
     pub(crate) async fn letter(&self, service: &str, id: Uuid) -> Result<Letter, Refused> {
-        let caretaker = self.caretaker().map_err(|_| Refused::Away)?;
-        let shop = caretaker.shop_and_pods().await;
-        let shop = shop.map_err(|_| Refused::Away)?;
-        let pods = shop.pods_of(service);
-        caretaker.administration.letter(&pods, id).await
+        let (administration, pods) = self.administration_of(service).await?;
+        administration.letter(&pods, id).await
     }
 
     /// Applies it now.
     pub(crate) async fn retry(&self, service: &str, id: Uuid) -> Result<(), Refused> {
-        let (caretaker, pod) = self.one_of(service).await?;
-        caretaker.administration.retry(&pod, id).await
+        let (administration, pods) = self.administration_of(service).await?;
+        administration.retry(&pods, id).await
     }
 
     /// Forgets it for good.
     pub(crate) async fn discard(&self, service: &str, id: Uuid) -> Result<(), Refused> {
-        let (caretaker, pod) = self.one_of(service).await?;
-        caretaker.administration.discard(&pod, id).await
+        let (administration, pods) = self.administration_of(service).await?;
+        administration.discard(&pods, id).await
     }
 
-    /// A pod of the service: they share a database. One alone is told to do something.
-    async fn one_of(&self, service: &str) -> Result<(&Caretaker, Pod), Refused> {
+    async fn administration_of(
+        &self,
+        service: &str,
+    ) -> Result<(&Administration, Vec<Pod>), Refused> {
         let caretaker = self.caretaker().map_err(|_| Refused::Away)?;
         let shop = caretaker.shop_and_pods().await;
         let shop = shop.map_err(|_| Refused::Away)?;
-        let pod = shop.pods_of(service).into_iter().next();
-        Ok((caretaker, pod.ok_or(Refused::Away)?))
+        Ok((&caretaker.administration, shop.pods_of(service)))
     }
 }
 
@@ -166,19 +168,16 @@ impl ShopAndPods {
 }
 
 impl Caretaker {
-    async fn look(&self, before: &Counted) -> (Result<Look, Lack>, Counted) {
+    async fn look(&self, before: Option<&Counted>) -> Result<(Look, Counted), Lack> {
         let (found, autoscalers) = tokio::join!(self.shop_and_pods(), self.api.autoscalers());
-        let found = match found {
-            Ok(found) => found,
-            Err(lack) => return (Err(lack), Counted::default()),
-        };
-        let said = stream::iter(found.pods).map(|pod| self.figures_of(pod));
+        let ShopAndPods { shop, pods } = found?;
+        let said = stream::iter(pods).map(|pod| self.figures_of(pod));
         let said: Vec<_> = said.buffer_unordered(AT_ONCE).collect().await;
         let said: Vec<_> = said.into_iter().flatten().collect();
         let counted = Counted::of(&said, Instant::now());
-        let rates = counted.since(before);
-        let look = Look::of(found.shop, &autoscalers.unwrap_or_default(), &said, &rates);
-        (Ok(look), counted)
+        let rates = before.map(|before| counted.since(before));
+        let (autoscalers, rates) = (autoscalers.unwrap_or_default(), rates.unwrap_or_default());
+        Ok((Look::of(shop, &autoscalers, &said, &rates), counted))
     }
 
     async fn shop_and_pods(&self) -> Result<ShopAndPods, Lack> {

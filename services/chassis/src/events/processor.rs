@@ -43,7 +43,8 @@ impl Processed {
             Self::Kept(State::Parked) => "parked",
             Self::Kept(State::Retried) => "retried",
             Self::Kept(State::Dead) => "dead",
-            Self::Waiting | Self::Refused => "waiting",
+            Self::Waiting => "waiting",
+            Self::Refused => "refused",
         }
     }
 }

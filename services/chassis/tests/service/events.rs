@@ -397,7 +397,7 @@ async fn what_a_broken_database_refuses_to_keep_is_delivered_again_until_it_is_m
     service.until_processed(SUBSCRIBED, 2).await;
     eventually("the one behind it is applied", || received(&backends, "b")).await;
     let metrics = service.metrics().await;
-    let waits = "outcome=\"waiting\"}";
+    let waits = "outcome=\"refused\"}";
     assert!(metrics.contains(waits), "{metrics}");
 
     let mend = "alter table failed_events drop constraint broken";

@@ -27,8 +27,7 @@ const (
 	deadLetter  outcome = "dead"
 	// The database is away or its schema behind: nothing has happened.
 	waiting outcome = "waiting"
-	// It was not applied, and the database, which is there, does not take it as that either: something is wrong with it. To who
-	// reads the metrics it waits.
+	// It was not applied, and the database, which is there, does not take it as that either: something is wrong with it.
 	refused outcome = "refused"
 )
 
@@ -66,11 +65,7 @@ func (p *Processor) process(ctx context.Context, subject string, payload []byte)
 	if _, known := p.handlers[subject]; !known {
 		subject = "other"
 	}
-	label := result
-	if label == refused {
-		label = waiting
-	}
-	p.metrics.processed.WithLabelValues(subject, string(label)).Inc()
+	p.metrics.processed.WithLabelValues(subject, string(result)).Inc()
 	return result
 }
 

@@ -1,5 +1,7 @@
 //! The administration port of a pod: its metrics, and the events that could not be applied (docs/service-contract.md, `events.dead`).
 
+use std::time::Duration;
+
 use reqwest::{Client, Method, StatusCode};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -45,25 +47,16 @@ pub(crate) enum Refused {
 /// Pods of a service that are asked one after the other, where they do not answer.
 const TRIED: usize = 3;
 
-pub(super) struct Administration {
-    looks: Client,
-    deeds: Client,
-}
+pub(super) struct Administration(Client);
 
 impl Administration {
     pub(super) fn new() -> Self {
-        let client = |patience| {
-            let client = answer::client(patience).build();
-            client.expect("a client without certificates of its own can be made")
-        };
-        Self {
-            looks: client(LOOK),
-            deeds: client(DEED),
-        }
+        let client = answer::client().build();
+        Self(client.expect("a client without certificates of its own can be made"))
     }
 
     pub(super) async fn figures(&self, pod: &Pod) -> Result<Figures, Refused> {
-        let answer = self.ask(Method::GET, pod, "/metrics").await?;
+        let answer = self.ask(Method::GET, pod, "/metrics", LOOK).await?;
         let text = String::from_utf8_lossy(well(&answer)?);
         Ok(Figures::read(&text))
     }
@@ -83,32 +76,40 @@ impl Administration {
         read(&self.look(pods, &path).await?)
     }
 
-    pub(super) async fn retry(&self, pod: &Pod, id: Uuid) -> Result<(), Refused> {
+    pub(super) async fn retry(&self, pods: &[Pod], id: Uuid) -> Result<(), Refused> {
         let path = format!("/dead-letters/{id}/retry");
-        well(&self.ask(Method::POST, pod, &path).await?).map(drop)
+        self.tell(Method::POST, pods, &path).await
     }
 
-    pub(super) async fn discard(&self, pod: &Pod, id: Uuid) -> Result<(), Refused> {
+    pub(super) async fn discard(&self, pods: &[Pod], id: Uuid) -> Result<(), Refused> {
         let path = format!("/dead-letters/{id}");
-        well(&self.ask(Method::DELETE, pod, &path).await?).map(drop)
+        self.tell(Method::DELETE, pods, &path).await
+    }
+
+    /// Tells one pod alone: they share a database, and what a pod was told may be done though it does not answer.
+    async fn tell(&self, method: Method, pods: &[Pod], path: &str) -> Result<(), Refused> {
+        let pod = pods.first().ok_or(Refused::Away)?;
+        well(&self.ask(method, pod, path, DEED).await?).map(drop)
     }
 
     async fn look(&self, pods: &[Pod], path: &str) -> Result<Answer, Refused> {
         for pod in pods.iter().take(TRIED) {
-            if let Ok(answer) = self.ask(Method::GET, pod, path).await {
+            if let Ok(answer) = self.ask(Method::GET, pod, path, LOOK).await {
                 return Ok(answer);
             }
         }
         Err(Refused::Away)
     }
 
-    async fn ask(&self, method: Method, pod: &Pod, path: &str) -> Result<Answer, Refused> {
+    async fn ask(
+        &self,
+        method: Method,
+        pod: &Pod,
+        path: &str,
+        patience: Duration,
+    ) -> Result<Answer, Refused> {
         let url = format!("http://{}{path}", pod.administration);
-        let client = match method {
-            Method::GET => &self.looks,
-            _ => &self.deeds,
-        };
-        let answer = answer::to(client.request(method, url)).await;
+        let answer = answer::to(self.0.request(method, url), patience).await;
         answer.map_err(|error| {
             tracing::debug!(%error, service = pod.service, path, "an administration does not answer");
             Refused::Away

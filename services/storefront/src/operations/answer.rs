@@ -16,10 +16,9 @@ pub(super) struct Answer {
     pub(super) body: Vec<u8>,
 }
 
-pub(super) fn client(patience: Duration) -> ClientBuilder {
+pub(super) fn client() -> ClientBuilder {
     Client::builder()
         .connect_timeout(Duration::from_secs(1))
-        .timeout(patience)
         .redirect(reqwest::redirect::Policy::none())
         // Pods and the API server are asked for themselves.
         .no_proxy()
@@ -34,8 +33,8 @@ pub(super) enum NoAnswer {
     TooLong,
 }
 
-pub(super) async fn to(request: RequestBuilder) -> Result<Answer, NoAnswer> {
-    let mut response = request.send().await?;
+pub(super) async fn to(request: RequestBuilder, patience: Duration) -> Result<Answer, NoAnswer> {
+    let mut response = request.timeout(patience).send().await?;
     let status = response.status();
     let mut body = Vec::new();
     while let Some(part) = response.chunk().await? {

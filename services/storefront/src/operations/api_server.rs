@@ -53,7 +53,7 @@ impl ApiServer {
             fs::read(&path).map_err(unread)
         };
         let roots = Certificate::from_pem_bundle(&file("ca.crt")?).map_err(|e| wrong(SHOP, e))?;
-        let http = answer::client(LOOK).tls_certs_only(roots).build();
+        let http = answer::client().tls_certs_only(roots).build();
         Ok(Some(Self {
             base: format!("https://{host}:{port}"),
             namespace: String::from_utf8_lossy(&file("namespace")?)
@@ -97,7 +97,7 @@ impl ApiServer {
         let token = tokio::fs::read_to_string(Path::new(ACCOUNT).join("token")).await;
         let token = token.map_err(|error| lacking(path, &error))?;
         let request = self.http.get(url).bearer_auth(token.trim());
-        let Answer { status, body } = answer::to(request)
+        let Answer { status, body } = answer::to(request, LOOK)
             .await
             .map_err(|error| lacking(path, &error))?;
         match status {

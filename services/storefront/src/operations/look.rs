@@ -50,28 +50,32 @@ pub(crate) struct Scaling {
 /// What was counted longer ago says nothing of now.
 const LONGEST: Duration = Duration::from_secs(60);
 
-/// What each pod had answered when it was looked at.
-#[derive(Default)]
-pub(super) struct Counted(HashMap<String, (Instant, f64)>);
+/// What each pod had answered at one moment.
+pub(super) struct Counted {
+    at: Instant,
+    answered: HashMap<String, f64>,
+}
 
 impl Counted {
-    pub(super) fn of(said: &[(Pod, Figures)], now: Instant) -> Self {
-        let counts = said.iter();
-        Self(
-            counts
-                .map(|(pod, figures)| (pod.administration.clone(), (now, figures.answered)))
-                .collect(),
-        )
+    pub(super) fn of(said: &[(Pod, Figures)], at: Instant) -> Self {
+        let answered = said.iter();
+        let answered =
+            answered.map(|(pod, figures)| (pod.administration.clone(), figures.answered));
+        Self {
+            at,
+            answered: answered.collect(),
+        }
     }
 
     /// Answers in a second of each pod since then; none of one that is new or has started anew, or where nobody has looked for long.
     pub(super) fn since(&self, before: &Self) -> HashMap<String, f64> {
-        let rates = self.0.iter().filter_map(|(pod, (now, count))| {
-            let (then, counted) = before.0.get(pod)?;
-            let passed = now.saturating_duration_since(*then);
-            let answered = count - counted;
-            let is_rate = !passed.is_zero() && passed <= LONGEST && answered >= 0.0;
-            is_rate.then(|| (pod.clone(), answered / passed.as_secs_f64()))
+        let passed = self.at.saturating_duration_since(before.at);
+        if passed.is_zero() || passed > LONGEST {
+            return HashMap::new();
+        }
+        let rates = self.answered.iter().filter_map(|(pod, answered)| {
+            let answered = answered - before.answered.get(pod)?;
+            (answered >= 0.0).then(|| (pod.clone(), answered / passed.as_secs_f64()))
         });
         rates.collect()
     }
@@ -236,6 +240,13 @@ pub(crate) fn age(seconds: &f64) -> String {
         s if s < 7200.0 => format!("{:.0} min", s / 60.0),
         s => format!("{:.0} h", s / 3600.0),
     }
+}
+
+/// What a Shop says of itself, with no pod that answers.
+#[cfg(test)]
+pub(crate) fn look_at(shop: serde_json::Value) -> Look {
+    let shop = serde_json::from_value(shop).expect("a Shop");
+    Look::of(shop, &[], &[], &HashMap::new())
 }
 
 #[cfg(test)]

@@ -16,6 +16,8 @@ use crate::browser::{Browser, Page};
 pub(crate) const PASSWORD: &str = "correct horse battery staple";
 pub(crate) const ADMIN: &str = "admin@shop.example";
 
+const PAYMENTS_TOKEN: &str = "between services";
+
 pub(crate) struct Shop {
     storefront: TestService,
     pub(crate) search: TestService,
@@ -28,7 +30,8 @@ pub(crate) struct Shop {
     pub(crate) email_proxy: Proxy,
     /// In front of payments, whom orders asks.
     pub(crate) payments_proxy: Proxy,
-    _others: [TestService; 3],
+    payments: TestService,
+    _others: [TestService; 2],
     _backends: Vec<Backends>,
     _index: tempfile::TempDir,
 }
@@ -55,7 +58,7 @@ impl Shop {
         let index = tempfile::tempdir().unwrap();
         let index_dir = ("INDEX_DIR", index.path().to_str().unwrap());
         let search = testing::start::<Search>(&backends[1], &[users_url, index_dir, events]).await;
-        let token = ("API_TOKEN", "between services");
+        let token = ("API_TOKEN", PAYMENTS_TOKEN);
         let payments = testing::start::<Payments>(&backends[2], &[token, events]).await;
         let payments_proxy = in_front_of(&payments).await;
         let payments_at = address(&payments_proxy);
@@ -93,7 +96,8 @@ impl Shop {
             orders_proxy,
             email_proxy,
             payments_proxy,
-            _others: [users, payments, email],
+            payments,
+            _others: [users, email],
             _backends: backends,
             _index: index,
         }
@@ -113,6 +117,18 @@ impl Shop {
 
     pub(crate) async fn metrics(&self) -> String {
         self.storefront.metrics().await
+    }
+
+    /// What payments has given back of the order at this path, in minor units: it counts before anybody hears of it.
+    pub(crate) async fn given_back(&self, order: &str) -> i64 {
+        let id = order.trim_start_matches("/orders/");
+        let path = format!("/payments?order_id={id}");
+        let request = self.payments.http.get(self.payments.at(&path));
+        let answer = request.bearer_auth(PAYMENTS_TOKEN).send().await.unwrap();
+        let payments: Value = answer.json().await.unwrap();
+        payments["items"][0]["refunded"]["amount"]
+            .as_i64()
+            .expect("a payment")
     }
 
     /// As another program asks.

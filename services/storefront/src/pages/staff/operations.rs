@@ -110,3 +110,51 @@ fn looks(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::operations::look_at;
+    use crate::texts::{ENGLISH, LANGUAGES};
+
+    const PLANTED: &str = "\"><script>alert(1)</script>";
+
+    fn shown(t: &'static Texts, shop: serde_json::Value) -> String {
+        let look = Ok(Arc::new(look_at(shop)));
+        Now { t, look }.render().expect("a page")
+    }
+
+    #[test]
+    fn a_script_in_any_field_of_the_shop_stays_text() {
+        let service = json!({"name": PLANTED, "version": PLANTED, "phase": PLANTED, "message": PLANTED, "host": PLANTED});
+        let shop = json!({
+            "spec": {"version": PLANTED, "telemetry": {"links": {"trace": format!("https://x.example/{PLANTED}")}}},
+            "status": {
+                "version": "1", "services": [service],
+                "conditions": [{"type": "Ready", "status": "False", "message": PLANTED}],
+                "release": {"version": PLANTED, "stage": PLANTED, "service": PLANTED, "cause": PLANTED},
+                "releases": [{"name": PLANTED, "stage": PLANTED, "cause": PLANTED, "held": {"message": PLANTED}}],
+            },
+        });
+        for t in LANGUAGES {
+            let html = shown(t, shop.clone());
+            assert!(!html.contains("<script"), "{html}");
+            assert!(html.matches("alert(1)").count() >= 14, "{html}");
+        }
+    }
+
+    #[test]
+    fn a_service_whose_pods_do_not_answer_blanks_its_own_figures_alone() {
+        let orders =
+            json!({"name": "orders", "version": "2", "phase": "Rolling", "ready": 0, "desired": 1});
+        let shop = json!({"spec": {"version": "2"}, "status": {"services": [orders]}});
+        let html = shown(&ENGLISH, shop);
+        assert!(
+            html.contains("orders") && html.contains("0/1") && html.contains("not known"),
+            "{html}"
+        );
+        assert!(!html.contains(ENGLISH.checkouts), "nobody has said: {html}");
+    }
+}
